@@ -1,0 +1,20 @@
+"""The claims of the paper, the rules that decide them, and what recorded runs say: see `ledger` first."""
+
+from .judge import Outcome, Verdict, evaluate
+from .ledger import LEDGER, Claim, for_chapter, ledger_hash
+from .statistics import kendall_tau, poisson_upper
+from .table import Table, table
+
+__all__ = [
+    "LEDGER",
+    "Claim",
+    "Outcome",
+    "Table",
+    "Verdict",
+    "evaluate",
+    "for_chapter",
+    "kendall_tau",
+    "ledger_hash",
+    "poisson_upper",
+    "table",
+]

@@ -1,0 +1,176 @@
+"""Rules of the rows about death, pruning and specificity (9 to 13).
+
+| row | dataset | variables | attributes |
+|---|---|---|---|
+| 9 | neuron_death | `silent_small`, `silent_both`, `good_turing_expected`, `good_turing_upper` `(seed, layer)` | small_sample_tokens, large_sample_tokens |
+| 10 11 | death_controls | `deaths(seed, control)`; control: none, diffusion, winsorised, random_winsorised | |
+| 12 | pruning | `baseline_loss`, `silent_loss` `(seed, evaluation)`, `loss(seed, method, share, evaluation)` | silent_sample_tokens |
+| 13 | feature_specificity | `within_sequence_rate`, `token_selectivity`, `firing_count` `(seed, layer, unit)` | |
+"""  # noqa: E501
+
+import math
+
+import numpy as np
+import xarray as xr
+
+from ..errors import UserError
+from .reading import Finding, Floats, NotTestable, Reading, at, attribute, seeds, take
+from .statistics import matched_delta
+
+_LARGE_SAMPLE = 1_000_000
+_LEAST_FIRINGS = 100
+
+
+def units_turn_off(dataset: xr.Dataset) -> Finding:
+    """Row 9: ≥ 80 % of the units silent on 8,192 tokens are silent on 1 M tokens, beyond what Good–Turing allows.
+
+    `silent_small` counts the units silent on one held-out set of 8,192 tokens, `silent_both` those of them also
+    silent on a large sample disjoint from it. Chance allows some of the latter to be rare and not off: by
+    Good–Turing (Good 1953) a second sample as large would wake about as many of them as fired in exactly one
+    sequence of the first (`good_turing_expected`; sequences are the draws, because firing clusters in them), at
+    most `good_turing_upper` (95 %). These are taken off:
+
+        (silent_both − good_turing_upper) / silent_small ≥ 0.80, each summed over layers.
+
+    A forecast of how many should have fired would not do: it is unbiased whether units are off or not. Where no
+    unit is silent on 8,192 tokens, none has turned off, and the claim fails.
+    """
+    small, both, expected, upper = (
+        take(dataset, name, "seed", "layer")
+        for name in ("silent_small", "silent_both", "good_turing_expected", "good_turing_upper")
+    )
+    if (both > small).any() or (both < 0).any() or (expected < 0).any() or (upper < expected).any():
+        raise UserError(
+            "expected 0 ≤ silent_both ≤ silent_small and 0 ≤ good_turing_expected ≤ good_turing_upper for every "
+            "seed and layer; record neuron_death again."
+        )
+    limits = []
+    if (tokens := attribute(dataset, "small_sample_tokens")) != 8192:
+        limits.append(f"the small sample has {tokens:,} tokens, the rule's 8,192")
+    if (tokens := attribute(dataset, "large_sample_tokens")) < _LARGE_SAMPLE:
+        limits.append(f"the large sample has {tokens:,} tokens, the rule's 1 M")
+    readings = []
+    labels = "silent on both (%)", "beyond chance (%)"
+    for index, seed in enumerate(seeds(dataset)):
+        silent, still, allowed = (float(array[index].sum()) for array in (small, both, upper))
+        if silent == 0:
+            readings.append(Reading(seed, False, {label: "no silent unit" for label in labels}))
+            continue
+        shares = still / silent, (still - allowed) / silent
+        values: dict[str, float | str] = {label: 100 * s for label, s in zip(labels, shares, strict=True)}
+        readings.append(Reading(seed, shares[1] >= 0.8, values))
+    return Finding(tuple(readings), tuple(limits))
+
+
+def _deaths(dataset: xr.Dataset, *controls: str) -> list[Floats]:
+    deaths = take(dataset, "deaths", "seed", "control")
+    if (deaths < 0).any():
+        raise UserError("deaths holds a negative count; record death_controls again.")
+    found = [at(deaths, "control", control).values for control in ("none", *controls)]
+    if (found[0] == 0).any():
+        raise NotTestable("no unit dies without a control, so there is no share of deaths to attribute")
+    return found
+
+
+def death_is_not_random(dataset: xr.Dataset) -> Finding:
+    """Row 10: AF(diffusion) = 1 − deaths with randomised update directions / deaths without ≥ 0.5."""
+    without, diffusion = _deaths(dataset, "diffusion")
+    fractions = 1 - diffusion / without
+    return Finding(
+        tuple(
+            Reading(seed, bool(fraction >= 0.5), {"AF(diffusion)": float(fraction)})
+            for seed, fraction in zip(seeds(dataset), fractions, strict=True)
+        )
+    )
+
+
+def death_is_not_outliers(dataset: xr.Dataset) -> Finding:
+    """Row 11: winsorising updates at p99 changes deaths by ≤ 10 %, and no differently than random winsorising.
+
+    Both differences are shares of the deaths without a control, and "equivalence" is the same margin: the two
+    kinds of winsorising differ by no more than 10 % either.
+    """
+    without, winsorised, at_random = _deaths(dataset, "winsorised", "random_winsorised")
+    readings = []
+    for seed, base, tail, chance in zip(seeds(dataset), without, winsorised, at_random, strict=True):
+        change, apart = float((tail - base) / base), float((tail - chance) / base)
+        values: dict[str, float | str] = {
+            "change of deaths (%)": 100 * change,
+            "against random winsorising (%)": 100 * apart,
+        }
+        readings.append(Reading(seed, abs(tail - base) <= 0.1 * base and abs(tail - chance) <= 0.1 * base, values))
+    return Finding(tuple(readings))
+
+
+def units_can_be_pruned(dataset: xr.Dataset) -> Finding:
+    """Row 12: on c4-eval the silent cost ≤ 0.1 % loss, the lowest-rate half ≤ 1 %, a random half ≥ 5 × that.
+
+    A cost is loss / baseline − 1 in nats a token. "That" is the cost of the lowest-rate half; a random half must
+    also cost something, or a half that helps would pass by being negative. Without c4-eval the held-out text is
+    shown, and decides nothing.
+    """
+    baseline = take(dataset, "baseline_loss", "seed", "evaluation", missing=True)
+    silent = take(dataset, "silent_loss", "seed", "evaluation", missing=True)
+    loss = take(dataset, "loss", "seed", "method", "share", "evaluation", missing=True)
+    limits = []
+    if (tokens := attribute(dataset, "silent_sample_tokens")) < _LARGE_SAMPLE:
+        limits.append(f"units are silent on {tokens:,} tokens, the rule's on 1 M")
+    text = "c4-eval"
+    if "evaluation" not in dataset.coords or text not in dataset["evaluation"].values:
+        text = "heldout"
+        limits.append("c4-eval was not evaluated (the numbers are of the held-out text)")
+    half = at(at(loss, "share", 0.5), "evaluation", text)
+    read = {
+        "baseline_loss": at(baseline, "evaluation", text).values,
+        "silent_loss": at(silent, "evaluation", text).values,
+        "loss of the lowest-rate half": at(half, "method", "rate").values,
+        "loss of a random half": at(half, "method", "random").values,
+    }
+    for name, values in read.items():
+        if not (values > 0).all():
+            raise UserError(f"{name} on {text} is {values.tolist()}: expected a positive number for every seed.")
+    base, none, rate, chance = read.values()
+    readings = []
+    for seed, *costs in zip(seeds(dataset), none / base - 1, rate / base - 1, chance / base - 1, strict=True):
+        off, low, drawn = (float(cost) for cost in costs)
+        holds = off <= 0.001 and low <= 0.01 and drawn > 0 and drawn >= 5 * low
+        labels = "silent removed (% loss)", "lowest-rate half (% loss)", "random half (% loss)"
+        readings.append(
+            Reading(seed, holds, {label: 100 * c for label, c in zip(labels, (off, low, drawn), strict=True)})
+        )
+    return Finding(tuple(readings), tuple(limits))
+
+
+def layers_differ_in_specificity(dataset: xr.Dataset) -> Finding:
+    """Row 13: |Cliff's δ| ≥ 0.33 between first and last layer, same sign in every seed, at equal firing rate.
+
+    δ > 0: the last layer's units are higher. Specificity is two numbers (`within_sequence_rate`,
+    `token_selectivity`), and the rule asks it of both, so that the better of two chances is not taken. Units
+    below 100 firings have no specificity and are left out; the rest are compared within strata of equal firing
+    count (`statistics.matched_delta`). A seed whose sign differs from that of the largest |δ| of any seed fails.
+    """
+    counts = take(dataset, "firing_count", "seed", "layer", "unit").values
+    if counts.shape[1] < 2:
+        raise NotTestable("the model has a single layer")
+    deltas: dict[str, list[float]] = {}
+    for name in ("within_sequence_rate", "token_selectivity"):
+        values = take(dataset, name, "seed", "layer", "unit", missing=True).values
+        enough = counts >= _LEAST_FIRINGS
+        if np.isnan(values[:, [0, -1]][enough[:, [0, -1]]]).any():
+            raise UserError(
+                f"{name} is missing for a unit of {_LEAST_FIRINGS} firings or more; record feature_specificity again."
+            )
+        deltas[name] = []
+        for value, count, known in zip(values, counts, enough, strict=True):
+            first, last = known[0], known[-1]
+            delta, _ = matched_delta(value[0][first], value[-1][last], count[0][first], count[-1][last])
+            if math.isnan(delta):
+                raise NotTestable("too few units of the first and last layer fire equally often to be compared")
+            deltas[name].append(delta)
+    signs = {name: np.sign(max(found, key=abs)) for name, found in deltas.items()}
+    readings = []
+    for index, seed in enumerate(seeds(dataset)):
+        here = {name: found[index] for name, found in deltas.items()}
+        holds = all(abs(d) >= 0.33 and np.sign(d) == signs[name] for name, d in here.items())
+        readings.append(Reading(seed, holds, {f"δ {name}": d for name, d in here.items()}))
+    return Finding(tuple(readings))

@@ -1,0 +1,207 @@
+"""From datasets to verdicts, by the ledger's wording and nothing else."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+import xarray as xr
+
+from ..errors import UserError
+from . import effects, rules
+from .ledger import LEDGER, Claim, seeds_needed
+from .reading import SHAPES, Finding, NotTestable, Reading, recipe, scale_name, scale_of, search_seeds
+
+Datasets = Mapping[tuple[str, str], xr.Dataset]
+"""(experiment, scale) → dataset; the scale as its attribute has it or as the ledger's letter."""
+
+
+class Verdict(StrEnum):
+    """The five words of the ledger."""
+
+    REPRODUCED = "reproduced"
+    NOT_REPRODUCED = "not reproduced"
+    INCONCLUSIVE = "inconclusive"
+    NOT_TESTABLE = "not testable here"
+    NOT_YET_TESTED = "not yet tested"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What one row says of one scale."""
+
+    row: Claim
+    scale: str
+    """P, S, L, smoke, or L + P."""
+    verdict: Verdict | None
+    """None beside a verdict: a recorded scale the row is not judged at, or this machine's run."""
+    reason: str = ""
+    """Why there is no plain verdict, or what to know beside it."""
+    readings: tuple[Reading, ...] = ()
+    ignored: frozenset[int] = frozenset()
+    """Seeds among the readings that searched for the recipe, and so do not count."""
+    recipe: str = ""
+    here: bool = False
+    """Whether this is the run of this machine and not a recorded one."""
+
+    @property
+    def n(self) -> int:
+        """Seeds that count."""
+        return sum(reading.seed not in self.ignored for reading in self.readings)
+
+    @property
+    def agreement(self) -> tuple[int, int] | None:
+        """Seeds in numerical agreement with the source, of how many; None where the row defines none."""
+        counted = [r.agrees for r in self.readings if r.seed not in self.ignored and r.agrees is not None]
+        return (sum(counted), len(counted)) if counted else None
+
+
+@dataclass(frozen=True)
+class Rule:
+    """The experiment that a row reads and the function that reads it (one dataset a scale)."""
+
+    experiment: str
+    find: Callable[..., Finding]
+
+
+RULES: dict[str, Rule] = {
+    "1": Rule("layer_patterns", rules.first_layer_collapses),
+    "2": Rule("layer_patterns", rules.last_layer_survives),
+    "3": Rule("layer_patterns", rules.layers_differ),
+    "3b": Rule("layer_patterns", rules.early_layer_collapses),
+    "4": Rule("layer_patterns", rules.first_and_last_inverted),
+    "5": Rule("layer_patterns", rules.sparse_at_a_token),
+    "6": Rule("layer_patterns", rules.falls_gradually),
+    "7": Rule("layer_patterns", rules.shifts_per_sequence),
+    "8": Rule("layer_patterns", rules.shift_is_layer_0s),
+    "9": Rule("neuron_death", effects.units_turn_off),
+    "10": Rule("death_controls", effects.death_is_not_random),
+    "11": Rule("death_controls", effects.death_is_not_outliers),
+    "12": Rule("pruning", effects.units_can_be_pruned),
+    "13": Rule("feature_specificity", effects.layers_differ_in_specificity),
+    "14": Rule("layer_patterns", rules.small_models_mislead),
+}
+_NOT_BUILT = ("death_controls",)
+
+
+def evaluate(recorded: Datasets, here: Datasets | None = None, rows: tuple[Claim, ...] = LEDGER) -> list[Outcome]:
+    """Judge rows on recorded datasets; show other scales and this machine's run beside, without a verdict.
+
+    Parameters
+    ----------
+    recorded
+        The committed datasets.
+    here
+        What this machine has just run.
+
+    Returns
+    -------
+    Outcomes in the order of the rows; of a row first the scales it is judged at, then what stands beside.
+
+    Raises
+    ------
+    UserError
+        For a dataset of another scale than its key says, or one that lacks what a rule reads.
+    """
+    kept, own = _by_letter(recorded), _by_letter(here or {})
+    outcomes: list[Outcome] = []
+    for row in rows:
+        experiment = RULES[row.number].experiment
+        outcomes += [_judged(row, scale, kept) for scale in row.scales]
+        outcomes += [
+            _beside(row, scale, [dataset], here=False)
+            for (name, scale), dataset in kept.items()
+            if name == experiment and scale not in row.scales and " + " not in row.scales[0]
+        ]
+        outcomes += _here(row, experiment, kept, own)
+    return outcomes
+
+
+def _by_letter(datasets: Datasets) -> dict[tuple[str, str], xr.Dataset]:
+    found: dict[tuple[str, str], xr.Dataset] = {}
+    for (experiment, name), dataset in datasets.items():
+        scale = scale_of(dataset)
+        if scale != scale_name(name):
+            raise UserError(f"{experiment} is given as scale {name!r} but was recorded at {scale}; correct the key.")
+        found[experiment, scale] = dataset
+    return dict(sorted(found.items()))
+
+
+def _judged(row: Claim, scale: str, kept: Datasets) -> Outcome:
+    rule, parts = RULES[row.number], scale.split(" + ")
+    absent = [part for part in parts if (rule.experiment, part) not in kept]
+    if absent:
+        return _unrecorded(row, scale, rule.experiment, absent)
+    datasets = [kept[rule.experiment, part] for part in parts]
+    try:
+        finding = rule.find(*datasets)
+    except NotTestable as reason:
+        return Outcome(row, scale, Verdict.NOT_TESTABLE, str(reason), recipe=recipe(datasets[-1]))
+    ignored = search_seeds(datasets[-1])
+    verdict, reason_ = _verdict(row, parts, datasets, finding, ignored)
+    return Outcome(row, scale, verdict, reason_, finding.readings, ignored, recipe(datasets[-1]))
+
+
+def _unrecorded(row: Claim, scale: str, experiment: str, absent: list[str]) -> Outcome:
+    if experiment in _NOT_BUILT:
+        return Outcome(row, scale, Verdict.NOT_YET_TESTED, "its experiment does not exist yet")
+    if absent == ["L"] and scale == "L":
+        return Outcome(row, scale, Verdict.NOT_YET_TESTED, f"0 seeds of {seeds_needed(row.number, 'L')}")
+    return Outcome(row, scale, Verdict.NOT_TESTABLE, "no run recorded at " + " or ".join(map(_shape, absent)))
+
+
+def _shape(scale: str) -> str:
+    shape = ", ".join(f"{key} {value}" for key, value in SHAPES.get(scale, {}).items())
+    return f"{scale} ({shape})" if shape else scale
+
+
+def _verdict(
+    row: Claim, parts: list[str], datasets: list[xr.Dataset], finding: Finding, ignored: frozenset[int]
+) -> tuple[Verdict, str]:
+    if finding.limits:
+        return Verdict.NOT_TESTABLE, "; ".join(finding.limits)
+    for part, dataset in zip(parts, datasets, strict=True):
+        fresh = {int(seed) for seed in dataset["seed"].values} - search_seeds(dataset)
+        needed = seeds_needed(row.number, part)
+        if len(fresh) < needed:
+            beside = " that did not search for the recipe" if search_seeds(dataset) else ""
+            of_part = f" at {part}" if len(parts) > 1 else ""
+            return Verdict.NOT_YET_TESTED, f"{len(fresh)} seeds of {needed}{of_part}{beside}"
+    counted = [reading for reading in finding.readings if reading.seed not in ignored]
+    undecided = [reading for reading in counted if reading.holds is None]
+    if undecided:
+        return Verdict.NOT_TESTABLE, "; ".join(f"seed {r.seed}: {r.note}" for r in undecided)
+    held = sum(bool(reading.holds) for reading in counted)
+    if held == len(counted):
+        return Verdict.REPRODUCED, ""
+    if held == 0:
+        return Verdict.NOT_REPRODUCED, ""
+    return Verdict.INCONCLUSIVE, f"holds in {held} of {len(counted)} seeds"
+
+
+def _beside(row: Claim, scale: str, datasets: list[xr.Dataset], here: bool) -> Outcome:
+    try:
+        finding = RULES[row.number].find(*datasets)
+    except NotTestable as reason:
+        return Outcome(row, scale, None, str(reason), recipe=recipe(datasets[-1]), here=here)
+    return Outcome(
+        row,
+        scale,
+        None,
+        "; ".join(finding.limits),
+        finding.readings,
+        search_seeds(datasets[-1]),
+        recipe(datasets[-1]),
+        here,
+    )
+
+
+def _here(row: Claim, experiment: str, kept: Datasets, own: Datasets) -> list[Outcome]:
+    """This machine's runs; in a row of two scales it stands in for its own, the other is the recorded one."""
+    if " + " not in row.scales[0]:
+        return [_beside(row, s, [d], here=True) for (name, s), d in own.items() if name == experiment]
+    parts = row.scales[0].split(" + ")
+    both = {**kept, **own}
+    present = all((experiment, part) in both for part in parts)
+    if not present or not any((experiment, part) in own for part in parts):
+        return []
+    return [_beside(row, row.scales[0], [both[experiment, part] for part in parts], here=True)]

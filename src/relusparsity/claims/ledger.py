@@ -1,0 +1,174 @@
+"""The ledger: what would count as reproducing each claim, written before any run, as data.
+
+A row is never edited: a later change is a new row with its own date and version, and `ledger_hash` shows it.
+"""
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass
+
+from ..errors import UserError
+
+PREAMBLE = (
+    "P: 6 layers, d_ff 32768. S: 6 layers, d_ff 8192, d_model 512. L: laptop. U_l: batch use of layer l at the "
+    "end of training, percent, mean over 64 held-out sets of 8,192 tokens. Verdicts: reproduced (the rule holds "
+    "in every seed), not reproduced (fails in every seed), inconclusive (mixed), not testable here (with the "
+    "reason), not yet tested (its experiment does not exist yet: rows 10 and 11 at first). At P at least 3 seeds, "
+    "at S and L at least 5 for rows 10–12. The recipe is named with the verdict; a recipe found by searching for "
+    "the source's numbers is frozen and then run on fresh seeds, and those alone count. AF (attributable "
+    "fraction) = 1 − deaths with the control / deaths without, among units alive at the fork, same batches."
+)
+
+
+@dataclass(frozen=True)
+class Claim:
+    """One row: a claim of the paper and the rule that decides it."""
+
+    number: str
+    """Row of the ledger: 1 to 14, and 3b."""
+    claim: str
+    source: str
+    """What the paper states: a number with its unit, or its words in quotation marks."""
+    rule: str
+    scales: tuple[str, ...]
+    """Where the row is judged: P, S, L, each on its own, or "L + P" for both together."""
+    date: str = "2026-11-21"
+    version: int = 1
+
+
+LEDGER: tuple[Claim, ...] = (
+    Claim("1", "the first layer collapses", "13.3 %", "U_0 < 30; numerical agreement: within 5 points", ("P",)),
+    Claim("2", "the last layer survives", "95.6 %", "U_5 ≥ 90; numerical agreement: within 5 points", ("P", "S")),
+    Claim("3", "layers differ dramatically", "82.3 points", "U_5 − U_0 ≥ 50", ("P", "S")),
+    Claim(
+        "3b",
+        "an early layer collapses, whichever",
+        "(ours)",
+        "min(U_0, U_1, U_2) < 30 and U_5 ≥ 90",
+        ("P", "S"),
+    ),
+    Claim(
+        "4",
+        "first and last are inverted",
+        '"inverted relationships"',
+        "U_0 is the lowest and U_5 the highest of the six, each by ≥ 5 points",
+        ("P", "S"),
+    ),
+    Claim(
+        "5",
+        "activations are highly sparse at a token",
+        '"high levels of sparsity"',
+        "median token_use ≤ 10 in every layer",
+        ("P", "S"),
+    ),
+    Claim(
+        "6",
+        "token use falls gradually",
+        '"gradual decrease"',
+        "for layer 0 no stretch of 2 % of the tokens holds more than 20 % of its fall in log token_use",
+        ("P", "S", "L"),
+    ),
+    Claim(
+        "7",
+        "then layer 0 shifts per sequence",
+        '"followed by"',
+        "half of layer 0's log fall in token_use comes at least 10 % of the tokens before sequence_use has lost "
+        "10 points",
+        ("P", "S"),
+    ),
+    Claim(
+        "8",
+        "that shift is layer 0's own",
+        '"unique"',
+        "its largest change of sequence_use in 10 % of the tokens is ≥ 2× that of any other layer after warm-up",
+        ("P", "S"),
+    ),
+    Claim(
+        "9",
+        "units turn off",
+        '"turning off"',
+        "≥ 80 % of the units silent on 8,192 tokens are silent on 1 M tokens, beyond what Good–Turing allows",
+        ("P", "S"),
+    ),
+    Claim(
+        "10",
+        "death is not random",
+        '"rather than randomly"',
+        "with the direction of each unit's data-driven update randomised step by step (diffusion), deaths fall "
+        "by at least half: AF(diffusion) ≥ 0.5",
+        ("S", "L"),
+    ),
+    Claim(
+        "11",
+        "death is not the work of outliers",
+        '"as a result of outliers"',
+        "with per-unit updates winsorised at p99 and path length restored, deaths change by no more than 10 %, "
+        "equivalence to random winsorising",
+        ("S", "L"),
+    ),
+    Claim(
+        "12",
+        "units can be pruned",
+        '"minimal impact"',
+        "removing the units silent on 1 M tokens costs ≤ 0.1 % loss on c4-eval; removing the lowest-rate half "
+        "≤ 1 %, random half ≥ 5 × that",
+        ("P", "S"),
+    ),
+    Claim(
+        "13",
+        "first and last layers represent differently",
+        '"Feature Specificity"',
+        "specificity differs with the same sign in every seed, Cliff's δ ≥ 0.33, against units of equal firing rate",
+        ("P", "S"),
+    ),
+    Claim(
+        "14",
+        "small models mislead",
+        '"limitations of small-ReLU models"',
+        "Kendall's τ between the layer order of U at L and at P < 0.6",
+        ("L + P",),
+    ),
+)
+
+_CHAPTERS = {
+    1: ("5",),
+    2: ("1", "2", "3", "3b", "4", "5", "6", "7", "8"),
+    3: ("9", "10", "11"),
+    4: ("13",),
+    5: ("12",),
+    6: ("14",),
+}
+
+
+def for_chapter(chapter: int) -> tuple[Claim, ...]:
+    """Rows that a chapter of Part I ends with.
+
+    Raises
+    ------
+    UserError
+        For a chapter that has no rows.
+
+    Examples
+    --------
+    >>> [row.claim for row in for_chapter(5)]
+    ['units can be pruned']
+    """
+    if chapter not in _CHAPTERS:
+        raise UserError(f"chapter {chapter!r} has no rows in the ledger; chapters 1 to 6 have.")
+    return tuple(row for row in LEDGER if row.number in _CHAPTERS[chapter])
+
+
+def ledger_hash() -> str:
+    """sha256 of the ledger's canonical JSON (preamble and rows; sorted keys, no spaces, UTF-8), in hexadecimal."""
+    content = {"preamble": PREAMBLE, "rows": [asdict(row) for row in LEDGER]}
+    text = json.dumps(content, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def seeds_needed(number: str, scale: str) -> int:
+    """Seeds below which a row is not judged.
+
+    The ledger asks 3 at P, and 5 at S and L for rows 10 to 12. Where it is silent (other rows at S and L) we ask
+    3, as at P.
+    """
+    return 5 if scale != "P" and number in ("10", "11", "12") else 3

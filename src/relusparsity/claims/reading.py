@@ -1,0 +1,197 @@
+"""What a rule may take from a dataset, checked: a missing or impossible number stops here, by name."""
+
+import json
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+
+from ..errors import UserError
+
+Floats = NDArray[np.float64]
+
+_SCALES = {
+    "paper": "P",
+    "P": "P",
+    "factorial": "S",
+    "S": "S",
+    "laptop": "L",
+    "L": "L",
+    "smoke": "smoke",
+}
+SHAPES = {
+    "P": {"n_layers": 6, "d_ff": 32768},
+    "S": {"n_layers": 6, "d_ff": 8192, "d_model": 512},
+}
+
+
+class NotTestable(Exception):
+    """The rule has no value on this dataset; the message is the reason that the verdict gives."""
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What one seed shows."""
+
+    seed: int
+    holds: bool | None
+    """Whether the rule holds in this seed; None where it is not defined, with the reason in `note`."""
+    values: dict[str, float | str]
+    """Label with its unit → value; a word where there is no number ("never")."""
+    note: str = ""
+    agrees: bool | None = None
+    """Numerical agreement with the source, for the rows that define it."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What a rule reads from a dataset: one reading a seed, and what keeps it from deciding."""
+
+    readings: tuple[Reading, ...]
+    limits: tuple[str, ...] = field(default=())
+    """Ways in which the data fall short of the rule's own terms (sample too small): values, but no verdict."""
+
+
+def scale_name(name: str) -> str:
+    """The ledger's letter (P, S, L) of a scale, or smoke.
+
+    Examples
+    --------
+    >>> scale_name("laptop")
+    'L'
+    """
+    if name not in _SCALES:
+        raise UserError(f"scale {name!r} is not known to the ledger; it knows {', '.join(_SCALES)}.")
+    return _SCALES[name]
+
+
+def scale_of(dataset: xr.Dataset) -> str:
+    """The ledger's letter of the dataset's scale; at P and S the model's shape must be the ledger's.
+
+    Raises
+    ------
+    UserError
+        Where the attribute is missing, or the recorded shape is not that of the scale.
+    """
+    if "scale" not in dataset.attrs:
+        raise UserError(
+            "the dataset has no attribute 'scale'; expected one of " + ", ".join(_SCALES) + "; record it again."
+        )
+    scale = scale_name(str(dataset.attrs["scale"]))
+    for key, expected in SHAPES.get(scale, {}).items():
+        given = setting(dataset, "model", key)
+        if given != expected:
+            raise UserError(
+                f"the dataset says scale {scale}, which means {key} = {expected}, but was made with "
+                f"{key} = {given}; give it its own scale."
+            )
+    return scale
+
+
+def setting(dataset: xr.Dataset, *keys: str) -> Any:
+    """A field of the configuration that the dataset was made with, from its provenance."""
+    try:
+        value = json.loads(dataset.attrs["provenance"])["config"]
+        for key in keys:
+            value = value[key]
+    except (KeyError, TypeError, json.JSONDecodeError) as error:
+        raise UserError(
+            f"the dataset's provenance has no config.{'.'.join(keys)} ({error!r}); record it again."
+        ) from error
+    return value
+
+
+def attribute(dataset: xr.Dataset, name: str) -> int:
+    """A whole number among the dataset's attributes, such as the size of a sample in tokens."""
+    if name not in dataset.attrs:
+        raise UserError(f"the dataset has no attribute {name!r}, which its rule reads; record it again.")
+    return int(dataset.attrs[name])
+
+
+def recipe(dataset: xr.Dataset) -> str:
+    """The recipe in a few words: the attribute `recipe`, else put together from the provenance."""
+    if "recipe" in dataset.attrs:
+        return str(dataset.attrs["recipe"])
+    model = {
+        key: setting(dataset, "model", key)
+        for key in ("norm", "norm_place", "positions", "tied", "embedding_std", "init", "bias")
+    }
+    train = {
+        key: setting(dataset, "train", key)
+        for key in ("tokens", "optimizer", "lr", "schedule", "weight_decay", "beta2")
+    }
+    return (
+        f"{model['norm_place']} {model['norm']}, {model['positions']} positions, "
+        f"{'tied' if model['tied'] else 'untied'} embeddings of std {model['embedding_std']:g}, "
+        f"{model['init']} init, {'biases' if model['bias'] else 'no biases'}, {train['optimizer']} "
+        f"lr {train['lr']:g} {train['schedule']}, beta2 {train['beta2']:g}, weight decay {train['weight_decay']:g}, "
+        f"{train['tokens']:,} tokens"
+    )
+
+
+def search_seeds(dataset: xr.Dataset) -> frozenset[int]:
+    """Seeds with which the recipe was searched for (attribute `search_seeds`, a JSON list): shown, never counted."""
+    return frozenset(int(seed) for seed in json.loads(dataset.attrs.get("search_seeds", "[]")))
+
+
+def take(dataset: xr.Dataset, name: str, *dims: str, share: bool = False, missing: bool = False) -> xr.DataArray:
+    """A variable as float64 with exactly these dims, in this order.
+
+    Parameters
+    ----------
+    share
+        The values are shares and must lie between 0 and 1 (percent would be off by a hundred).
+    missing
+        NaN is allowed, because the caller knows where it belongs.
+
+    Raises
+    ------
+    UserError
+        Naming the variable that is missing, has other dims, or holds NaN, infinity or an impossible share.
+    """
+    if name not in dataset.variables:
+        raise UserError(f"the dataset has no variable {name!r}, which its rule reads; record it again.")
+    array = dataset[name]
+    if set(array.dims) != set(dims):
+        raise UserError(f"{name} has dims {tuple(map(str, array.dims))}; its rule expects {dims}.")
+    if "layer" in dims and list(array.coords.get("layer", range(array.sizes["layer"]))) != list(
+        range(array.sizes["layer"])
+    ):
+        raise UserError(f"{name} has layers {array['layer'].values.tolist()}; its rule expects all, from 0 up.")
+    if 0 in array.shape:
+        raise UserError(f"{name} is empty: its shape is {dict(zip(array.dims, array.shape, strict=True))}.")
+    array = array.transpose(*dims).astype(np.float64)
+    values = array.values
+    if np.isinf(values).any() or (np.isnan(values).any() and not missing):
+        raise UserError(f"{name} holds NaN or infinity where its rule needs a number.")
+    if share and ((values < 0) | (values > 1)).any():
+        raise UserError(
+            f"{name} runs from {np.nanmin(values):g} to {np.nanmax(values):g}; expected shares between 0 and 1."
+        )
+    return array
+
+
+def at(array: xr.DataArray, dim: str, label: object) -> xr.DataArray:
+    """The slice at a coordinate's label (numbers to within 1e-6)."""
+    if dim not in array.coords:
+        raise UserError(f"{array.name} has no coordinate {dim!r}, in which its rule looks for {label!r}.")
+    tolerance = {"method": "nearest", "tolerance": 1e-6} if isinstance(label, float) else {}
+    try:
+        return array.sel({dim: label}, **tolerance)  # type: ignore[arg-type]
+    except KeyError:
+        raise UserError(
+            f"{array.name} has no {dim} {label!r}, which its rule reads; it has "
+            f"{', '.join(map(str, array[dim].values))}."
+        ) from None
+
+
+def seeds(dataset: xr.Dataset) -> list[int]:
+    """The seeds of a dataset, in its order; each once."""
+    if "seed" not in dataset.coords:
+        raise UserError("the dataset has no coordinate 'seed', by which every rule is judged; record it again.")
+    found = [int(seed) for seed in np.atleast_1d(dataset["seed"].values)]
+    if len(set(found)) != len(found):
+        raise UserError(f"the dataset repeats a seed: {found}; each seed counts once.")
+    return found

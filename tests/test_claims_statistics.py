@@ -1,0 +1,54 @@
+"""Laws of the small statistics, against brute force."""
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from relusparsity.claims import statistics
+
+NUMBERS = st.lists(st.integers(0, 5).map(float), min_size=1, max_size=12).map(np.array)
+
+
+@given(NUMBERS, NUMBERS)
+def test_cliffs_delta_counts_pairs(x: np.ndarray, y: np.ndarray) -> None:
+    brute = sum(float(np.sign(b - a)) for a in x for b in y) / (len(x) * len(y))
+    assert statistics.cliffs_delta(x, y) == pytest.approx(brute)
+
+
+@given(st.lists(st.tuples(st.integers(0, 4), st.integers(0, 4)), min_size=2, max_size=8))
+def test_kendall_tau_counts_pairs(points: list[tuple[int, int]]) -> None:
+    x, y = np.array(points, float).T
+    pairs = [(i, j) for i in range(len(x)) for j in range(i)]
+    score = sum(np.sign(x[i] - x[j]) * np.sign(y[i] - y[j]) for i, j in pairs)
+    untied = sum(x[i] != x[j] for i, j in pairs) * sum(y[i] != y[j] for i, j in pairs)
+    tau = statistics.kendall_tau(x, y)
+    assert math.isnan(tau) if untied == 0 else tau == pytest.approx(score / math.sqrt(untied))
+
+
+@given(st.lists(st.integers(0, 100), min_size=3, max_size=8), st.integers(1, 40), st.integers(0, 30))
+def test_no_stretch_changes_more_than_the_largest(values: list[int], span: int, start: int) -> None:
+    tokens = np.linspace(0, 100, len(values)) ** 1.1
+    found = statistics.changes(tokens, np.array(values, float), span, start)
+    begins = np.linspace(start, tokens[-1] - span, 301)
+    dense = np.interp(begins + span, tokens, values) - np.interp(begins, tokens, values)
+    assert found.max() >= dense.max() - 1e-9 and found.min() <= dense.min() + 1e-9
+    assert found.max() <= dense.max() + 100 * len(values) * span / 30  # and it is a stretch that exists
+
+
+@given(st.integers(0, 300))
+def test_poisson_limit_leaves_five_percent_below(count: int) -> None:
+    mean = statistics.poisson_upper(count)
+    below = math.fsum(math.exp(k * math.log(mean) - mean - math.lgamma(k + 1)) for k in range(count + 1))
+    assert below == pytest.approx(0.05, rel=1e-6)
+
+
+def test_matching_by_rate_removes_a_difference_that_is_only_rate() -> None:
+    rng = np.random.default_rng(0)
+    count_x, count_y = rng.integers(100, 2000, 3000), rng.integers(500, 10_000, 3000)
+    x, y = np.log(count_x) + rng.normal(0, 0.5, 3000), np.log(count_y) + rng.normal(0, 0.5, 3000)
+    assert statistics.cliffs_delta(x, y) > 0.6
+    matched, units = statistics.matched_delta(x, y, count_x, count_y)
+    assert abs(matched) < 0.1 and 0 < units < 6000

@@ -1,0 +1,208 @@
+"""A model under frozen weights on held-out sequences: loss, use, drift, and what each unit fires on."""
+
+import math
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+from tqdm.auto import tqdm
+
+from . import distributed, metrics
+from .model import Decoder, Observe
+from .tracking import UseTracker
+
+
+def autocast(device: str | torch.device, precision: str) -> AbstractContextManager:
+    """The precision that the model runs in: bf16 autocast over float32 weights, or plain float32."""
+    if precision == "bf16":
+        return torch.autocast(torch.device(device).type, dtype=torch.bfloat16)
+    return nullcontext()
+
+
+@dataclass
+class Score:
+    """Sums over predicted tokens, divided only when read."""
+
+    nats: float = 0.0
+    correct: int = 0
+    tokens: int = 0
+
+    @property
+    def loss(self) -> float:
+        """Cross-entropy in nats a token."""
+        return self.nats / self.tokens
+
+    @property
+    def accuracy(self) -> float:
+        """Share of tokens predicted first."""
+        return self.correct / self.tokens
+
+    def bits_per_byte(self, tokens_per_byte: float) -> float:
+        """Cross-entropy in bits a byte of text."""
+        return self.loss / math.log(2) * tokens_per_byte
+
+    def merge(self, other: "Score") -> None:
+        self.nats += other.nats
+        self.correct += other.correct
+        self.tokens += other.tokens
+
+    def add(self, logits: Tensor, targets: Tensor) -> None:
+        """Add logits (sequence, position, vocabulary) against targets (sequence, position)."""
+        flat = logits.flatten(0, 1).float()
+        self.nats += float(F.cross_entropy(flat, targets.flatten(), reduction="sum"))
+        self.correct += int((flat.argmax(-1) == targets.flatten()).sum())
+        self.tokens += targets.numel()
+
+
+def _batches(sequences: np.ndarray, size: int, device: torch.device) -> Iterator[tuple[Tensor, Tensor]]:
+    """Inputs and next-token targets (sequence, position) from packed sequences (sequence, position + 1)."""
+    for start in range(0, len(sequences), size):
+        tokens = torch.from_numpy(sequences[start : start + size].astype(np.int64)).to(device)
+        yield tokens[:, :-1], tokens[:, 1:]
+
+
+@torch.no_grad()
+def score(
+    model: Decoder, sequences: np.ndarray, batch: int, observe: Observe | None = None, precision: str = "float32"
+) -> Score:
+    """Loss and accuracy on packed sequences (sequence, position + 1); `observe` sees every MLP."""
+    device = next(model.parameters()).device
+    total = Score()
+    for inputs, targets in _batches(sequences, batch, device):
+        with autocast(device, precision):
+            logits = model(inputs, observe)
+        total.add(logits, targets)
+    return total
+
+
+@dataclass
+class Drift:
+    """Where the chosen units' pre-activations lie, from one batch; the causes of death are looked for here."""
+
+    units: Tensor
+    values: dict[str, list[np.ndarray]] = field(default_factory=dict)  # name: one (unit) or scalar a layer
+
+    def observe(self, model: Decoder, layer: int, inputs: Tensor, preactivation: Tensor) -> None:
+        """Record layer `layer` from its MLP's input (…, d_model) and pre-activation (…, unit)."""
+        x = inputs.flatten(0, 1).float()
+        z = preactivation.flatten(0, 1)[:, self.units].float()
+        mean, spread = x.mean(0), x.std(0, unbiased=False)
+        mlp = model.blocks[layer].mlp
+        w_in = mlp.fc_in.weight[self.units].float()
+        rank = math.ceil(0.99 * len(z))  # inverted CDF
+        row = {
+            "gamma": mean.norm() / spread.norm(),
+            "preactivation_mean": z.mean(0),
+            "preactivation_std": z.std(0, unbiased=False),
+            "preactivation_p99": z.kthvalue(rank, dim=0).values,
+            "preactivation_max": z.amax(0),
+            "history_firing_rate": (z > 0).float().mean(0),
+            "input_weight_norm": w_in.norm(dim=1),
+            "output_weight_norm": mlp.fc_out.weight[:, self.units].float().norm(dim=0),
+            "input_bias": torch.zeros_like(w_in[:, 0]) if mlp.fc_in.bias is None else mlp.fc_in.bias[self.units],
+            "input_alignment": F.cosine_similarity(w_in, mean[None], dim=1),
+        }
+        for name, value in row.items():
+            self.values.setdefault(name, []).append(value.cpu().numpy())
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """(layer, unit) by name, and gamma (layer)."""
+        return {name: np.stack(rows) for name, rows in self.values.items()}
+
+
+@dataclass
+class Measurement:
+    """What `measure` saw: exact counts, the sets' batch use (set, layer), the score and the drift."""
+
+    use: UseTracker
+    batch_use: np.ndarray
+    score: Score
+    drift: dict[str, np.ndarray]
+
+
+@torch.no_grad()
+def measure(
+    model: Decoder,
+    sequences: np.ndarray,
+    set_sequences: int,
+    drift_units: Sequence[int] = (),
+    precision: str = "float32",
+    progress: str | None = None,
+) -> Measurement:
+    """Read whole sets of `set_sequences` packed sequences (sequence, position + 1), in recorded order.
+
+    Under torch.distributed every process reads its own sets and all return the same, exact counts.
+    """
+    config, device = model.config, next(model.parameters()).device
+    sets = len(sequences) // set_sequences
+    rank, world = distributed.rank(), distributed.world()
+    share = 1 << max(0, math.ceil(sets / world) - 1).bit_length()  # a power of two: window unions can be merged
+    mine = range(min(sets, rank * share), min(sets, (rank + 1) * share))
+
+    use = UseTracker(config.n_layers, config.d_ff, config.seq_len, device)
+    drift = Drift(torch.tensor(list(drift_units), dtype=torch.long, device=device))
+    set_window = use.windows.index(set_sequences * config.seq_len)
+    total, batch_use = Score(), []
+    for index in tqdm(mine, desc=progress, leave=False, disable=None if progress else True):
+        before = use.window_units[:, set_window].clone()
+
+        def observe(layer: int, inputs: Tensor, preactivation: Tensor, activation: Tensor, index: int = index) -> None:
+            use.update(layer, metrics.fires(activation))
+            if index == 0 and len(drift.units):
+                drift.observe(model, layer, inputs, preactivation)
+
+        chunk = sequences[index * set_sequences : (index + 1) * set_sequences]
+        part = score(model, chunk, set_sequences, observe, precision)
+        total.merge(part)
+        batch_use.append((use.window_units[:, set_window] - before).cpu().numpy() / config.d_ff)
+    here = Measurement(use, np.array(batch_use).reshape(-1, config.n_layers), total, drift.arrays())
+    first, *rest = distributed.gather(here)
+    for other in rest:
+        first.use.merge(other.use)
+        first.score.merge(other.score)
+        first.batch_use = np.concatenate((first.batch_use, other.batch_use))
+    return first
+
+
+@torch.no_grad()
+def firing_counts(model: Decoder, sequences: np.ndarray, batch: int, progress: str | None = None) -> UseTracker:
+    """Exact counts on packed sequences (sequence, position + 1); the last, partial batch counts too."""
+    device = next(model.parameters()).device
+    config = model.config
+    use = UseTracker(config.n_layers, config.d_ff, config.seq_len, device)
+    starts = range(0, len(sequences), batch)
+    for start in tqdm(starts, desc=progress, leave=False, disable=None if progress else True):
+        score(
+            model,
+            sequences[start : start + batch],
+            batch,
+            lambda layer, _inputs, _pre, activation: use.update(layer, metrics.fires(activation)),
+        )
+    return use
+
+
+@torch.no_grad()
+def token_type_counts(
+    model: Decoder, sequences: np.ndarray, layer: int, batch: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Firings of one layer's units by token type, (type, unit), and the types' occurrences, (type); exact.
+
+    One layer at a time: the table has vocab_size × d_ff entries.
+    """
+    device = next(model.parameters()).device
+    config = model.config
+    table = torch.zeros(config.vocab_size, config.d_ff, dtype=torch.int32, device=device)
+    for inputs, _ in _batches(sequences, batch, device):
+
+        def observe(at: int, _inputs: Tensor, _pre: Tensor, activation: Tensor, inputs: Tensor = inputs) -> None:
+            if at == layer:
+                fired = metrics.fires(activation).flatten(0, 1).int()
+                table.index_add_(0, inputs.flatten(), fired)
+
+        model(inputs, observe)
+    totals = np.bincount(sequences[:, :-1].ravel(), minlength=config.vocab_size)
+    return table.cpu().numpy(), totals

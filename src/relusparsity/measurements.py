@@ -1,0 +1,230 @@
+"""When a run is measured, what is kept each time, and how it becomes one dataset."""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import xarray as xr
+
+from . import corpora, evaluate, metrics, results
+from .config import RunConfig, run_id, to_dict
+from .errors import UserError
+from .schema import FINAL, HISTORY, MEASURED, UNITS
+
+if TYPE_CHECKING:
+    from .resuming import Log
+    from .train import Trainer
+
+# sums since the start of training; their differences between measurements are what the dataset holds
+CUMULATIVE = ("deaths", "revivals", "stream_firings", "stream_sequence_units")
+
+
+def measured_steps(steps: int, points: int) -> list[int]:
+    """0, then 1, 2, 4 … until the first of `points` evenly spaced steps, which follow; the last is `steps`."""
+    even = sorted({round(steps * i / points) for i in range(1, points + 1)} - {0})
+    early = [0] + [2**i for i in range(steps.bit_length()) if 2**i < even[0]]
+    return early + even
+
+
+def history_steps(measured: list[int], count: int) -> list[int]:
+    """`count` of the measured steps, spread evenly over their list, first and last included."""
+    places = np.unique(np.linspace(0, len(measured) - 1, min(count, len(measured))).round().astype(int))
+    return [measured[i] for i in places]
+
+
+def history_units(d_ff: int, count: int) -> np.ndarray:
+    """`count` units, evenly spaced: chosen before the run, and as good as random since units start exchangeable."""
+    return np.arange(min(count, d_ff)) * d_ff // min(count, d_ff)
+
+
+class Recorder:
+    """Measures a trainer at its steps; each measurement is one small file, so a kill loses at most one."""
+
+    def __init__(self, config: RunConfig, corpus: corpora.Corpus, path: Path, enabled: bool) -> None:
+        self.config, self.corpus, self.path, self.enabled = config, corpus, path, enabled
+        train, measure = config.train, config.measure
+        self.steps = measured_steps(train.steps, measure.points)
+        self.history = history_steps(self.steps, measure.histories)
+        self.units = history_units(config.model.d_ff, measure.history_units)
+        self.snapshots = set(measured_steps(train.steps, train.snapshots))
+        self.set_sequences = measure.set_tokens // config.model.seq_len
+        sequences = corpora.heldout_sequences(corpus.heldout, config.model.seq_len)
+        available, wanted = len(sequences) // self.set_sequences, max(measure.sets, measure.final_sets)
+        if available < wanted:
+            raise UserError(
+                f"the held-out text makes {available} sets of {measure.set_tokens} tokens, but {wanted} are asked for; "
+                "give more held-out text or lower measure.sets and measure.final_sets."
+            )
+        self.sequences = sequences
+
+    def due(self, step: int) -> bool:
+        return step in self.steps
+
+    def _file(self, step: int) -> Path:
+        return self.path / "measurements" / f"{step:08d}.npz"
+
+    def measure(self, trainer: "Trainer", log: "Log") -> None:
+        """Measure after the current step and write it down."""
+        step, measure = trainer.step, self.config.measure
+        seen = evaluate.measure(
+            trainer.model,
+            self.sequences[: measure.sets * self.set_sequences],
+            self.set_sequences,
+            self.units,
+            self.config.train.precision,
+        )
+        previous = max((s for s in self.steps if s < step), default=0)
+        deaths = trainer.deaths
+        row: dict[str, Any] = {
+            "batch_use": seen.batch_use.mean(0),
+            **{name: getattr(seen.use, name)() for name in _USE_STATISTICS},
+            "heldout_loss": seen.score.loss,
+            "heldout_bits_per_byte": seen.score.bits_per_byte(self._tokens_per_byte),
+            "heldout_accuracy": seen.score.accuracy,
+            "train_loss": log.mean(previous, step),
+            "dead_units": deaths.dead.sum(1).cpu().numpy()
+            if trainer.tokens >= deaths.dead_after
+            else np.full(self.config.model.n_layers, np.nan),
+            **{name: _per_layer(getattr(deaths, name).cpu().numpy()) for name in CUMULATIVE},
+            **seen.drift,
+        }
+        if step not in self.history:
+            row = {name: value for name, value in row.items() if name not in HISTORY}
+        if self.enabled:
+            with results.atomic_write(self._file(step)) as temporary:
+                np.savez(temporary, **row)
+
+    @property
+    def _tokens_per_byte(self) -> float:
+        return len(self.corpus.heldout) / self.corpus.heldout_bytes
+
+    def finish(self, trainer: "Trainer", seconds: float) -> None:
+        """Measure the end, in float32 on the final sets, and write the whole dataset."""
+        measure = self.config.measure
+        final = evaluate.measure(
+            trainer.model,
+            self.sequences[: measure.final_sets * self.set_sequences],
+            self.set_sequences,
+            progress="final measurement",
+        )
+        if self.enabled:
+            values = self._over_steps(trainer.step) | self._at_the_end(trainer, final)
+            results.save(self._dataset(values, trainer, seconds), self.path / "dataset.nc")
+
+    def keep_stopped(self, trainer: "Trainer", seconds: float) -> None:
+        """After a run that had to stop: what was measured, as stopped.nc."""
+        if self.enabled:
+            dataset = self._dataset(self._over_steps(trainer.step), trainer, seconds)
+            dataset.attrs["stopped_at_step"] = trainer.step
+            results.save(dataset, self.path / "stopped.nc")
+
+    def _over_steps(self, last: int) -> dict[str, tuple[tuple[str, ...], Any]]:
+        steps = [step for step in self.steps if step <= last and self._file(step).is_file()]
+        rows = {step: dict(np.load(self._file(step), allow_pickle=False)) for step in steps}
+        model, batch = self.config.model, self.config.train.batch_tokens
+        tokens = np.array(steps, dtype=np.int64) * batch
+        out: dict[str, tuple[tuple[str, ...], Any]] = {"step": (("step",), steps), "tokens": (("step",), tokens)}
+        since = np.diff(tokens, prepend=0)[:, None].astype(float)
+        since[0] = np.nan  # nothing was trained before the first measurement
+
+        def change(name: str) -> np.ndarray:
+            total = np.stack([rows[step][name] for step in steps])
+            return np.diff(total, axis=0, prepend=np.zeros_like(total[:1]))
+
+        derived = {
+            "deaths": change("deaths"),
+            "revivals": change("revivals"),
+            "train_token_use": change("stream_firings") / (since * model.d_ff),
+            "train_sequence_use": change("stream_sequence_units") / (since / model.seq_len * model.d_ff),
+        }
+        for name, (dims, *_) in MEASURED.items():
+            value = derived.get(name)
+            out[name] = (("step", *dims), np.stack([rows[s][name] for s in steps]) if value is None else value)
+        drift = [step for step in steps if step in self.history]
+        out["history_step"] = (("history_step",), drift)
+        out["history_tokens"] = (("history_step",), np.array(drift, dtype=np.int64) * batch)
+        for name, (dims, *_) in HISTORY.items():
+            out[name] = (("history_step", *dims), np.stack([_rounded(rows[s][name]) for s in drift]))
+        return out
+
+    def _at_the_end(
+        self, trainer: "Trainer", final: evaluate.Measurement
+    ) -> dict[str, tuple[tuple[str, ...], Any]]:
+        deaths = {name: value.cpu().numpy() for name, value in trainer.deaths.state().items()}
+        values = {
+            "final_batch_use": final.batch_use,
+            "final_token_use": final.use.token_use(),
+            "final_sequence_use": final.use.sequence_use(),
+            "final_window_use": final.use.window_use(),
+            "final_rarefied_use": final.use.rarefied_use(),
+            "position_use": final.use.position_use(),
+            "final_firing_count": final.use.unit_tokens.cpu().numpy().astype(np.int32),
+            "final_sequences_fired": final.use.unit_sequences.cpu().numpy().astype(np.int32),
+            "last_fired": deaths["last_fired"],
+            "death_onset": np.where(deaths["onset"] >= 0, deaths["onset"], np.nan),
+            "death_count": deaths["deaths"],
+            "revival_count": deaths["revivals"],
+            "final_loss": final.score.loss,
+            "final_bits_per_byte": final.score.bits_per_byte(self._tokens_per_byte),
+            "final_accuracy": final.score.accuracy,
+        }
+        return {name: (FINAL[name][0], value) for name, value in values.items()}
+
+    def _dataset(self, values: dict[str, Any], trainer: "Trainer", seconds: float) -> xr.Dataset:
+        model, measure = self.config.model, self.config.measure
+        windows = evaluate.UseTracker(1, 1, model.seq_len).windows
+        values |= {
+            "layer": (("layer",), np.arange(model.n_layers)),
+            "percentile": (("percentile",), list(metrics.PERCENTILES)),
+            "window": (("window",), windows),
+            "history_unit": (("history_unit",), self.units),
+        }
+        dataset = results.described(values, UNITS)
+        dataset = dataset.set_coords(["tokens", "history_tokens"])
+        facts = {
+            "config": to_dict(self.config),
+            "run_id": run_id(self.config, self.corpus.checksum),
+            "environment": results.environment(str(trainer.device)),
+            "corpus": {
+                "name": self.corpus.name,
+                "checksum": self.corpus.checksum,
+                "train_tokens": len(self.corpus.train),
+                "heldout_tokens": len(self.corpus.heldout),
+                "heldout_bytes": self.corpus.heldout_bytes,
+            },
+            "parameters": sum(p.numel() for p in trainer.model.parameters()),
+            "tokens_seen": trainer.tokens,
+            "wall_seconds": round(seconds, 1),
+        }
+        dataset.attrs = {
+            "provenance": json.dumps(facts, sort_keys=True),
+            "d_ff": model.d_ff,
+            "dead_after": self.config.train.dead_after,
+            "sample_tokens": measure.sets * measure.set_tokens,
+            "final_sample_tokens": measure.final_sets * measure.set_tokens,
+        }
+        return dataset
+
+
+_USE_STATISTICS = (
+    "token_use",
+    "sequence_use",
+    "token_use_percentiles",
+    "sequence_use_percentiles",
+    "firing_rate_percentiles",
+    "window_use",
+    "rarefied_use",
+    "silent_units",
+)
+
+
+def _per_layer(values: np.ndarray) -> np.ndarray:
+    """(layer, unit) → sums (layer); (layer) as it is."""
+    return values.reshape(len(values), -1).sum(1)
+
+
+def _rounded(values: np.ndarray) -> np.ndarray:
+    """float32 with 11 significant bits (error ≤ 0.05 %): drift is read off a figure, and compresses threefold."""
+    bits = np.ascontiguousarray(values, dtype=np.float32).view(np.uint32)
+    return ((bits + np.uint32(1 << 11)) & np.uint32(0xFFFFF000)).view(np.float32)

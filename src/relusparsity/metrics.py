@@ -1,0 +1,190 @@
+"""Firing masks → integer counts, and counts → statistics; pure functions, no state.
+
+A unit fires where its activation is > 0. Counts are exact integers and are divided once, at the end.
+The vocabulary is that of the book's glossary: use is a share of units, a rate is a share of tokens.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+PERCENTILES = (0, 1, 5, 25, 50, 75, 95, 99, 100)
+
+
+def fires(activation: Float[Tensor, "sequence position unit"]) -> Bool[Tensor, "sequence position unit"]:
+    """Where units fire: strictly above zero, in the dtype that the model runs in.
+
+    Raises
+    ------
+    FloatingPointError
+        If an activation is NaN; it would silently count as not firing.
+    """
+    # a sum is NaN if any term is, and needs no mask the size of the activations
+    if torch.isnan(activation.sum(dtype=torch.float32)) and torch.isnan(activation).any():
+        raise FloatingPointError("an activation is NaN; firing is undefined there, so nothing was counted")
+    return activation > 0
+
+
+def firing_counts(
+    fired: Bool[Tensor, "sequence position unit"],
+) -> tuple[Int[Tensor, "sequence unit"], Int[Tensor, "sequence position"]]:
+    """Tokens at which each unit fires, by sequence, and units that fire, by token (int32)."""
+    ones = fired.view(torch.uint8)  # summed twice as fast as bool on a CPU
+    return ones.sum(dim=1, dtype=torch.int32), ones.sum(dim=2, dtype=torch.int32)
+
+
+def histogram(counts: Int[Tensor, "*any"], largest: int) -> Int[Tensor, "bin"]:
+    """How often each count 0 … `largest` occurs; exact, int64, the same on every device."""
+    flat = counts.flatten().long()
+    bins = torch.zeros(largest + 1, dtype=torch.int64, device=counts.device)
+    return bins.scatter_add_(0, flat, torch.ones_like(flat))
+
+
+def percentiles(counts: np.ndarray, levels: Sequence[int] = PERCENTILES) -> np.ndarray:
+    """Percentiles of the values 0, 1, 2 … whose numbers of occurrences are `counts` (inverted CDF).
+
+    The p-th is the smallest value with at least p % of the n occurrences at or below it. Missing (NaN) where n
+    is too small to tell the level from the extreme: n · min(p, 100 − p) < 100, for 0 < p < 100.
+    """
+    cumulative = np.cumsum(counts)
+    n = int(cumulative[-1])
+    out = np.full(len(levels), np.nan)
+    for i, level in enumerate(levels):
+        tail = min(level, 100 - level)
+        if n and (tail == 0 or n * tail >= 100):
+            rank = max(1, -(-level * n // 100))  # ceil, in integers
+            out[i] = np.searchsorted(cumulative, rank)
+    return out
+
+
+def rarefied_use(firing_count: np.ndarray, tokens: int, sizes: Sequence[int]) -> np.ndarray:
+    """Expected share of units that fire at least once in n tokens drawn at random without replacement.
+
+    Parameters
+    ----------
+    firing_count : (unit)
+        Tokens at which each unit fired, of `tokens`.
+    sizes : n
+        Sample sizes in tokens; above `tokens` the result is missing (NaN).
+
+    Returns
+    -------
+    (size)
+        Mean over units of 1 − C(N − k, n) / C(N, n): Hurlbert's rarefaction, with units for species.
+    """
+    k, how_many = np.unique(np.asarray(firing_count, dtype=np.int64), return_counts=True)
+    out = np.full(len(sizes), np.nan)
+    for i, n in enumerate(sizes):
+        if n <= tokens:
+            out[i] = 1 - np.average(_miss_probability(k, tokens, n), weights=how_many)
+    return out
+
+
+def _miss_probability(k: np.ndarray, tokens: int, n: int) -> np.ndarray:
+    """C(N − k, n) / C(N, n): the chance that n of N tokens miss all of a unit's k firings."""
+    largest = min(int(k.max(initial=0)), tokens - n)
+    # as a product over firings, Π (1 − n / (N − i)): no difference of large logarithms
+    log_miss = np.concatenate(([0.0], np.cumsum(np.log1p(-n / (tokens - np.arange(largest))))))
+    return np.where(k <= tokens - n, np.exp(log_miss[np.minimum(k, largest)]), 0.0)
+
+
+def good_turing(firing_count: np.ndarray, tokens: int, more: int) -> float:
+    """Units silent so far that chance alone would make fire in `more` further tokens.
+
+    Good–Toulmin's series Σ −(−t)^i f_i with t = more / tokens ≤ 1, where f_i units fired exactly i times: what
+    frozen, independent firing rates lead one to expect (Good & Toulmin 1956).
+    """
+    if not 0 < more <= tokens:
+        raise ValueError(f"more = {more}: Good–Toulmin extrapolates to at most as many tokens as seen, {tokens}")
+    f = np.bincount(firing_count[firing_count > 0])
+    t = more / tokens
+    return float(sum(-((-t) ** i) * f[i] for i in range(1, min(len(f), 200))))
+
+
+def within_sequence_rate(
+    firing_count: np.ndarray, sequences_fired: np.ndarray, sequences: int, seq_len: int, least: int = 100
+) -> tuple[np.ndarray, np.ndarray]:
+    """How much of a sequence a unit fires in, given that it fires there; and the same for random firing.
+
+    Parameters
+    ----------
+    firing_count, sequences_fired : (unit)
+        Tokens and sequences in which each unit fired, of `sequences` × `seq_len` tokens.
+
+    Returns
+    -------
+    observed, random : (unit)
+        Shares of a sequence's tokens; `random` puts the same number of firings on random tokens. Missing
+        (NaN) below `least` firings.
+    """
+    k = np.asarray(firing_count, dtype=np.int64)
+    distinct, inverse = np.unique(k, return_inverse=True)
+    hit = sequences * (1 - _miss_probability(distinct, sequences * seq_len, seq_len))[inverse]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        observed = k / (np.asarray(sequences_fired) * seq_len)
+        random = k / (hit * seq_len)
+    enough = k >= least
+    return np.where(enough, observed, np.nan), np.where(enough, random, np.nan)
+
+
+def type_entropy(type_counts: np.ndarray) -> np.ndarray:
+    """Entropy, in nats, of each unit's firings over token types: (type, unit) counts → (unit)."""
+    k = type_counts.sum(axis=0)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        plogp = np.where(type_counts > 0, type_counts * np.log(type_counts), 0.0).sum(axis=0)
+        return np.where(k > 0, np.log(k) - plogp / k, np.nan)
+
+
+def random_type_entropy(type_totals: np.ndarray, firing_count: np.ndarray, seed: int = 0) -> np.ndarray:
+    """Mean entropy, in nats, of k firings put on random tokens, for each unit's k: (unit).
+
+    Sampled without replacement at 33 log-spaced k (8 draws each, seed stated) and interpolated in log k.
+    """
+    k = np.asarray(firing_count, dtype=np.int64)
+    used = k[k > 0]
+    if not used.size:
+        return np.full(k.shape, np.nan)
+    generator = np.random.Generator(np.random.PCG64(seed))
+    grid = np.unique(np.geomspace(used.min(), used.max(), 33).round().astype(np.int64))
+    draws = [
+        np.mean([type_entropy(generator.multivariate_hypergeometric(type_totals, n)[:, None])[0] for _ in range(8)])
+        for n in grid
+    ]
+    return np.where(k > 0, np.interp(np.log(np.maximum(k, 1)), np.log(grid), draws), np.nan)
+
+
+def token_selectivity(
+    type_counts: np.ndarray, type_totals: np.ndarray, least: int = 100, seed: int = 0
+) -> np.ndarray:
+    """1 − (entropy of a unit's firing over token types) / (that of random firing of equal count).
+
+    Near 0: fires on tokens as they come; 1: on one token type only. Missing (NaN) below `least` firings.
+
+    Parameters
+    ----------
+    type_counts : (type, unit)
+        Firings of each unit on each token type.
+    type_totals : (type)
+        Occurrences of each type in the same text.
+    """
+    k = type_counts.sum(axis=0)
+    enough = k >= least
+    out = np.full(k.shape, np.nan)
+    if enough.any():
+        random = random_type_entropy(type_totals, k[enough], seed)
+        out[enough] = 1 - type_entropy(type_counts[:, enough]) / random
+    return out
+
+
+def survival(onset: np.ndarray, followed: float, times: np.ndarray) -> np.ndarray:
+    """Kaplan–Meier share of units not yet dead at each time, in tokens: (unit) onsets → (time).
+
+    `onset` is NaN for a unit that never died within `followed` tokens. All units are followed equally long, so
+    censoring happens only at the end and the estimate is the plain share.
+    """
+    died = np.sort(onset[~np.isnan(onset)])
+    alive = 1 - np.searchsorted(died, times, side="right") / len(onset)
+    return np.where(times <= followed, alive, np.nan)

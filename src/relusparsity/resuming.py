@@ -1,0 +1,122 @@
+"""What a killed run needs to go on to the bit: the log of its steps and its latest whole states."""
+
+import json
+import math
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from . import distributed, results
+
+if TYPE_CHECKING:
+    from .train import Trainer
+
+KEPT_STATES = 2  # if the newest is damaged, the one before it still resumes
+
+
+class Log:
+    """metrics.jsonl: one line a step, kept on the device until a flush so that a GPU need not wait."""
+
+    def __init__(self, path: Path, enabled: bool) -> None:
+        self.path = path / "metrics.jsonl"
+        self.enabled = enabled
+        self.losses: list[float] = []  # of steps 1, 2 …
+        self.waiting: list[tuple[int, float, Tensor, Tensor]] = []
+
+    def keep(self, step: int) -> None:
+        """Forget the lines after `step`: they will be made again."""
+        lines = self.path.read_text().splitlines()[:step] if step else []
+        self.losses = [json.loads(line)["loss"] for line in lines]
+        if self.enabled:
+            with results.atomic_write(self.path) as temporary:
+                temporary.write_text("".join(line + "\n" for line in lines))
+
+    def add(self, step: int, lr: float, loss: Tensor, gradient_norm: Tensor) -> None:
+        self.waiting.append((step, lr, loss, gradient_norm))
+
+    def flush(self) -> float:
+        """Write what waits; the last loss.
+
+        Raises
+        ------
+        FloatingPointError
+            At the first step whose loss is not finite; earlier steps are written.
+        """
+        if self.waiting:
+            numbers = torch.stack([torch.stack((loss, norm.to(loss))) for *_, loss, norm in self.waiting]).tolist()
+            rows = [(step, lr, *pair) for (step, lr, *_), pair in zip(self.waiting, numbers, strict=True)]
+            self.waiting = []
+            finite = [row for row in rows if math.isfinite(row[2])]
+            good = rows if len(finite) == len(rows) else rows[: next(i for i, r in enumerate(rows) if r not in finite)]
+            self.losses += [loss for _, _, loss, _ in good]
+            if self.enabled:
+                with open(self.path, "a") as file:
+                    for step, lr, loss, norm in good:
+                        file.write(json.dumps({"step": step, "lr": lr, "loss": loss, "gradient_norm": norm}) + "\n")
+            if len(good) < len(rows):
+                step, lr, loss, _ = rows[len(good)]
+                raise FloatingPointError(
+                    f"the loss became {loss} at step {step} (learning rate {lr:.3g}); everything measured before is "
+                    "kept. Lower lr, lengthen warmup or lower clip."
+                )
+        return self.losses[-1] if self.losses else math.nan
+
+    def mean(self, after: int, until: int) -> float:
+        """Mean loss of the steps after `after` up to `until`."""
+        part = self.losses[after:until]
+        return math.fsum(part) / len(part) if part else math.nan
+
+
+def save(trainer: "Trainer", path: Path, seconds: float) -> None:
+    """Write model, optimiser and death tracker after the current step; older states go when it is whole."""
+    if distributed.rank():
+        return
+    folder = path / "states"
+    temporary, target = folder / f".{trainer.step:08d}", folder / f"{trainer.step:08d}"
+    shutil.rmtree(temporary, ignore_errors=True)
+    temporary.mkdir(parents=True)
+    moments = trainer.optimizer.state_dict()["state"]
+    tensors = {f"optimizer/{i}/{name}": value for i, row in moments.items() for name, value in row.items()}
+    tensors = {name: value for name, value in tensors.items() if isinstance(value, Tensor)}
+    tensors |= {f"model/{name}": value for name, value in trainer.model.named_parameters()}  # tied ones once
+    tensors |= {f"deaths/{name}": value for name, value in trainer.deaths.state().items()}
+    save_file({name: value.detach().contiguous() for name, value in tensors.items()}, temporary / "state.safetensors")
+    results.seal(temporary / "state.safetensors")
+    results.write_json(temporary / "state.json", {"step": trainer.step, "seconds": seconds})
+    shutil.rmtree(target, ignore_errors=True)
+    temporary.rename(target)
+    for old in sorted(folder.glob("[0-9]*"))[:-KEPT_STATES]:
+        shutil.rmtree(old)
+
+
+def restore(trainer: "Trainer", path: Path) -> float:
+    """Load the newest state, if any, into the trainer; the seconds spent before it.
+
+    Raises
+    ------
+    UserError
+        If the state is damaged; deleting its folder resumes from the one before.
+    """
+    states = sorted((path / "states").glob("[0-9]*"))
+    if not states:
+        return 0.0
+    results.check(states[-1] / "state.safetensors")
+    facts: dict[str, Any] = json.loads((states[-1] / "state.json").read_text())
+    tensors = load_file(states[-1] / "state.safetensors", device=str(trainer.device))
+    with torch.no_grad():
+        for name, parameter in trainer.model.named_parameters():
+            parameter.copy_(tensors[f"model/{name}"])
+    trainer.deaths.load({n.removeprefix("deaths/"): t for n, t in tensors.items() if n.startswith("deaths/")})
+    moments: dict[int, dict[str, Tensor]] = {}
+    for name, value in tensors.items():
+        if name.startswith("optimizer/"):
+            _, index, key = name.split("/")
+            # step counts live on the CPU unless the optimiser is fused; load_state_dict places the rest
+            moments.setdefault(int(index), {})[key] = value
+    trainer.optimizer.load_state_dict(trainer.optimizer.state_dict() | {"state": moments})
+    trainer.step = facts["step"]
+    return facts["seconds"]

@@ -1,0 +1,98 @@
+"""The same run at four sizes: smoke (seconds), laptop (minutes), factorial and paper (one data-centre GPU)."""
+
+import os
+from pathlib import Path
+
+from .config import CorpusConfig, MeasureConfig, ModelConfig, RunConfig, TrainConfig, replace
+from .errors import UserError
+
+SEEDS = (0, 1, 2)
+
+_ENGLISH = CorpusConfig(source="hf", name="allenai/c4", subset="en", max_bytes=400_000_000, vocab_size=32_768)
+
+SCALES: dict[str, RunConfig] = {
+    "smoke": RunConfig(
+        ModelConfig(d_model=16, d_ff=64, n_heads=2, seq_len=32, vocab_size=512),
+        CorpusConfig(vocab_size=512, tokenizer_bytes=1_000_000),
+        TrainConfig(tokens=12_800, batch_tokens=256, warmup=1_280, dead_after=2_560, resume_every=2_560, snapshots=2),
+        MeasureConfig(points=8, sets=1, final_sets=4, set_tokens=1024, history_units=16, histories=6),
+    ),
+    "laptop": RunConfig(),
+    "factorial": RunConfig(
+        ModelConfig(d_model=512, d_ff=8192, n_heads=8, seq_len=512, vocab_size=32_768),
+        _ENGLISH,
+        TrainConfig(
+            tokens=49_152_000,
+            batch_tokens=8192,
+            lr=1e-3,
+            warmup=2_457_600,
+            precision="bf16",
+            compile=True,
+            dead_after=1_048_576,
+            resume_every=0,
+            snapshots=1,
+        ),
+        MeasureConfig(sets=4),
+    ),
+    "paper": RunConfig(
+        ModelConfig(d_model=1024, d_ff=32_768, n_heads=16, seq_len=512, vocab_size=32_768),
+        _ENGLISH,
+        TrainConfig(
+            tokens=262_144_000,
+            batch_tokens=8192,
+            lr=6e-4,
+            warmup=8_192_000,
+            precision="bf16",
+            compile=True,
+            dead_after=1_048_576,
+            resume_every=65_536_000,
+            snapshots=1,
+        ),
+        MeasureConfig(sets=4, final_sets=128),
+    ),
+}
+
+
+def base(scale: str, seed: int = 0) -> RunConfig:
+    """The run that a scale starts from; every experiment changes it field by field.
+
+    With $RELUSPARSITY_TEXT set to a folder of english-*.jsonl.xz files (and english-val, c4-eval), the GPU scales
+    train on these instead of C4 from the Hugging Face hub.
+
+    Raises
+    ------
+    UserError
+        For a scale that does not exist.
+    """
+    if scale not in SCALES:
+        raise UserError(f"there is no scale {scale!r}; choose one of {', '.join(SCALES)}.")
+    config = replace(SCALES[scale], seed=seed)
+    folder = os.environ.get("RELUSPARSITY_TEXT")
+    return replace(config, corpus=_local_english(Path(folder))) if folder and config.corpus is _ENGLISH else config
+
+
+def _local_english(folder: Path) -> CorpusConfig:
+    shards = sorted(path for path in folder.glob("english-[0-9]*.jsonl.xz"))
+    held = [folder / "english-val.jsonl.xz", folder / "c4-eval.jsonl.xz"]
+    missing = [str(path) for path in held if not path.is_file()] + ([] if shards else [f"{folder}/english-0.jsonl.xz"])
+    if missing:
+        raise UserError(f"RELUSPARSITY_TEXT = {folder} lacks {', '.join(missing)}; unset it to stream C4 instead.")
+    tokenizer = folder / "tokenizer.json"
+    return CorpusConfig(
+        source="text",
+        paths=tuple(map(str, shards)),
+        heldout_paths=tuple(map(str, held)),
+        vocab_size=32_768,
+        tokenizer=str(tokenizer) if tokenizer.is_file() else None,
+    )
+
+
+def live(scale: str) -> str:
+    """The scale that a notebook's own run really has: $RELUSPARSITY_SCALE overrides it, and says so."""
+    override = os.environ.get("RELUSPARSITY_SCALE")
+    for name in filter(None, (scale, override)):
+        base(name)
+    if override and override != scale:
+        print(f"RELUSPARSITY_SCALE asks for {override} instead of {scale}")
+        return override
+    return scale

@@ -1,0 +1,76 @@
+"""Names, units and meanings of every coordinate and variable that a training run records."""
+
+LAYER = "layer of the decoder, from 0"
+COORDINATES = {
+    "seed": ("1", "seed of weights and data order"),
+    "step": ("optimiser steps", "steps taken when measured"),
+    "tokens": ("tokens", "training tokens seen when measured"),
+    "layer": ("1", LAYER),
+    "percentile": ("%", "percentile (inverted CDF)"),
+    "window": ("tokens", "window size n"),
+    "position": ("tokens", "position in the sequence, from 0"),
+    "set": ("1", "held-out set, in recorded order"),
+    "unit": ("1", "hidden unit of the layer, from 0"),
+    "history_step": ("optimiser steps", "steps taken when the drift was measured"),
+    "history_tokens": ("tokens", "training tokens seen when the drift was measured"),
+    "history_unit": ("1", "hidden units chosen before the run"),
+}
+
+# name: (dims at one measured step, units, long name)
+MEASURED = {
+    "batch_use": (("layer",), "1", "mean share of units that fire in 8,192 held-out tokens"),
+    "token_use": (("layer",), "1", "mean share of units that fire at one held-out token"),
+    "sequence_use": (("layer",), "1", "mean share of units that fire in one held-out sequence"),
+    "token_use_percentiles": (("layer", "percentile"), "1", "percentiles of token use over tokens"),
+    "sequence_use_percentiles": (("layer", "percentile"), "1", "percentiles of sequence use over sequences"),
+    "firing_rate_percentiles": (("layer", "percentile"), "1", "percentiles of firing rate over units"),
+    "window_use": (("layer", "window"), "1", "mean share of units that fire in a window of n tokens"),
+    "rarefied_use": (("layer", "window"), "1", "expected share of units that fire in n tokens drawn at random"),
+    "silent_units": (("layer",), "units", "units that fired at no token of the measured sample"),
+    "gamma": (("layer",), "1", "norm of the mean of the MLP's input over the norm of its spread"),
+    "heldout_loss": ((), "nats/token", "cross-entropy on held-out text"),
+    "heldout_bits_per_byte": ((), "bits/byte", "cross-entropy on held-out text"),
+    "heldout_accuracy": ((), "1", "share of held-out tokens predicted first"),
+    "train_loss": ((), "nats/token", "mean training loss since the last measurement"),
+    "train_token_use": (("layer",), "1", "mean token use in the training stream since the last measurement"),
+    "train_sequence_use": (("layer",), "1", "mean sequence use in the training stream since the last measurement"),
+    "dead_units": (("layer",), "units", "units without a firing in the last n training tokens"),
+    "deaths": (("layer",), "units", "deaths confirmed since the last measurement"),
+    "revivals": (("layer",), "units", "dead units that fired again since the last measurement"),
+}
+
+# name: (dims at one history step, units, long name)
+HISTORY = {
+    "preactivation_mean": (("layer", "history_unit"), "1", "mean pre-activation"),
+    "preactivation_std": (("layer", "history_unit"), "1", "standard deviation of the pre-activation"),
+    "preactivation_p99": (("layer", "history_unit"), "1", "99th percentile of the pre-activation"),
+    "preactivation_max": (("layer", "history_unit"), "1", "largest pre-activation"),
+    "history_firing_rate": (("layer", "history_unit"), "1", "share of tokens at which the unit fires"),
+    "input_weight_norm": (("layer", "history_unit"), "1", "norm of the unit's input weights"),
+    "output_weight_norm": (("layer", "history_unit"), "1", "norm of the unit's output weights"),
+    "input_bias": (("layer", "history_unit"), "1", "the unit's bias (0 without biases)"),
+    "input_alignment": (("layer", "history_unit"), "1", "cosine of input weights and mean MLP input"),
+}
+
+# name: (dims, units, long name), measured once after the last step, in float32
+FINAL = {
+    "final_batch_use": (("set", "layer"), "1", "share of units that fire in one set of 8,192 held-out tokens"),
+    "final_token_use": (("layer",), "1", "mean share of units that fire at one held-out token"),
+    "final_sequence_use": (("layer",), "1", "mean share of units that fire in one held-out sequence"),
+    "final_window_use": (("layer", "window"), "1", "mean share of units that fire in a window of n tokens"),
+    "final_rarefied_use": (("layer", "window"), "1", "expected share of units that fire in n tokens drawn at random"),
+    "position_use": (("layer", "position"), "1", "mean share of units that fire at a position"),
+    "final_firing_count": (("layer", "unit"), "tokens", "held-out tokens at which the unit fires"),
+    "final_sequences_fired": (("layer", "unit"), "sequences", "held-out sequences in which the unit fires"),
+    "last_fired": (("layer", "unit"), "tokens", "position in the training stream of the last firing (0: never)"),
+    "death_onset": (("layer", "unit"), "tokens", "last firing before the first death (missing: never dead)"),
+    "death_count": (("layer", "unit"), "1", "deaths of the unit in training"),
+    "revival_count": (("layer", "unit"), "1", "revivals of the unit in training"),
+    "final_loss": ((), "nats/token", "cross-entropy on the final held-out sets"),
+    "final_bits_per_byte": ((), "bits/byte", "cross-entropy on the final held-out sets"),
+    "final_accuracy": ((), "1", "share of tokens of the final held-out sets predicted first"),
+}
+
+UNITS = COORDINATES | {
+    name: (units, text) for table in (MEASURED, HISTORY, FINAL) for name, (_, units, text) in table.items()
+}

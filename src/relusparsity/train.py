@@ -1,0 +1,244 @@
+"""The only training loop: one process or many, resumable to the bit, measured as it goes."""
+
+import math
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from time import monotonic
+from typing import Any
+
+import numpy as np
+import torch
+import xarray as xr
+from filelock import FileLock
+from safetensors.torch import load_model, save_model
+from torch import Tensor, nn
+from torch.nn import functional as F
+from tqdm.auto import tqdm
+
+from . import corpora, distributed, evaluate, measurements, results, resuming
+from .config import RunConfig, TrainConfig, run_id, to_dict
+from .errors import UserError
+from .model import Decoder, build
+from .tracking import DeathTracker
+
+
+class Objective(nn.Module):
+    """The training step's forward pass: loss and the firing counts, taken while the activations are at hand."""
+
+    def __init__(self, model: Decoder) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, inputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Mean loss; (layer, unit) tokens fired; (layer) their sum; (layer) units fired, summed over sequences."""
+        unit_tokens, sequence_units = [], []
+
+        def observe(_layer: int, _inputs: Tensor, _preactivation: Tensor, activation: Tensor) -> None:
+            # a NaN activation makes the loss NaN, and that stops the run
+            per_unit = (activation.detach() > 0).view(torch.uint8).sum(dim=1, dtype=torch.int32)  # (sequence, unit)
+            unit_tokens.append(per_unit.sum(dim=0))
+            sequence_units.append((per_unit > 0).sum())
+
+        logits = self.model(inputs, observe)
+        loss = F.cross_entropy(logits.flatten(0, 1).float(), targets.flatten())
+        counts = torch.stack(unit_tokens)
+        return loss, counts, counts.sum(dim=1), torch.stack(sequence_units)
+
+
+def learning_rate(config: TrainConfig, tokens: int) -> float:
+    """Learning rate of the step that begins after `tokens` training tokens."""
+    done = tokens + config.batch_tokens
+    if done <= config.warmup:
+        return config.lr * done / config.warmup
+    if config.schedule == "constant":
+        return config.lr
+    if config.schedule == "rsqrt":
+        return config.lr * math.sqrt(max(config.warmup, config.batch_tokens) / done)
+    progress = (done - config.warmup) / max(1, config.tokens - config.warmup)
+    return config.lr * (0.1 + 0.45 * (1 + math.cos(math.pi * progress)))
+
+
+def _optimizer(model: nn.Module, config: TrainConfig, device: torch.device) -> torch.optim.Optimizer:
+    matrices = [p for p in model.parameters() if p.ndim >= 2]
+    vectors = [p for p in model.parameters() if p.ndim < 2]
+    groups = [{"params": matrices, "weight_decay": config.weight_decay}, {"params": vectors, "weight_decay": 0.0}]
+    if config.optimizer == "adafactor":
+        return torch.optim.Adafactor(groups, lr=config.lr)
+    if config.optimizer == "sgd":
+        return torch.optim.SGD(groups, lr=config.lr, momentum=config.beta1)
+    return torch.optim.AdamW(groups, lr=config.lr, betas=(config.beta1, config.beta2), fused=device.type == "cuda")
+
+
+class Trainer:
+    """Model, optimiser and death tracker of one run, and the step that moves them."""
+
+    def __init__(self, config: RunConfig, corpus: corpora.Corpus, device: torch.device) -> None:
+        self.config, self.corpus, self.device = config, corpus, device
+        self.model = build(config.model, config.seed, device)
+        self.optimizer = _optimizer(self.model, config.train, device)
+        self.deaths = DeathTracker(config.model.n_layers, config.model.d_ff, config.train.dead_after, device)
+        objective: nn.Module = Objective(self.model)
+        if distributed.world() > 1:
+            objective = nn.parallel.DistributedDataParallel(objective)
+        self.objective: Callable[..., Any] = torch.compile(objective) if config.train.compile else objective
+        self.step = 0
+        sequences = config.train.batch_tokens // config.model.seq_len
+        if sequences % distributed.world():
+            raise UserError(
+                f"{distributed.world()} processes cannot share {sequences} sequences a step evenly; "
+                "change batch_tokens or the number of processes."
+            )
+        self.sequences = sequences
+
+    @property
+    def tokens(self) -> int:
+        """Training tokens seen."""
+        return self.step * self.config.train.batch_tokens
+
+    def advance(self) -> tuple[Tensor, Tensor]:
+        """One optimiser step; its loss and gradient norm, still on the device."""
+        batch = corpora.batch(
+            self.corpus.train, self.config.model.seq_len, self.sequences, self.config.seed, self.step
+        )
+        share = len(batch) // distributed.world()
+        mine = batch[distributed.rank() * share : (distributed.rank() + 1) * share]
+        tokens = torch.from_numpy(mine.astype(np.int64)).to(self.device)
+        for group in self.optimizer.param_groups:
+            group["lr"] = learning_rate(self.config.train, self.tokens)
+        with evaluate.autocast(self.device, self.config.train.precision):
+            loss, unit_tokens, firings, sequence_units = self.objective(tokens[:, :-1], tokens[:, 1:])
+        loss.backward()
+        clip = self.config.train.clip or math.inf
+        norm = nn.utils.clip_grad_norm_(self.model.parameters(), clip)
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+        self.step += 1
+        for counts in (unit_tokens, firings, sequence_units):
+            distributed.sum_(counts)
+        self.deaths.update(unit_tokens, firings, sequence_units, self.tokens)
+        return distributed.sum_(loss.detach() / distributed.world()), norm
+
+
+@dataclass(frozen=True)
+class Run:
+    """A finished training run on disk."""
+
+    path: Path
+    config: RunConfig
+
+    @cached_property
+    def dataset(self) -> xr.Dataset:
+        """Everything measured, as `schema` describes it."""
+        return results.load(self.path / "dataset.nc")
+
+    def model(self, device: str | torch.device = "cpu", step: int | None = None) -> Decoder:
+        """The trained model, or the snapshot after `step` steps; loading runs no code."""
+        path = self.path / "weights" / f"{self.config.train.steps if step is None else step:08d}.safetensors"
+        results.check(path)
+        model = Decoder(self.config.model)
+        load_model(model, path)
+        return model.to(device).eval()
+
+    def snapshots(self) -> list[int]:
+        """Steps whose weights were kept."""
+        return sorted(int(p.stem) for p in (self.path / "weights").glob("*.safetensors"))
+
+
+def run_path(config: RunConfig, corpus: corpora.Corpus) -> Path:
+    """The run's directory, named by its id."""
+    return results.runs_dir() / f"run-{run_id(config, corpus.checksum)}"
+
+
+def run(config: RunConfig, corpus: corpora.Corpus | None = None) -> Run:
+    """Train, or resume, or reuse: the finished run of exactly this configuration.
+
+    Raises
+    ------
+    UserError
+        For an unusable corpus or a damaged state; FloatingPointError when the loss stops being finite, with what
+        was measured kept.
+    """
+    with distributed.process_group():
+        corpus = corpora.load(config.corpus) if corpus is None else corpus
+        path = run_path(config, corpus)
+        finished = Run(path, config)
+        if (path / "dataset.nc").is_file():
+            results.check(path / "dataset.nc")
+            return finished
+        path.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(path / "lock")
+        if distributed.rank() == 0:
+            lock.acquire()  # a second process with the same id waits here, then finds the run finished
+        try:
+            if distributed.gather(not (path / "dataset.nc").is_file())[0]:
+                _train(config, corpus, path)
+        finally:
+            lock.release()
+        return finished
+
+
+def _train(config: RunConfig, corpus: corpora.Corpus, path: Path) -> None:
+    device = distributed.device()
+    if config.train.precision == "bf16" and device.type == "cpu" and config.train.compile:
+        raise UserError("precision = bf16 with compile = True is for a GPU, and there is none; use float32.")
+    torch.use_deterministic_algorithms(config.train.deterministic)
+    main, started = distributed.rank() == 0, monotonic()
+    trainer = Trainer(config, corpus, device)
+    log = resuming.Log(path, enabled=main)
+    if main:
+        results.write_json(path / "config.json", to_dict(config))
+        results.write_json(path / "environment.json", results.environment(str(device)))
+    before = resuming.restore(trainer, path)
+    log.keep(trainer.step)
+    recorder = measurements.Recorder(config, corpus, path, enabled=main)
+    try:
+        _steps(trainer, recorder, log, path, lambda: before + monotonic() - started)
+    except FloatingPointError:
+        recorder.keep_stopped(trainer, before + monotonic() - started)
+        raise
+    recorder.finish(trainer, before + monotonic() - started)
+    if main:
+        shutil.rmtree(path / "states", ignore_errors=True)  # nothing is left to resume
+    distributed.barrier()
+
+
+def _steps(
+    trainer: Trainer, recorder: measurements.Recorder, log: resuming.Log, path: Path, seconds: Callable[[], float]
+) -> None:
+    config, main = trainer.config, distributed.rank() == 0
+    bar = tqdm(
+        total=config.train.steps,
+        initial=trainer.step,
+        desc=f"training {path.name[4:12]}",
+        unit="step",
+        leave=False,
+        disable=None if main else True,
+    )
+    if trainer.step == 0:
+        recorder.measure(trainer, log)
+        if main:
+            _save_weights(trainer, path)
+    while trainer.step < config.train.steps:
+        log.add(trainer.step + 1, learning_rate(config.train, trainer.tokens), *trainer.advance())
+        bar.update()
+        due = recorder.due(trainer.step)
+        save = config.train.resume_every and trainer.tokens % config.train.resume_every == 0
+        if due or save or trainer.step % 100 == 0:
+            bar.set_postfix(loss=f"{log.flush():.3f}")
+        if due:
+            recorder.measure(trainer, log)
+        if main and trainer.step in recorder.snapshots:
+            _save_weights(trainer, path)
+        if save and trainer.step < config.train.steps:
+            resuming.save(trainer, path, seconds())
+    bar.close()
+
+
+def _save_weights(trainer: Trainer, path: Path) -> None:
+    target = path / "weights" / f"{trainer.step:08d}.safetensors"
+    with results.atomic_write(target) as temporary:
+        save_model(trainer.model, str(temporary))
+    results.seal(target)

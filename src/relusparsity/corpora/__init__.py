@@ -1,0 +1,68 @@
+"""Text source → tokenizer → memory-mapped tokens.
+
+`load` gives a `Corpus`; `batch` and `heldout_sequences` say which tokens the model sees when.
+"""
+
+from collections.abc import Iterator
+from functools import cache as cache_once
+from pathlib import Path
+
+from ..config import CorpusConfig
+from ..errors import UserError
+from . import docs, hf, text
+from .batches import batch, chunks, heldout_sequences
+from .document import Document
+from .store import EXTRA, HELDOUT, TRAIN, Corpus, Part, Source, open_or_build
+
+__all__ = ["Corpus", "batch", "chunks", "heldout_sequences", "load"]
+
+
+def load(config: CorpusConfig, cache: Path | None = None) -> Corpus:
+    """The corpus a config describes: tokenised the first time (minutes for hundreds of MB), then read back.
+
+    Parameters
+    ----------
+    config
+        What text, how it is split and tokenised.
+    cache
+        Folder for the token files; `corpora` in the directory of runs if not given.
+
+    Raises
+    ------
+    UserError
+        For text that is missing, empty, binary or damaged, a vocabulary that does not fit it, or a damaged cache.
+    """
+    if cache is None:
+        from ..results import runs_dir
+
+        cache = runs_dir() / "corpora"
+    if config.source == "docs":
+        parsed = cache_once(lambda: list(docs.documents()))  # slow to parse, small enough to keep
+        source = Source("docs", docs.fingerprint(), lambda: ((None, document) for document in parsed()))
+    elif config.source == "hf":
+        file = hf.fetch(config, cache)
+        source = _text_source((str(file),), (), f"{config.name}-{config.subset}" if config.subset else str(config.name))
+    elif config.source == "text":
+        source = _text_source(config.paths, config.heldout_paths)
+    else:
+        raise UserError(f"corpus source {config.source!r}: expected docs, text or hf.")
+    return open_or_build(source, config, cache)
+
+
+def _text_source(paths: tuple[str, ...], heldout_paths: tuple[str, ...], name: str | None = None) -> Source:
+    if not paths:
+        raise UserError("source 'text' needs paths: files or folders of text to train on.")
+    names = [text.stem(Path(path).name) for path in heldout_paths]
+    if len(set(names)) < len(names):
+        raise UserError(f"heldout_paths has two sets of the same name among {', '.join(names)}; rename one.")
+    held = {HELDOUT if i == 0 else EXTRA + names[i]: path for i, path in enumerate(heldout_paths)}
+
+    def documents() -> Iterator[tuple[Part, Document]]:
+        for document in text.documents(paths):
+            yield (TRAIN if held else None), document
+        for part, path in held.items():
+            for document in text.documents((path,)):
+                yield part, document
+
+    prints = {part: text.fingerprint((path,)) for part, path in held.items()}
+    return Source(name or text.stem(Path(paths[0]).name), [text.fingerprint(paths), prints], documents)

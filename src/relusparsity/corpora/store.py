@@ -1,0 +1,254 @@
+"""Token files on the disk: written whole or not at all, checked when read."""
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+import tokenizers
+from tqdm import tqdm
+
+from ..config import CorpusConfig, digest
+from ..errors import UserError
+from . import bpe
+from .document import Document, draw
+
+TRAIN, HELDOUT, EXTRA = "train", "heldout", "extra:"
+MANIFEST = "manifest.json"
+BATCH_CHARACTERS = 4_000_000
+"""Text tokenised at a time, on all cores; bounds the memory (about 400 MB)."""
+
+Part = str | None
+"""train, heldout, extra:<name>; None leaves it to the document's hash."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """Text that can be read again and again, in the same order."""
+
+    name: str
+    fingerprint: Any
+    """Plain data that differs when the text does."""
+    documents: Callable[[], Iterator[tuple[Part, Document]]]
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """Tokens to train on and tokens held out, documents joined by `<eos>`."""
+
+    name: str
+    train: np.ndarray
+    """Token ids `(token,)`, memory-mapped."""
+    heldout: np.ndarray
+    """Token ids `(token,)` of the held-out documents in recorded order, memory-mapped."""
+    heldout_bytes: int
+    """Bytes of UTF-8 in the held-out text, for bits per byte."""
+    domains: dict[str, np.ndarray]
+    """Held-out token ids `(token,)` by package or source."""
+    domain_bytes: dict[str, int]
+    extra: dict[str, np.ndarray]
+    """Further held-out sets, token ids `(token,)` by name."""
+    extra_bytes: dict[str, int]
+    tokenizer: tokenizers.Tokenizer
+    token_bytes: np.ndarray
+    """Bytes of UTF-8 that each token stands for, `(token type,)`; 0 for `<eos>`."""
+    eos: int
+    vocab_size: int
+    documents: int
+    """Documents of the training text."""
+    checksum: str
+    """sha256 over the token files and the tokenizer."""
+    folder: Path
+
+
+def open_or_build(source: Source, config: CorpusConfig, cache: Path) -> Corpus:
+    """The corpus of a source, tokenised now unless that was done before.
+
+    Two processes may do this at once: each writes a folder of its own, the first to finish gives it its name.
+    """
+    saved = Path(config.tokenizer).expanduser() if config.tokenizer else None
+    if saved:
+        bpe.read(saved, config.vocab_size)
+    # content counts, not where it lies: the text's is in the fingerprint
+    places = {"paths": None, "heldout_paths": None, "tokenizer": _sha256(saved) if saved else None}
+    values = vars(config) | places
+    folder = cache / digest(1, values, source.fingerprint, tokenizers.__version__)[:16]
+    if not folder.exists():
+        cache.mkdir(parents=True, exist_ok=True)
+        building = Path(tempfile.mkdtemp(prefix=".building-", dir=cache))
+        try:
+            _build(source, config, building)
+            building.chmod(0o755)
+            try:
+                os.rename(building, folder)
+            except OSError:
+                if not folder.exists():
+                    raise
+        finally:
+            shutil.rmtree(building, ignore_errors=True)
+    return read(folder)
+
+
+def _build(source: Source, config: CorpusConfig, folder: Path) -> None:
+    bpe.check_vocab_size(config.vocab_size)
+    if config.tokenizer:
+        trained = bpe.read(Path(config.tokenizer).expanduser())
+    else:
+        texts = (document.text for part, document in _placed(source, config) if part == TRAIN)
+        trained = bpe.train(bpe.sample(texts, config.tokenizer_bytes), config.vocab_size)
+    trained.save(str(folder / "tokenizer.json"))
+    tokenizer = bpe.read(folder / "tokenizer.json")
+    kind = np.dtype("<u2" if config.vocab_size <= 1 << 16 else "<u4")
+
+    parts: dict[str, _Part] = {}
+    domains: dict[str, int] = {}  # of the held-out text: bytes
+    index: list[tuple[int, int]] = []  # of the held-out documents: place of the domain among the domains, tokens
+    with ExitStack() as opened:
+        for part, document, ids in _tokenised(_placed(source, config), tokenizer, kind):
+            if part not in parts:
+                file = f"{part}.bin" if part in (TRAIN, HELDOUT) else f"extra-{len(parts)}.bin"
+                parts[part] = _Part(file, opened.enter_context((folder / file).open("wb")))
+            size = len(document.text.encode())
+            parts[part].add(ids, size)
+            if part == HELDOUT:
+                domains[document.domain] = domains.get(document.domain, 0) + size
+                index.append((list(domains).index(document.domain), len(ids)))
+    for part in (TRAIN, HELDOUT):
+        if part not in parts:
+            raise UserError(
+                f"the corpus {source.name} is empty: no document for its {part} part; give more text"
+                + (" or another heldout_share." if parts else ".")
+            )
+    np.save(folder / "heldout-domains.npy", np.array(index, np.int64))
+    files = {file.name: _sha256(file) for file in sorted(folder.iterdir())}
+    manifest = {
+        "name": source.name,
+        "config": vars(config),
+        "dtype": kind.str,
+        "parts": {part: written.summary() for part, written in parts.items()},
+        "domain_bytes": domains,
+        "sha256": files,
+        "checksum": digest(files),
+        "tokenizers": tokenizers.__version__,
+    }
+    (folder / MANIFEST).write_text(json.dumps(manifest, indent=1) + "\n")
+
+
+class _Part:
+    """A token file being written."""
+
+    def __init__(self, file: str, handle: BinaryIO) -> None:
+        self._file, self._handle = file, handle
+        self._documents = self._tokens = self._bytes = 0
+
+    def add(self, ids: np.ndarray, size: int) -> None:
+        self._handle.write(ids.tobytes())
+        self._documents += 1
+        self._tokens += len(ids)
+        self._bytes += size
+
+    def summary(self) -> dict[str, Any]:
+        counts = {"documents": self._documents, "tokens": self._tokens, "bytes": self._bytes}
+        return {"file": self._file, **counts}
+
+
+def _placed(source: Source, config: CorpusConfig) -> Iterator[tuple[str, Document]]:
+    """Documents with their part decided; equal texts always land in the same one."""
+    for part, document in source.documents():
+        if part is None:
+            held = draw(document.text.encode()).split < config.heldout_share
+            part = HELDOUT if held else TRAIN
+        yield part, document
+
+
+def _tokenised(
+    placed: Iterable[tuple[str, Document]], tokenizer: tokenizers.Tokenizer, kind: np.dtype
+) -> Iterator[tuple[str, Document, np.ndarray]]:
+    """Each document with its token ids `(token,)`, `<eos>` at the end."""
+    eos = bpe.eos(tokenizer)
+    encode = partial(tokenizer.encode_batch_fast, add_special_tokens=False)  # uses all cores
+    batches = _batched(placed)
+    with (
+        ThreadPoolExecutor(1) as reader,  # reads the next batch while this one is being tokenised
+        tqdm(desc="tokenising", unit="character", unit_scale=True, disable=None) as bar,
+    ):
+        some = next(batches, None)
+        while some is not None:
+            following = reader.submit(next, batches, None)
+            texts = [document.text for _, document in some]
+            for (part, document), encoding in zip(some, encode(texts), strict=True):
+                yield part, document, np.array([*encoding.ids, eos], kind)
+            bar.update(sum(map(len, texts)))
+            some = following.result()
+
+
+def _batched(placed: Iterable[tuple[str, Document]]) -> Iterator[list[tuple[str, Document]]]:
+    some: list[tuple[str, Document]] = []
+    size = 0
+    for part, document in placed:
+        some.append((part, document))
+        size += len(document.text)
+        if size >= BATCH_CHARACTERS:
+            yield some
+            some, size = [], 0
+    if some:
+        yield some
+
+
+def read(folder: Path) -> Corpus:
+    """The corpus of a folder, every file checked against its sha256.
+
+    Raises
+    ------
+    UserError
+        Naming the file that is missing, cut short or changed.
+    """
+    advice = f"delete the folder {folder} and run again."
+    try:
+        manifest = json.loads((folder / MANIFEST).read_text())
+        files, parts, name = manifest["sha256"], manifest["parts"], manifest["name"]
+    except (OSError, ValueError, KeyError) as error:
+        raise UserError(f"{folder / MANIFEST} is missing or damaged ({type(error).__name__}); {advice}") from error
+    for file, expected in files.items():
+        if not (folder / file).is_file():
+            raise UserError(f"{folder / file} is missing; {advice}")
+        if _sha256(folder / file) != expected:
+            raise UserError(f"{folder / file} is cut short or changed: its sha256 is not the recorded one; {advice}")
+
+    tokens = {p: np.memmap(folder / row["file"], manifest["dtype"], "r") for p, row in parts.items()}
+    tokenizer = bpe.read(folder / "tokenizer.json")
+    number, sizes = np.load(folder / "heldout-domains.npy", allow_pickle=False).T
+    of_token = np.repeat(number, sizes)
+    domain_bytes: dict[str, int] = manifest["domain_bytes"]
+    extra = [part for part in parts if part not in (TRAIN, HELDOUT)]
+    return Corpus(
+        name=name,
+        train=tokens[TRAIN],
+        heldout=tokens[HELDOUT],
+        heldout_bytes=parts[HELDOUT]["bytes"],
+        domains={domain: tokens[HELDOUT][of_token == i] for i, domain in enumerate(domain_bytes)},
+        domain_bytes=domain_bytes,
+        extra={part.removeprefix(EXTRA): tokens[part] for part in extra},
+        extra_bytes={part.removeprefix(EXTRA): parts[part]["bytes"] for part in extra},
+        tokenizer=tokenizer,
+        token_bytes=bpe.token_bytes(tokenizer),
+        eos=bpe.eos(tokenizer),
+        vocab_size=tokenizer.get_vocab_size(),
+        documents=parts[TRAIN]["documents"],
+        checksum=manifest["checksum"],
+        folder=folder,
+    )
+
+
+def _sha256(file: Path) -> str:
+    with file.open("rb") as handle:
+        return hashlib.file_digest(handle, "sha256").hexdigest()

@@ -1,0 +1,52 @@
+# The verbs of this repository. `make book` and `make test` need Python 3.11 or newer, make and git; nothing else.
+PYTHON ?= python3
+SCALE ?= laptop
+BIN := .venv/bin
+READY := .venv/.ready
+
+.DEFAULT_GOAL := help
+.PHONY: help book test record bench lint lock clean
+
+help:  ## show this list
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 10
+
+# pip would fetch 2.7 GB of CUDA libraries with PyTorch's usual wheel; a machine without an NVIDIA GPU asks PyTorch's
+# own index for the small one first, and carries on with the usual one if that index cannot be reached.
+$(READY): requirements.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo 'Python 3.11 or newer is needed; name one: make PYTHON=python3.12 ...'; exit 1; }
+	$(PYTHON) -m venv .venv
+	@if [ "$$(uname)" = Linux ] && ! command -v nvidia-smi >/dev/null; then \
+	  $(BIN)/pip install -q --no-deps --retries 0 --timeout 20 --index-url https://download.pytorch.org/whl/cpu \
+	    "$$(grep '^torch==' requirements.txt | cut -d' ' -f1)" 2>/dev/null || \
+	  echo 'the index of CPU wheels cannot be reached; taking PyTorch from the usual one'; fi
+	$(BIN)/pip install -q -r requirements.txt
+	@touch $@
+
+book: $(READY)  ## run every chapter here (SCALE=laptop) and build the book of these runs into _build/
+	@$(BIN)/python -m relusparsity.book.build book --scale $(SCALE)
+
+test: $(READY)  ## all tests, with the recorded chapters run again at scale smoke and compared
+	$(BIN)/pytest --nbval
+
+record: $(READY)  ## renew what is committed: data/*-$(SCALE).nc and book/chapters/*.ipynb
+	$(BIN)/python -m relusparsity.book.build record --scale $(SCALE)
+
+bench: $(READY)  ## measure what tracking costs; results in benchmarks/
+	for file in benchmarks/*.py; do $(BIN)/python $$file || exit 1; done
+
+lint: $(READY)  ## ruff and mypy, as before every commit
+	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
+
+lock: $(READY)  ## renew requirements.txt from pyproject.toml
+	$(BIN)/pip install -q uv
+	printf '%s\n' \
+	  '# The complete lock, for Python 3.11 to 3.13, made by `make lock` from pyproject.toml ([tool.uv]).' \
+	  '# Left out: the nvidia-*, cuda-* and triton packages, which PyTorch itself asks for where its wheel needs them,' \
+	  '# so that an installed CPU build (`uv pip install --torch-backend=cpu -r requirements.txt`) stays small.' > $@.txt
+	$(BIN)/uv pip compile -q pyproject.toml | grep -vE '^(nvidia|cuda|triton)\b' >> $@.txt
+	printf '%s\n' '-e .' >> $@.txt
+	mv $@.txt requirements.txt
+
+clean:  ## remove what was built; runs/ (trained models) and .venv/ stay
+	rm -rf _build .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,0 +1,80 @@
+"""``make book`` and ``make record``: run the chapters, then render a copy of the book or renew the committed one.
+
+Nothing that git tracks is written by ``book``; ``record`` alone writes ``data/`` and ``book/chapters/``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import pkgutil
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+from .. import experiments, results
+from ..errors import UserError
+
+DEFAULT = "laptop"  # the value of `scale` in every notebook's parameters
+
+
+def main() -> None:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(prog="python -m relusparsity.book.build", description=__doc__)
+    parser.add_argument("what", choices=("book", "record"))
+    parser.add_argument("--scale", default=DEFAULT, help="scale of the runs (default: %(default)s)")
+    arguments = parser.parse_args()
+    try:
+        root = results.checkout()
+        if root is None:
+            raise UserError("the book is made in a clone of the repository; clone it and install it with `make`.")
+        (book if arguments.what == "book" else record)(root, arguments.scale)
+    except UserError as error:
+        parser.exit(2, f"{error}\n")
+    except subprocess.CalledProcessError as error:
+        parser.exit(1, f"{' '.join(map(str, error.cmd[1:]))} failed; its message is above.\n")
+
+
+def book(root: Path, scale: str) -> None:
+    """Run every chapter on this machine and render a copy of the book from the result."""
+    copy = root / "_build" / scale
+    chapters = execute(root, scale, copy / "chapters")
+    for old in copy.glob("book/**/*.*"):  # files that the book no longer has
+        if not (root / old.relative_to(copy)).exists():
+            old.unlink()
+    shutil.copytree(root / "book", copy / "book", dirs_exist_ok=True)
+    shutil.copytree(chapters, copy / "book" / "chapters", dirs_exist_ok=True)
+    shutil.copy2(root / "_config.yml", copy)
+    command = ["jupyter_book", "build", "book", "-W", "-n", "--keep-going", "-q"]
+    subprocess.run([sys.executable, "-m", *command], cwd=copy, check=True)
+    print(f"\nThe book of this machine's runs (scale {scale}): {(copy / '_build/html/index.html').as_uri()}")
+
+
+def record(root: Path, scale: str) -> None:
+    """Write the dataset of every experiment at a scale, and the executed chapters at the default scale."""
+    for module in pkgutil.iter_modules(experiments.__path__):
+        experiment = importlib.import_module(f"{experiments.__name__}.{module.name}")
+        if hasattr(experiment, "config") and hasattr(experiment, "run"):
+            path = results.recorded_path(module.name, scale)
+            print(f"{module.name} at scale {scale} → {path.relative_to(root)}", flush=True)
+            results.save(experiment.run(experiment.config(scale)), path)
+    shutil.copytree(execute(root, DEFAULT, root / "_build" / "record"), root / "book" / "chapters", dirs_exist_ok=True)
+
+
+def execute(root: Path, scale: str, folder: Path) -> Path:
+    """Run every notebook with papermill into a folder; stop at the first that fails."""
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    sources = sorted((root / "notebooks").glob("*.py"))
+    parameters = [] if scale == DEFAULT else ["-p", "scale", scale]
+    for number, source in enumerate(sources, start=1):
+        print(f"[{number}/{len(sources)}] {source.name} at scale {scale}", flush=True)
+        output = folder / f"{source.stem}.ipynb"
+        command = ["papermill", str(source), str(output), *parameters, "--log-level", "WARNING"]
+        subprocess.run([sys.executable, "-m", *command], cwd=root, check=True)
+    return folder
+
+
+if __name__ == "__main__":
+    main()

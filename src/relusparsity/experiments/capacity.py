@@ -1,0 +1,112 @@
+"""Chapter 06: the same training at several widths; does the number of used units saturate?"""
+
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from .. import corpora, distributed, evaluate, results, train
+from ..config import RunConfig, replace
+from ..model import count_parameters
+from ..scales import SEEDS, base
+from ..schema import COORDINATES
+from . import shared
+
+WIDTHS = {
+    "smoke": (16, 32, 64, 128),
+    "laptop": (256, 512, 1024, 2048),
+    "factorial": (2048, 4096, 8192, 16_384),
+    "paper": (4096, 8192, 16_384, 32_768),
+}
+
+SCHEMA = COORDINATES | {
+    "d_ff": ("units", "hidden units a layer"),
+    "used_units": ("units", "units that fire in 8,192 held-out tokens, mean over sets"),
+    "token_units": ("units", "units that fire at one held-out token, mean"),
+    "heldout_loss": ("nats/token", "cross-entropy on the same held-out sets"),
+    "parameters": ("1", "parameters of the model"),
+}
+
+
+@dataclass(frozen=True)
+class Config:
+    """The shared runs, and runs of other widths that differ from them in d_ff alone."""
+
+    scale: str
+    """smoke, laptop, factorial or paper."""
+    runs: tuple[RunConfig, ...]
+    """The shared runs, one a seed."""
+    others: tuple[RunConfig, ...]
+    """Other widths, one seed each."""
+    sets: int
+    """Held-out sets that every model is measured on, the first ones in recorded order."""
+
+
+def config(scale: str) -> Config:
+    """The chapter's configuration at a scale."""
+    shared_runs = shared.seeds(scale)
+    # nothing is read off the course of these runs, so they are measured at few points
+    few = {"measure.points": 4, "measure.final_sets": 1, "train.snapshots": 1}
+    others = tuple(
+        replace(base(scale, SEEDS[0]), **{"model.d_ff": width}, **few)
+        for width in WIDTHS[scale]
+        if width != shared_runs[0].model.d_ff
+    )
+    return Config(scale, shared_runs, others, {"smoke": 2, "laptop": 8}.get(scale, 64))
+
+
+def run(config: Config) -> xr.Dataset:
+    """Used units by (seed, d_ff, layer) and loss by (seed, d_ff).
+
+    Missing (NaN) where a width was not trained with a seed: all seeds at the shared width, one at the others.
+    """
+
+    def compute() -> xr.Dataset:
+        trained = shared.train_all((*config.runs, *config.others))
+        stacked = shared.stack(trained[: len(config.runs)], config.scale, ["final_token_use"])
+        table = xr.merge([_one(run, config.sets) for run in trained], join="outer", compat="no_conflicts")
+        for name in table.variables:
+            units, long_name = SCHEMA[str(name)]
+            table[name].attrs = {"units": units, "long_name": long_name}
+        table.attrs = {name: stacked.attrs[name] for name in ("scale", "provenance")}
+        table.attrs["shared_d_ff"] = config.runs[0].model.d_ff
+        return table
+
+    return shared.cached("capacity", config, (*config.runs, *config.others), __file__, compute)
+
+
+def _one(run: train.Run, sets: int) -> xr.Dataset:
+    """One trained model, with dimensions seed and d_ff of size 1."""
+    width, seq_len = run.config.model.d_ff, run.config.model.seq_len
+    corpus = corpora.load(run.config.corpus)
+    each = run.config.measure.set_tokens // seq_len
+    sequences = corpora.heldout_sequences(corpus.heldout, seq_len)[: sets * each]
+    seen = evaluate.measure(run.model(distributed.device()), sequences, each, progress=f"d_ff {width}")
+    at = ("seed", "d_ff")
+    return results.described(
+        {
+            "seed": (("seed",), [run.config.seed]),
+            "d_ff": (("d_ff",), [width]),
+            "layer": (("layer",), np.arange(run.config.model.n_layers)),
+            "used_units": ((*at, "layer"), seen.batch_use.mean(0)[None, None] * width),
+            "token_units": ((*at, "layer"), seen.use.token_use()[None, None] * width),
+            "heldout_loss": (at, [[seen.score.loss]]),
+            "parameters": (at, [[count_parameters(run.config.model)["total"]]]),
+        },
+        SCHEMA,
+    )
+
+
+def growth(dataset: xr.Dataset) -> pd.DataFrame:
+    """By how much the used units of each layer multiply when the width doubles: first seed, a row a doubling.
+
+    2 means that a fixed share of the units is used, 1 that their number has saturated.
+    """
+    used = dataset["used_units"].isel(seed=0)
+    widths = used["d_ff"].values
+    doublings = np.log2(widths[1:] / widths[:-1])
+    factor = (used.values[1:] / used.values[:-1]) ** (1 / doublings[:, None])
+    rows = [f"{a:,} → {b:,}" for a, b in pairwise(widths)]
+    return pd.DataFrame(factor.round(2), index=rows, columns=[f"layer {i}" for i in used["layer"].values])

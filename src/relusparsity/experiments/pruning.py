@@ -1,0 +1,228 @@
+"""Chapter 05: what removing hidden units costs, by firing rate, by weights and at random, at equal counts."""
+
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+import torch
+import xarray as xr
+from tqdm.auto import tqdm
+
+from .. import corpora, distributed, evaluate, pruning, results, train
+from ..config import RunConfig
+from ..errors import UserError
+from ..model import Decoder
+from ..schema import COORDINATES
+from . import shared
+
+SHARES = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.95)
+
+SCHEMA = COORDINATES | {
+    "method": ("1", "which units go first: lowest firing rate, smallest weights, or at random"),
+    "share": ("1", "share of all hidden units removed"),
+    "evaluation": ("1", "held-out text, disjoint from the one that the units were chosen on"),
+    "loss": ("nats/token", "cross-entropy after removing units"),
+    "bits_per_byte": ("bits/byte", "cross-entropy after removing units"),
+    "accuracy": ("1", "share of tokens predicted first, after removing units"),
+    "units_left": ("units", "units left in the layer"),
+    "baseline_loss": ("nats/token", "cross-entropy of the whole model"),
+    "baseline_bits_per_byte": ("bits/byte", "cross-entropy of the whole model"),
+    "baseline_accuracy": ("1", "share of tokens predicted first by the whole model"),
+    "silent_loss": ("nats/token", "cross-entropy after removing the silent units"),
+    "silent_removed": ("units", "units silent on the sample that the units were chosen on"),
+    "masked_difference": ("1", "largest change of a logit when units silent on that text are masked"),
+    "removed_difference": ("1", "largest change of a logit when units silent on that text are removed physically"),
+}
+
+
+@dataclass(frozen=True)
+class Config:
+    """The shared runs, what to remove from them, and on how much text to look."""
+
+    scale: str
+    """smoke, laptop, factorial or paper."""
+    runs: tuple[RunConfig, ...]
+    """Runs that differ in their seed only."""
+    shares: tuple[float, ...] = SHARES
+    """Shares of all hidden units to remove."""
+    random_draws: int = 2
+    """Random choices that the method "random" averages over."""
+    evaluation_tokens: int = 32_768
+    """Tokens of each evaluation text."""
+
+
+def config(scale: str) -> Config:
+    """The chapter's configuration at a scale."""
+    tokens = {"smoke": 2_048, "laptop": 32_768}.get(scale, 262_144)
+    return Config(scale, shared.seeds(scale), evaluation_tokens=tokens)
+
+
+@dataclass(frozen=True)
+class Text:
+    """A text to evaluate on."""
+
+    sequences: np.ndarray
+    """Packed sequences (sequence, position + 1)."""
+    tokens_per_byte: float
+
+
+def texts(corpus: corpora.Corpus, run: RunConfig, tokens: int) -> dict[str, Text]:
+    """`heldout`: held-out sequences after those of the final measurement, on which units are chosen; and extra sets.
+
+    Raises
+    ------
+    UserError
+        If one of them has fewer than `tokens` tokens.
+    """
+    seq_len = run.model.seq_len
+    used = run.measure.final_sets * run.measure.set_tokens // seq_len
+    available = {"heldout": corpora.heldout_sequences(corpus.heldout, seq_len)[used:]}
+    available |= {name: corpora.heldout_sequences(extra, seq_len) for name, extra in corpus.extra.items()}
+    found = {}
+    for name, sequences in available.items():
+        if len(sequences) * seq_len < tokens:
+            raise UserError(
+                f"the evaluation text {name!r} has {len(sequences) * seq_len:,} tokens left, but pruning evaluates on "
+                f"{tokens:,}; give more held-out text or lower measure.final_sets."
+            )
+        chosen = sequences[: tokens // seq_len]
+        found[name] = Text(chosen, chosen[:, 1:].size / int(corpus.token_bytes[chosen[:, 1:]].sum()))
+    return found
+
+
+def run(config: Config) -> xr.Dataset:
+    """Loss by (seed, method, share, evaluation) and units left by (seed, method, share, layer).
+
+    Units are ranked by their firings on the final held-out sets (attrs: silent_sample_tokens) and the models
+    evaluated on other text (evaluation_tokens). `rate` ranks the units of all layers together; `magnitude` and
+    `random` then take as many from each layer, so that methods differ in the choice of units alone.
+    """
+
+    def compute() -> xr.Dataset:
+        trained = shared.train_all(config.runs)
+        stacked = shared.stack(trained, config.scale, ["final_token_use"])
+        parts = [_one(run, config) for run in trained]
+        dataset = xr.concat(parts, dim=stacked["seed"], coords="minimal", compat="equals", join="exact")
+        keep = ("scale", "provenance", "d_ff")
+        dataset.attrs = {name: stacked.attrs[name] for name in keep} | {
+            "silent_sample_tokens": trained[0].dataset.attrs["final_sample_tokens"],
+            "evaluation_tokens": config.evaluation_tokens,
+            "random_draws": config.random_draws,
+        }
+        return dataset
+
+    return shared.cached("pruning", config, config.runs, __file__, compute)
+
+
+def _choices(config: Config, rate: np.ndarray, size: np.ndarray) -> Iterator[tuple[str, int, np.ndarray]]:
+    """Method, place of the share and removed units (layer, unit), for every one to evaluate."""
+    for place, share in enumerate(config.shares):
+        by_rate = pruning.choose_lowest(rate, share)
+        counts = by_rate.sum(1)
+        yield "rate", place, by_rate
+        yield "magnitude", place, pruning.choose_as_many(size, counts)
+        for draw in range(config.random_draws):
+            yield "random", place, pruning.choose_as_many(pruning.random_scores(rate.shape, draw), counts)
+
+
+def _one(run: train.Run, config: Config) -> xr.Dataset:
+    """One seed."""
+    corpus = corpora.load(run.config.corpus)
+    model = run.model(distributed.device())
+    given = texts(corpus, run.config, config.evaluation_tokens)
+    firings = run.dataset["final_firing_count"].values
+    batch = max(1, 8192 // run.config.model.seq_len)
+
+    def scores(smaller: Decoder) -> np.ndarray:
+        """(evaluation, number): nats a token, bits a byte, accuracy."""
+        rows = [(evaluate.score(smaller, text.sequences, batch), text) for text in given.values()]
+        return np.array([(s.loss, s.bits_per_byte(text.tokens_per_byte), s.accuracy) for s, text in rows])
+
+    shape = (len(pruning.METHODS), len(config.shares), len(given), 3)
+    sums, times = np.zeros(shape), np.zeros(shape[:2], dtype=int)
+    left = np.zeros((*shape[:2], len(firings)), dtype=np.int32)
+    todo = list(_choices(config, firings, pruning.magnitude(model)))
+    for method, place, removed in tqdm(todo, desc=f"pruning seed {run.config.seed}", leave=False, disable=None):
+        at = pruning.METHODS.index(method), place
+        sums[at] += scores(_removed(model, removed))
+        times[at] += 1
+        left[at] = (~removed).sum(1)
+    means = sums / times[:, :, None, None]
+    whole, without_silent = scores(model), scores(_removed(model, firings == 0))
+    masked, cut = _differences(model, given["heldout"].sequences, batch)
+    points = ("method", "share", "evaluation")
+    return results.described(
+        {
+            "method": (("method",), list(pruning.METHODS)),
+            "share": (("share",), np.array(config.shares)),
+            "evaluation": (("evaluation",), list(given)),
+            "layer": (("layer",), np.arange(len(firings))),
+            "loss": (points, means[..., 0]),
+            "bits_per_byte": (points, means[..., 1]),
+            "accuracy": (points, means[..., 2]),
+            "units_left": (("method", "share", "layer"), left),
+            "baseline_loss": (("evaluation",), whole[:, 0]),
+            "baseline_bits_per_byte": (("evaluation",), whole[:, 1]),
+            "baseline_accuracy": (("evaluation",), whole[:, 2]),
+            "silent_loss": (("evaluation",), without_silent[:, 0]),
+            "silent_removed": (("layer",), (firings == 0).sum(1)),
+            "masked_difference": ((), masked),
+            "removed_difference": ((), cut),
+        },
+        SCHEMA,
+    )
+
+
+def _removed(model: Decoder, units: np.ndarray) -> Decoder:
+    """The model without these units (layer, unit); a layer may lose all, which torch warns about."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Initializing zero-element tensors")
+        return pruning.remove(model, units)
+
+
+@torch.no_grad()
+def _differences(model: Decoder, sequences: np.ndarray, batch: int) -> tuple[float, float]:
+    """Largest change of a logit on one batch when the units silent on it are masked, and when they are removed."""
+    first = sequences[:batch]
+    silent = evaluate.firing_counts(model, first, batch).unit_tokens.cpu().numpy() == 0
+    inputs = torch.from_numpy(first[:, :-1].astype(np.int64)).to(distributed.device())
+    whole = model(inputs)
+    masked, cut = pruning.mask(model, silent)(inputs), _removed(model, silent)(inputs)
+    return float((masked - whole).abs().max()), float((cut - whole).abs().max())
+
+
+def costs(dataset: xr.Dataset, evaluation: str = "heldout") -> pd.DataFrame:
+    """Change of loss in percent by share removed and method: mean over seeds."""
+    chosen = dataset.sel(evaluation=evaluation)
+    rise = 100 * (chosen["loss"] / chosen["baseline_loss"] - 1).mean("seed")
+    table = rise.transpose("share", "method").to_pandas().round(2)
+    table.index = pd.Index([f"{100 * share:.3g} %" for share in rise["share"].values], name="units removed")
+    return table
+
+
+def affordable(dataset: xr.Dataset, percent: float, evaluation: str = "heldout") -> pd.DataFrame:
+    """Largest measured share, in percent, whose removal and that of every smaller share cost at most `percent` loss.
+
+    A row a seed, a column a method.
+    """
+    chosen = dataset.sel(evaluation=evaluation)
+    within = chosen["loss"] <= chosen["baseline_loss"] * (1 + percent / 100)
+    reached = (dataset["share"] * 100).where(within.cumprod("share") > 0).max("share")
+    return reached.transpose("seed", "method").to_pandas().round(1)
+
+
+def silent_removal(dataset: xr.Dataset, evaluation: str = "heldout") -> pd.DataFrame:
+    """What removing the silent units does, a row a seed: how many, the loss, and the largest change of a logit."""
+    chosen = dataset.sel(evaluation=evaluation)
+    units = dataset.attrs["d_ff"] * dataset.sizes["layer"]
+    rows = {
+        f"silent on {dataset.attrs['silent_sample_tokens']:,} tokens, % of units": (
+            100 * dataset["silent_removed"].sum("layer") / units
+        ).round(1),
+        "loss after removing them, change in %": (100 * (chosen["silent_loss"] / chosen["baseline_loss"] - 1)).round(4),
+        "largest logit change, masked": dataset["masked_difference"],
+        "largest logit change, removed": dataset["removed_difference"].astype(float).round(7),
+    }
+    return pd.DataFrame({name: values.to_series() for name, values in rows.items()})

@@ -1,0 +1,138 @@
+"""Chapter 01: what is trained, what that costs, and how it learns; GELU beside ReLU."""
+
+from dataclasses import dataclass, fields
+from typing import Any
+
+import pandas as pd
+import xarray as xr
+
+from ..config import RunConfig, replace
+from ..model import count_parameters, training_flops
+from ..scales import SCALES, SEEDS, base
+from . import shared
+
+VARIABLES = (
+    "train_loss",
+    "heldout_loss",
+    "heldout_bits_per_byte",
+    "heldout_accuracy",
+    "token_use",
+    "sequence_use",
+    "batch_use",
+    "final_loss",
+    "final_bits_per_byte",
+    "final_accuracy",
+)
+
+NOT_KNOWN = "not known to us"
+STATED = {
+    "model.n_layers": "6",
+    "model.d_ff": "32,768",
+    "model.activation": "ReLU, in a two-layer MLP without a gate",
+    "measure.set_tokens": "8,192 (the batch of its batch use)",
+}
+"""What the source states (its abstract, first page and a summary; the full text is not known to us)."""
+
+
+@dataclass(frozen=True)
+class Config:
+    """The shared ReLU runs, and GELU runs that differ in the activation alone."""
+
+    scale: str
+    """smoke, laptop, factorial or paper."""
+    runs: tuple[RunConfig, ...]
+    """ReLU, one a seed."""
+    gelu: tuple[RunConfig, ...]
+    """GELU, the first of these seeds only: no verdict depends on it."""
+
+
+def config(scale: str) -> Config:
+    """The chapter's configuration at a scale."""
+    gelu = replace(base(scale, SEEDS[0]), **{"model.activation": "gelu"})
+    return Config(scale, shared.seeds(scale), (gelu,))
+
+
+def run(config: Config) -> xr.Dataset:
+    """Loss and use by (activation, seed, step[, layer]); missing (NaN) for the seeds that GELU was not trained with."""
+
+    def compute() -> xr.Dataset:
+        parts = {
+            "relu": shared.stack(shared.train_all(config.runs), config.scale, VARIABLES),
+            "gelu": shared.stack(shared.train_all(config.gelu), config.scale, VARIABLES),
+        }
+        about = {"units": "1", "long_name": "nonlinearity of the MLP"}
+        return xr.concat(
+            list(parts.values()),
+            dim=xr.Variable("activation", list(parts), about),
+            join="outer",  # by seed; the steps are the same
+            coords="minimal",
+            compat="equals",
+            combine_attrs="override",  # the provenance is that of the shared ReLU runs
+        )
+
+    return shared.cached("training", config, (*config.runs, *config.gelu), __file__, compute)
+
+
+def choices(*scales: str) -> pd.DataFrame:
+    """Every field of the configuration: what the source says of it, and what the runs of these scales use.
+
+    Read off the configurations themselves, so it cannot disagree with what was run.
+    """
+    rows: dict[str, dict[str, Any]] = {}
+    for section in fields(RunConfig):
+        if section.name == "seed":
+            continue
+        for field in fields(getattr(RunConfig(), section.name)):
+            name = f"{section.name}.{field.name}"
+            row: dict[str, Any] = {"source says": STATED.get(name, NOT_KNOWN)}
+            for scale in scales:
+                row[f"our choice, {scale}"] = _shown(getattr(getattr(SCALES[scale], section.name), field.name))
+            rows[name] = row
+    seeds = {f"our choice, {scale}": ", ".join(map(str, SEEDS)) for scale in scales}
+    rows["seed"] = {"source says": NOT_KNOWN, **seeds}
+    return pd.DataFrame.from_dict(rows, orient="index")
+
+
+def sizes(*scales: str) -> pd.DataFrame:
+    """Parameters by part, training tokens and floating-point operations of one run at these scales."""
+    columns = {}
+    for scale in scales:
+        run = SCALES[scale]
+        counts = {f"parameters, {part}": f"{count:,}" for part, count in count_parameters(run.model).items()}
+        flops = training_flops(run.model)
+        columns[scale] = counts | {
+            "hidden units, all layers": f"{run.model.n_layers * run.model.d_ff:,}",
+            "training tokens": f"{run.train.tokens:,}",
+            "optimiser steps": f"{run.train.steps:,}",
+            "FLOPs a training token": f"{flops:.2e}",
+            "FLOPs of the training": f"{flops * run.train.tokens:.2e}",
+        }
+    return pd.DataFrame(columns)
+
+
+def baseline(dataset: xr.Dataset) -> pd.DataFrame:
+    """Use of each layer before training and at its end, in percent, by activation; mean over the seeds that ran."""
+    ends = dataset.isel(step=[0, -1])
+    columns = {}
+    for activation in ends["activation"].values:
+        for place, when in enumerate(("step 0", "end")):
+            for name in ("token_use", "batch_use"):
+                values = ends[name].sel(activation=activation).isel(step=place).mean("seed")
+                columns[(str(activation), name, when)] = (100 * values.to_series()).round(1)
+    return pd.DataFrame(columns)
+
+
+def endings(dataset: xr.Dataset) -> pd.DataFrame:
+    """Loss, bits a byte and accuracy on the final held-out sets, a row a trained model."""
+    names = ["final_loss", "final_bits_per_byte", "final_accuracy"]
+    return dataset[names].to_dataframe()[names].dropna().round(3)
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int):
+        return f"{value:,}"
+    if isinstance(value, float):
+        return f"{value:g}"
+    return "–" if value in (None, ()) else str(value)

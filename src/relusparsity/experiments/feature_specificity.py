@@ -1,0 +1,230 @@
+"""Chapter 04: how specific units are, to sequences and to token types, and what the most specific ones fire on."""
+
+import re
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import xarray as xr
+from tokenizers import Tokenizer
+from torch import Tensor
+from tqdm.auto import tqdm
+
+from .. import corpora, distributed, evaluate, metrics, results
+from ..config import RunConfig
+from ..errors import UserError
+from ..train import Run
+from . import shared
+
+ADDED: dict[str, tuple[tuple[str, ...], str, str]] = {
+    "firing_count": (("seed", "layer", "unit"), "tokens", "held-out tokens at which the unit fires"),
+    "sequences_fired": (("seed", "layer", "unit"), "sequences", "held-out sequences in which the unit fires"),
+    "within_sequence_rate": (
+        ("seed", "layer", "unit"),
+        "1",
+        "share of a sequence's tokens at which the unit fires, given that it fires there",
+    ),
+    "within_sequence_rate_random": (("seed", "layer", "unit"), "1", "the same for as many firings on random tokens"),
+    "token_selectivity": (
+        ("seed", "layer", "unit"),
+        "1",
+        "1 − entropy of the firings over token types / that of as many firings on random tokens",
+    ),
+    "top_type_share": (("seed", "layer", "unit"), "1", "share of the unit's firings on its commonest token type"),
+    "example_layer": (("example",), "1", "layer of the chosen unit"),
+    "example_unit": (("example",), "1", "the chosen unit"),
+    "example_rule": (("example",), "1", "why this unit was chosen"),
+    "example_types": (("example",), "1", "token types the unit fires on most often, as shares of its firings"),
+    "example_text": (("example", "rank"), "1", "strongest activations in context, at most one a sequence"),
+    "example_activation": (("example", "rank"), "1", "the activation at the marked token"),
+    "rank": (("rank",), "1", "from the strongest activation"),
+}
+RULES = ("most selective", "median selectivity", "most clustered")
+BEFORE, AFTER, CHARACTERS = 10, 4, 36
+MARK = "[[{}]]"
+Described = tuple[tuple[str, ...], np.ndarray]
+
+
+@dataclass(frozen=True)
+class Config:
+    """The shared runs and the held-out text that their final weights read."""
+
+    scale: str
+    """smoke, laptop, factorial or paper."""
+    runs: tuple[RunConfig, ...]
+    """Runs that differ in their seed only."""
+    sample_tokens: int
+    """Held-out tokens, from the start of the held-out text."""
+    least: int = 100
+    """Firings below which a unit has no specificity."""
+    ranks: int = 3
+    """Contexts shown of a chosen unit."""
+
+
+def config(scale: str) -> Config:
+    """The chapter's configuration at a scale."""
+    return Config(scale, shared.seeds(scale), {"smoke": 4_096, "laptop": 131_072}.get(scale, 1_048_576))
+
+
+def run(config: Config) -> xr.Dataset:
+    """Both measures of specificity by (seed, layer, unit), and contexts of units of the first seed, chosen by `RULES`.
+
+    In every layer three units with at least `least` firings are chosen: the highest token selectivity, the median
+    of it (the lower one of an even number), and the highest within-sequence rate over that of random firing.
+    """
+
+    def compute() -> xr.Dataset:
+        runs = shared.train_all(config.runs)
+        corpus = corpora.load(config.runs[0].corpus)
+        dataset = shared.stack(runs, config.scale, ["final_token_use", "final_loss"])
+        sequences = _sample(corpus, config)
+        parts = [_one(finished, sequences, config) for finished in runs]
+        values = {name: (ADDED[name][0], np.stack([part[name] for part in parts])) for name in parts[0]}
+        values |= _examples(runs[0], corpus, sequences, values, config)
+        units = {name: (unit, text) for name, (_, unit, text) in ADDED.items()}
+        dataset = dataset.merge(results.described(values, units), combine_attrs="override").set_coords("rank")
+        dataset.attrs["sample_tokens"] = dataset["firing_count"].attrs["sample_tokens"] = config.sample_tokens
+        return dataset
+
+    return shared.cached("feature_specificity", config, config.runs, __file__, compute)
+
+
+def _sample(corpus: corpora.Corpus, config: Config) -> np.ndarray:
+    seq_len = config.runs[0].model.seq_len
+    if len(corpus.heldout) <= config.sample_tokens:
+        raise UserError(
+            f"the held-out text has {len(corpus.heldout):,} tokens, but specificity is measured on "
+            f"{config.sample_tokens:,} and one more; give more held-out text."
+        )
+    return corpora.heldout_sequences(corpus.heldout[: config.sample_tokens + 1], seq_len)
+
+
+def _one(finished: Run, sequences: np.ndarray, config: Config) -> dict[str, np.ndarray]:
+    """Counts and specificity of one seed by name: (layer, unit)."""
+    count, seq_len = sequences.shape[0], sequences.shape[1] - 1
+    batch = max(1, 8192 // seq_len)
+    model = finished.model(distributed.device())
+    progress = f"seed {finished.config.seed}: held-out text"
+    use = evaluate.firing_counts(model, sequences, batch, progress)
+    fired, hit = use.unit_tokens.cpu().numpy(), use.unit_sequences.cpu().numpy()
+    rates = [metrics.within_sequence_rate(k, s, count, seq_len, config.least) for k, s in zip(fired, hit, strict=True)]
+    selectivity, top = np.full((2, *fired.shape), np.nan)
+    model.output = torch.nn.Identity()  # type: ignore[assignment]  # only firing is read from here on: no logits
+    layers = range(len(fired))[::-1]
+    for layer in tqdm(layers, desc=f"{progress}, by token type", unit="layer", leave=False, disable=None):
+        model.blocks = model.blocks[: layer + 1]  # and nothing above the layer that is counted
+        by_type, totals = evaluate.token_type_counts(model, sequences, layer, batch)
+        if (by_type.sum(axis=0) != fired[layer]).any():
+            raise ArithmeticError(f"layer {layer}: firings by token type do not add up to the firings counted before")
+        selectivity[layer] = metrics.token_selectivity(by_type, totals, config.least)
+        top[layer] = np.where(fired[layer] >= config.least, by_type.max(axis=0) / np.maximum(fired[layer], 1), np.nan)
+    return {
+        "firing_count": fired.astype(np.int32),
+        "sequences_fired": hit.astype(np.int32),
+        "within_sequence_rate": np.stack([observed for observed, _ in rates]),
+        "within_sequence_rate_random": np.stack([random for _, random in rates]),
+        "token_selectivity": selectivity,
+        "top_type_share": top,
+    }
+
+
+def choose(selectivity: np.ndarray, clustering: np.ndarray) -> list[tuple[str, int]]:
+    """Rule and index of the units of one layer, (unit) each, that are shown; none where no unit has both measures."""
+    known = np.flatnonzero(np.isfinite(selectivity) & np.isfinite(clustering))
+    if not len(known):
+        return []
+    in_order = known[np.argsort(selectivity[known], kind="stable")]
+    chosen = in_order[-1], in_order[(len(in_order) - 1) // 2], known[np.argmax(clustering[known])]
+    return [(rule, int(unit)) for rule, unit in zip(RULES, chosen, strict=True)]
+
+
+def _examples(
+    finished: Run, corpus: corpora.Corpus, sequences: np.ndarray, values: dict[str, Described], config: Config
+) -> dict[str, Described]:
+    """What the chosen units of the first seed fire on: token types, and the strongest activations in context."""
+    selectivity, observed, random = (
+        values[name][1][0] for name in ("token_selectivity", "within_sequence_rate", "within_sequence_rate_random")
+    )
+    rows = [
+        (layer, rule, unit)
+        for layer in range(len(selectivity))
+        for rule, unit in choose(selectivity[layer], observed[layer] / random[layer])
+    ]
+    activation = _activations(finished, sequences, [(layer, unit) for layer, _, unit in rows])
+    types, texts, strengths = [], [], np.full((len(rows), config.ranks), np.nan)
+    for i, unit in enumerate(activation):
+        types.append(top_types(unit > 0, sequences, corpus.tokenizer))
+        found = strongest(unit, sequences, corpus.tokenizer, config.ranks)
+        strengths[i, : len(found)] = [strength for _, strength in found]
+        texts.append([text for text, _ in found] + [""] * (config.ranks - len(found)))
+    named = {
+        "example_layer": [layer for layer, _, _ in rows],
+        "example_unit": [unit for _, _, unit in rows],
+        "example_rule": [rule for _, rule, _ in rows],
+        "example_types": types,
+        "example_text": np.array(texts).reshape(len(rows), config.ranks),
+        "example_activation": strengths,
+        "rank": np.arange(1, config.ranks + 1),
+    }
+    return {name: (ADDED[name][0], np.asarray(value)) for name, value in named.items()}
+
+
+@torch.no_grad()
+def _activations(finished: Run, sequences: np.ndarray, chosen: list[tuple[int, int]]) -> np.ndarray:
+    """Activations of some (layer, unit): (chosen, sequence, position)."""
+    model = finished.model(distributed.device())
+    model.output = torch.nn.Identity()  # type: ignore[assignment]
+    out = np.zeros((len(chosen), len(sequences), sequences.shape[1] - 1), dtype=np.float32)
+    size = max(1, 8192 // out.shape[2])
+    for start in range(0, len(sequences), size):
+
+        def see(layer: int, _inputs: Tensor, _pre: Tensor, activation: Tensor, start: int = start) -> None:
+            for i, (at, unit) in enumerate(chosen):
+                if at == layer:
+                    out[i, start : start + size] = activation[:, :, unit].cpu().numpy()
+
+        inputs = torch.from_numpy(sequences[start : start + size, :-1].astype(np.int64))
+        model(inputs.to(next(model.parameters()).device), see)
+    return out
+
+
+def top_types(fired: np.ndarray, sequences: np.ndarray, tokenizer: Tokenizer, most: int = 4) -> str:
+    """The commonest token types among a unit's firings, (sequence, position), each with its share of them."""
+    count = np.bincount(sequences[:, :-1][fired])
+    best = np.argsort(-count, kind="stable")[:most]
+    return " | ".join(f"{_token(tokenizer, i)} {count[i] / count.sum():.0%}" for i in best if count[i])
+
+
+def strongest(
+    activation: np.ndarray, sequences: np.ndarray, tokenizer: Tokenizer, most: int
+) -> list[tuple[str, float]]:
+    """A unit's strongest activations, (sequence, position), as contexts with the token marked, strongest first.
+
+    One a sequence, and no text twice. What stands after the mark the unit has not seen.
+    """
+    peak = activation.max(axis=1)
+    found: dict[str, float] = {}
+    for i in np.argsort(-peak, kind="stable"):
+        if peak[i] <= 0 or len(found) == most:
+            break
+        at = int(activation[i].argmax())
+        before, after = sequences[i, max(0, at - BEFORE) : at], sequences[i, at + 1 : at + 1 + AFTER]
+        text = _text(tokenizer, before)[-CHARACTERS:] + MARK.format(_token(tokenizer, sequences[i, at]))
+        found.setdefault(text + _text(tokenizer, after)[: CHARACTERS // 2], float(peak[i]))
+    return list(found.items())
+
+
+def _token(tokenizer: Tokenizer, token: int) -> str:
+    """One token, its spaces visible."""
+    return _printable(tokenizer.decode([int(token)], skip_special_tokens=False)).replace(" ", "␣")
+
+
+def _text(tokenizer: Tokenizer, tokens: np.ndarray) -> str:
+    """A piece of text on one line, runs of spaces as one."""
+    return re.sub(" +", " ", _printable(tokenizer.decode(tokens.tolist(), skip_special_tokens=False)))
+
+
+def _printable(text: str) -> str:
+    """Line ends as ⏎; what cannot be shown (half a character, say) as ·."""
+    shown = text.replace("\n", "⏎").replace("\t", " ")
+    return "".join(c if c.isprintable() and c != "\ufffd" else "·" for c in shown)

@@ -1,0 +1,324 @@
+"""Chapter 03: which units die, who comes back, and how much of the silence on held-out text chance explains.
+
+The training runs are chapter 02's. What is added here reads their final weights: one set of held-out text (the
+small sample), a larger sample disjoint from it, and equal samples of several domains.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import xarray as xr
+from torch import Tensor
+from tqdm.auto import tqdm
+
+from .. import claims, corpora, distributed, metrics, results
+from ..config import RunConfig
+from ..errors import UserError
+from ..model import Decoder
+from ..schema import HISTORY
+from ..train import Run
+from . import shared
+
+LEVELS = (2.5, 50.0, 97.5)
+MEASURED_AT = ("before training", "after the warm-up")
+FATES = ("alive at the end", "dead at the end")
+GRID = 101
+
+# name: (dims after `seed`, units, long name)
+ADDED: dict[str, tuple[tuple[str, ...], str, str]] = {
+    "survival": (("layer", "tokens_grid"), "1", "share of units that have not yet died (missing: not yet known)"),
+    "dead_count": (("layer",), "units", "units dead at the end of training"),
+    "dead_and_silent_count": (("layer",), "units", "units dead at the end and silent in both held-out samples"),
+    "death_share_by_rate": (
+        ("measured_at", "layer", "rate_quarter"),
+        "1",
+        "share of the followed units that die later, by quarter of their firing rate in their layer",
+    ),
+    "fate_median": (("layer", "fate", "quantity"), "as the quantity", "median over the followed units at the end"),
+    "silent_small": (("layer",), "units", "units silent in the small held-out sample"),
+    "silent_both": (("layer",), "units", "units silent in the small and in the large held-out sample"),
+    "silent_both_bootstrap": (("layer", "level"), "units", "silent_both with the large sample's documents redrawn"),
+    "good_turing_expected": (
+        ("layer",),
+        "units",
+        "silent_both units expected to fire in a second large sample (Good–Turing, sequences as draws)",
+    ),
+    "good_turing_upper": (("layer",), "units", "upper 95 % bound of good_turing_expected"),
+    "good_turing_documents": (("layer",), "units", "good_turing_expected with documents as draws"),
+    "woken_observed": (
+        ("layer", "level"),
+        "units",
+        "units silent in the small sample and a random half of the documents that fire in the other half",
+    ),
+    "woken_expected": (("layer", "level"), "units", "the same, forecast from the first half (Good–Toulmin)"),
+    "domain_silent_units": (
+        ("layer", "silent_on", "fires_on"),
+        "units",
+        "units silent on a sample of one domain that fire on one of another (same domain: on its second sample)",
+    ),
+}
+COORDINATES = {
+    "tokens_grid": ("tokens", "training tokens seen"),
+    "measured_at": ("1", "when the firing rate was measured"),
+    "rate_quarter": ("1", "quarter of the layer's units by firing rate, rarest first"),
+    "fate": ("1", "state of the unit after the last step"),
+    "quantity": ("1", "name of the unit's measured quantity"),
+    "level": ("%", "percentile over random draws of documents"),
+    "silent_on": ("1", "domain of held-out text on which units are silent"),
+    "fires_on": ("1", "domain of held-out text on which they fire"),
+}
+DRIFT = ("preactivation_mean", "preactivation_std", "preactivation_p99", "input_weight_norm")
+
+
+@dataclass(frozen=True)
+class Config:
+    """The shared runs and the held-out samples that their final weights read."""
+
+    scale: str
+    """smoke, laptop, factorial or paper."""
+    runs: tuple[RunConfig, ...]
+    """Runs that differ in their seed only."""
+    small_tokens: int
+    """The first set of the held-out text."""
+    large_tokens: int
+    """The held-out text that follows it."""
+    domain_tokens: int
+    """Each of a domain's two samples."""
+    domains: int = 4
+    """Largest domains of held-out text that are compared."""
+    draws: int = 200
+    """Random draws of documents."""
+
+
+def config(scale: str) -> Config:
+    """The chapter's configuration at a scale."""
+    runs = shared.seeds(scale)
+    measure = runs[0].measure
+    # the small sample and the large one are the run's own final sets, except where a verdict needs 1 M tokens
+    large = measure.final_sets - 1 if scale in ("smoke", "laptop") else 128
+    domain = {"smoke": 2_048, "laptop": 32_768}.get(scale, 131_072)
+    return Config(scale, runs, measure.set_tokens, large * measure.set_tokens, domain)
+
+
+def run(config: Config) -> xr.Dataset:
+    """Deaths, drift and silence by (seed, …); `domain_silent_units` only where the text has two domains or more."""
+
+    def compute() -> xr.Dataset:
+        runs = shared.train_all(config.runs)
+        kept = ["dead_units", "deaths", "revivals", "death_onset", "death_count", "revival_count", "last_fired"]
+        dataset = shared.stack(runs, config.scale, [*kept, *DRIFT])
+        corpus = corpora.load(config.runs[0].corpus)
+        samples = domain_samples(corpus, config)
+        grid = np.linspace(0, config.runs[0].train.tokens, GRID).round().astype(np.int64)
+        parts = [_one(finished, corpus, samples, grid, config) for finished in runs]
+        coords = {
+            "tokens_grid": grid,
+            "measured_at": list(MEASURED_AT),
+            "rate_quarter": np.arange(1, 5),
+            "fate": list(FATES),
+            "quantity": list(HISTORY),
+            "level": np.array(LEVELS),
+        } | ({"silent_on": list(samples), "fires_on": list(samples)} if len(samples) > 1 else {})
+        values = {name: (("seed", *ADDED[name][0]), np.stack([part[name] for part in parts])) for name in parts[0]}
+        units = COORDINATES | {name: (unit, text) for name, (_, unit, text) in ADDED.items()}
+        added = results.described({name: ((name,), at) for name, at in coords.items()} | values, units)
+        dataset = dataset.merge(added.set_coords(list(coords)), join="exact", combine_attrs="override")
+        sizes = {"small_sample_tokens": config.small_tokens, "large_sample_tokens": config.large_tokens}
+        dataset.attrs |= sizes
+        for name in ("silent_small", "silent_both"):
+            dataset[name].attrs |= sizes
+        if len(samples) > 1:
+            dataset["domain_silent_units"].attrs["sample_tokens"] = config.domain_tokens
+        return dataset
+
+    return shared.cached("neuron_death", config, config.runs, __file__, compute)
+
+
+def domain_samples(corpus: corpora.Corpus, config: Config) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """Two samples, (sequence, position + 1) each, of every domain that is long enough, largest domain first."""
+    seq_len = config.runs[0].model.seq_len
+    wanted = config.domain_tokens // seq_len
+    texts = corpus.domains | corpus.extra
+    largest = sorted(texts, key=lambda name: -len(texts[name]))[: config.domains]
+    enough = [name for name in largest if len(texts[name]) > 2 * wanted * seq_len]
+    cut = {name: corpora.heldout_sequences(texts[name][: 2 * wanted * seq_len + 1], seq_len) for name in enough}
+    return {name: (both[:wanted], both[wanted:]) for name, both in cut.items()}
+
+
+def _one(
+    finished: Run,
+    corpus: corpora.Corpus,
+    samples: dict[str, tuple[np.ndarray, np.ndarray]],
+    grid: np.ndarray,
+    config: Config,
+) -> dict[str, np.ndarray]:
+    """Everything added for one seed, by name."""
+    data, train = finished.dataset, finished.config.train
+    seq_len = finished.config.model.seq_len
+    sequences = corpora.heldout_sequences(corpus.heldout, seq_len)
+    small, large = config.small_tokens // seq_len, config.large_tokens // seq_len
+    if len(sequences) < small + large:
+        raise UserError(
+            f"the held-out text has {len(sequences) * seq_len:,} tokens, but the small and the large sample need "
+            f"{config.small_tokens + config.large_tokens:,}; give more held-out text."
+        )
+    model = finished.model(distributed.device())
+    model.output = torch.nn.Identity()  # type: ignore[assignment]  # only firing is read: no logits
+    read = _Reader(model, max(1, 8192 // seq_len), f"seed {finished.config.seed}: held-out text")
+    silent = ~read.fired(sequences[:small])
+    documents = document_of(sequences[small : small + large], corpus.eos)
+    fired_in, sequences_fired = read.fired_in_documents(sequences[small : small + large], documents, silent)
+    dead = train.tokens - data["last_fired"].values >= train.dead_after
+    silent_both = silent.copy()
+    for layer, fired in enumerate(fired_in):
+        silent_both[layer, silent[layer]] = ~fired.any(axis=0)
+    once = np.array([(count == 1).sum() for count in sequences_fired])
+    values = {
+        "survival": _survival(data["death_onset"].values, train.tokens - train.dead_after, grid),
+        "dead_count": dead.sum(axis=1),
+        "dead_and_silent_count": (dead & silent_both).sum(axis=1),
+        "death_share_by_rate": _death_share_by_rate(data, train.warmup),
+        "fate_median": _fate_median(data, dead),
+        "silent_small": silent.sum(axis=1),
+        "silent_both": silent_both.sum(axis=1),
+        "good_turing_expected": once,
+        "good_turing_upper": np.array([claims.poisson_upper(int(count)) for count in once]),
+        "good_turing_documents": np.array([(fired.sum(axis=0) == 1).sum() for fired in fired_in]),
+    }
+    resampled = [resample(fired, config.draws) for fired in fired_in]
+    for i, name in enumerate(("silent_both_bootstrap", "woken_observed", "woken_expected")):
+        values[name] = np.array([np.percentile(drawn[i], LEVELS) for drawn in resampled])
+    if len(samples) > 1:
+        on = {name: [read.fired(sample) for sample in both] for name, both in samples.items()}
+        values["domain_silent_units"] = np.array(
+            [[(~on[a][0] & on[b][int(a == b)]).sum(axis=1) for b in on] for a in on]
+        ).transpose(2, 0, 1)
+    return values
+
+
+@dataclass(frozen=True)
+class _Reader:
+    """Reads held-out sequences under frozen weights, a batch at a time."""
+
+    model: Decoder
+    batch: int
+    progress: str
+
+    @torch.no_grad()
+    def _each(self, sequences: np.ndarray, see: Callable[[slice, int, Tensor], None]) -> None:
+        """Call `see(sequences read, layer, firing mask (sequence, position, unit))`."""
+        device = next(self.model.parameters()).device
+        starts = range(0, len(sequences), self.batch)
+        for start in tqdm(starts, desc=self.progress, unit="batch", leave=False, disable=None):
+            where = slice(start, start + self.batch)
+            inputs = torch.from_numpy(sequences[where, :-1].astype(np.int64)).to(device)
+            self.model(inputs, lambda layer, _x, _pre, a, where=where: see(where, layer, metrics.fires(a)))
+
+    def fired(self, sequences: np.ndarray) -> np.ndarray:
+        """Whether each unit fires at least once: (layer, unit)."""
+        config = self.model.config
+        out = np.zeros((config.n_layers, config.d_ff), dtype=bool)
+
+        def see(_where: slice, layer: int, fired: Tensor) -> None:
+            out[layer] |= fired.flatten(0, 1).any(dim=0).cpu().numpy()
+
+        self._each(sequences, see)
+        return out
+
+    def fired_in_documents(
+        self, sequences: np.ndarray, documents: np.ndarray, chosen: np.ndarray
+    ) -> tuple[list[np.ndarray], list[np.ndarray]]:
+        """By layer: in which documents each chosen unit fires, (document, chosen), and in how many sequences, (chosen).
+
+        `documents` numbers the document of every token, (sequence, position); `chosen` is (layer, unit) bool.
+        """
+        device = next(self.model.parameters()).device
+        index = [torch.from_numpy(np.flatnonzero(row)).to(device) for row in chosen]
+        tables = [np.zeros((int(documents.max()) + 1, len(units)), dtype=bool) for units in index]
+        counts = [np.zeros(len(units), dtype=np.int64) for units in index]
+
+        def see(where: slice, layer: int, fired: Tensor) -> None:
+            mask = fired[:, :, index[layer]]
+            counts[layer] += mask.any(dim=1).sum(dim=0).cpu().numpy()
+            number = documents[where].ravel()
+            first, last = int(number[0]), int(number[-1]) + 1
+            local = torch.zeros(last - first, mask.shape[2], dtype=torch.int32, device=device)
+            local.index_add_(0, torch.from_numpy(number - first).to(device), mask.flatten(0, 1).int())
+            tables[layer][first:last] |= (local > 0).cpu().numpy()
+
+        self._each(sequences, see)
+        return tables, counts
+
+
+def document_of(sequences: np.ndarray, eos: int) -> np.ndarray:
+    """Number of the document that each input token belongs to, from 0 in text order: (sequence, position).
+
+    Sequences follow each other in the text; `<eos>` belongs to the document that it ends.
+
+    >>> document_of(np.array([[5, 0, 6], [6, 7, 0]]), eos=0)
+    array([[0, 0],
+           [1, 1]])
+    """
+    ends = sequences[:, :-1].ravel() == eos
+    return (np.cumsum(ends) - ends).reshape(len(sequences), -1)
+
+
+def resample(fired: np.ndarray, draws: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """What other documents would have shown, from where the units fire: (document, unit) bool.
+
+    Returns
+    -------
+    silent : (draw)
+        Units silent in as many documents drawn with replacement (bootstrap; it leaves out a third of the documents
+        and so leans upwards).
+    woken, expected : (draw)
+        Units silent in a random half of the documents that fire in the other half, and Good–Toulmin's forecast of
+        their number from the first half alone.
+    """
+    generator = np.random.Generator(np.random.PCG64(seed))
+    count = len(fired)
+    half, table = count // 2, fired.astype(np.float32)
+    redrawn = np.stack([np.bincount(generator.integers(count, size=count), minlength=count) for _ in range(draws)])
+    silent = (redrawn.astype(np.float32) @ table == 0).sum(axis=1)
+    order = np.stack([generator.permutation(count) for _ in range(draws)])
+    first, second = np.zeros((2, draws, count), dtype=np.float32)
+    np.put_along_axis(first, order[:, :half], 1, axis=1)
+    np.put_along_axis(second, order[:, half : 2 * half], 1, axis=1)
+    seen, after = (first @ table).astype(np.int64), second @ table
+    woken = ((seen == 0) & (after > 0)).sum(axis=1)
+    expected = np.array([metrics.good_turing(row, half, half) for row in seen])
+    return silent, woken, expected
+
+
+def _survival(onset: np.ndarray, followed: int, grid: np.ndarray) -> np.ndarray:
+    return np.stack([metrics.survival(row, followed, grid) for row in onset])
+
+
+def _death_share_by_rate(data: xr.Dataset, warmup: int) -> np.ndarray:
+    """(measured_at, layer, rate_quarter): share of the followed units not yet dead then that die later."""
+    seen, rate = data["history_tokens"].values, data["history_firing_rate"].values
+    onset = data["death_onset"].values[:, data["history_unit"].values]
+    steps = 0, int(np.searchsorted(seen, warmup))
+    out = np.full((len(steps), len(onset), 4), np.nan)
+    for i, step in enumerate(steps):
+        for layer, of_layer in enumerate(onset):
+            at_risk = ~(of_layer <= seen[step]) if step else np.ones(len(of_layer), dtype=bool)
+            in_order = np.argsort(rate[step, layer, at_risk], kind="stable")
+            died = np.isfinite(of_layer[at_risk])[in_order]
+            out[i, layer] = [part.mean() if len(part) else np.nan for part in np.array_split(died, 4)]
+    return out
+
+
+def _fate_median(data: xr.Dataset, dead: np.ndarray) -> np.ndarray:
+    """(layer, fate, quantity): medians over the followed units at the last history step; NaN without any."""
+    of_units = dead[:, data["history_unit"].values]
+    last: Sequence[np.ndarray] = [data[name].values[-1] for name in HISTORY]
+    groups = [[~row, row] for row in of_units]
+    return np.array(
+        [
+            [[np.median(q[layer][g]) if g.any() else np.nan for q in last] for g in fates]
+            for layer, fates in enumerate(groups)
+        ]
+    )

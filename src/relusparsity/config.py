@@ -14,6 +14,9 @@ T = TypeVar("T")
 # An edit of one of these files changes what a run measures, so it changes the run's id.
 HASHED_SOURCES = ("model", "metrics", "tracking", "evaluate", "measurements", "train", "pruning", "corpora/batches")
 
+# Windows double this many times beyond a sequence: the widest is 2**LEVELS sequences (of 512 tokens: 1,048,576).
+LEVELS = 11
+
 
 def _positive(owner: object, *names: str) -> None:
     for name in names:
@@ -139,13 +142,16 @@ class TrainConfig:
     resume_every: int = 102_400
     """Tokens between states to resume from; 0 keeps none."""
     snapshots: int = 8
-    """Saved weights: this many evenly spaced ones, and log-spaced ones before the first."""
+    """Saved weights: this many evenly spaced ones, and log-spaced ones before the first; 0 keeps the last only."""
 
     def __post_init__(self) -> None:
-        _positive(self, "tokens", "batch_tokens", "lr", "dead_after", "snapshots")
-        for name in ("warmup", "weight_decay", "clip", "resume_every"):
+        _positive(self, "tokens", "batch_tokens", "lr", "dead_after")
+        for name in ("warmup", "weight_decay", "clip", "resume_every", "snapshots"):
             if getattr(self, name) < 0:
                 raise UserError(f"TrainConfig.{name} = {getattr(self, name)}: expected 0 or more.")
+        for name in ("beta1", "beta2"):
+            if not 0 <= getattr(self, name) < 1:
+                raise UserError(f"TrainConfig.{name} = {getattr(self, name)}: expected at least 0 and below 1.")
         for name in ("tokens", "dead_after", "resume_every"):
             if getattr(self, name) % self.batch_tokens:
                 raise UserError(
@@ -192,6 +198,10 @@ class RunConfig:
 
     def __post_init__(self) -> None:
         seq_len = self.model.seq_len
+        if seq_len & (seq_len - 1):
+            raise UserError(f"seq_len = {seq_len} is not a power of two; windows would not nest in a sequence.")
+        if self.seed < 0:
+            raise UserError(f"seed = {self.seed}: expected 0 or more.")
         if self.train.batch_tokens % seq_len:
             raise UserError(f"batch_tokens = {self.train.batch_tokens} is not a multiple of seq_len = {seq_len}.")
         sequences, rest = divmod(self.measure.set_tokens, seq_len)
@@ -199,6 +209,11 @@ class RunConfig:
             raise UserError(
                 f"set_tokens = {self.measure.set_tokens} is not seq_len = {seq_len} times a power of two; "
                 "windows would not nest."
+            )
+        if sequences > 2**LEVELS:
+            raise UserError(
+                f"set_tokens = {self.measure.set_tokens} is more than {2**LEVELS} sequences of {seq_len} tokens, the "
+                "widest window that is counted; lower it."
             )
         if self.corpus.vocab_size != self.model.vocab_size:
             raise UserError(
@@ -220,6 +235,8 @@ def from_dict(cls: type[T], values: dict[str, Any]) -> T:
     UserError
         For an unknown key or a value of the wrong type or outside the choices, naming it.
     """
+    if not isinstance(values, dict):
+        raise UserError(f"{cls.__name__} is given as {values!r}: expected a table of fields.")
     hints = get_type_hints(cls)
     names = [f.name for f in fields(cls)]  # type: ignore[arg-type]
     unknown = sorted(set(values) - set(names))
@@ -236,11 +253,13 @@ def _cast(cls: type, key: str, hint: Any, value: Any) -> Any:
             raise UserError(f"{cls.__name__}.{key} = {value!r}: expected one of {', '.join(get_args(hint))}.")
         return value
     if get_origin(hint) is tuple:
+        if not isinstance(value, list | tuple) or not all(isinstance(each, str) for each in value):
+            raise UserError(f"{cls.__name__}.{key} = {value!r}: expected a list of strings.")
         return tuple(value)
     accepted = (int, float) if hint is float else hint
     if not isinstance(value, accepted) or (isinstance(value, bool) and hint is not bool):
-        raise UserError(f"{cls.__name__}.{key} = {value!r}: expected {hint}.")
-    return value
+        raise UserError(f"{cls.__name__}.{key} = {value!r}: expected {getattr(hint, '__name__', hint)}.")
+    return float(value) if hint is float else value  # 1 and 1.0 are one run
 
 
 def digest(*parts: Any) -> str:

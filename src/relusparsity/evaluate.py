@@ -91,7 +91,7 @@ class Drift:
         x = inputs.flatten(0, 1).float()
         z = preactivation.flatten(0, 1)[:, self.units].float()
         mean, spread = x.mean(0), x.std(0, unbiased=False)
-        mlp = model.blocks[layer].mlp
+        mlp = model.mlps()[layer]
         w_in = mlp.fc_in.weight[self.units].float()
         rank = math.ceil(0.99 * len(z))  # inverted CDF
         row = {

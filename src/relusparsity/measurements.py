@@ -47,7 +47,7 @@ class Recorder:
         self.steps = measured_steps(train.steps, measure.points)
         self.history = history_steps(self.steps, measure.histories)
         self.units = history_units(config.model.d_ff, measure.history_units)
-        self.snapshots = set(measured_steps(train.steps, train.snapshots))
+        self.snapshots = set(measured_steps(train.steps, train.snapshots)) if train.snapshots else {train.steps}
         self.set_sequences = measure.set_tokens // config.model.seq_len
         sequences = corpora.heldout_sequences(corpus.heldout, config.model.seq_len)
         available, wanted = len(sequences) // self.set_sequences, max(measure.sets, measure.final_sets)
@@ -71,7 +71,7 @@ class Recorder:
             trainer.model,
             self.sequences[: measure.sets * self.set_sequences],
             self.set_sequences,
-            self.units,
+            self.units.tolist(),
             self.config.train.precision,
         )
         previous = max((s for s in self.steps if s < step), default=0)
@@ -112,11 +112,11 @@ class Recorder:
             values = self._over_steps(trainer.step) | self._at_the_end(trainer, final)
             results.save(self._dataset(values, trainer, seconds), self.path / "dataset.nc")
 
-    def keep_stopped(self, trainer: "Trainer", seconds: float) -> None:
-        """After a run that had to stop: what was measured, as stopped.nc."""
-        if self.enabled:
-            dataset = self._dataset(self._over_steps(trainer.step), trainer, seconds)
-            dataset.attrs["stopped_at_step"] = trainer.step
+    def keep_stopped(self, trainer: "Trainer", last: int, seconds: float) -> None:
+        """After a run that had to stop, `last` its last step in order: what was measured, as stopped.nc."""
+        if self.enabled and self._file(0).is_file():
+            dataset = self._dataset(self._over_steps(last), trainer, seconds)
+            dataset.attrs["stopped_after_step"] = last
             results.save(dataset, self.path / "stopped.nc")
 
     def _over_steps(self, last: int) -> dict[str, tuple[tuple[str, ...], Any]]:

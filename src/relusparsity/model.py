@@ -32,6 +32,9 @@ def _angles(seq_len: int, width: int) -> Tensor:
 class Attention(nn.Module):
     """Causal self-attention; with rotary positions, halves of each head are rotated (GPT-NeoX's order)."""
 
+    cos: Tensor
+    sin: Tensor
+
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         self.n_heads = config.n_heads
@@ -103,6 +106,8 @@ class Decoder(nn.Module):
     `observe`, if given, is called once a layer with its MLP's input, pre-activation and activation.
     """
 
+    position_table: Tensor
+
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         self.config = config
@@ -120,6 +125,10 @@ class Decoder(nn.Module):
         self.output = nn.Linear(config.d_model, config.vocab_size, bias=False)
         if config.tied:
             self.output.weight = self.embedding.weight
+
+    def mlps(self) -> list[MLP]:
+        """The MLP of every layer, from 0."""
+        return [module for module in self.modules() if isinstance(module, MLP)]
 
     def forward(
         self, tokens: Int[Tensor, "B T"], observe: Observe | None = None

@@ -8,14 +8,14 @@ import torch
 from torch import nn
 
 from .errors import UserError
-from .model import MLP, Decoder
+from .model import Decoder
 
 METHODS = ("rate", "magnitude", "random")
 
 
 def magnitude(model: Decoder) -> np.ndarray:
     """Norm of each unit's input weights times that of its output weights: (layer, unit)."""
-    rows = [m.fc_in.weight.norm(dim=1) * m.fc_out.weight.norm(dim=0) for m in _mlps(model)]
+    rows = [m.fc_in.weight.norm(dim=1) * m.fc_out.weight.norm(dim=0) for m in model.mlps()]
     return torch.stack(rows).detach().float().cpu().numpy()
 
 
@@ -32,6 +32,8 @@ def choose_lowest(scores: np.ndarray, share: float) -> np.ndarray:
 
 def choose_as_many(scores: np.ndarray, counts: Sequence[int]) -> np.ndarray:
     """In each layer the `counts[layer]` units with the lowest scores: a comparison at equal counts, as bool."""
+    if len(counts) != len(scores) or not all(0 <= count <= scores.shape[1] for count in counts):
+        raise UserError(f"counts = {list(counts)}: expected one for each of {len(scores)} layers, up to {scores.shape[1]}.")
     removed = np.zeros(scores.shape, dtype=bool)
     for layer, count in enumerate(counts):
         removed[layer, np.argsort(scores[layer], kind="stable")[:count]] = True
@@ -51,7 +53,7 @@ def mask(model: Decoder, removed: np.ndarray) -> Decoder:
     """
     _check_shape(model, removed)
     masked = copy.deepcopy(model)
-    for mlp, gone in zip(_mlps(masked), removed, strict=True):
+    for mlp, gone in zip(masked.mlps(), removed, strict=True):
         index = torch.from_numpy(np.flatnonzero(gone)).to(mlp.fc_in.weight.device)
         mlp.fc_in.weight[index] = 0
         mlp.fc_out.weight[:, index] = 0
@@ -68,7 +70,7 @@ def remove(model: Decoder, removed: np.ndarray) -> Decoder:
     """
     _check_shape(model, removed)
     smaller = copy.deepcopy(model)
-    for mlp, gone in zip(_mlps(smaller), removed, strict=True):
+    for mlp, gone in zip(smaller.mlps(), removed, strict=True):
         kept = torch.from_numpy(np.flatnonzero(~gone)).to(mlp.fc_in.weight.device)
         mlp.fc_in = _linear(mlp.fc_in.weight[kept], None if mlp.fc_in.bias is None else mlp.fc_in.bias[kept])
         mlp.fc_out = _linear(mlp.fc_out.weight[:, kept], mlp.fc_out.bias)
@@ -81,10 +83,6 @@ def _linear(weight: torch.Tensor, bias: torch.Tensor | None) -> nn.Linear:
     if bias is not None:
         layer.bias = nn.Parameter(bias.clone())
     return layer
-
-
-def _mlps(model: Decoder) -> list[MLP]:
-    return [block.mlp for block in model.blocks]  # type: ignore[misc]
 
 
 def _check_share(share: float) -> None:

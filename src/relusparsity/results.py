@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from . import __version__
 from .config import source_digest
 from .errors import UserError
 
@@ -80,14 +81,22 @@ def _sidecar(path: Path) -> Path:
     return path.with_name(path.name + ".sha256")
 
 
-def seal(path: Path) -> None:
-    """Write the checksum of a finished file beside it."""
-    with atomic_write(_sidecar(path)) as temporary:
-        temporary.write_text(f"{sha256(path)}  {path.name}\n")
+@contextmanager
+def sealed_write(path: Path) -> Iterator[Path]:
+    """`atomic_write`, with the checksum in a file beside it; killed at any moment, what stands at `path` passes `check`."""
+    sidecar = _sidecar(path)
+    before = sidecar.read_text() if sidecar.is_file() and path.is_file() else ""
+    with atomic_write(path) as written:
+        yield written
+        line = f"{sha256(written)}  {path.name}\n"
+        with atomic_write(sidecar) as temporary:  # until the file takes its place, the old one is right too
+            temporary.write_text(line + before)
+    with atomic_write(sidecar) as temporary:
+        temporary.write_text(line)
 
 
-def check(path: Path) -> None:
-    """Compare a file with the checksum beside it.
+def check(path: Path, advice: str = "delete it and make it again") -> None:
+    """Compare a file with the checksum beside it; `advice` ends the sentence if they disagree.
 
     Raises
     ------
@@ -97,11 +106,12 @@ def check(path: Path) -> None:
     if not path.is_file():
         raise UserError(f"{path} does not exist; make it again or check the name.")
     if not _sidecar(path).is_file():
-        raise UserError(f"{path} has no checksum file {_sidecar(path).name} beside it; make it again.")
-    expected = _sidecar(path).read_text().split()[0]
-    if (found := sha256(path)) != expected:
+        raise UserError(f"{path} has no checksum file {_sidecar(path).name} beside it; {advice}.")
+    expected = [line[:64] for line in _sidecar(path).read_text().splitlines()]
+    if (found := sha256(path)) not in expected:
+        wanted = " or ".join(f"{each[:12]}…" for each in expected) or "nothing: its checksum file is empty"
         raise UserError(
-            f"{path} is damaged: its sha256 is {found[:12]}…, expected {expected[:12]}…; delete it and make it again."
+            f"{path} is damaged: its sha256 is {found[:12]}…, expected {wanted}; {advice}."
         )
 
 
@@ -117,9 +127,8 @@ def save(dataset: xr.Dataset, path: Path) -> None:
     if bare or "provenance" not in dataset.attrs:
         raise ValueError(f"not saved: without units or long_name: {bare}; attributes: {list(dataset.attrs)}")
     encoding = {n: {"zlib": True, "complevel": 6, "shuffle": True} for n, v in dataset.variables.items() if v.ndim}
-    with atomic_write(path) as temporary:
+    with sealed_write(path) as temporary:
         dataset.to_netcdf(temporary, engine="h5netcdf", encoding=encoding)
-    seal(path)
 
 
 def load(path: Path) -> xr.Dataset:
@@ -158,7 +167,7 @@ def recorded(experiment: str, scale: str = "laptop") -> xr.Dataset:
 
 def environment(device: str = "cpu") -> dict[str, Any]:
     """Versions, device and commit, for provenance."""
-    packages = ("relusparsity", "torch", "numpy", "xarray", "tokenizers", "h5netcdf")
+    packages = ("torch", "numpy", "xarray", "tokenizers", "h5netcdf")
     name = platform.processor() or platform.machine()
     if device.startswith("cuda"):
         import torch
@@ -166,7 +175,7 @@ def environment(device: str = "cpu") -> dict[str, Any]:
         name = torch.cuda.get_device_name()
     return {
         "python": platform.python_version(),
-        "packages": {package: version(package) for package in packages},
+        "packages": {"relusparsity": __version__} | {package: version(package) for package in packages},
         "platform": f"{platform.system()} {platform.machine()}",
         "device": f"{device} ({name}, {os.cpu_count()} cores)",
         "commit": _commit(),

@@ -3,18 +3,21 @@
 import json
 import math
 import shutil
+from itertools import takewhile
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from . import distributed, results
+from .errors import UserError
 
 if TYPE_CHECKING:
     from .train import Trainer
 
+STATE = "state.safetensors"
 KEPT_STATES = 2  # if the newest is damaged, the one before it still resumes
 
 
@@ -29,8 +32,17 @@ class Log:
 
     def keep(self, step: int) -> None:
         """Forget the lines after `step`: they will be made again."""
-        lines = self.path.read_text().splitlines()[:step] if step else []
-        self.losses = [json.loads(line)["loss"] for line in lines]
+        lines = self.path.read_text().splitlines()[:step] if step and self.path.is_file() else []
+        try:
+            rows = [json.loads(line) for line in lines]
+            whole = [row["step"] for row in rows] == list(range(1, step + 1))
+            self.losses = [row["loss"] for row in rows]
+        except (ValueError, KeyError, TypeError):
+            whole = False
+        if not whole:
+            raise UserError(
+                f"{self.path} is damaged: expected its lines for steps 1 to {step}; delete the run's folder to start again."
+            )
         if self.enabled:
             with results.atomic_write(self.path) as temporary:
                 temporary.write_text("".join(line + "\n" for line in lines))
@@ -50,8 +62,7 @@ class Log:
             numbers = torch.stack([torch.stack((loss, norm.to(loss))) for *_, loss, norm in self.waiting]).tolist()
             rows = [(step, lr, *pair) for (step, lr, *_), pair in zip(self.waiting, numbers, strict=True)]
             self.waiting = []
-            finite = [row for row in rows if math.isfinite(row[2])]
-            good = rows if len(finite) == len(rows) else rows[: next(i for i, r in enumerate(rows) if r not in finite)]
+            good = list(takewhile(lambda row: math.isfinite(row[2]), rows))
             self.losses += [loss for _, _, loss, _ in good]
             if self.enabled:
                 with open(self.path, "a") as file:
@@ -84,9 +95,9 @@ def save(trainer: "Trainer", path: Path, seconds: float) -> None:
     tensors = {name: value for name, value in tensors.items() if isinstance(value, Tensor)}
     tensors |= {f"model/{name}": value for name, value in trainer.model.named_parameters()}  # tied ones once
     tensors |= {f"deaths/{name}": value for name, value in trainer.deaths.state().items()}
-    save_file({name: value.detach().contiguous() for name, value in tensors.items()}, temporary / "state.safetensors")
-    results.seal(temporary / "state.safetensors")
-    results.write_json(temporary / "state.json", {"step": trainer.step, "seconds": seconds})
+    tensors |= {"step": torch.tensor(trainer.step), "seconds": torch.tensor(seconds, dtype=torch.float64)}
+    with results.sealed_write(temporary / STATE) as file:
+        save_file({name: value.detach().contiguous() for name, value in tensors.items()}, file)
     shutil.rmtree(target, ignore_errors=True)
     temporary.rename(target)
     for old in sorted(folder.glob("[0-9]*"))[:-KEPT_STATES]:
@@ -104,9 +115,8 @@ def restore(trainer: "Trainer", path: Path) -> float:
     states = sorted((path / "states").glob("[0-9]*"))
     if not states:
         return 0.0
-    results.check(states[-1] / "state.safetensors")
-    facts: dict[str, Any] = json.loads((states[-1] / "state.json").read_text())
-    tensors = load_file(states[-1] / "state.safetensors", device=str(trainer.device))
+    results.check(states[-1] / STATE, f"delete the folder {states[-1]} to resume from the state before")
+    tensors = load_file(states[-1] / STATE, device=str(trainer.device))
     with torch.no_grad():
         for name, parameter in trainer.model.named_parameters():
             parameter.copy_(tensors[f"model/{name}"])
@@ -115,8 +125,8 @@ def restore(trainer: "Trainer", path: Path) -> float:
     for name, value in tensors.items():
         if name.startswith("optimizer/"):
             _, index, key = name.split("/")
-            # step counts live on the CPU unless the optimiser is fused; load_state_dict places the rest
-            moments.setdefault(int(index), {})[key] = value
+            # step counts live on the CPU unless the optimiser is fused; load_state_dict moves them then
+            moments.setdefault(int(index), {})[key] = value.cpu() if key == "step" else value
     trainer.optimizer.load_state_dict(trainer.optimizer.state_dict() | {"state": moments})
-    trainer.step = facts["step"]
-    return facts["seconds"]
+    trainer.step = int(tensors["step"])
+    return float(tensors["seconds"])

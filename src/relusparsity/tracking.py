@@ -12,9 +12,7 @@ from jaxtyping import Bool, Int
 from torch import Tensor
 
 from . import metrics
-
-# Windows beyond a sequence: 2**LEVELS sequences are the widest (512-token sequences: 1,048,576 tokens).
-LEVELS = 11
+from .config import LEVELS
 
 
 class UseTracker:

@@ -137,7 +137,7 @@ class Run:
     def model(self, device: str | torch.device = "cpu", step: int | None = None) -> Decoder:
         """The trained model, or the snapshot after `step` steps; loading runs no code."""
         path = self.path / "weights" / f"{self.config.train.steps if step is None else step:08d}.safetensors"
-        results.check(path)
+        results.check(path, f"delete the folder {self.path} to train again")
         model = Decoder(self.config.model)
         load_model(model, path)
         return model.to(device).eval()
@@ -165,18 +165,22 @@ def run(config: RunConfig, corpus: corpora.Corpus | None = None) -> Run:
         corpus = corpora.load(config.corpus) if corpus is None else corpus
         path = run_path(config, corpus)
         finished = Run(path, config)
-        if (path / "dataset.nc").is_file():
-            results.check(path / "dataset.nc")
-            return finished
-        path.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(path / "lock")
-        if distributed.rank() == 0:
-            lock.acquire()  # a second process with the same id waits here, then finds the run finished
-        try:
-            if distributed.gather(not (path / "dataset.nc").is_file())[0]:
-                _train(config, corpus, path)
-        finally:
-            lock.release()
+
+        def missing() -> bool:
+            # rank 0 decides for all: another run may finish between two ranks' looks
+            return distributed.gather(not (path / "dataset.nc").is_file())[0]
+
+        if missing():
+            path.mkdir(parents=True, exist_ok=True)
+            lock = FileLock(path / "lock")
+            if distributed.rank() == 0:
+                lock.acquire()  # a second process with the same id waits here, then finds the run finished
+            try:
+                if missing():
+                    _train(config, corpus, path)
+            finally:
+                lock.release()
+        results.check(path / "dataset.nc")
         return finished
 
 
@@ -194,12 +198,17 @@ def _train(config: RunConfig, corpus: corpora.Corpus, path: Path) -> None:
     before = resuming.restore(trainer, path)
     log.keep(trainer.step)
     recorder = measurements.Recorder(config, corpus, path, enabled=main)
+
+    def seconds() -> float:
+        return before + monotonic() - started
+
     try:
-        _steps(trainer, recorder, log, path, lambda: before + monotonic() - started)
-    except FloatingPointError:
-        recorder.keep_stopped(trainer, before + monotonic() - started)
-        raise
-    recorder.finish(trainer, before + monotonic() - started)
+        _steps(trainer, recorder, log, path, seconds)
+        recorder.finish(trainer, seconds())
+    except FloatingPointError as error:
+        last = len(log.losses)  # the run may have gone on for some steps until the loss was looked at
+        recorder.keep_stopped(trainer, last, seconds())
+        raise FloatingPointError(f"{path.name} stopped after step {last}: {error}") from error
     if main:
         shutil.rmtree(path / "states", ignore_errors=True)  # nothing is left to resume
     distributed.barrier()
@@ -219,7 +228,7 @@ def _steps(
     )
     if trainer.step == 0:
         recorder.measure(trainer, log)
-        if main:
+        if main and 0 in recorder.snapshots:
             _save_weights(trainer, path)
     while trainer.step < config.train.steps:
         log.add(trainer.step + 1, learning_rate(config.train, trainer.tokens), *trainer.advance())
@@ -239,6 +248,5 @@ def _steps(
 
 def _save_weights(trainer: Trainer, path: Path) -> None:
     target = path / "weights" / f"{trainer.step:08d}.safetensors"
-    with results.atomic_write(target) as temporary:
+    with results.sealed_write(target) as temporary:
         save_model(trainer.model, str(temporary))
-    results.seal(target)

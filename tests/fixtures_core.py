@@ -1,0 +1,60 @@
+"""A corpus and a run small enough to train in a second, the same in every process."""
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tokenizers
+
+from relusparsity import config
+from relusparsity.corpora import Corpus
+
+VOCABULARY = 64
+
+
+def made_up_text(tokens: int, seed: int) -> np.ndarray:
+    """Token ids in which the next one is mostly a function of the last: something to learn."""
+    rng = np.random.default_rng(seed)
+    jumps = rng.choice([1, 2, 7], size=tokens, p=[0.7, 0.2, 0.1])
+    return (np.cumsum(jumps) % VOCABULARY).astype(np.uint16)
+
+
+def tiny_corpus(train_tokens: int = 20_000, heldout_tokens: int = 600) -> Corpus:
+    train, heldout = made_up_text(train_tokens, 0), made_up_text(heldout_tokens, 1)
+    return Corpus(
+        name="tiny",
+        train=train,
+        heldout=heldout,
+        heldout_bytes=3 * heldout_tokens,
+        domains={"all": heldout},
+        domain_bytes={"all": 3 * heldout_tokens},
+        extra={},
+        extra_bytes={},
+        tokenizer=tokenizers.Tokenizer(tokenizers.models.BPE()),
+        token_bytes=np.full(VOCABULARY, 3),
+        eos=0,
+        vocab_size=VOCABULARY,
+        documents=1,
+        checksum=hashlib.sha256(train.tobytes() + heldout.tobytes()).hexdigest(),
+        folder=Path("tiny"),
+    )
+
+
+def tiny_model(**changes: Any) -> config.ModelConfig:
+    return config.replace(
+        config.ModelConfig(n_layers=2, d_model=8, d_ff=16, n_heads=2, seq_len=8, vocab_size=VOCABULARY), **changes
+    )
+
+
+def tiny_run(**changes: Any) -> config.RunConfig:
+    """40 steps of 8 sequences, 9 measurements, a state to resume from every 4 steps; changed by dotted names."""
+    plain = config.RunConfig(
+        tiny_model(),
+        config.CorpusConfig(source="text", paths=("tiny",), vocab_size=VOCABULARY),
+        config.TrainConfig(
+            tokens=40 * 64, batch_tokens=64, lr=1e-2, warmup=256, dead_after=256, resume_every=256, snapshots=2
+        ),
+        config.MeasureConfig(points=5, sets=2, final_sets=3, set_tokens=64, history_units=5, histories=3),
+    )
+    return config.replace(plain, **changes)

@@ -143,14 +143,14 @@ def _one(run: train.Run, config: Config) -> xr.Dataset:
     shape = (len(pruning.METHODS), len(config.shares), len(given), 3)
     sums, times = np.zeros(shape), np.zeros(shape[:2], dtype=int)
     left = np.zeros((*shape[:2], len(firings)), dtype=np.int32)
+    whole, without_silent = scores(model), scores(_removed(model, firings == 0))
     todo = list(_choices(config, firings, pruning.magnitude(model)))
     for method, place, removed in tqdm(todo, desc=f"pruning seed {run.config.seed}", leave=False, disable=None):
         at = pruning.METHODS.index(method), place
-        sums[at] += scores(_removed(model, removed))
+        sums[at] += scores(_removed(model, removed)) if removed.any() else whole
         times[at] += 1
         left[at] = (~removed).sum(1)
     means = sums / times[:, :, None, None]
-    whole, without_silent = scores(model), scores(_removed(model, firings == 0))
     masked, cut = _differences(model, given["heldout"].sequences, batch)
     points = ("method", "share", "evaluation")
     return results.described(

@@ -1,0 +1,283 @@
+"""The command line: train a run, look at runs, remove runs."""
+
+import io
+import os
+import re
+import shutil
+import sys
+from collections.abc import Sequence
+from contextlib import redirect_stderr
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any
+
+import tyro
+
+from . import results, scales
+from .config import RunConfig
+from .errors import UserError
+
+DESCRIPTION = """Layer-dependent activation sparsity in ReLU Transformers, measured exactly.
+
+Try, in this order:
+  python -m relusparsity train --scale smoke                         a run of seconds, to see what happens
+  python -m relusparsity train --model.activation gelu --seed 1      the laptop run (minutes), two fields changed
+  python -m relusparsity show                                        every run on this machine
+  python -m relusparsity show 3f2a                                   one run, named by the start of its id
+  python -m relusparsity clean                                       what could be removed; nothing is, without --yes
+
+Runs lie in runs/ of the clone, or in $RELUSPARSITY_RUNS. The same configuration is never trained twice: a finished run
+is reused, one that was interrupted is resumed. With many GPUs: torchrun --nproc-per-node 8 -m relusparsity train ...
+"""
+
+BEFORE = {
+    "new": "trained now",
+    "finished": "finished before, with the same configuration: reused",
+    "unfinished": "interrupted before: resumed",
+    "stopped": "stopped before, because the loss was not finite: tried again",
+}
+
+
+@dataclass(frozen=True)
+class Train:
+    """Train one run, or resume it, or reuse it; prints its directory and what it found.
+
+    Every field below starts from the chosen scale; change any by its dotted name, such as --model.d_ff 2048.
+    """
+
+    scale: Annotated[str, tyro.conf.arg(metavar="{" + ",".join(scales.SCALES) + "}")] = "laptop"
+    """The run to start from: smoke (seconds), laptop (minutes), factorial or paper (one data-centre GPU)."""
+    run: Annotated[RunConfig, tyro.conf.arg(name="")] = field(default_factory=RunConfig)
+
+    def __call__(self) -> None:
+        from . import corpora, train  # torch is slow to import, and --help should not be
+
+        corpus = corpora.load(self.run.corpus)
+        chief = os.environ.get("RANK", "0") == "0"
+        if chief:
+            path = train.run_path(self.run, corpus)
+            known = _state(path) if path.is_dir() else "new"
+            print(f"{path}\n{BEFORE[known]}", flush=True)
+        finished = train.run(self.run, corpus)
+        if chief:
+            print(summary(finished.path))
+
+
+@dataclass(frozen=True)
+class Show:
+    """List the runs on this machine, or show one."""
+
+    run: Annotated[str, tyro.conf.Positional] = ""
+    """Start of a run's id; without it all runs are listed."""
+
+    def __call__(self) -> None:
+        print(summary(find(self.run)) if self.run else listing())
+
+
+@dataclass(frozen=True)
+class Clean:
+    """Remove runs and the experiments' datasets from this machine, after saying which; recorded data/ stays."""
+
+    runs: Annotated[tuple[str, ...], tyro.conf.Positional] = ()
+    """Starts of the ids of runs to remove; without any, all runs and all datasets made from them."""
+    corpora: bool = False
+    """Also the tokenised text; it is made again when needed."""
+    yes: bool = False
+    """Really remove; without it, only say what would be."""
+
+    def __call__(self) -> None:
+        chosen = [find(run) for run in self.runs] or [*run_paths(), *_datasets()]
+        tokens = results.runs_dir() / "corpora"
+        if self.corpora and tokens.is_dir():
+            chosen.append(tokens)
+        for path in chosen:
+            print(f"{_size(path):>10}  {path}")
+        if not chosen:
+            print(f"nothing to remove in {results.runs_dir()}")
+        elif not self.yes:
+            print(f"would remove these {len(chosen)}; nothing was, add --yes to do it")
+        else:
+            for path in chosen:
+                _remove(path)
+            print(f"removed {len(chosen)}")
+
+
+def run_paths() -> list[Path]:
+    """Directories of all runs on this machine, newest last."""
+    found = [p for p in results.runs_dir().glob("run-*") if re.fullmatch("run-[0-9a-f]{16}", p.name) and p.is_dir()]
+    return sorted(found, key=lambda path: path.stat().st_mtime)
+
+
+def find(start: str) -> Path:
+    """The one run whose id starts so.
+
+    Raises
+    ------
+    UserError
+        If there is none, or more than one.
+    """
+    start = Path(start).name.removeprefix("run-")
+    found = [path for path in run_paths() if path.name.startswith(f"run-{start}")]
+    if len(found) != 1:
+        names = ", ".join(path.name[4:] for path in found or run_paths()) or "none"
+        raise UserError(
+            f"{len(found) or 'no'} runs in {results.runs_dir()} have an id that starts with {start!r}; "
+            f"give the start of exactly one of: {names}."
+        )
+    return found[0]
+
+
+def listing() -> str:
+    """All runs as a table, newest last."""
+    rows: list[tuple[str, ...]] = [
+        ("id", "state", "layers", "d_model", "d_ff", "activation", "tokens", "seed", "held-out loss")
+    ]
+    for path in run_paths():
+        if not (path / "config.json").is_file():
+            continue  # begun and killed before its first step
+        config = _read(path / "config.json")
+        model, state = config["model"], _state(path)
+        loss = f"{float(_dataset(path)['final_loss']):.3f}" if state == "finished" else ""
+        shape = [str(model[name]) for name in ("n_layers", "d_model", "d_ff", "activation")]
+        tokens, seed = f"{config['train']['tokens']:,}", str(config["seed"])
+        rows.append((path.name[4:], state, *shape, tokens, seed, loss))
+    return _table(rows) if len(rows) > 1 else f"no runs in {results.runs_dir()}; make one with: train --scale smoke"
+
+
+def summary(path: Path) -> str:
+    """One run: its shape, its losses and the use of every layer."""
+    state = _state(path)
+    if state == "unfinished":
+        raise UserError(f"{path} is not finished; train it again with the same options and it resumes.")
+    data = _dataset(path)
+    facts = results.provenance(data)
+    lines = [
+        f"run            {facts['run_id']} ({state})",
+        f"directory      {path}",
+        f"corpus         {facts['corpus']['name']}, {facts['corpus']['train_tokens']:,} training tokens",
+        f"model          {facts['parameters']:,} parameters; {facts['config']['model']['activation']}",
+        f"trained on     {facts['tokens_seen']:,} tokens in {facts['wall_seconds']:,.0f} s on "
+        f"{facts['environment']['device']}",
+    ]
+    if state == "stopped":
+        return "\n".join([*lines, f"stopped        at step {data.attrs['stopped_at_step']}: the loss was not finite"])
+    lines += [
+        f"held-out       {float(data['final_loss']):.3f} nats/token, {float(data['final_bits_per_byte']):.3f} "
+        f"bits/byte, {100 * float(data['final_accuracy']):.1f} % of tokens predicted first",
+        "",
+        f"units that fire, % of {data.attrs['d_ff']:,} a layer:",
+    ]
+    columns = {
+        "at a token": data["final_token_use"],
+        "in a sequence": data["final_sequence_use"],
+        f"in {facts['config']['measure']['set_tokens']:,} tokens": data["final_batch_use"].mean("set"),
+        f"in {data.attrs['final_sample_tokens']:,} tokens": (data["final_firing_count"] > 0).mean("unit"),
+    }
+    rows: list[tuple[str, ...]] = [("layer", *columns)]
+    rows += [(str(i), *(f"{100 * float(use[i]):.1f}" for use in columns.values())) for i in data["layer"].values]
+    return "\n".join([*lines, _table(rows)])
+
+
+def _state(path: Path) -> str:
+    if (path / "dataset.nc").is_file():
+        return "finished"
+    return "stopped" if (path / "stopped.nc").is_file() else "unfinished"
+
+
+def _dataset(path: Path) -> Any:
+    return results.load(path / ("stopped.nc" if _state(path) == "stopped" else "dataset.nc"))
+
+
+def _read(path: Path) -> Any:
+    import json
+
+    return json.loads(path.read_text())
+
+
+def _datasets() -> list[Path]:
+    found = results.runs_dir().glob("*.nc*")
+    return sorted(p for p in found if re.search(r"-[0-9a-f]{16}\.(nc|nc\.sha256)$", p.name))
+
+
+def _size(path: Path) -> str:
+    files = [p for p in path.rglob("*") if p.is_file()] if path.is_dir() else [path]
+    return f"{sum(p.stat().st_size for p in files) / 1e6:.1f} MB"
+
+
+def _remove(path: Path) -> None:
+    if not path.is_dir():
+        path.unlink()
+        return
+    from filelock import FileLock, Timeout
+
+    try:
+        with FileLock(path / "lock", timeout=0):
+            shutil.rmtree(path)
+    except Timeout:
+        raise UserError(f"{path} is being trained right now; stop that first, or wait for its end.") from None
+
+
+def _table(rows: Sequence[Sequence[str]]) -> str:
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return "\n".join("  ".join(cell.rjust(w) for cell, w in zip(row, widths, strict=True)) for row in rows)
+
+
+def _scale(arguments: Sequence[str]) -> str:
+    """The value of --scale: it decides the defaults of the other fields, so it is read before them."""
+    for place, argument in enumerate(arguments):
+        name, given, value = argument.partition("=")
+        if name == "--scale":
+            return value if given else next(iter(arguments[place + 1 :]), "")
+    return "laptop"
+
+
+def _parse(arguments: Sequence[str]) -> Train | Show | Clean:
+    scale = _scale(arguments)
+    start = Train(scale, scales.base(scale))
+    command: Any = (
+        Annotated[Train, tyro.conf.subcommand("train", default=start)]
+        | Annotated[Show, tyro.conf.subcommand("show")]
+        | Annotated[Clean, tyro.conf.subcommand("clean")]
+    )
+    messages = io.StringIO()
+    try:
+        with redirect_stderr(messages):
+            return tyro.cli(
+                command,
+                prog="python -m relusparsity",
+                description=DESCRIPTION,
+                args=list(arguments),
+                use_underscores=True,
+                config=(tyro.conf.FlagConversionOff,),
+            )
+    except SystemExit as stop:
+        # a configuration that refuses its values says so better than tyro, which names its own internals
+        cause = stop.__context__
+        while cause is not None:
+            if isinstance(cause, UserError):
+                raise cause from None
+            cause = cause.__context__
+        print(messages.getvalue(), end="", file=sys.stderr)
+        raise
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command; 0: done, 1: the training had to stop, 2: the input is at fault."""
+    try:
+        _parse(sys.argv[1:] if arguments is None else arguments)()
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except FloatingPointError as error:
+        print(f"stopped: {error}", file=sys.stderr)
+        return 1
+    except BrokenPipeError:  # the reader, such as head, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except KeyboardInterrupt:
+        print("interrupted; the same command resumes the run", file=sys.stderr)
+        return 130
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

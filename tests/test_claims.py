@@ -76,8 +76,10 @@ FLAT = np.full(101, 0.5)
 
 
 def row_6(scale: str, holds: list[bool]) -> xr.Dataset:
-    gradual, sudden = np.exp(-2 * PART), np.where(PART < 0.5, 0.5, 0.1)
-    return curves(scale, [(layers(gradual if h else sudden, sudden), layers(FLAT, FLAT)) for h in holds])
+    """19 or 21 % of layer 0's log fall lie in the 2 % of the tokens from 50 to 52 %."""
+    good, bad = (np.exp(-np.interp(PART, [0, 0.5, 0.52, 1], [0, 0.4, 0.4 + p, 1])) for p in (0.19, 0.21))
+    sudden = np.where(PART < 0.5, 0.5, 0.1)
+    return curves(scale, [(layers(good if h else bad, sudden), layers(FLAT, FLAT)) for h in holds])
 
 
 def row_7(scale: str, holds: list[bool]) -> xr.Dataset:
@@ -269,9 +271,10 @@ def test_row_6_where_use_rises_vanishes_or_is_measured_too_coarsely() -> None:
     gone["token_use"][1, -1, 0] = 0
     assert judge("6", gone).verdict is Verdict.NOT_TESTABLE
     assert "seed 1: token_use is 0" in judge("6", gone).reason
-    coarse = row_6("L", [True] * 3).isel(step=[0, 20, 45, 60, 80, 100])  # 25 % of the fall between two steps
-    assert "too far apart" in judge("6", coarse).reason
-    assert judge("6", row_6("L", [True] * 3).isel(step=slice(None, None, 10))).verdict is Verdict.REPRODUCED
+    gradual = curves("L", [(layers(np.exp(-2 * PART), FLAT), layers(FLAT, FLAT))] * 3)
+    coarse = judge("6", gradual.isel(step=[0, 20, 45, 60, 80, 100]))  # 25 % of the fall between two steps
+    assert coarse.verdict is Verdict.NOT_TESTABLE and "too far apart" in coarse.reason
+    assert judge("6", gradual.isel(step=slice(None, None, 10))).verdict is Verdict.REPRODUCED
 
 
 def test_row_7_where_nothing_falls_or_a_dip_comes_back() -> None:
@@ -319,7 +322,7 @@ def test_row_13_wants_one_sign_both_numbers_and_equal_rates() -> None:
     half["token_selectivity"] = half["token_selectivity"] * 0 + 0.5
     assert judge("13", half).verdict is Verdict.NOT_REPRODUCED
     rare = specific("P", [0.5] * 3)  # under 100 firings specificity is missing, and no error
-    rare["firing_count"][:, :, 80:] = 99
+    rare["firing_count"][:, :, :80], rare["firing_count"][:, :, 80:] = 100, 99
     for name in ("within_sequence_rate", "token_selectivity"):
         rare[name] = rare[name].where(rare["firing_count"] >= 100)
     assert judge("13", rare).readings[0].values["δ within_sequence_rate"] == pytest.approx(50 / 80)
@@ -348,6 +351,8 @@ def test_a_dataset_must_be_what_its_scale_says() -> None:
         judge("1", paper.assign(final_batch_use=paper["final_batch_use"] * 100))
     with pytest.raises(UserError, match="layers"):
         judge("1", paper.assign_coords(layer=[5, 4, 3, 2, 1, 0]))
+    with pytest.raises(UserError, match="does not increase"):
+        judge("6", row_6("L", [True] * 3).isel(step=[0, 1, 1, 2, 100]))
     with pytest.raises(UserError, match="dims"):
         judge("1", paper.isel(set=0, drop=True))
     with pytest.raises(UserError, match="large_sample_tokens"):

@@ -52,7 +52,7 @@ ADDED: dict[str, tuple[tuple[str, ...], str, str]] = {
         "units",
         "units silent in the small sample and a random half of the documents that fire in the other half",
     ),
-    "woken_expected": (("layer", "level"), "units", "the same, forecast from the first half (Good–Toulmin)"),
+    "woken_expected": (("layer", "level"), "units", "the same, forecast from the first half (Good–Turing)"),
     "domain_silent_units": (
         ("layer", "silent_on", "fires_on"),
         "units",
@@ -274,8 +274,10 @@ def resample(fired: np.ndarray, draws: int, seed: int = 0) -> tuple[np.ndarray, 
         Units silent in as many documents drawn with replacement (bootstrap; it leaves out a third of the documents
         and so leans upwards).
     woken, expected : (draw)
-        Units silent in a random half of the documents that fire in the other half, and Good–Toulmin's forecast of
-        their number from the first half alone.
+        Units silent in a random half of the documents that fire in the other half, and their number as forecast from
+        the first half alone: the units that fire in exactly one of its documents (Good 1953). The forecast is high
+        where many units are neither rare nor common; the full series of Good & Toulmin (1956) is not, but its signs
+        alternate, so that units that fire in most documents drown it.
     """
     generator = np.random.Generator(np.random.PCG64(seed))
     count = len(fired)
@@ -286,10 +288,8 @@ def resample(fired: np.ndarray, draws: int, seed: int = 0) -> tuple[np.ndarray, 
     first, second = np.zeros((2, draws, count), dtype=np.float32)
     np.put_along_axis(first, order[:, :half], 1, axis=1)
     np.put_along_axis(second, order[:, half : 2 * half], 1, axis=1)
-    seen, after = (first @ table).astype(np.int64), second @ table
-    woken = ((seen == 0) & (after > 0)).sum(axis=1)
-    expected = np.array([metrics.good_turing(row, half, half) for row in seen])
-    return silent, woken, expected
+    seen, after = first @ table, second @ table
+    return silent, ((seen == 0) & (after > 0)).sum(axis=1), (seen == 1).sum(axis=1)
 
 
 def _survival(onset: np.ndarray, followed: int, grid: np.ndarray) -> np.ndarray:

@@ -1,0 +1,98 @@
+"""Chapter 04's experiment: both measures on one sample, units chosen by the stated rules, contexts true to the text."""
+
+import re
+
+import numpy as np
+import pytest
+import xarray as xr
+from tokenizers import Tokenizer
+
+from relusparsity import claims, corpora, plots, results
+from relusparsity.corpora import bpe
+from relusparsity.experiments import feature_specificity
+
+
+@pytest.fixture(scope="module")
+def recorded() -> xr.Dataset:
+    return feature_specificity.run(feature_specificity.config("smoke"))
+
+
+@pytest.fixture(scope="module")
+def tokenizer() -> Tokenizer:
+    return bpe.train(["the cat sat on the mat\n\tand slept"] * 3, 270)
+
+
+def without_spaces(text: str) -> str:
+    return re.sub("[ ␣]", "", text)
+
+
+def test_units_are_chosen_by_the_stated_rules() -> None:
+    selectivity = np.array([0.5, np.nan, 0.9, 0.1, 0.3])
+    clustering = np.array([2.0, np.nan, 1.0, 7.0, 3.0])
+    assert feature_specificity.choose(selectivity, clustering) == [
+        ("most selective", 2),
+        ("median selectivity", 4),  # the lower of the two in the middle
+        ("most clustered", 3),
+    ]
+    assert feature_specificity.choose(np.full(3, np.nan), np.full(3, np.nan)) == []
+
+
+def test_contexts_mark_the_strongest_token_once_a_sequence(tokenizer: Tokenizer) -> None:
+    ids = tokenizer.encode("the cat sat on the mat\n\tand slept").ids
+    sequences = np.array([ids, ids, ids[::-1]])
+    activation = np.zeros((3, len(ids) - 1), dtype=np.float32)
+    activation[0, 3], activation[1, 3], activation[2, 1] = 2.0, 3.0, 1.0
+    found = feature_specificity.strongest(activation, sequences, tokenizer, most=3)
+    assert [strength for _, strength in found] == [3.0, 1.0]  # the same text is shown once, at its strongest
+    text = found[0][0]
+    before, rest = text.split("[[")
+    token, after = rest.split("]]")
+    whole = "the cat sat on the mat⏎ and slept"
+    assert whole.startswith(before + token.replace("␣", " "))
+    assert after in whole
+    assert all(c.isprintable() for shown, _ in found for c in shown)
+    assert feature_specificity.strongest(np.zeros_like(activation), sequences, tokenizer, most=3) == []
+
+
+def test_top_types_are_shares_of_the_firings(tokenizer: Tokenizer) -> None:
+    the, cat = (tokenizer.encode(word).ids[0] for word in ("the", " c"))
+    sequences = np.array([[the, cat, the, the, cat]])
+    fired = np.array([[True, True, True, False]])
+    shown = feature_specificity.top_types(fired, sequences, tokenizer)
+    first, second = shown.split(" | ")
+    assert first.endswith(" 67%") and second.endswith(" 33%")
+
+
+def test_both_measures_and_their_count_share_one_sample(recorded: xr.Dataset) -> None:
+    enough = recorded["firing_count"] >= 100
+    assert 0 < enough.mean() < 1
+    for name in ("within_sequence_rate", "within_sequence_rate_random", "token_selectivity", "top_type_share"):
+        assert (np.isfinite(recorded[name]) == enough).all()
+    assert (
+        (recorded["within_sequence_rate"] >= recorded["within_sequence_rate_random"] - 0.02).where(enough, True).all()
+    )
+    seq_len = 32
+    assert (recorded["firing_count"] <= recorded["sequences_fired"] * seq_len).all()
+    assert (recorded["firing_count"] >= recorded["sequences_fired"]).all()
+
+
+def test_examples_lie_in_the_text_that_was_read(recorded: xr.Dataset) -> None:
+    config = feature_specificity.config("smoke")
+    corpus = corpora.load(config.runs[0].corpus)
+    whole = without_spaces(feature_specificity._text(corpus.tokenizer, corpus.heldout[: config.sample_tokens + 1]))
+    assert set(recorded["example_rule"].values) == set(feature_specificity.RULES)
+    for shown in recorded["example_text"].values.ravel():
+        assert "[[" in shown and "]]" in shown
+        pieces = without_spaces(shown.replace("[[", "", 1).replace("]]", "", 1)).split("·")  # ·: half a character
+        assert all(piece in whole for piece in pieces)
+    strengths = recorded["example_activation"].values
+    assert (np.diff(strengths, axis=1) <= 0).all() and (strengths > 0).all()
+
+
+def test_figures_and_claims_read_it(recorded: xr.Dataset, tmp_path) -> None:
+    results.save(recorded, tmp_path / "feature_specificity.nc")
+    again = results.load(tmp_path / "feature_specificity.nc")
+    xr.testing.assert_identical(again, recorded)
+    plots.specificity(again)
+    rows = claims.evaluate({("feature_specificity", "smoke"): again}, rows=claims.for_chapter(4))
+    assert any(outcome.row.number == "13" for outcome in rows)

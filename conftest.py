@@ -2,6 +2,8 @@
 
 import os
 import shutil
+import subprocess
+import sys
 import tempfile
 from pathlib import Path
 
@@ -19,3 +21,14 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 def root() -> Path:
     """The repository."""
     return Path(__file__).parent
+
+
+@pytest.fixture(scope="session")
+def pages(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of the book's pages, built from what is committed, with warnings as errors."""
+    folder = tmp_path_factory.mktemp("pages")
+    program = Path(sys.executable).with_name("jupyter-book")
+    command = [program, "build", "book", "--path-output", folder, "-W", "-n", "--keep-going"]
+    built = subprocess.run(command, cwd=root, capture_output=True, text=True)
+    assert built.returncode == 0, built.stdout + built.stderr
+    return folder / "_build" / "html"

@@ -46,8 +46,8 @@ def book(root: Path, scale: str) -> None:
     shutil.copytree(root / "book", copy / "book", dirs_exist_ok=True)
     shutil.copytree(chapters, copy / "book" / "chapters", dirs_exist_ok=True)
     shutil.copy2(root / "_config.yml", copy)
-    command = ["jupyter_book", "build", "book", "-W", "-n", "--keep-going", "-q"]
-    subprocess.run([sys.executable, "-m", *command], cwd=copy, check=True)
+    program = Path(sys.executable).with_name("jupyter-book")
+    subprocess.run([program, "build", "book", "-W", "-n", "--keep-going", "-q"], cwd=copy, check=True)
     print(f"\nThe book of this machine's runs (scale {scale}): {(copy / '_build/html/index.html').as_uri()}")
 
 

@@ -1,7 +1,7 @@
 // Draws each live figure over its picture. Without this script, without Plotly, or in print, the picture stays.
 "use strict";
 
-const NARROW = 560; // px: below this a figure gets smaller type and a legend on top
+const NARROW = 560; // px: below this a figure gets smaller type and margins
 
 function themed(layout) {
   const style = getComputedStyle(document.documentElement);
@@ -27,7 +27,6 @@ function fitted(layout, width) {
   if (width < NARROW) {
     layout.font = { ...layout.font, size: 11 };
     layout.margin = { ...layout.margin, l: Math.min(layout.margin?.l ?? 52, 52), r: 8 };
-    layout.legend = { ...layout.legend, orientation: "h", x: 0, xanchor: "left", y: 1.02, yanchor: "bottom" };
     layout.dragmode = false; // a finger scrolls the page
   }
   return layout;

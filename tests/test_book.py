@@ -1,0 +1,125 @@
+"""The committed book is the sources, executed; nbval really compares it; it builds without a warning or a dead link."""
+
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+import jupytext
+import nbformat
+import pytest
+from bs4 import BeautifulSoup
+from nbformat import NotebookNode
+
+ROOT = Path(__file__).parents[1]
+CHAPTERS = sorted(path.stem for path in (ROOT / "notebooks").glob("*.py"))
+NOT_COMPARED = {"image/png", "image/jpeg", "application/vnd.jupyter.widget-view+json"}  # by nbval 0.11
+
+
+def executed(chapter: str) -> NotebookNode:
+    return nbformat.read(ROOT / "book" / "chapters" / f"{chapter}.ipynb", as_version=4)
+
+
+def compared(cell: NotebookNode) -> bool:
+    """Whether nbval checks any part of a cell's output."""
+    if {"nbval-ignore-output", "nbval-skip", "raises-exception"} & set(cell.metadata.get("tags", [])):
+        return False
+    kinds = {kind for output in cell.outputs for kind in output.get("data", {output.output_type: None})}
+    return bool(kinds - NOT_COMPARED)
+
+
+def test_every_chapter_is_in_the_book() -> None:
+    assert CHAPTERS
+    assert sorted(path.stem for path in (ROOT / "book" / "chapters").glob("*.ipynb")) == CHAPTERS
+    contents = (ROOT / "_toc.yml").read_text()
+    assert [chapter for chapter in CHAPTERS if f"chapters/{chapter}\n" not in contents] == []
+
+
+@pytest.mark.parametrize("chapter", CHAPTERS)
+def test_the_executed_copy_has_the_cells_of_its_source(chapter: str) -> None:
+    source = jupytext.read(ROOT / "notebooks" / f"{chapter}.py")
+
+    def cells(notebook: NotebookNode) -> list[tuple[str, str, list[str]]]:
+        return [(cell.cell_type, cell.source, cell.metadata.get("tags", [])) for cell in notebook.cells]
+
+    assert cells(executed(chapter)) == cells(source)
+
+
+@pytest.mark.parametrize("chapter", CHAPTERS)
+def test_every_code_cell_was_executed_in_order(chapter: str) -> None:
+    code = [cell for cell in executed(chapter).cells if cell.cell_type == "code"]
+    assert [cell.execution_count for cell in code] == list(range(1, len(code) + 1))
+    assert [output for cell in code for output in cell.outputs if output.output_type == "error"] == []
+
+
+@pytest.mark.parametrize("chapter", CHAPTERS)
+def test_a_chapter_holds_no_logic(chapter: str) -> None:
+    for cell in executed(chapter).cells:
+        if cell.cell_type == "code" and "parameters" not in cell.metadata.get("tags", []):
+            lines = [line for line in cell.source.splitlines() if line.strip() and not line.lstrip().startswith("#")]
+            assert len(lines) <= 5, cell.source
+
+
+def test_at_least_70_percent_of_the_outputs_are_compared() -> None:
+    with_output = [
+        (chapter, cell)
+        for chapter in CHAPTERS
+        for cell in executed(chapter).cells
+        if cell.cell_type == "code" and cell.outputs
+    ]
+    left_out = [f"{chapter}: {cell.source.splitlines()[0]}" for chapter, cell in with_output if not compared(cell)]
+    assert len(left_out) <= 0.3 * len(with_output), left_out
+
+
+def test_counting_what_is_compared() -> None:
+    picture = nbformat.v4.new_output("display_data", {"image/png": "…"})
+    text = nbformat.v4.new_output("stream", name="stdout", text="13.3")
+    figure = nbformat.v4.new_output("display_data", {"image/png": "…", "application/vnd.plotly.v1+json": {}})
+    assert [compared(nbformat.v4.new_code_cell(outputs=[each])) for each in (picture, text, figure)] == [
+        False,
+        True,
+        True,
+    ]
+    ignored = nbformat.v4.new_code_cell(outputs=[text], metadata={"tags": ["nbval-ignore-output"]})
+    assert not compared(ignored)
+
+
+@pytest.mark.slow
+def test_no_link_inside_the_book_is_dead(pages: Path) -> None:
+    ours = [page for page in pages.rglob("*.html") if "_static" not in page.parts]
+    trees = {page: BeautifulSoup(page.read_text(), "html.parser") for page in ours}
+    names = {
+        page: {tag[key] for tag in tree.find_all(True) for key in ("id", "name") if tag.get(key)}
+        for page, tree in trees.items()
+    }
+    dead = []
+    for page, tree in trees.items():
+        for tag in tree.find_all(["a", "img", "script", "link"]):
+            target = urlsplit(tag.get("href") or tag.get("src") or "")
+            if target.scheme or target.netloc:
+                continue
+            file = (page.parent / unquote(target.path)).resolve() if target.path else page
+            known = file.is_file() and (
+                not target.fragment or file not in names or unquote(target.fragment) in names[file]
+            )
+            if not known and target.geturl() not in ("", "#"):
+                dead.append(f"{page.relative_to(pages)} → {target.geturl()}")
+    assert dead == []
+
+
+@pytest.mark.slow
+def test_plotly_is_loaded_by_pages_with_figures_only(pages: Path) -> None:
+    for page in pages.rglob("*.html"):
+        text = page.read_text()
+        assert ('class="live-figure"' in text) == ("plotly.min.js" in text), page
+
+
+@pytest.mark.slow
+def test_the_data_of_a_figure_lies_beside_the_page(pages: Path) -> None:
+    links = [
+        (page, link["href"])
+        for page in pages.glob("chapters/*.html")
+        for link in BeautifulSoup(page.read_text(), "html.parser").select(".live-figure-links a[download$=csv]")
+    ]
+    assert links
+    for page, link in links:
+        header, *rows = (page.parent / link).read_text().splitlines()
+        assert "," in header and rows, link

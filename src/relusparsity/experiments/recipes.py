@@ -1,0 +1,87 @@
+"""Which ingredient of the recipe collapses which layer: a two-level factorial in five factors.
+
+Sixteen cells, resolution V: the fifth factor's level is the product of the other four, so main effects and pairs
+are clear of each other. Every other choice is the scale's base run with the source-era decoder of pre-LayerNorm,
+biases and learned positions.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import product
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from ..config import RunConfig, replace
+from ..scales import base
+from ..schema import MEASURED
+from . import shared
+
+# factor: (field, low, high); the order is that of the design
+FACTORS: dict[str, tuple[str, Any, Any]] = {
+    "tied": ("model.tied", False, True),
+    "embedding_std": ("model.embedding_std", 0.02, 1.0),
+    "weight_decay": ("train.weight_decay", 0.1, 1.0),
+    "init": ("model.init", "normal", "xavier"),
+    "lr": ("train.lr", 3e-4, 1e-3),
+}
+SEEDS = (0, 1)
+
+
+@dataclass(frozen=True)
+class Config:
+    """All runs of the factorial."""
+
+    scale: str
+    """smoke or factorial."""
+    runs: tuple[RunConfig, ...]
+    """Cell by cell within a seed, so that a part of the list is a whole replicate."""
+    levels: tuple[tuple[int, ...], ...]
+    """Level of each factor, −1 or +1, by cell."""
+
+
+def cells() -> Iterator[tuple[int, ...]]:
+    """The sixteen cells as levels −1 or +1 of each factor."""
+    for four in product((-1, 1), repeat=4):
+        yield (*four, int(np.prod(four)))
+
+
+def recipe(scale: str, levels: tuple[int, ...], seed: int) -> RunConfig:
+    """The run of one cell and seed."""
+    changes = {
+        field: high if level > 0 else low for (field, low, high), level in zip(FACTORS.values(), levels, strict=True)
+    }
+    config = replace(base(scale, seed), **changes, **{"model.positions": "learned"})
+    if config.model.tied and config.model.embedding_std == 1:
+        # else the first logits would have a spread of sqrt(d_model); T5 scales so
+        config = replace(config, **{"model.logit_scale": config.model.d_model**-0.5})
+    return config
+
+
+def config(scale: str) -> Config:
+    """The factorial at a scale."""
+    levels = tuple(cells())
+    return Config(scale, tuple(recipe(scale, cell, seed) for seed in SEEDS for cell in levels), levels)
+
+
+def run(config: Config) -> xr.Dataset:
+    """Every measured variable by (recipe, seed, step, layer), with the factors' levels as coordinates of `recipe`."""
+    final = ("final_batch_use", "final_token_use", "final_sequence_use", "final_loss", "final_bits_per_byte")
+
+    def compute() -> xr.Dataset:
+        runs = shared.train_all(config.runs)
+        count = len(config.levels)
+        by_cell = [
+            shared.stack([runs[seed * count + cell] for seed in range(len(SEEDS))], config.scale, [*MEASURED, *final])
+            for cell in range(count)
+        ]
+        dataset = xr.concat(by_cell, dim="recipe", join="exact", coords="minimal", compat="override")
+        for i, (name, (field, low, high)) in enumerate(FACTORS.items()):
+            values = [str(high if levels[i] > 0 else low) for levels in config.levels]
+            dataset.coords[name] = ("recipe", values, {"units": "1", "long_name": field})
+        names = [" ".join(f"{n}={dataset[n].values[i]}" for n in FACTORS) for i in range(count)]
+        dataset.coords["recipe"] = ("recipe", names, {"units": "1", "long_name": "cell of the factorial"})
+        return dataset
+
+    return shared.cached("recipes", config, config.runs, __file__, compute)

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from .. import experiments, results
 from ..errors import UserError
+from . import front
 
 DEFAULT = "laptop"  # the value of `scale` in every notebook's parameters
 
@@ -55,10 +56,11 @@ def record(root: Path, scale: str) -> None:
     """Write the dataset of every experiment at a scale, and the executed chapters at the default scale."""
     for module in pkgutil.iter_modules(experiments.__path__):
         experiment = importlib.import_module(f"{experiments.__name__}.{module.name}")
-        if hasattr(experiment, "config") and hasattr(experiment, "run"):
+        if scale in getattr(experiment, "RECORDED", ()):
             path = results.recorded_path(module.name, scale)
             print(f"{module.name} at scale {scale} → {path.relative_to(root)}", flush=True)
             results.save(experiment.run(experiment.config(scale)), path)
+    front.write(root)
     shutil.copytree(execute(root, DEFAULT, root / "_build" / "record"), root / "book" / "chapters", dirs_exist_ok=True)
 
 

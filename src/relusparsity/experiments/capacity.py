@@ -29,6 +29,9 @@ SCHEMA = COORDINATES | {
     "parameters": ("1", "parameters of the model"),
 }
 
+RECORDED = ("laptop", "paper")
+"""Scales whose dataset is committed."""
+
 
 @dataclass(frozen=True)
 class Config:

@@ -44,6 +44,9 @@ BEFORE, AFTER, CHARACTERS = 10, 4, 36
 MARK = "[[{}]]"
 Described = tuple[tuple[str, ...], np.ndarray]
 
+RECORDED = ("laptop", "paper")
+"""Scales whose dataset is committed."""
+
 
 @dataclass(frozen=True)
 class Config:

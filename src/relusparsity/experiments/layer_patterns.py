@@ -8,6 +8,9 @@ from ..config import RunConfig
 from ..schema import FINAL, MEASURED
 from . import shared
 
+RECORDED = ("laptop", "paper")
+"""Scales whose dataset is committed."""
+
 
 @dataclass(frozen=True)
 class Config:

@@ -71,6 +71,9 @@ COORDINATES = {
 }
 DRIFT = ("preactivation_mean", "preactivation_std", "preactivation_p99", "input_weight_norm")
 
+RECORDED = ("laptop", "paper")
+"""Scales whose dataset is committed."""
+
 
 @dataclass(frozen=True)
 class Config:

@@ -36,6 +36,9 @@ SCHEMA = COORDINATES | {
     "removed_difference": ("1", "largest change of a logit when units silent on that text are removed physically"),
 }
 
+RECORDED = ("laptop", "paper")
+"""Scales whose dataset is committed."""
+
 
 @dataclass(frozen=True)
 class Config:

@@ -28,6 +28,9 @@ FACTORS: dict[str, tuple[str, Any, Any]] = {
 }
 SEEDS = (0, 1)
 
+RECORDED = ("factorial",)
+"""Scales whose dataset is committed."""
+
 
 @dataclass(frozen=True)
 class Config:

@@ -33,6 +33,9 @@ STATED = {
 }
 """What the source states (its abstract, first page and a summary; the full text is not known to us)."""
 
+RECORDED = ("laptop", "paper")
+"""Scales whose dataset is committed."""
+
 
 @dataclass(frozen=True)
 class Config:

@@ -1,0 +1,49 @@
+"""What README and index show of the data, written from the recorded datasets so that it cannot drift from them."""
+
+from pathlib import Path
+
+import xarray as xr
+
+from .. import claims, plots, results
+
+BEGIN, END = "<!-- claims: written by make record -->", "<!-- /claims -->"
+PAGES = ("README.md", "book/index.md")
+FIGURE = "book/images/batch_use.png"
+
+
+def recorded() -> dict[tuple[str, str], xr.Dataset]:
+    """Every committed dataset by (experiment, scale)."""
+    names = [path.stem.rsplit("-", 1) for path in sorted(results.data_dir().glob("*.nc"))]
+    return {(experiment, scale): results.recorded(experiment, scale) for experiment, scale in names}
+
+
+def markdown() -> str:
+    """The whole ledger as a Markdown table, with its hash."""
+    table = claims.table(claims.evaluate(recorded()))
+    version = claims.LEDGER[0]
+    return f"{table.markdown()}\n\nLedger version {version.version} of {version.date}, sha256 `{claims.ledger_hash()}`."
+
+
+def filled(page: str, table: str) -> str:
+    """A page's text with the table between its two marks.
+
+    Raises
+    ------
+    ValueError
+        If the page lacks the marks.
+    """
+    head, begin, rest = page.partition(BEGIN)
+    _, end, tail = rest.partition(END)
+    if not (begin and end):
+        raise ValueError(f"expected the marks {BEGIN} and {END} in the page")
+    return f"{head}{BEGIN}\n\n{table}\n\n{END}{tail}"
+
+
+def write(root: Path) -> None:
+    """Put the ledger's table and the first figure of the recorded datasets where the front pages show them."""
+    table = markdown()
+    for name in PAGES:
+        with results.atomic_write(root / name) as temporary:
+            temporary.write_text(filled((root / name).read_text(), table))
+    with results.atomic_write(root / FIGURE) as temporary:
+        temporary.write_bytes(plots.batch_use(results.recorded("layer_patterns")).png)

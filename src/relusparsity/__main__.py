@@ -47,7 +47,7 @@ class Train:
 
     scale: Annotated[str, tyro.conf.arg(metavar="{" + ",".join(scales.SCALES) + "}")] = "laptop"
     """The run to start from: smoke (seconds), laptop (minutes), factorial or paper (one data-centre GPU)."""
-    run: Annotated[RunConfig, tyro.conf.arg(name="")] = field(default_factory=RunConfig)
+    run: Annotated[RunConfig, tyro.conf.arg(name=""), tyro.conf.FlagConversionOff] = field(default_factory=RunConfig)
 
     def __call__(self) -> None:
         from . import corpora, train  # torch is slow to import, and --help should not be
@@ -160,7 +160,9 @@ def summary(path: Path) -> str:
         f"{facts['environment']['device']}",
     ]
     if state == "stopped":
-        return "\n".join([*lines, f"stopped        at step {data.attrs['stopped_at_step']}: the loss was not finite"])
+        return "\n".join(
+            [*lines, f"stopped        after step {data.attrs['stopped_after_step']}: the loss was not finite"]
+        )
     lines += [
         f"held-out       {float(data['final_loss']):.3f} nats/token, {float(data['final_bits_per_byte']):.3f} "
         f"bits/byte, {100 * float(data['final_accuracy']):.1f} % of tokens predicted first",
@@ -248,7 +250,7 @@ def _parse(arguments: Sequence[str]) -> Train | Show | Clean:
                 description=DESCRIPTION,
                 args=list(arguments),
                 use_underscores=True,
-                config=(tyro.conf.FlagConversionOff,),
+                config=(tyro.conf.FlagCreatePairsOff,),
             )
     except SystemExit as stop:
         # a configuration that refuses its values says so better than tyro, which names its own internals

@@ -1,0 +1,49 @@
+"""Chapter 06: widths differ in d_ff alone, every model is measured on the same text, and growth is read right."""
+
+import numpy as np
+import pytest
+import xarray as xr
+
+from relusparsity import plots
+from relusparsity.config import to_dict
+from relusparsity.experiments import capacity, layer_patterns
+
+
+@pytest.fixture(scope="module")
+def dataset() -> xr.Dataset:
+    return capacity.run(capacity.config("smoke"))
+
+
+@pytest.mark.parametrize("scale", capacity.WIDTHS)
+def test_widths_train_alike(scale: str) -> None:
+    config = capacity.config(scale)
+    assert {run.model.d_ff for run in (*config.runs, *config.others)} == set(capacity.WIDTHS[scale])
+    for run in config.others:
+        own, other = to_dict(config.runs[0]), to_dict(run)
+        own["model"].pop("d_ff"), other["model"].pop("d_ff")
+        own["train"].pop("snapshots"), other["train"].pop("snapshots")  # what is kept, not what is trained
+        assert own["model"] == other["model"] and own["train"] == other["train"] and own["seed"] == other["seed"]
+
+
+def test_used_units_are_units(dataset: xr.Dataset) -> None:
+    used = dataset["used_units"]
+    known = used.notnull().all("layer")
+    assert known.sum("seed").values.tolist() == [1, 1, 3, 1], "three seeds at the shared width, one elsewhere"
+    assert bool((used <= used["d_ff"]).where(known, True).all()) and float(used.min()) > 0
+    assert bool((dataset["token_units"] <= used).where(known, True).all())
+
+
+def test_the_shared_width_agrees_with_the_shared_runs(dataset: xr.Dataset) -> None:
+    shared = layer_patterns.run(layer_patterns.config("smoke"))
+    expected = 64 * shared["final_batch_use"].isel(set=slice(2)).mean("set")
+    np.testing.assert_allclose(dataset["used_units"].sel(d_ff=64), expected, rtol=1e-6)
+
+
+def test_growth_is_the_factor_a_doubling() -> None:
+    used = np.array([[[10.0, 10.0], [20.0, 10.0], [80.0, 10.0]]])
+    made = xr.Dataset({"used_units": (("seed", "d_ff", "layer"), used)}, {"d_ff": [8, 16, 64], "layer": [0, 1]})
+    assert capacity.growth(made).values.tolist() == [[2.0, 1.0], [2.0, 1.0]]
+
+
+def test_the_figure_reads_it(dataset: xr.Dataset) -> None:
+    assert plots.width(dataset)

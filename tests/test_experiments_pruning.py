@@ -1,0 +1,76 @@
+"""Chapter 05: nothing removed changes nothing, silent units cost nothing, and counts are equal between methods."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import xarray as xr
+
+from relusparsity import claims, corpora, plots
+from relusparsity.errors import UserError
+from relusparsity.experiments import pruning
+from relusparsity.scales import base
+
+
+@pytest.fixture(scope="module")
+def dataset() -> xr.Dataset:
+    config = pruning.config("smoke")
+    return pruning.run(replace(config, runs=config.runs[:2], shares=(0.0, 0.5, 0.9)))
+
+
+def test_removing_nothing_changes_nothing(dataset: xr.Dataset) -> None:
+    none = dataset.sel(share=0)
+    for name in ("loss", "bits_per_byte", "accuracy"):
+        whole = dataset[f"baseline_{name}"]
+        np.testing.assert_allclose(none[name], whole.broadcast_like(none[name]).transpose(*none[name].dims), rtol=1e-6)
+
+
+def test_as_many_units_go_as_were_asked_for(dataset: xr.Dataset) -> None:
+    left = dataset["units_left"]
+    for share in (0.0, 0.5, 0.9):
+        kept = left.sel(share=share, method="nearest") if share else left.sel(share=0)
+        assert (kept.sum("layer") == 6 * 64 - round(share * 6 * 64)).all()
+    assert (left == left.sel(method="rate")).all(), "methods differ in the units, not in how many of each layer"
+
+
+def test_silent_units_go_for_nothing(dataset: xr.Dataset) -> None:
+    assert (dataset["masked_difference"] == 0).all()
+    assert (dataset["removed_difference"] <= 1e-5).all()
+    assert (dataset["silent_removed"].sum("layer") > 0).all()
+    np.testing.assert_allclose(dataset["silent_loss"], dataset["baseline_loss"], rtol=1e-3)
+
+
+def test_methods_choose_different_units(dataset: xr.Dataset) -> None:
+    loss = dataset["loss"].sel(share=0.9, method="nearest").isel(evaluation=0)
+    assert len(np.unique(loss.isel(seed=0).values)) == 3
+
+
+def test_units_are_judged_on_text_that_did_not_choose_them() -> None:
+    run = base("smoke")
+    corpus = corpora.load(run.corpus)
+    found = pruning.texts(corpus, run, 2048)
+    chosen_on = corpora.heldout_sequences(corpus.heldout, 32)[: 4 * 1024 // 32]
+    assert list(found) == ["heldout"] and found["heldout"].sequences.shape == (64, 33)
+    # the first input follows the last input of the other text
+    after = len(chosen_on) * 32
+    np.testing.assert_array_equal(found["heldout"].sequences[0], corpus.heldout[after : after + 33])
+    assert 0.1 < found["heldout"].tokens_per_byte < 1
+    with pytest.raises(UserError, match=r"heldout.*lower measure.final_sets"):
+        pruning.texts(corpus, run, 10**9)
+
+
+def test_the_claim_and_the_figure_read_it(dataset: xr.Dataset) -> None:
+    outcomes = claims.evaluate({}, {("pruning", "smoke"): dataset}, claims.for_chapter(5))
+    assert any(outcome.here and outcome.readings for outcome in outcomes)
+    assert plots.pruning(dataset)
+
+
+def test_affordable_stops_at_the_first_share_that_costs_too_much() -> None:
+    share = xr.DataArray([0.0, 0.3, 0.6, 0.9], dims="share")
+    loss = xr.DataArray([[[[2.0], [2.01], [2.5], [2.0]]]], dims=("seed", "method", "share", "evaluation"))
+    made = xr.Dataset(
+        {"loss": loss, "baseline_loss": (("seed", "evaluation"), [[2.0]])},
+        {"share": share, "seed": [0], "method": ["rate"], "evaluation": ["heldout"]},
+    )
+    assert float(pruning.affordable(made, 1.0).iloc[0, 0]) == 30
+    assert pruning.costs(made)["rate"].tolist() == [0, 0.5, 25, 0]

@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 import torch
 import transformers
-from fixtures_core import tiny_model
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn import functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
+from fixtures_core import tiny_model
 from relusparsity.config import ModelConfig
 from relusparsity.model import MLP, Decoder, build, count_parameters, training_flops
 
@@ -166,7 +166,9 @@ def one_sequence(config: ModelConfig, w: dict[str, np.ndarray], row: np.ndarray)
         for h in range(config.n_heads):
             size = width // config.n_heads
             here = slice(h * size, (h + 1) * size)
-            a, b = (turned(q[:, here]), turned(k[:, here])) if config.positions == "rotary" else (q[:, here], k[:, here])
+            a, b = (
+                (turned(q[:, here]), turned(k[:, here])) if config.positions == "rotary" else (q[:, here], k[:, here])
+            )
             scores = np.where(np.tri(length, dtype=bool), a @ b.T / math.sqrt(size), -np.inf)
             share = np.exp(scores - scores.max(1, keepdims=True))
             heads.append(share / share.sum(1, keepdims=True) @ v[:, here])
@@ -195,7 +197,11 @@ def one_sequence(config: ModelConfig, w: dict[str, np.ndarray], row: np.ndarray)
             x = x + attention(normed(x, f"{b}attention_norm"), f"{b}attention")
             x = x + mlp(normed(x, f"{b}mlp_norm"), f"{b}mlp")
         else:
-            x = x + attention(normed(x, f"{b}attention_norm"), f"{b}attention") + mlp(normed(x, f"{b}mlp_norm"), f"{b}mlp")
+            x = (
+                x
+                + attention(normed(x, f"{b}attention_norm"), f"{b}attention")
+                + mlp(normed(x, f"{b}mlp_norm"), f"{b}mlp")
+            )
     if config.norm_place != "post":
         x = normed(x, "final_norm")
     return x @ w["embedding.weight" if config.tied else "output.weight"].T
@@ -224,7 +230,7 @@ recipes = st.builds(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150, deadline=None, derandomize=True)
 @given(recipes, st.integers(0, 5))
 def test_equals_the_numpy_reference_for_every_recipe(config: ModelConfig, seed: int) -> None:
     model = shaken(config, seed)
@@ -245,7 +251,7 @@ def test_an_odd_width_works(positions: str) -> None:
 # What every model keeps
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30, deadline=None, derandomize=True)
 @given(recipes, st.data())
 def test_no_token_sees_a_later_one(config: ModelConfig, data: st.DataObject) -> None:
     model, text = shaken(config), tokens(config)
@@ -314,7 +320,7 @@ def test_a_tied_model_starts_with_the_scale_of_its_embeddings() -> None:
     assert float(model.embedding.weight.std()) == pytest.approx(0.5, rel=0.03)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20, deadline=None, derandomize=True)
 @given(recipes)
 def test_parameters_are_counted_by_part(config: ModelConfig) -> None:
     counted = count_parameters(config)

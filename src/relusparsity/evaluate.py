@@ -186,9 +186,7 @@ def firing_counts(model: Decoder, sequences: np.ndarray, batch: int, progress: s
 
 
 @torch.no_grad()
-def token_type_counts(
-    model: Decoder, sequences: np.ndarray, layer: int, batch: int
-) -> tuple[np.ndarray, np.ndarray]:
+def token_type_counts(model: Decoder, sequences: np.ndarray, layer: int, batch: int) -> tuple[np.ndarray, np.ndarray]:
     """Firings of one layer's units by token type, (type, unit), and the types' occurrences, (type); exact.
 
     One layer at a time: the table has vocab_size × d_ff entries.

@@ -148,9 +148,7 @@ class Recorder:
             out[name] = (("history_step", *dims), np.stack([_rounded(rows[s][name]) for s in drift]))
         return out
 
-    def _at_the_end(
-        self, trainer: "Trainer", final: evaluate.Measurement
-    ) -> dict[str, tuple[tuple[str, ...], Any]]:
+    def _at_the_end(self, trainer: "Trainer", final: evaluate.Measurement) -> dict[str, tuple[tuple[str, ...], Any]]:
         deaths = {name: value.cpu().numpy() for name, value in trainer.deaths.state().items()}
         values = {
             "final_batch_use": final.batch_use,

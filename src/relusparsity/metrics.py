@@ -23,7 +23,7 @@ def fires(activation: Float[Tensor, "sequence position unit"]) -> Bool[Tensor, "
         If an activation is NaN; it would silently count as not firing.
     """
     # a sum is NaN if any term is, and needs no mask the size of the activations
-    if torch.isnan(activation.sum(dtype=torch.float32)) and torch.isnan(activation).any():
+    if torch.isnan(activation.sum()) and torch.isnan(activation).any():
         raise FloatingPointError("an activation is NaN; firing is undefined there, so nothing was counted")
     return activation > 0
 
@@ -91,19 +91,6 @@ def _miss_probability(k: np.ndarray, tokens: int, n: int) -> np.ndarray:
     return np.where(k <= tokens - n, np.exp(log_miss[np.minimum(k, largest)]), 0.0)
 
 
-def good_turing(firing_count: np.ndarray, tokens: int, more: int) -> float:
-    """Units silent so far that chance alone would make fire in `more` further tokens.
-
-    Good–Toulmin's series Σ −(−t)^i f_i with t = more / tokens ≤ 1, where f_i units fired exactly i times: what
-    frozen, independent firing rates lead one to expect (Good & Toulmin 1956).
-    """
-    if not 0 < more <= tokens:
-        raise ValueError(f"more = {more}: Good–Toulmin extrapolates to at most as many tokens as seen, {tokens}")
-    f = np.bincount(firing_count[firing_count > 0])
-    t = more / tokens
-    return float(sum(-((-t) ** i) * f[i] for i in range(1, min(len(f), 200))))
-
-
 def within_sequence_rate(
     firing_count: np.ndarray, sequences_fired: np.ndarray, sequences: int, seq_len: int, least: int = 100
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -156,9 +143,7 @@ def random_type_entropy(type_totals: np.ndarray, firing_count: np.ndarray, seed:
     return np.where(k > 0, np.interp(np.log(np.maximum(k, 1)), np.log(grid), draws), np.nan)
 
 
-def token_selectivity(
-    type_counts: np.ndarray, type_totals: np.ndarray, least: int = 100, seed: int = 0
-) -> np.ndarray:
+def token_selectivity(type_counts: np.ndarray, type_totals: np.ndarray, least: int = 100, seed: int = 0) -> np.ndarray:
     """1 − (entropy of a unit's firing over token types) / (that of random firing of equal count).
 
     Near 0: fires on tokens as they come; 1: on one token type only. Missing (NaN) below `least` firings.

@@ -130,9 +130,7 @@ class Decoder(nn.Module):
         """The MLP of every layer, from 0."""
         return [module for module in self.modules() if isinstance(module, MLP)]
 
-    def forward(
-        self, tokens: Int[Tensor, "B T"], observe: Observe | None = None
-    ) -> Float[Tensor, "B T V"]:
+    def forward(self, tokens: Int[Tensor, "B T"], observe: Observe | None = None) -> Float[Tensor, "B T V"]:
         x = self.embedding(tokens)
         if self.config.positions == "learned":
             x = x + self.position_embedding.weight[: tokens.shape[1]]

@@ -33,7 +33,8 @@ def choose_lowest(scores: np.ndarray, share: float) -> np.ndarray:
 def choose_as_many(scores: np.ndarray, counts: Sequence[int]) -> np.ndarray:
     """In each layer the `counts[layer]` units with the lowest scores: a comparison at equal counts, as bool."""
     if len(counts) != len(scores) or not all(0 <= count <= scores.shape[1] for count in counts):
-        raise UserError(f"counts = {list(counts)}: expected one for each of {len(scores)} layers, up to {scores.shape[1]}.")
+        expected = f"expected one for each of {len(scores)} layers, up to {scores.shape[1]}"
+        raise UserError(f"counts = {list(counts)}: {expected}.")
     removed = np.zeros(scores.shape, dtype=bool)
     for layer, count in enumerate(counts):
         removed[layer, np.argsort(scores[layer], kind="stable")[:count]] = True
@@ -72,17 +73,12 @@ def remove(model: Decoder, removed: np.ndarray) -> Decoder:
     smaller = copy.deepcopy(model)
     for mlp, gone in zip(smaller.mlps(), removed, strict=True):
         kept = torch.from_numpy(np.flatnonzero(~gone)).to(mlp.fc_in.weight.device)
-        mlp.fc_in = _linear(mlp.fc_in.weight[kept], None if mlp.fc_in.bias is None else mlp.fc_in.bias[kept])
-        mlp.fc_out = _linear(mlp.fc_out.weight[:, kept], mlp.fc_out.bias)
+        mlp.fc_in.weight = nn.Parameter(mlp.fc_in.weight[kept])
+        mlp.fc_out.weight = nn.Parameter(mlp.fc_out.weight[:, kept].contiguous())
+        mlp.fc_in.out_features = mlp.fc_out.in_features = len(kept)
+        if mlp.fc_in.bias is not None:
+            mlp.fc_in.bias = nn.Parameter(mlp.fc_in.bias[kept])
     return smaller
-
-
-def _linear(weight: torch.Tensor, bias: torch.Tensor | None) -> nn.Linear:
-    layer = nn.Linear(weight.shape[1], weight.shape[0], bias=bias is not None, device="meta")
-    layer.weight = nn.Parameter(weight.clone())
-    if bias is not None:
-        layer.bias = nn.Parameter(bias.clone())
-    return layer
 
 
 def _check_share(share: float) -> None:

@@ -83,7 +83,7 @@ def _sidecar(path: Path) -> Path:
 
 @contextmanager
 def sealed_write(path: Path) -> Iterator[Path]:
-    """`atomic_write`, with the checksum in a file beside it; killed at any moment, what stands at `path` passes `check`."""
+    """`atomic_write` with a checksum file; killed at any moment, what stands at `path` passes `check`."""
     sidecar = _sidecar(path)
     before = sidecar.read_text() if sidecar.is_file() and path.is_file() else ""
     with atomic_write(path) as written:
@@ -110,9 +110,7 @@ def check(path: Path, advice: str = "delete it and make it again") -> None:
     expected = [line[:64] for line in _sidecar(path).read_text().splitlines()]
     if (found := sha256(path)) not in expected:
         wanted = " or ".join(f"{each[:12]}…" for each in expected) or "nothing: its checksum file is empty"
-        raise UserError(
-            f"{path} is damaged: its sha256 is {found[:12]}…, expected {wanted}; {advice}."
-        )
+        raise UserError(f"{path} is damaged: its sha256 is {found[:12]}…, expected {wanted}; {advice}.")
 
 
 def save(dataset: xr.Dataset, path: Path) -> None:
@@ -187,6 +185,7 @@ def _commit() -> str:
     root = checkout()
     if root is None or not (root / ".git").exists():
         return "unknown (not a git checkout)"
+
     def git(*arguments: str) -> str:
         return subprocess.run(
             ["git", "-C", str(root), *arguments], capture_output=True, text=True, check=True

@@ -41,7 +41,7 @@ class Log:
             whole = False
         if not whole:
             raise UserError(
-                f"{self.path} is damaged: expected its lines for steps 1 to {step}; delete the run's folder to start again."
+                f"{self.path} is damaged: expected lines for steps 1 to {step}; delete the run's folder to start again."
             )
         if self.enabled:
             with results.atomic_write(self.path) as temporary:

@@ -38,7 +38,7 @@ class Objective(nn.Module):
 
         def observe(_layer: int, _inputs: Tensor, _preactivation: Tensor, activation: Tensor) -> None:
             # a NaN activation makes the loss NaN, and that stops the run
-            per_unit = (activation.detach() > 0).view(torch.uint8).sum(dim=1, dtype=torch.int32)  # (sequence, unit)
+            per_unit = (activation.detach() > 0).to(torch.uint8).sum(dim=1, dtype=torch.int32)  # (sequence, unit)
             unit_tokens.append(per_unit.sum(dim=0))
             sequence_units.append((per_unit > 0).sum())
 
@@ -100,9 +100,7 @@ class Trainer:
 
     def advance(self) -> tuple[Tensor, Tensor]:
         """One optimiser step; its loss and gradient norm, still on the device."""
-        batch = corpora.batch(
-            self.corpus.train, self.config.model.seq_len, self.sequences, self.config.seed, self.step
-        )
+        batch = corpora.batch(self.corpus.train, self.config.model.seq_len, self.sequences, self.config.seed, self.step)
         share = len(batch) // distributed.world()
         mine = batch[distributed.rank() * share : (distributed.rank() + 1) * share]
         tokens = torch.from_numpy(mine.astype(np.int64)).to(self.device)

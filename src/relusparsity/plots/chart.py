@@ -1,0 +1,137 @@
+"""What a figure shows, said once; `live` draws it with Plotly and `twin` with Matplotlib.
+
+A chart is a grid of panels, a panel holds marks, and a control (slider or buttons) swaps the numbers of some marks.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+
+Array = np.ndarray | Sequence[float]
+
+
+@dataclass(eq=False)
+class Mark:
+    """One thing drawn: a line, points, bars, a band between two curves, or a matrix of cells.
+
+    `extra` holds columns (point, column) that the hover template may name as `%{customdata[0]}`. `legend` is the
+    text in the legend (none: no entry); marks of one `group` are switched on and off together.
+    """
+
+    kind: Literal["line", "points", "bars", "band", "cells"]
+    x: Array | list[str]
+    y: Array | list[str]
+    colour: str | list[str]  # a list: one a bar or point
+    legend: str = ""
+    group: str = ""
+    hover: str = ""
+    extra: Array | list[Any] | None = None
+    width: float = 2.0
+    dash: Literal["solid", "dot", "dash", "dashdot"] = "solid"
+    opacity: float = 1.0
+    symbol: Literal["circle", "open", "diamond", "cross", "tick"] = "circle"
+    size: float = 6.0
+    text: list[str] | None = None
+    low: Array | None = None  # band: its lower edge
+    base: Array | None = None  # bars: where they start
+    bar_width: Array | float | None = None  # bars: in x units
+    z: np.ndarray | None = None  # cells: (y, x)
+
+
+@dataclass
+class Axis:
+    label: str = ""
+    log: bool = False
+    limits: tuple[float, float] | None = None
+    ticks: tuple[list[float], list[str]] | None = None
+    tokens: bool = False  # 12k, 3M
+    words: bool = False  # categories
+    downwards: bool = False  # the first category on top
+    from_zero: bool = False  # starts at 0 where limits are not given
+
+
+@dataclass(eq=False)
+class Panel:
+    title: str
+    x: Axis
+    y: Axis
+    marks: list[Mark] = field(default_factory=list)
+    cursor: float | None = None  # a vertical line that a slider can move
+    row: int = 0
+    col: int = 0
+
+
+@dataclass
+class State:
+    """One position of a slider or one button: new numbers for some marks, cursors and panel titles."""
+
+    label: str
+    marks: dict[Mark, dict[str, Any]]
+    cursors: dict[Panel, float] = field(default_factory=dict)
+    titles: dict[Panel, str] = field(default_factory=dict)
+
+
+@dataclass
+class Control:
+    kind: Literal["slider", "buttons"]
+    prefix: str
+    states: list[State]
+    active: int
+
+
+@dataclass
+class Chart:
+    panels: list[Panel]
+    heights: Sequence[int] = (260,)  # pixels, one a row
+    columns: int = 1
+    control: Control | None = None
+    legend: str = "layer"  # its title
+    share_y: bool = False  # tick labels only in the first column
+    twin_panels: list[Panel] | None = None  # print shows these instead, where a control hides something
+    twin_heights: Sequence[int] | None = None
+    twin_columns: int | None = None
+
+
+def broken(x: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Several curves over the same x as one, with a gap (NaN) between them: (curve, x) → one line."""
+    gap = np.full((len(rows), 1), np.nan)
+    xs = np.hstack([np.tile(np.asarray(x, dtype=float), (len(rows), 1)), gap]).ravel()
+    return xs[:-1], np.hstack([rows, gap]).ravel()[:-1]
+
+
+def present(values: np.ndarray) -> np.ndarray:
+    """The seeds that were run: (seed, …) without those that are missing throughout."""
+    return values[~np.isnan(values).all(axis=tuple(range(1, values.ndim)))]
+
+
+def spans_decades(panel: Panel) -> bool:
+    """Whether a log y axis covers enough for ticks at powers of ten alone."""
+    if panel.y.limits:
+        low, high = panel.y.limits
+    else:
+        drawn = np.concatenate([np.ravel(np.asarray(m.y, dtype=float)) for m in panel.marks])
+        drawn = drawn[np.isfinite(drawn) & (drawn > 0)]
+        low, high = (drawn.min(), drawn.max()) if drawn.size else (1.0, 1000.0)
+    return bool(high / low > 150)
+
+
+def seed_curves(
+    x: np.ndarray, values: np.ndarray, colour: str, hover: str, legend: str = "", group: str = "", dash: str = "solid"
+) -> list[Mark]:
+    """Seeds as one thin broken line and their mean as a thicker one: (seed, x) → marks.
+
+    The hover template may use `%{customdata[0]}` and `[1]`, the lowest and highest seed.
+    """
+    values = present(values)
+    if not len(values):
+        return []
+    known = np.ma.masked_invalid(values)  # a seed may have been run at some x only
+    mean = Mark("line", x, known.mean(axis=0).filled(np.nan), colour, legend, group, hover, dash=dash)  # type: ignore[arg-type]
+    if len(values) == 1:
+        mean.hover = hover.split(" (seeds")[0].replace("mean ", "")
+        return [mean]
+    mean.extra = np.stack([known.min(axis=0).filled(np.nan), known.max(axis=0).filled(np.nan)], axis=1)
+    xs, ys = broken(x, values)
+    return [Mark("line", xs, ys, colour, group=group, width=0.8, opacity=0.45, dash=dash), mean]  # type: ignore[arg-type]

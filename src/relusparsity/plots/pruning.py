@@ -1,0 +1,115 @@
+"""Figures of chapter 05: how many units can go, and what that costs."""
+
+import numpy as np
+import xarray as xr
+
+from ..errors import UserError
+from . import style
+from .chart import Axis, Chart, Control, Mark, Panel, State, seed_curves
+from .figure import Figure, figure
+from .layer_patterns import layer_axis
+from .reading import how_many, layers, sources, thinned, titled, variable
+
+DASHES = ("solid", "dash", "dot", "dashdot")
+SYMBOLS = ("circle", "diamond", "cross", "open")
+MEANING = {"rate": "lowest firing rate first", "magnitude": "smallest weights first", "random": "at random"}
+
+
+def pruning(dataset: xr.Dataset, live: xr.Dataset | None = None, evaluation: str = "heldout") -> Figure:
+    """Loss after removing a share of all units, with a slider over the share that shows the units left in each layer.
+
+    Parameters
+    ----------
+    dataset, live : Dataset
+        `loss` (seed, method, share, evaluation) and `baseline_loss` (seed, evaluation), nats a token; `units_left`
+        (seed, method, share, layer), units; coordinates `method` (the first gets the bars) and `share` of all units
+        removed.
+    evaluation : which held-out text
+    """
+    panels, drawn = [], []
+    for row, (source, data) in enumerate(sources(dataset, live), start=1):
+        dims = ("seed", "method", "share", "evaluation")
+        loss = variable(data, "pruning", "loss", *dims)
+        if evaluation not in (known := loss["evaluation"].values.tolist()):
+            raise UserError(
+                f"plots.pruning got evaluation={evaluation!r}; the dataset has {', '.join(map(str, known))}"
+            )
+        loss = loss.sel(evaluation=evaluation, drop=True)
+        whole = variable(data, "pruning", "baseline_loss", "seed", "evaluation").sel(evaluation=evaluation, drop=True)
+        rise = 100 * (loss / whole - 1)
+        rise = rise.transpose("seed", "method", "share").isel(share=thinned(rise.sizes["share"], 40))
+        panels.append(_loss_panel(rise, whole, source, row))
+        left = variable(data, "pruning", "units_left", "seed", "method", "share", "layer")
+        drawn.append(
+            (source, xr.Dataset({"loss": loss.sel(share=rise["share"]), "units_left": left.sel(share=rise["share"])}))
+        )
+    bars, control = _units_left(drawn[0][1], panels)
+    first, *others = (str(m) for m in drawn[0][1]["method"].values)
+    drawn_apart = len(bars.marks) > 1
+    beside = (
+        f"symbols: where {', '.join(others)} differ" if drawn_apart else f"{', '.join(others)} take as many from each"
+    )
+    caption = (
+        "Move the slider to remove more units, chosen over all layers. Bars: units left in each layer when "
+        f"those with the {MEANING.get(first, first)} go; {beside}. Below: change of held-out loss "
+        f"({evaluation}), % of the loss of the whole model, {how_many(dataset.sizes['seed'], 'seed')} thin and "
+        "mean thick; vertical line: the slider. A method is good as far as it stays at 0 where random removal "
+        "has left it."
+    )
+    chart = Chart([bars, *panels], [210] + [240] * len(panels), control=control, legend="")
+    return figure("pruning.pruning", chart, caption, drawn)
+
+
+def _loss_panel(rise: xr.DataArray, whole: xr.DataArray, source: str, row: int) -> Panel:
+    share = 100 * rise["share"].values
+    best = rise.isel({"method": 0}).values
+    top = max(float(np.nanmax(best)), 1.0)  # beyond what the best method costs, curves leave the panel
+    title = titled("loss, change in %", source)
+    axis = Axis("units removed, %", limits=(float(share.min()), float(share.max())))
+    panel = Panel(title, axis, Axis(limits=(min(-0.02 * top, 1.1 * float(np.nanmin(best))), 1.1 * top)), row=row)
+    for n, method in enumerate(rise["method"].values.tolist()):
+        hover = (
+            f"{method}: {MEANING.get(method, method)}<br>%{{x:.3~g}} % of units removed<br>mean loss %{{y:+.3~g}} % "
+            "(seeds %{customdata[0]:+.3~g} to %{customdata[1]:+.3~g} %)"
+        )
+        values = rise.sel({"method": method}).values  # sel has a parameter of that name
+        legend = method if row == 1 else ""
+        panel.marks += seed_curves(share, values, style.INK, hover, legend, method, DASHES[n % 4])
+    return panel
+
+
+def _units_left(data: xr.Dataset, curves: list[Panel]) -> tuple[Panel, Control]:
+    left = data["units_left"].mean("seed").transpose("share", "method", "layer")
+    loss = data["loss"].mean("seed").transpose("share", "method").values
+    numbers, share = layers(left), 100 * left["share"].values
+    methods = [str(m) for m in left["method"].values]
+    colours = [style.layer_colour(i, len(numbers)) for i in numbers]
+    start = int(np.argmin(np.abs(share - 50)))
+
+    def title(at: int) -> str:
+        losses = ", ".join(f"{m} {v:.3f}" for m, v in zip(methods, loss[at], strict=True))
+        return f"units left in each layer, {share[at]:.3g} % removed<br>loss: {losses}"
+
+    marks: dict[int, Mark] = {}
+    for n, method in enumerate(methods):
+        hover = f"layer %{{x}}<br>{method}: mean %{{y:.0f}} units left"
+        y = left.values[start, n]
+        if n and np.array_equal(left.values[:, n], left.values[:, 0]):
+            continue  # as many from each layer as the first method takes: nothing more to see
+        if n == 0:
+            marks[n] = Mark("bars", numbers, y, colours, hover=hover, bar_width=0.7, opacity=0.9)
+        else:
+            marks[n] = Mark("points", numbers, y, style.INK, hover=hover, symbol=SYMBOLS[n % 4], size=9)  # type: ignore[arg-type]
+    panel = Panel(title(start), layer_axis(numbers), Axis(limits=(0, 1.08 * float(left.max()))), list(marks.values()))
+    for below in curves:
+        below.cursor = float(share[start])
+    states = [
+        State(
+            f"{share[at]:.3g} %",
+            {mark: {"y": left.values[at, n]} for n, mark in marks.items()},
+            {below: float(share[at]) for below in curves},
+            {panel: title(at)},
+        )
+        for at in range(len(share))
+    ]
+    return panel, Control("slider", "units removed: ", states, start)

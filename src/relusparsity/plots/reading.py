@@ -1,0 +1,93 @@
+"""Taking variables out of a dataset, or saying clearly which one is missing."""
+
+import numpy as np
+import xarray as xr
+
+from ..errors import UserError
+
+COUNTED = ("step", "history_step", "set", "position", "unit")  # these may do without labels: the index is the name
+
+
+def variable(dataset: xr.Dataset, function: str, name: str, *dims: str) -> xr.DataArray:
+    """The variable `name` with its dimensions in the order `dims`.
+
+    Raises
+    ------
+    UserError
+        If the variable is missing or has other dimensions.
+    """
+    if name not in dataset:
+        have = ", ".join(sorted(map(str, dataset.data_vars))) or "no variable"
+        raise UserError(f"plots.{function} needs the variable {name!r} ({', '.join(dims)}); the dataset has {have}")
+    found = dataset[name]
+    if set(found.dims) != set(dims):
+        raise UserError(
+            f"plots.{function} needs {name!r} with the dimensions ({', '.join(dims)}); "
+            f"it has ({', '.join(map(str, found.dims))})"
+        )
+    for dim in dims:
+        if dim not in found.coords:
+            if dim not in COUNTED:
+                raise UserError(f"plots.{function} needs the coordinate {dim!r}, the labels of a dimension of {name!r}")
+            found = found.assign_coords({dim: np.arange(found.sizes[dim])})
+    return found.transpose(*dims)
+
+
+def tokens(dataset: xr.Dataset, function: str, name: str = "tokens", dim: str = "step") -> np.ndarray:
+    """Tokens seen at each measured step: (step)."""
+    return variable(dataset, function, name, dim).values.astype(float)
+
+
+def attribute(source: xr.Dataset | xr.DataArray, function: str, name: str) -> int:
+    """An integer attribute, such as a sample size in tokens."""
+    if name not in source.attrs:
+        where = f"variable {source.name!r}" if isinstance(source, xr.DataArray) else "dataset"
+        raise UserError(f"plots.{function} needs the attribute {name!r} (an integer) on the {where}; it has none")
+    return int(source.attrs[name])
+
+
+def units(dataset: xr.Dataset, function: str) -> int:
+    """Hidden units a layer."""
+    return dataset.sizes["unit"] if "unit" in dataset.sizes else attribute(dataset, function, "d_ff")
+
+
+def sources(recorded: xr.Dataset, live: xr.Dataset | None) -> list[tuple[str, xr.Dataset]]:
+    """The datasets of a figure with what to call each; no name where there is only one."""
+    if live is None:
+        return [("", recorded)]
+    named = [("recorded", recorded), ("this machine", live)]
+    return [(f"{what}, {d.attrs['scale']} scale" if "scale" in d.attrs else what, d) for what, d in named]
+
+
+def titled(text: str, source: str) -> str:
+    """A panel's title, with the dataset's name on a second line where there are two."""
+    return f"{text}<br>{source}" if source else text
+
+
+def layers(array: xr.DataArray) -> list[int]:
+    """Layer numbers."""
+    return [int(x) for x in array["layer"].values]
+
+
+def thinned(n: int, most: int) -> np.ndarray:
+    """At most `most` of the indices 0 … n − 1, evenly spread, with both ends."""
+    return np.arange(n) if n <= most else np.unique(np.linspace(0, n - 1, most).round().astype(int))
+
+
+def how_many(number: int, what: str) -> str:
+    """'1 seed', '3 seeds'."""
+    return f"{number} {what}" + ("" if number == 1 else "s")
+
+
+def percentile_levels(array: xr.DataArray, *wanted: int) -> tuple[int, ...]:
+    """The wanted percentile levels.
+
+    Raises
+    ------
+    UserError
+        If one was not measured.
+    """
+    have = {int(p) for p in array["percentile"].values}
+    if missing := [p for p in wanted if p not in have]:
+        raise UserError(f"plots.percentiles needs the percentiles {missing}; the dataset has {sorted(have)}")
+    return wanted

@@ -1,0 +1,61 @@
+"""Figures of chapter 01: how the runs learn."""
+
+import xarray as xr
+
+from . import style
+from .chart import Axis, Chart, Panel, present, seed_curves
+from .figure import Figure, figure
+from .layer_patterns import tokens_axis
+from .reading import how_many, sources, thinned, titled, tokens, variable
+
+ACTIVATION_COLOURS = {"relu": style.LAYER_COLOURS[0], "gelu": style.LAYER_COLOURS[3]}
+NAMES = {"relu": "ReLU", "gelu": "GELU"}
+
+
+def loss_curves(dataset: xr.Dataset, live: xr.Dataset | None = None) -> Figure:
+    """Loss on the training stream and on held-out text over training, ReLU beside GELU.
+
+    Parameters
+    ----------
+    dataset, live : Dataset
+        `train_loss` and `heldout_loss` (seed, step) or (activation, seed, step), nats a token; `tokens` (step).
+    """
+    panels, drawn = [], []
+    for row, (source, data) in enumerate(sources(dataset, live)):
+        dims = ("activation", "seed", "step") if "activation" in data.dims else ("seed", "step")
+        train = variable(data, "loss_curves", "train_loss", *dims)
+        heldout = variable(data, "loss_curves", "heldout_loss", *dims)
+        if "activation" not in data.dims:
+            train, heldout = (a.expand_dims(activation=["relu"]) for a in (train, heldout))
+        keep = thinned(data.sizes["step"], 60)
+        train, heldout = train.isel(step=keep), heldout.isel(step=keep)
+        x = tokens(data, "loss_curves")[keep]
+        title = titled("loss, nats a token (dotted: training)", source)
+        later = x > 0
+        panel = Panel(title, tokens_axis(x), Axis(), row=row)
+        for activation in train["activation"].values.tolist():
+            name = NAMES.get(activation, activation)
+            colour = ACTIVATION_COLOURS.get(activation, style.INK)
+            for values, where, dash in ((train, "training", "dot"), (heldout, "held-out", "solid")):
+                hover = (
+                    f"{name}, {where} text<br>%{{x:.3~s}} tokens<br>mean loss %{{y:.3f}} nats a token "
+                    "(seeds %{customdata[0]:.3f}–%{customdata[1]:.3f})"
+                )
+                legend = name if row == 0 and where == "held-out" else ""
+                of_one = values.sel(activation=activation).values
+                panel.marks += seed_curves(x[later], of_one[:, later], colour, hover, legend, name, dash)
+        panels.append(panel)
+        drawn.append((source, xr.Dataset({"train_loss": train, "heldout_loss": heldout})))
+    ran = {
+        NAMES.get(a, a): len(present(drawn[0][1]["heldout_loss"].sel(activation=a).values))
+        for a in train.activation.values
+    }
+    seeds = " and ".join(f"{how_many(n, 'seed')} of {name}" for name, n in ran.items())
+    blind = float(drawn[0][1]["heldout_loss"].isel(step=0).mean())
+    caption = (
+        f"Loss on held-out text (solid) and on the training stream (dotted), {seeds} as thin lines and their "
+        f"mean, tokens on a log axis. Before any training the held-out loss is {blind:.3g}. Held-out loss well "
+        "above training loss means memorising; a run that diverges shows here first."
+    )
+    heights = [280] * len(panels)
+    return figure("training.loss_curves", Chart(panels, heights, legend=""), caption, drawn)

@@ -1,0 +1,82 @@
+"""Figure of chapter 02, continued: from a layer to the firing rates of its units."""
+
+from itertools import pairwise
+
+import numpy as np
+import xarray as xr
+
+from . import style
+from .chart import Axis, Chart, Control, Mark, Panel, State
+from .figure import Figure, figure
+from .reading import attribute, how_many, layers, variable
+
+
+def layer_to_units(dataset: xr.Dataset) -> Figure:
+    """From a layer to its units: how firing rates are distributed, silent units counted apart.
+
+    Parameters
+    ----------
+    dataset : Dataset
+        `final_firing_count` (seed, layer, unit); the dataset's attribute `final_sample_tokens`.
+    """
+    count = variable(dataset, "layer_to_units", "final_firing_count", "seed", "layer", "unit")
+    sample = attribute(dataset, "layer_to_units", "final_sample_tokens")
+    edges = np.arange(np.floor(np.log10(100 / sample) * 4) / 4, 2.01, 0.25)  # log10 of percent, four bins a decade
+    numbers, n_seeds = layers(count), count.sizes["seed"]
+    shares = np.array([[_rate_shares(c, sample, edges) for c in count.sel(layer=i).values] for i in numbers])
+    panels = [_rates(shares[k], edges, i, len(numbers)) for k, i in enumerate(numbers)]
+    shown = panels[0]
+    properties = [
+        {
+            m: {"y": new.y, "marker.color": new.colour, "hovertemplate": new.hover}
+            for m, new in zip(shown.marks, p.marks, strict=True)
+        }
+        for p in panels
+    ]
+    states = [State(str(i), properties[k], titles={shown: panels[k].title}) for k, i in enumerate(numbers)]
+    grid = [_rates(shares[k], edges, i, len(numbers), k // 2, k % 2) for k, i in enumerate(numbers)]
+    chart = Chart(
+        [shown],
+        [280],
+        control=Control("buttons", "layer", states, 0),
+        twin_panels=grid,
+        twin_heights=[110] * ((len(grid) + 1) // 2),
+        twin_columns=2,
+    )
+    caption = (
+        f"How often single units fire: share of a layer's units (%) by firing rate over {style.si(sample)} "
+        f"held-out tokens, in bins of a quarter decade; bars: mean of {how_many(n_seeds, 'seed')} (points). "
+        "Units that fired at none of these tokens have no rate to draw and are counted above the panel. "
+        "Choose a layer with the buttons; the scale follows."
+    )
+    table = xr.DataArray(
+        shares / 100,
+        dims=("layer", "seed", "firing_rate"),
+        coords={"layer": numbers, "seed": count["seed"].values, "firing_rate": ["silent", *_spans(edges)]},
+    )
+    return figure("unit_rates.layer_to_units", chart, caption, [("", xr.Dataset({"share_of_units": table}))])
+
+
+def _rates(shares: np.ndarray, edges: np.ndarray, layer: int, n_layers: int, row: int = 0, col: int = 0) -> Panel:
+    """One layer's histogram: (seed, 1 + bin) → panel."""
+    x, colour = (edges[:-1] + edges[1:]) / 2, style.layer_colour(layer, n_layers)
+    tens = [float(t) for t in range(int(np.ceil(edges[0])), 3)]
+    axis = Axis("firing rate, % of tokens", ticks=(tens, [f"{10**t:g}" for t in tens]), limits=(edges[0] - 0.05, 2.05))
+    hover = f"layer {layer}, units firing at %{{customdata}}<br>mean %{{y:.3~g}} % of the layer's units"
+    bars = Mark("bars", x, shares[:, 1:].mean(axis=0), colour, hover=hover, extra=_spans(edges), bar_width=0.23)  # type: ignore[arg-type]
+    dots = Mark("points", np.tile(x, len(shares)), shares[:, 1:].ravel(), style.INK, size=4)
+    silent = shares[:, 0]
+    spread = f" ({silent.min():.3g}–{silent.max():.3g})" if len(silent) > 1 else ""
+    return Panel(f"layer {layer}: {silent.mean():.3g} %{spread} silent", axis, Axis(), [bars, dots], row=row, col=col)
+
+
+def _spans(edges: np.ndarray) -> list[str]:
+    return [f"{10**a:.2g}–{10**b:.2g} % of tokens" for a, b in pairwise(edges)]
+
+
+def _rate_shares(count: np.ndarray, sample: int, edges: np.ndarray) -> np.ndarray:
+    """Percent of units silent, then in each bin of log10 firing rate in percent: (unit) → (1 + bin)."""
+    fired = count[count > 0]
+    rate = np.log10(100 * fired / sample)
+    binned = np.histogram(np.clip(rate, edges[0], edges[-1]), edges)[0]
+    return 100 * np.r_[len(count) - len(fired), binned] / len(count)

@@ -39,10 +39,12 @@ def test_the_shared_width_agrees_with_the_shared_runs(dataset: xr.Dataset) -> No
     np.testing.assert_allclose(dataset["used_units"].sel(d_ff=64), expected, rtol=1e-6)
 
 
-def test_growth_is_the_factor_a_doubling() -> None:
-    used = np.array([[[10.0, 10.0], [20.0, 10.0], [80.0, 10.0]]])
+def test_growth_is_the_factor_a_doubling_beside_the_spread_of_seeds() -> None:
+    used = np.array([[[10.0, 10.0], [20.0, 10.0], [80.0, 10.0]], [[np.nan] * 2, [25.0, 10.0], [np.nan] * 2]])
     made = xr.Dataset({"used_units": (("seed", "d_ff", "layer"), used)}, {"d_ff": [8, 16, 64], "layer": [0, 1]})
-    assert capacity.growth(made).values.tolist() == [[2.0, 1.0], [2.0, 1.0]]
+    table = capacity.growth(made.assign_attrs(shared_d_ff=16))
+    assert table.values.tolist() == [[2.0, 1.0], [2.0, 1.0], [1.25, 1.0]]
+    assert capacity.by_width(made, "used_units")[0].tolist() == [10, 22.5, 80]
 
 
 def test_the_figure_reads_it(dataset: xr.Dataset) -> None:

@@ -40,7 +40,7 @@ def test_before_training_every_model_guesses(dataset: xr.Dataset) -> None:
     assert float(abs(first - np.log(512)).max()) < 0.2
     assert float(dataset["heldout_loss"].isel(step=-1).max()) < float(first.min())
     use = training.baseline(dataset)
-    np.testing.assert_allclose(use["relu", "token_use", "step 0"], 50, atol=3)
+    np.testing.assert_allclose(use["relu", "token use", "step 0"], 50, atol=3)
 
 
 def test_choices_are_read_off_every_field() -> None:

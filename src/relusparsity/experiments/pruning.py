@@ -205,6 +205,16 @@ def costs(dataset: xr.Dataset, evaluation: str = "heldout") -> pd.DataFrame:
     return table
 
 
+def quality(dataset: xr.Dataset, share: float, evaluation: str = "heldout") -> pd.DataFrame:
+    """Loss, bits a byte and accuracy of the whole model and after removing `share`, a row a method: mean over seeds."""
+    names = ["loss", "bits_per_byte", "accuracy"]
+    chosen = dataset.sel(evaluation=evaluation).mean("seed")
+    place = int(np.argmin(np.abs(dataset["share"].values - share)))  # a share in float32 is not quite the one asked for
+    pruned = chosen[names].isel(share=place).astype(float).to_dataframe()[names]
+    whole = pd.DataFrame({name: [float(chosen[f"baseline_{name}"])] for name in names}, index=["whole model"])
+    return pd.concat([whole, pruned]).round(3)
+
+
 def affordable(dataset: xr.Dataset, percent: float, evaluation: str = "heldout") -> pd.DataFrame:
     """Largest measured share, in percent, whose removal and that of every smaller share cost at most `percent` loss.
 

@@ -121,14 +121,15 @@ def baseline(dataset: xr.Dataset) -> pd.DataFrame:
         for place, when in enumerate(("step 0", "end")):
             for name in ("token_use", "batch_use"):
                 values = ends[name].sel(activation=activation).isel(step=place).mean("seed")
-                columns[(str(activation), name, when)] = (100 * values.to_series()).round(1)
+                percent = 100 * values.astype(float).to_series()
+                columns[(str(activation), name.replace("_", " "), when)] = percent.round(1)
     return pd.DataFrame(columns)
 
 
 def endings(dataset: xr.Dataset) -> pd.DataFrame:
     """Loss, bits a byte and accuracy on the final held-out sets, a row a trained model."""
     names = ["final_loss", "final_bits_per_byte", "final_accuracy"]
-    return dataset[names].to_dataframe()[names].dropna().round(3)
+    return dataset[names].astype(float).to_dataframe()[names].dropna().round(3)
 
 
 def _shown(value: Any) -> str:

@@ -1,0 +1,155 @@
+# ---
+# jupyter:
+#   kernelspec:
+#     display_name: Python 3 (ipykernel)
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # Pruning
+#
+# **Question.** If many hidden units never or hardly ever fire, how many can be taken out of the trained model, and
+# what does that cost? The paper {cite:p}`wild2024uncovering` says that units can be pruned with "minimal impact"; how
+# many were, and how they were chosen, is not known to us.
+#
+# **What would falsify it.** Silent units whose removal costs something. A half of the units, those that fire least,
+# whose removal raises the loss by more than one percent. Or a random half that costs hardly more: then the firing rate
+# would not be what makes units dispensable, and the model would simply be too large. The thresholds are row 12 of the
+# ledger.
+
+# %% tags=["parameters"]
+scale = "laptop"
+
+# %%
+from relusparsity import claims, plots, results, scales
+from relusparsity.experiments import pruning
+
+# %% [markdown]
+# ## What is removed, and how its cost is measured
+#
+# To remove unit $u$ of a layer is to delete its row of $W_\text{in}$, its bias and its column of $W_\text{out}$. The
+# model is not trained again afterwards. The **cost** is the change of the loss on held-out text,
+#
+# $$\text{cost} = \frac{L(\text{pruned})}{L(\text{whole})} - 1 ,$$
+#
+# in percent of nats per token. Three ways to choose what goes:
+#
+# - **rate**: the units with the lowest firing rate, over all layers together. How many leave each layer follows from
+#   that.
+# - **magnitude**: the units with the smallest $\lVert w_\text{in}\rVert\,\lVert w_\text{out}\rVert$, *as many from
+#   each layer* as rate removes.
+# - **random**: units drawn at random, again as many from each layer; the mean over a few draws.
+#
+# Equal counts in each layer matter. Layers differ in what they can spare, and without them a method could look better
+# merely for taking its units from the right layer.
+#
+# Firing is counted on one part of the held-out text and the loss is measured on another, so that no unit is judged on
+# the text that chose it:
+
+# %%
+recorded = results.recorded("pruning", "laptop")
+{name: recorded.attrs[name] for name in ("silent_sample_tokens", "evaluation_tokens", "random_draws", "d_ff")}
+
+# %% [markdown]
+# ## Silent units go for nothing
+#
+# A unit that outputs zero everywhere on a text contributes nothing there, whatever its weights. Masking it (weights
+# set to zero, shapes kept) must leave the logits the same to the bit; removing it makes the matrices smaller, sums are
+# rounded in another order, and the logits may move by about a hundred-thousandth. Both numbers are in the table, for
+# units silent on the very text that is evaluated.
+#
+# The first two columns ask the harder question: units that were silent on the *other* text are removed. Some of them
+# may have been rare rather than dead, and fire here.
+
+# %%
+pruning.silent_removal(recorded)
+
+# %% [markdown]
+# Chapter 3 asks how many of the silent units are dead for good. Here it is enough that a unit which fires once in some
+# hundred thousand tokens cannot matter much for the mean loss; it may still matter for the one text that it is about.
+#
+# ## What more can go
+#
+# Move the slider to remove more. The bars show which layers the units are taken from, the curves below what that
+# costs. Two places to look at: how far the curve of *rate* stays at zero, and where the other two leave it.
+
+# %%
+plots.pruning(recorded)
+
+# %% [markdown]
+# The same in numbers: change of the loss in percent, mean over seeds.
+
+# %%
+pruning.costs(recorded)
+
+# %% [markdown]
+# The largest share that each method can remove for at most one percent of loss, in percent of all hidden units, a row
+# a seed (among the shares that were measured, and only if all smaller shares are affordable too):
+
+# %%
+pruning.affordable(recorded, percent=1)
+
+# %% [markdown]
+# A loss is an average that may hide a change of kind, so here are three measures after removing half of the units:
+# loss in nats a token, bits per byte, and the share of tokens predicted first.
+
+# %%
+pruning.quality(recorded, 0.5)
+
+# %% [markdown]
+# How to read these tables. The distance between *rate* and *random* is the worth of knowing how often a unit fires.
+# The distance between *magnitude* and *random* tells how much of that the weights alone betray: a unit that stopped
+# firing early had no gradient to keep its weights up against weight decay, and could be found without any text. And
+# where *rate* removes many units for nothing, the bars say from which layers they came.
+#
+# What it saves: a layer's MLP costs work and memory in proportion to the units left in it, so the bars are also the
+# cost of inference, relative to the whole model. Nothing was retrained, and no sparse kernel is needed, since smaller
+# matrices are dense.
+#
+# ## On this machine
+
+# %% tags=["nbval-ignore-output"]
+live_scale = scales.live(scale)
+here = pruning.run(pruning.config(live_scale))
+plots.pruning(recorded, here)
+
+# %% tags=["nbval-ignore-output"]
+pruning.silent_removal(here)
+
+# %% [markdown]
+# ## Claims
+#
+# The ledger's row is judged at the scales P and S, on C4 text and with units silent on a million tokens. The laptop's
+# values stand beside it, without a verdict and with the reasons.
+
+# %%
+claims.table(claims.evaluate({("pruning", "laptop"): recorded}, rows=claims.for_chapter(5)))
+
+# %% [markdown]
+# The same row, read from the run of this machine:
+
+# %% tags=["nbval-ignore-output"]
+own = claims.evaluate({}, {("pruning", live_scale): here}, rows=claims.for_chapter(5))
+claims.table([outcome for outcome in own if outcome.here])
+
+# %% [markdown]
+# ## Limits, cost, what next
+#
+# - **One text.** Units are chosen and judged on text of the same kind. A unit that idles here may serve another domain;
+#   its removal would show there.
+# - **One shot.** Removing a little, training on and removing again is known to go further. The numbers here are a
+#   floor, not the best that pruning can do.
+# - **Simple scores.** Firing rate ignores how much a unit says when it fires; weighing each firing by its size would
+#   be the next score to try.
+# - **A model with room to spare is easy to prune.** How much of this is the size of the model is the next chapter's
+#   question.
+#
+# What the recorded training runs cost (pruning itself is some dozens of forward passes):
+
+# %%
+print(results.provenance(recorded)["environment"]["device"])
+print("wall seconds of training, one a seed:", results.provenance(recorded)["wall_seconds"])
+
+# %% [markdown]
+# Next: would a narrower layer have used the same units?

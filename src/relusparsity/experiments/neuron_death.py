@@ -11,7 +11,7 @@ import numpy as np
 import torch
 import xarray as xr
 from torch import Tensor
-from tqdm.auto import tqdm
+from tqdm import tqdm
 
 from .. import claims, corpora, distributed, metrics, results
 from ..config import RunConfig
@@ -110,7 +110,7 @@ def run(config: Config) -> xr.Dataset:
 
     def compute() -> xr.Dataset:
         runs = shared.train_all(config.runs)
-        kept = ["dead_units", "deaths", "revivals", "death_onset", "death_count", "revival_count", "last_fired"]
+        kept = ["dead_units", "deaths", "revivals", "death_onset", "death_count", "revival_count"]
         dataset = shared.stack(runs, config.scale, [*kept, *DRIFT])
         corpus = corpora.load(config.runs[0].corpus)
         samples = domain_samples(corpus, config)

@@ -1,0 +1,160 @@
+# ---
+# jupyter:
+#   kernelspec:
+#     display_name: Python 3 (ipykernel)
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # Feature specificity
+#
+# **Question.** Do the units of the first and of the last layer represent *differently specific* things? The paper
+# {cite:p}`wild2024uncovering` names "Feature Specificity" without a formula that we can read, so the two measures
+# below are ours and declared so.
+#
+# **What would falsify it.** Measures that do not differ between first and last layer once units of *equal firing
+# rate* are compared; or that differ with another sign from seed to seed. Row 13 of the ledger sets the threshold, a
+# Cliff's δ {cite:p}`cliff1993dominance` of at least 0.33, and asks it of both measures.
+
+# %% tags=["parameters"]
+scale = "laptop"
+
+# %%
+import pandas as pd
+
+from relusparsity import claims, plots, results, scales
+from relusparsity.experiments import feature_specificity
+
+# %% [markdown]
+# ## Two measures, each against chance
+#
+# A rare unit looks specific whatever it does: with three firings it cannot fire on many words. So each measure is
+# held against random firing of *equal count*, and a unit with fewer than 100 firings has none.
+#
+# - **Within-sequence rate**: of the tokens of a sequence, the share at which the unit fires, given that it fires
+#   there at all. With $k$ firings in $s$ sequences of $T$ tokens, $k / (s\,T)$. Random firing of equal count would
+#   reach $k / (\hat s\,T)$, where $\hat s$ is the number of sequences that $k$ random tokens hit. A ratio above 1
+#   means that firings bunch in sequences: the unit follows a topic, a document, a style.
+# - **Token selectivity**: $1 - H / H_k$, where $H$ is the entropy of the unit's firings over token types and $H_k$
+#   that of $k$ random tokens of the same text. It is 0 for a unit that fires on tokens as they come, and 1 for one
+#   that fires on a single type: the unit follows a word.
+#
+# A unit may be high in one and low in the other.
+
+# %%
+recorded = results.recorded("feature_specificity", "laptop")
+enough = recorded["firing_count"] >= 100
+print(f"{recorded.attrs['sample_tokens']:,} held-out tokens, {recorded.sizes['seed']} seeds")
+print("units with 100 firings or more, of", recorded.sizes["unit"], "a layer, mean over seeds:")
+enough.sum("unit").mean("seed").to_series().round(1)
+
+# %% [markdown]
+# ## Specificity against firing rate
+#
+# Read vertically: at one firing rate, which layer lies higher? The upper panel shows how far firings bunch in
+# sequences, the lower one how far they keep to few words. Points of different layers at different rates must not be
+# compared.
+
+# %%
+plots.specificity(recorded)
+
+# %% [markdown]
+# Medians over the units of a layer that have both measures, mean over seeds. This table does *not* hold the firing
+# rate equal, so it describes the layers and decides nothing; the δ of the claims at the end does hold it equal.
+
+# %%
+described = recorded[["within_sequence_rate", "token_selectivity"]]
+described["times_random"] = recorded["within_sequence_rate"] / recorded["within_sequence_rate_random"]
+described = described.median("unit").assign(top_type_share=recorded["top_type_share"])
+described.mean("seed").to_dataframe().astype(float).round(3)
+
+# %% [markdown]
+# `times_random` is the within-sequence rate over that of random firing, `top_type_share` the share of a unit's
+# firings on its commonest token type. In a layer that detects words it is high.
+#
+# ## What single units fire on
+#
+# Numbers of specificity are worth little if one never looks. Looking is worth little if one picks what looks good. So
+# the rule was stated before: in every layer of the first seed, among units with 100 firings or more,
+#
+# 1. the unit with the highest token selectivity,
+# 2. the unit at the median of it,
+# 3. the unit with the highest within-sequence rate relative to random firing.
+#
+# The token types that each fires on most often, with their shares of its firings (⏎ is a line end, ␣ a space):
+
+# %%
+pd.set_option("display.max_colwidth", None)
+units = recorded[["example_layer", "example_rule", "example_unit", "example_types"]].to_dataframe()
+units.set_index(["example_layer", "example_rule"])
+
+# %% [markdown]
+# And the three strongest activations of each in context, at most one a sequence. The token at which the unit fires
+# stands in double brackets; what follows it the unit has not seen. First the most selective unit of every layer:
+
+# %%
+shown = ["example_layer", "rank", "example_activation", "example_text"]
+contexts = recorded[["example_rule", *shown]].to_dataframe().reset_index().round({"example_activation": 2})
+contexts[contexts["example_rule"] == "most selective"][shown].set_index(["example_layer", "rank"])
+
+# %% [markdown]
+# The unit at the median of selectivity, for how ordinary units look:
+
+# %%
+contexts[contexts["example_rule"] == "median selectivity"][shown].set_index(["example_layer", "rank"])
+
+# %% [markdown]
+# The unit whose firings bunch most in sequences. Here the marked token says less than the kind of text around it:
+
+# %%
+contexts[contexts["example_rule"] == "most clustered"][shown].set_index(["example_layer", "rank"])
+
+# %% [markdown]
+# Strongest activations flatter: they show where a unit is surest and hide the bulk of its weaker firings. The table
+# of token types counts every firing alike; where the two tell different stories, believe the counts.
+#
+# ## On this machine
+
+# %% tags=["nbval-ignore-output"]
+live_scale = scales.live(scale)
+here = feature_specificity.run(feature_specificity.config(live_scale))
+plots.specificity(here)
+
+# %% [markdown]
+# ## Claims
+#
+# δ compares first and last layer within strata of equal firing count, ten a decade. It is the share of pairs in which
+# the last layer's unit is the higher one minus the share in which the first layer's is. The row is judged at scales P
+# and S; the recorded laptop runs stand beside it.
+
+# %%
+claims.table(claims.evaluate({("feature_specificity", "laptop"): recorded}, rows=claims.for_chapter(4)))
+
+# %% [markdown]
+# The same row read from the run of this machine:
+
+# %% tags=["nbval-ignore-output"]
+own = claims.evaluate({}, {("feature_specificity", live_scale): here}, rows=claims.for_chapter(4))
+claims.table([outcome for outcome in own if outcome.here])
+
+# %% [markdown]
+# ## Limits, cost, what next
+#
+# - **The measures are ours.** They ask whether firing keeps to few words and bunches in sequences. Specific to a
+#   *meaning* that many words can carry is a third thing, which neither sees.
+# - **Common units are compared, rare ones left out.** A layer of many rare units is judged by its busiest.
+# - **Token selectivity looks at the current token only.** In deeper layers the state of a token holds more of its
+#   context, so a low selectivity there need not mean a vague unit.
+# - **Random firing ignores time.** It is the plainest null; one that keeps bursts but shuffles words would be
+#   stricter.
+#
+# The training runs are those of the chapters before; what their weights are read with here is this sample, once a
+# layer.
+
+# %%
+print(results.provenance(recorded)["environment"]["device"])
+print("wall seconds of training, one a seed:", results.provenance(recorded)["wall_seconds"])
+
+# %% [markdown]
+# Next: if so many units are silent or rare, what does the model lose when they are taken out?

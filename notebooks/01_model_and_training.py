@@ -74,9 +74,10 @@ recorded = results.recorded("training", "laptop")
 plots.loss_curves(recorded)
 
 # %% [markdown]
-# The curves start where a model that knows nothing must start, at the logarithm of the vocabulary's size. Two things
-# to look at: how far they fall, and whether held-out loss parts from training loss. Where the two stay together, the
-# model has not begun to memorise, and what is said about held-out text is not an effect of memory.
+# A model that knows nothing has a loss of about the logarithm of the vocabulary's size; the caption gives the loss that
+# these models had before their first step. Two things to look at: how far the curves fall from there, and whether
+# held-out loss parts from training loss. Where the two stay together, the model has not begun to memorise, and what is
+# said about held-out text is not an effect of memory.
 #
 # The ends, on text that no run was trained on (loss in nats a token):
 

@@ -49,7 +49,8 @@ from relusparsity.experiments import pruning
 
 # %%
 recorded = results.recorded("pruning", "laptop")
-{name: recorded.attrs[name] for name in ("silent_sample_tokens", "evaluation_tokens", "random_draws", "d_ff")}
+for name in ("silent_sample_tokens", "evaluation_tokens", "random_draws", "d_ff"):
+    print(f"{name}: {recorded.attrs[name]:,}")
 
 # %% [markdown]
 # ## Silent units go for nothing

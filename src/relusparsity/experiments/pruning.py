@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import torch
 import xarray as xr
-from tqdm.auto import tqdm
+from tqdm import tqdm
 
 from .. import corpora, distributed, evaluate, pruning, results, train
 from ..config import RunConfig

@@ -33,7 +33,6 @@ class Mark:
     opacity: float = 1.0
     symbol: Literal["circle", "open", "diamond", "cross", "tick"] = "circle"
     size: float = 6.0
-    text: list[str] | None = None
     low: Array | None = None  # band: its lower edge
     base: Array | None = None  # bars: where they start
     bar_width: Array | float | None = None  # bars: in x units

@@ -59,18 +59,15 @@ def _bars_with_slider(use: xr.DataArray, seen: np.ndarray, curves: Panel) -> tup
     by_layer = Mark("bars", numbers, mean[last], colours, hover=hover, bar_width=0.72, opacity=0.9)
     hover = "layer %{customdata[0]}, seed %{customdata[1]}<br>batch use %{y:.3~g} %"
     by_seed = Mark("points", points_x, points_y[last], style.INK, hover=hover, extra=names, size=5)
-    panel = Panel(
-        title[last],
-        layer_axis(numbers),
-        Axis(limits=(0, 122), ticks=([0, 20, 40, 60, 80, 100], ["0", "20", "40", "60", "80", "100"])),
-        [by_layer, by_seed],
-    )
+    panel = Panel(title[last], layer_axis(numbers), Axis(limits=PERCENT), [by_layer])
     if n == 6:
-        at = list(PAPER_BATCH_USE)
-        text = [f"paper<br>{v}" for v in PAPER_BATCH_USE.values()]
-        stated = Mark("points", at, list(PAPER_BATCH_USE.values()), style.INK, symbol="tick", size=34, text=text)
-        stated.hover = "layer %{x}<br>the paper: %{y} %"
-        panel.marks.append(stated)
+        at, values = list(PAPER_BATCH_USE), list(PAPER_BATCH_USE.values())
+        hover = "layer %{x}<br>the paper, at convergence: %{y} %"
+        # white on grey: seen on a bar of any colour and beside it
+        for colour, thick in ((style.INK, 5), ("#ffffff", 2)):
+            panel.marks.append(Mark("points", at, values, colour, hover=hover, symbol="tick", size=38, width=thick))
+        panel.x.label = "layer (white lines: the paper, 13.3 and 95.6 %)"
+    panel.marks.append(by_seed)
     left = curves.x.limits[0] if curves.x.limits else float(seen[0])
     curves.cursor = float(seen[last])
     states = [

@@ -82,13 +82,11 @@ def _trace(mark: Mark, n: int) -> dict[str, Any]:
         if mark.opacity < 1:
             trace["opacity"] = mark.opacity
     else:
-        line = {"width": 2 if mark.symbol in ("tick", "cross", "diamond", "open") else 0, "color": mark.colour}
-        trace |= {"mode": "markers+text" if mark.text else "markers"}
+        line = {"width": 0 if mark.symbol == "circle" else mark.width, "color": mark.colour}
+        trace["mode"] = "markers"
         trace["marker"] = {"color": mark.colour, "size": mark.size, "symbol": SYMBOLS[mark.symbol], "line": line}
         if mark.opacity < 1:
             trace["marker"]["opacity"] = mark.opacity
-        if mark.text:
-            trace |= {"text": mark.text, "textposition": "top center", "textfont": {"size": 11}, "cliponaxis": False}
     if mark.kind != "bars":
         trace["type"] = "scatter"
     if mark.hover:
@@ -171,6 +169,7 @@ def _layout(chart: Chart) -> tuple[dict[str, Any], dict[str, float]]:
     if shapes:
         layout["shapes"] = shapes
     if legend:
+        entries = sum(bool(m.legend) for p in chart.panels for m in p.marks)
         layout["legend"] = {
             "orientation": "h",
             "x": 0,
@@ -179,8 +178,7 @@ def _layout(chart: Chart) -> tuple[dict[str, Any], dict[str, float]]:
             "title": {"text": chart.legend + " ", "side": "left", "font": {"size": style.FONT_SIZE}},
             "bgcolor": "rgba(0,0,0,0)",
             "itemwidth": 30,
-            "tracegroupgap": 8,
-            "indentation": -12,
+            "indentation": -8 if entries > 3 else 0,
         }
     return layout, {"plot": plot}
 

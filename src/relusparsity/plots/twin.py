@@ -111,10 +111,6 @@ def _mark(axes: Axes, mark: Mark) -> Any:
     if isinstance(mark.colour, list):
         return axes.scatter(x, y, c=mark.colour, s=(mark.size * 0.55) ** 2, linewidths=0, zorder=3)
     hollow = mark.symbol in ("open", "diamond")
-    for label, at_x, at_y in zip(mark.text or [], x, y, strict=False):
-        axes.annotate(
-            label.replace("<br>", "\n"), (at_x, at_y), (0, 4), textcoords="offset points", ha="center", fontsize=7.5
-        )
     return axes.plot(
         x,
         y,
@@ -123,7 +119,7 @@ def _mark(axes: Axes, mark: Mark) -> Any:
         markersize=mark.size * 0.55,
         color=colour,
         markerfacecolor="none" if hollow else colour,
-        markeredgewidth=1.4 if mark.symbol in ("tick", "cross", "diamond", "open") else 0,
+        markeredgewidth=0 if mark.symbol == "circle" else 0.7 * mark.width,
         alpha=mark.opacity,
     )[0]
 

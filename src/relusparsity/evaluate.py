@@ -3,7 +3,7 @@
 import math
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -79,26 +79,39 @@ def score(
     return total
 
 
-@dataclass
 class Drift:
-    """Where the chosen units' pre-activations lie, from one batch; the causes of death are looked for here."""
+    """Where the chosen units' pre-activations lie on one set of tokens; the causes of death are looked for here."""
 
-    units: Tensor
-    values: dict[str, list[np.ndarray]] = field(default_factory=dict)  # name: one (unit) or scalar a layer
+    def __init__(self, units: Sequence[int], device: torch.device) -> None:
+        self.units = torch.tensor(list(units), dtype=torch.long, device=device)
+        self.inputs: dict[int, list[Tensor]] = {}
+        self.preactivations: dict[int, list[Tensor]] = {}
 
-    def observe(self, model: Decoder, layer: int, inputs: Tensor, preactivation: Tensor) -> None:
-        """Record layer `layer` from its MLP's input (…, d_model) and pre-activation (…, unit)."""
-        x = inputs.flatten(0, 1).float()
-        z = preactivation.flatten(0, 1)[:, self.units].float()
+    def observe(self, layer: int, inputs: Tensor, preactivation: Tensor) -> None:
+        """Keep a batch of one layer: its MLP's input (…, d_model) and the chosen units' pre-activation (…, unit)."""
+        self.inputs.setdefault(layer, []).append(inputs.flatten(0, 1).float())
+        if len(self.units):
+            self.preactivations.setdefault(layer, []).append(preactivation[..., self.units].flatten(0, 1).float())
+
+    def arrays(self, model: Decoder) -> dict[str, np.ndarray]:
+        """gamma (layer) and, if units were chosen, what `schema.HISTORY` names, (layer, unit)."""
+        rows = [self._layer(model, layer) for layer in sorted(self.inputs)]
+        return {name: np.stack([row[name].cpu().numpy() for row in rows]) for name in rows[0]} if rows else {}
+
+    def _layer(self, model: Decoder, layer: int) -> dict[str, Tensor]:
+        x = torch.cat(self.inputs[layer])
         mean, spread = x.mean(0), x.std(0, unbiased=False)
-        mlp = model.mlps()[layer]
+        row = {"gamma": mean.norm() / spread.norm()}
+        if not len(self.units):
+            return row
+        z = torch.cat(self.preactivations[layer])
+        mlp = model.blocks[layer].mlp
         w_in = mlp.fc_in.weight[self.units].float()
-        rank = math.ceil(0.99 * len(z))  # inverted CDF
-        row = {
-            "gamma": mean.norm() / spread.norm(),
+        above = len(z) - math.ceil(0.99 * len(z)) + 1  # inverted CDF, counted from the top
+        return row | {
             "preactivation_mean": z.mean(0),
             "preactivation_std": z.std(0, unbiased=False),
-            "preactivation_p99": z.kthvalue(rank, dim=0).values,
+            "preactivation_p99": z.topk(above, dim=0).values[-1],
             "preactivation_max": z.amax(0),
             "history_firing_rate": (z > 0).float().mean(0),
             "input_weight_norm": w_in.norm(dim=1),
@@ -106,12 +119,12 @@ class Drift:
             "input_bias": torch.zeros_like(w_in[:, 0]) if mlp.fc_in.bias is None else mlp.fc_in.bias[self.units],
             "input_alignment": F.cosine_similarity(w_in, mean[None], dim=1),
         }
-        for name, value in row.items():
-            self.values.setdefault(name, []).append(value.cpu().numpy())
 
-    def arrays(self) -> dict[str, np.ndarray]:
-        """(layer, unit) by name, and gamma (layer)."""
-        return {name: np.stack(rows) for name, rows in self.values.items()}
+
+def batch_size(model: Decoder, device: torch.device) -> int:
+    """Sequences evaluated at a time: one layer's activations fit a CPU's cache, or fill a GPU."""
+    activations = 2**28 if device.type == "cuda" else 2**20
+    return max(1, activations // (model.config.seq_len * model.config.d_ff))
 
 
 @dataclass
@@ -144,7 +157,8 @@ def measure(
     mine = range(min(sets, rank * share), min(sets, (rank + 1) * share))
 
     use = UseTracker(config.n_layers, config.d_ff, config.seq_len, device)
-    drift = Drift(torch.tensor(list(drift_units), dtype=torch.long, device=device))
+    drift = Drift(drift_units, device)
+    batch = batch_size(model, device)
     set_window = use.windows.index(set_sequences * config.seq_len)
     total, batch_use = Score(), []
     for index in tqdm(mine, desc=progress, leave=False, disable=None if progress else True):
@@ -152,14 +166,14 @@ def measure(
 
         def observe(layer: int, inputs: Tensor, preactivation: Tensor, activation: Tensor, index: int = index) -> None:
             use.update(layer, metrics.fires(activation))
-            if index == 0 and len(drift.units):
-                drift.observe(model, layer, inputs, preactivation)
+            if index == 0:
+                drift.observe(layer, inputs, preactivation)
 
         chunk = sequences[index * set_sequences : (index + 1) * set_sequences]
-        part = score(model, chunk, set_sequences, observe, precision)
+        part = score(model, chunk, batch, observe, precision)
         total.merge(part)
         batch_use.append((use.window_units[:, set_window] - before).cpu().numpy() / config.d_ff)
-    here = Measurement(use, np.array(batch_use).reshape(-1, config.n_layers), total, drift.arrays())
+    here = Measurement(use, np.array(batch_use).reshape(-1, config.n_layers), total, drift.arrays(model))
     first, *rest = distributed.gather(here)
     for other in rest:
         first.use.merge(other.use)

@@ -89,8 +89,6 @@ class Recorder:
             **{name: _per_layer(getattr(deaths, name).cpu().numpy()) for name in CUMULATIVE},
             **seen.drift,
         }
-        if step not in self.history:
-            row = {name: value for name, value in row.items() if name not in HISTORY}
         if self.enabled:
             with results.atomic_write(self._file(step)) as temporary:
                 np.savez(temporary, **row)

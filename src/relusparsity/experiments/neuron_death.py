@@ -13,7 +13,7 @@ import xarray as xr
 from torch import Tensor
 from tqdm import tqdm
 
-from .. import claims, corpora, distributed, metrics, results
+from .. import claims, corpora, distributed, evaluate, metrics, results
 from ..config import RunConfig
 from ..errors import UserError
 from ..model import Decoder
@@ -101,7 +101,7 @@ def config(scale: str) -> Config:
     measure = runs[0].measure
     # the small sample and the large one are the run's own final sets, except where a verdict needs 1 M tokens
     large = measure.final_sets - 1 if scale in ("smoke", "laptop") else 128
-    domain = {"smoke": 2_048, "laptop": 32_768}.get(scale, 131_072)
+    domain = {"smoke": 2_048, "laptop": 16_384}.get(scale, 131_072)
     return Config(scale, runs, measure.set_tokens, large * measure.set_tokens, domain)
 
 
@@ -169,7 +169,8 @@ def _one(
         )
     model = finished.model(distributed.device())
     model.output = torch.nn.Identity()  # type: ignore[assignment]  # only firing is read: no logits
-    read = _Reader(model, max(1, 8192 // seq_len), f"seed {finished.config.seed}: held-out text")
+    batch = evaluate.batch_size(model, distributed.device())
+    read = _Reader(model, batch, f"seed {finished.config.seed}: held-out text")
     silent = ~read.fired(sequences[:small])
     documents = document_of(sequences[small : small + large], corpus.eos)
     fired_in, sequences_fired = read.fired_in_documents(sequences[small : small + large], documents, silent)

@@ -57,8 +57,8 @@ for name in ("silent_sample_tokens", "evaluation_tokens", "random_draws", "d_ff"
 #
 # A unit that outputs zero everywhere on a text contributes nothing there, whatever its weights. Masking it (weights
 # set to zero, shapes kept) must leave the logits the same to the bit; removing it makes the matrices smaller, sums are
-# rounded in another order, and the logits may move by about a hundred-thousandth. Both numbers are in the table, for
-# units silent on the very text that is evaluated.
+# rounded in another order, and the logits may move by about a hundred-thousandth. The last two columns show the
+# largest change of any logit, for units silent on the very text that is evaluated.
 #
 # The first two columns ask the harder question: units that were silent on the *other* text are removed. Some of them
 # may have been rare rather than dead, and fire here.
@@ -100,6 +100,7 @@ pruning.quality(recorded, 0.5)
 
 # %% [markdown]
 # How to read these tables. The distance between *rate* and *random* is the worth of knowing how often a unit fires.
+# It can be negative: a unit that fires rarely may say much when it does, and then counting its firings misjudges it.
 # The distance between *magnitude* and *random* tells how much of that the weights alone betray: a unit that stopped
 # firing early had no gradient to keep its weights up against weight decay, and could be found without any text. And
 # where *rate* removes many units for nothing, the bars say from which layers they came.

@@ -136,7 +136,7 @@ def _one(run: train.Run, config: Config) -> xr.Dataset:
     model = run.model(distributed.device())
     given = texts(corpus, run.config, config.evaluation_tokens)
     firings = run.dataset["final_firing_count"].values
-    batch = max(1, 8192 // run.config.model.seq_len)
+    batch = evaluate.batch_size(model, distributed.device())
 
     def scores(smaller: Decoder) -> np.ndarray:
         """(evaluation, number): nats a token, bits a byte, accuracy."""
@@ -154,7 +154,7 @@ def _one(run: train.Run, config: Config) -> xr.Dataset:
         times[at] += 1
         left[at] = (~removed).sum(1)
     means = sums / times[:, :, None, None]
-    masked, cut = _differences(model, given["heldout"].sequences, batch)
+    masked, cut = _differences(model, given["heldout"].sequences[: max(1, 8192 // run.config.model.seq_len)], batch)
     points = ("method", "share", "evaluation")
     return results.described(
         {
@@ -187,10 +187,9 @@ def _removed(model: Decoder, units: np.ndarray) -> Decoder:
 
 @torch.no_grad()
 def _differences(model: Decoder, sequences: np.ndarray, batch: int) -> tuple[float, float]:
-    """Largest change of a logit on one batch when the units silent on it are masked, and when they are removed."""
-    first = sequences[:batch]
-    silent = evaluate.firing_counts(model, first, batch).unit_tokens.cpu().numpy() == 0
-    inputs = torch.from_numpy(first[:, :-1].astype(np.int64)).to(distributed.device())
+    """Largest change of a logit when the units silent on these sequences are masked, and when they are removed."""
+    silent = evaluate.firing_counts(model, sequences, batch).unit_tokens.cpu().numpy() == 0
+    inputs = torch.from_numpy(sequences[:, :-1].astype(np.int64)).to(distributed.device())
     whole = model(inputs)
     masked, cut = pruning.mask(model, silent)(inputs), _removed(model, silent)(inputs)
     return float((masked - whole).abs().max()), float((cut - whole).abs().max())
@@ -231,11 +230,9 @@ def silent_removal(dataset: xr.Dataset, evaluation: str = "heldout") -> pd.DataF
     chosen = dataset.sel(evaluation=evaluation)
     units = dataset.attrs["d_ff"] * dataset.sizes["layer"]
     rows = {
-        f"silent on {dataset.attrs['silent_sample_tokens']:,} tokens, % of units": (
-            100 * dataset["silent_removed"].sum("layer") / units
-        ).round(1),
-        "loss after removing them, change in %": (100 * (chosen["silent_loss"] / chosen["baseline_loss"] - 1)).round(4),
-        "largest logit change, masked": dataset["masked_difference"],
-        "largest logit change, removed": dataset["removed_difference"].astype(float).round(7),
+        "silent, % of units": (100 * dataset["silent_removed"].sum("layer") / units).round(1),
+        "their cost, %": (100 * (chosen["silent_loss"] / chosen["baseline_loss"] - 1)).round(4),
+        "logit change, masked": dataset["masked_difference"],
+        "logit change, removed": dataset["removed_difference"].astype(float).round(7),
     }
     return pd.DataFrame({name: values.to_series() for name, values in rows.items()})

@@ -379,7 +379,8 @@ def test_alignment_at_the_onset_against_one_unit_at_a_time():
 def test_joining_intervals_loses_no_death(drawn):
     live = drawn["deaths_and_revivals"].live
     deaths = next(t for t in live["data"] if "deaths" in t["hovertemplate"])  # layer 0
-    joined = np.dot(deaths["y"], deaths["width"]) / 1e6 * UNITS / 100
+    hundredth = float(RECORDED["tokens"][-1]) / 100
+    joined = np.dot(deaths["y"], deaths["width"]) / hundredth * UNITS / 100
     counted = float(RECORDED["deaths"].sel(layer=0).isel(step=slice(1, None)).mean("seed").sum())
     assert joined == pytest.approx(counted, rel=5e-3)
 

@@ -8,7 +8,7 @@ import xarray as xr
 from . import style
 from .chart import Axis, Chart, Mark, Panel
 from .figure import Figure, figure
-from .reading import how_many, layers, thinned, tokens, variable
+from .reading import batch_window, how_many, layers, thinned, tokens, variable
 
 
 def width(dataset: xr.Dataset) -> Figure:
@@ -44,9 +44,9 @@ def width(dataset: xr.Dataset) -> Figure:
     seeds = ", ".join(f"{n} at {int(w)}" for n, w in zip(ran, x, strict=True))
     caption = (
         f"Models that differ in width only: seeds as points ({seeds}), lines through their mean. Above: units "
-        "of a layer that fire in 8,192 held-out tokens, both axes logarithmic; on the dotted line every unit "
-        "is used. A layer whose curve turns flat has all the units it can use; one that runs parallel to the "
-        "dotted line uses a fixed share. Below: what the width buys."
+        f"of a layer that fire in {batch_window(dataset)} held-out tokens, both axes logarithmic; on the "
+        "dotted line every unit is used. A layer whose curve turns flat has all the units it can use; one "
+        "that runs parallel to the dotted line uses a fixed share. Below: what the width buys."
     )
     drawn = xr.Dataset({"used_units": used, "heldout_loss": loss})
     return figure("capacity.width", Chart([counts, costs], [280, 170]), caption, [("", drawn)])
@@ -102,10 +102,10 @@ def recipes(dataset: xr.Dataset) -> Figure:
             panel.marks.append(Mark("points", np.full(ends.size, seen[-1]), ends.ravel(), colours, size=4))
         panels.append(panel)
     caption = (
-        "Batch use (% of a layer's units that fire in 8,192 held-out tokens) over training, tokens on a log "
-        f"axis, one panel a recipe; lines: mean of {how_many(seeds, 'seed')}, points at the end: seeds. Above "
-        "each panel its final held-out loss (nats a token): a recipe that learns badly also changes the "
-        f"pattern. At most {len(keep)} measured steps are drawn."
+        f"Batch use (% of a layer's units that fire in {batch_window(dataset)} held-out tokens) over training, "
+        f"tokens on a log axis, one panel a recipe; lines: mean of {how_many(seeds, 'seed')}, points at the "
+        "end: seeds. Above each panel its final held-out loss (nats a token): a recipe that learns badly also "
+        f"changes the pattern. At most {len(keep)} measured steps are drawn."
     )
     # a column a layer: the names of recipes are long
     columns = {f"batch_use_layer_{i}": use.sel(layer=i, drop=True) for i in layers(use)}

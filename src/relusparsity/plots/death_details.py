@@ -32,8 +32,10 @@ def drift_before_death(dataset: xr.Dataset) -> Figure:
     seen = tokens(dataset, "drift_before_death", "history_tokens", "history_step")
     onset = variable(dataset, "drift_before_death", "death_onset", "seed", "layer", "unit")
     onset = onset.isel(unit=found["preactivation_mean"]["history_unit"].values.astype(int))
-    half = float(seen.max()) / 2
-    edges = np.linspace(-half, half * BINS_AFTER / BINS_BEFORE, BINS_BEFORE + BINS_AFTER + 1)
+    # most units must have been seen for that long before they die
+    known = onset.values[np.isfinite(onset.values)]
+    back = min(float(seen.max()) / 2, *np.quantile(known, [0.9])) if known.size else float(seen.max()) / 2
+    edges = np.linspace(-back, back * BINS_AFTER / BINS_BEFORE, BINS_BEFORE + BINS_AFTER + 1)
     middle = (edges[:-1] + edges[1:]) / 2
     numbers = layers(onset)
     panels, table, dying = [], {}, {}
@@ -54,6 +56,7 @@ def drift_before_death(dataset: xr.Dataset) -> Figure:
             )
             legend = str(i) if row == 0 else ""
             panel.marks.append(Mark("line", middle, curves[0, k], colour, legend, group, hover))
+            panel.marks.append(Mark("points", middle, curves[0, k], colour, group=group, size=4))
         panels.append(panel)
         table[name] = (("group", "layer", "tokens_from_onset"), curves)
     coords = {"group": ["dying", "never dying"], "layer": numbers, "tokens_from_onset": middle}

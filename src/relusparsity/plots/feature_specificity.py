@@ -30,8 +30,10 @@ def specificity(dataset: xr.Dataset) -> Figure:
     random = variable(dataset, "specificity", "within_sequence_rate_random", *dims)
     selectivity = variable(dataset, "specificity", "token_selectivity", *dims)
     rate = 100 * count.values / sample
+    ratio = observed.values / random.values
+    wide = np.isfinite(ratio).any() and np.nanmax(ratio) > 4 * np.nanmin(ratio)  # else a log axis has no ticks to show
     measures = {
-        "within_sequence_rate_over_random": (observed.values / random.values, "within-sequence rate ÷ random", True),
+        "within_sequence_rate_over_random": (ratio, "within-sequence rate ÷ random", bool(wide)),
         "token_selectivity": (selectivity.values, "token selectivity", False),
     }
     numbers, first_seed = layers(count), int(count["seed"].values[0])

@@ -7,7 +7,7 @@ from ..errors import UserError
 from . import style
 from .chart import Axis, Chart, Control, Mark, Panel, State, seed_curves
 from .figure import Figure, figure
-from .reading import how_many, layers, percentile_levels, sources, thinned, titled, tokens, variable
+from .reading import batch_window, how_many, layers, percentile_levels, sources, thinned, titled, tokens, variable
 
 PAPER_BATCH_USE = {0: 13.3, 5: 95.6}  # percent at convergence, layer: stated by arXiv 2407.07848 for its six layers
 PERCENT = (0.0, 104.0)
@@ -35,11 +35,11 @@ def batch_use(dataset: xr.Dataset, live: xr.Dataset | None = None) -> Figure:
     seen = use["tokens"].values
     bars, control = _bars_with_slider(use, seen, curves[0])
     caption = (
-        "Batch use: the share of a layer's units that fire at least once in 8,192 held-out tokens. Bars are "
-        f"the mean of {how_many(use.sizes['seed'], 'seed')} (points) at the step that the slider chooses; the "
-        "dotted line marks it on the curves below (log axis, so they start after the first step). Ticks: what "
-        "the paper reports at convergence, 13.3 % for layer 0 and 95.6 % for layer 5. Look for the layer that "
-        "empties, and when."
+        f"Batch use: the share of a layer's units that fire at least once in {batch_window(dataset)} held-out "
+        f"tokens. Bars are the mean of {how_many(use.sizes['seed'], 'seed')} (points) at the step that the "
+        "slider chooses; the dotted line marks it on the curves below (log axis, so they start after the "
+        "first step). Ticks: what the paper reports at convergence, 13.3 % for layer 0 and 95.6 % for layer "
+        "5. Look for the layer that empties, and when."
     )
     chart = Chart([bars, *curves], [230] + [210] * len(curves), control=control)
     return figure("layer_patterns.batch_use", chart, caption, drawn)
@@ -111,10 +111,10 @@ def use_over_training(dataset: xr.Dataset, live: xr.Dataset | None = None) -> Fi
         drawn.append((source, xr.Dataset(table)))
     caption = (
         "Share of each layer's units that fire at one token (mean), at least once in a sequence, and at least "
-        f"once in 8,192 tokens. Thin lines: {how_many(dataset.sizes['seed'], 'seed')}; thick: their mean; "
-        f"tokens on a log axis, so step 0 is left out, and at most {most} of the measured steps are drawn. A "
-        "layer can use few units at a token and still use nearly all of them over a batch: compare top and "
-        "bottom."
+        f"once in {batch_window(dataset)} tokens. Thin lines: {how_many(dataset.sizes['seed'], 'seed')}; "
+        f"thick: their mean; tokens on a log axis, so step 0 is left out, and at most {most} of the measured "
+        "steps are drawn. A layer can use few units at a token and still use nearly all of them over a batch: "
+        "compare top and bottom."
     )
     chart = Chart(panels, [170, 150, 170], len(given), share_y=True)
     return figure("layer_patterns.use_over_training", chart, caption, drawn)
@@ -181,6 +181,8 @@ def window_curves(dataset: xr.Dataset, live: xr.Dataset | None = None) -> Figure
     for row, (source, data) in enumerate(sources(dataset, live)):
         window = variable(data, "window_curves", "final_window_use", *dims)
         random = variable(data, "window_curves", "final_rarefied_use", *dims)
+        measured = window.notnull().any(["seed", "layer"])  # the text may be shorter than the longest windows
+        window, random = window.sel(window=measured), random.sel(window=measured)
         x = window["window"].values.astype(float)
         title = titled("units that fire within n tokens, %", source)
         limits = (float(x.min()) * 0.8, float(x.max()) * 1.25)
@@ -198,9 +200,9 @@ def window_curves(dataset: xr.Dataset, live: xr.Dataset | None = None) -> Figure
     caption = (
         "Solid: share of a layer's units that fire at least once in n tokens of running text (window use), "
         f"{how_many(dataset.sizes['seed'], 'seed')} thin and their mean thick. Dotted: the same for n tokens "
-        "drawn at random from the sample (rarefied use). At n = 1 both are token use, at n = 8,192 batch use. "
-        "The gap is how much a unit's firings cluster in sequences; a curve that is still rising has units "
-        "that need more text to be seen."
+        "drawn at random from the sample (rarefied use). At n = 1 both are token use, at n = "
+        f"{batch_window(dataset)} batch use. The gap is how much a unit's firings cluster in sequences; a "
+        "curve that is still rising has units that need more text to be seen."
     )
     return figure("layer_patterns.window_curves", Chart(panels, [300] * len(panels)), caption, drawn)
 

@@ -96,8 +96,8 @@ def survival(dataset: xr.Dataset, live: xr.Dataset | None = None) -> Figure:
         "Kaplan–Meier estimate of the share of units that have not yet died; "
         f"{how_many(dataset.sizes['seed'], 'seed')} thin, mean thick. A unit dies at its last firing before "
         f"{style.si(after)} training tokens of silence; one that comes back later still counts as having died "
-        "once; the last tokens, in which no death can be known yet, are not drawn. A straight fall is a constant "
-        "risk, a flat stretch a quiet time."
+        "once; the last tokens, in which no death can be known yet, are not drawn. A straight fall is a "
+        "constant risk, a flat stretch a quiet time."
     )
     return figure("neuron_death.survival", Chart(panels, [290] * len(panels)), caption, drawn)
 
@@ -123,7 +123,7 @@ def deaths_and_revivals(dataset: xr.Dataset) -> Figure:
     rates = {}
     for sign, name, array in ((1, "deaths", deaths), (-1, "revivals", revivals)):
         summed = np.add.reduceat(array.transpose(*dims).values.astype(float), starts, axis=1)
-        rates[name] = sign * 100 * summed / n_units / (length / 1e6)[None, :, None]
+        rates[name] = sign * 100 * summed / n_units / (100 * length / edges[-1])[None, :, None]
     numbers, panels = layers(deaths), []
     for k, i in enumerate(numbers):
         axis = Axis("tokens seen", tokens=True, limits=(0, float(edges[-1])))
@@ -131,19 +131,21 @@ def deaths_and_revivals(dataset: xr.Dataset) -> Figure:
         for name, opacity in (("deaths", 0.85), ("revivals", 0.4)):
             values = rates[name][:, :, k]
             mean = values.mean(axis=0)
-            hover = f"layer {i}, around %{{x:.3~s}} tokens<br>{name}: %{{customdata:.3~g}} % of units a million tokens"
+            hover = f"layer {i}, near %{{x:.3~s}} tokens<br>{name}: %{{customdata:.3~g}} % of units in 1 % of training"
             bars = Mark("bars", middle, mean, style.layer_colour(i, len(numbers)), hover=hover, extra=np.abs(mean))
             bars.bar_width, bars.opacity = length, opacity
             panel.marks.append(bars)
         panels.append(panel)
     caption = (
         "Deaths (upwards) and revivals (downwards, paler) between measured steps, in % of the layer's units "
-        f"for a million tokens, mean of {how_many(deaths.sizes['seed'], 'seed')}; each panel has its own "
-        f"scale. A death is confirmed after {style.si(after)} tokens of silence and counted then. Short "
-        "intervals are joined, to at most 40."
+        f"for each 1 % of the training tokens, mean of {how_many(deaths.sizes['seed'], 'seed')}; each panel "
+        f"has its own scale. A death is confirmed after {style.si(after)} tokens of silence and counted then. "
+        "Short intervals are joined, to at most 40."
     )
     coords = {"seed": deaths["seed"].values, "tokens": middle, "layer": numbers}
-    table = {f"{n}_share_per_million_tokens": (("seed", "tokens", "layer"), np.abs(r) / 100) for n, r in rates.items()}
+    table = {
+        f"{n}_share_per_hundredth_of_training": (("seed", "tokens", "layer"), np.abs(r) / 100) for n, r in rates.items()
+    }
     chart = Chart(panels, [130] * ((len(panels) + 1) // 2), 2)
     return figure("neuron_death.deaths_and_revivals", chart, caption, [("", xr.Dataset(table, coords))])
 

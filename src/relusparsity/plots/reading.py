@@ -1,5 +1,7 @@
 """Taking variables out of a dataset, or saying clearly which one is missing."""
 
+import json
+
 import numpy as np
 import xarray as xr
 
@@ -49,6 +51,13 @@ def attribute(source: xr.Dataset | xr.DataArray, function: str, name: str) -> in
 def units(dataset: xr.Dataset, function: str) -> int:
     """Hidden units a layer."""
     return dataset.sizes["unit"] if "unit" in dataset.sizes else attribute(dataset, function, "d_ff")
+
+
+def batch_window(dataset: xr.Dataset) -> str:
+    """Tokens that batch use looks at, as the caption says it: 8,192 by definition, fewer in runs for trying out."""
+    if "provenance" not in dataset.attrs:
+        return "8,192"
+    return f"{json.loads(dataset.attrs['provenance'])['config']['measure']['set_tokens']:,}"
 
 
 def sources(recorded: xr.Dataset, live: xr.Dataset | None) -> list[tuple[str, xr.Dataset]]:

@@ -119,7 +119,7 @@ class TrainConfig:
     """AdamW decays matrices and embeddings only."""
     lr: float = 3e-3
     """Peak learning rate."""
-    schedule: Literal["cosine", "rsqrt", "constant"] = "cosine"
+    schedule: Literal["cosine", "rsqrt", "constant"] = "constant"
     """After the warm-up: cosine to a tenth, inverse square root, or constant."""
     warmup: int = 51_200
     """Tokens over which the learning rate rises linearly from 0."""

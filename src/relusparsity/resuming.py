@@ -82,6 +82,15 @@ class Log:
         return math.fsum(part) / len(part) if part else math.nan
 
 
+def tidy(path: Path) -> None:
+    """Remove what a killed process left half written; the caller holds the run's lock."""
+    for leftover in [*path.glob(".*"), *path.glob("*/.*")]:
+        if leftover.is_dir():
+            shutil.rmtree(leftover)
+        else:
+            leftover.unlink()
+
+
 def save(trainer: "Trainer", path: Path, seconds: float) -> None:
     """Write model, optimiser and death tracker after the current step; older states go when it is whole."""
     if distributed.rank():

@@ -142,7 +142,7 @@ class Run:
 
     def snapshots(self) -> list[int]:
         """Steps whose weights were kept."""
-        return sorted(int(p.stem) for p in (self.path / "weights").glob("*.safetensors"))
+        return sorted(int(p.stem) for p in (self.path / "weights").glob("[0-9]*.safetensors"))
 
 
 def run_path(config: RunConfig, corpus: corpora.Corpus) -> Path:
@@ -191,6 +191,7 @@ def _train(config: RunConfig, corpus: corpora.Corpus, path: Path) -> None:
     trainer = Trainer(config, corpus, device)
     log = resuming.Log(path, enabled=main)
     if main:
+        resuming.tidy(path)
         results.write_json(path / "config.json", to_dict(config))
         results.write_json(path / "environment.json", results.environment(str(device)))
     before = resuming.restore(trainer, path)

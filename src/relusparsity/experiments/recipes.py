@@ -5,7 +5,8 @@ are clear of each other. Every other choice is the scale's base run with the sou
 biases and learned positions.
 """
 
-from collections.abc import Iterator
+import json
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import product
 from typing import Any
@@ -13,6 +14,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from .. import results, train
 from ..config import RunConfig, replace
 from ..scales import base
 from ..schema import MEASURED
@@ -70,21 +72,31 @@ def config(scale: str) -> Config:
 
 def run(config: Config) -> xr.Dataset:
     """Every measured variable by (recipe, seed, step, layer), with the factors' levels as coordinates of `recipe`."""
-    final = ("final_batch_use", "final_token_use", "final_sequence_use", "final_loss", "final_bits_per_byte")
 
     def compute() -> xr.Dataset:
-        runs = shared.train_all(config.runs)
-        count = len(config.levels)
-        by_cell = [
-            shared.stack([runs[seed * count + cell] for seed in range(len(SEEDS))], config.scale, [*MEASURED, *final])
-            for cell in range(count)
-        ]
-        dataset = xr.concat(by_cell, dim="recipe", join="exact", coords="minimal", compat="override")
-        for i, (name, (field, low, high)) in enumerate(FACTORS.items()):
-            values = [str(high if levels[i] > 0 else low) for levels in config.levels]
-            dataset.coords[name] = ("recipe", values, {"units": "1", "long_name": field})
-        names = [" ".join(f"{n}={dataset[n].values[i]}" for n in FACTORS) for i in range(count)]
-        dataset.coords["recipe"] = ("recipe", names, {"units": "1", "long_name": "cell of the factorial"})
-        return dataset
+        return assemble(config, shared.train_all(config.runs))
 
     return shared.cached("recipes", config, config.runs, __file__, compute)
+
+
+def assemble(config: Config, runs: Sequence[train.Run]) -> xr.Dataset:
+    """The factorial's dataset from its finished runs, in the order of `config.runs`."""
+    final = ("final_batch_use", "final_token_use", "final_sequence_use", "final_loss", "final_bits_per_byte")
+    count = len(config.levels)
+    by_cell = [
+        shared.stack([runs[seed * count + cell] for seed in range(len(SEEDS))], config.scale, [*MEASURED, *final])
+        for cell in range(count)
+    ]
+    facts = results.provenance(by_cell[0])
+    facts["runs"] = [results.provenance(cell)["runs"] for cell in by_cell]
+    facts["wall_seconds"] = [results.provenance(cell)["wall_seconds"] for cell in by_cell]
+    dataset = xr.concat(
+        by_cell, dim="recipe", join="exact", coords="minimal", compat="override", combine_attrs="drop_conflicts"
+    )
+    dataset.attrs["provenance"] = json.dumps(facts, sort_keys=True)
+    for i, (name, (field, low, high)) in enumerate(FACTORS.items()):
+        values = [str(high if levels[i] > 0 else low) for levels in config.levels]
+        dataset.coords[name] = ("recipe", values, {"units": "1", "long_name": field})
+    names = [" ".join(f"{n}={dataset[n].values[i]}" for n in FACTORS) for i in range(count)]
+    dataset.coords["recipe"] = ("recipe", names, {"units": "1", "long_name": "cell of the factorial"})
+    return dataset

@@ -4,7 +4,8 @@
 
 Builds the committed book into a fresh folder outside the checkout, as often as --rounds says, and weighs what a
 reader of each chapter fetches: the page (its figures' JSON is in it), the figures' pictures, and once for the whole
-book Plotly. Without executed chapters in book/chapters it says so and measures nothing.
+book the scripts that draw figures and formulas. Without executed chapters in
+book/chapters it says so and measures nothing.
 """
 
 import argparse
@@ -23,6 +24,7 @@ from support import machine
 
 ROOT = Path(__file__).resolve().parents[1]
 FIGURE = re.compile(r'<figure class="live-figure".*?<script type="application/json">(.*?)</script>', re.DOTALL)
+ONCE = ("plotly.min.js", "tex-svg-full.js")  # figures and formulas
 PICTURE = re.compile(r'<img[^>]+src="([^":]+\.png)"')
 
 
@@ -75,14 +77,21 @@ def main() -> None:
         built = folder / "book" / "_build" / "html"
         built = built if built.is_dir() else folder / "_build" / "html"
         pages = {chapter: weigh(built / "chapters" / f"{chapter}.html") for chapter in chapters}
-        plotly = (built / "_static" / "plotly.min.js").read_bytes()
-    once = {"plotly_kB": kilobytes(len(plotly)), "plotly_gzip_kB": kilobytes(len(gzip.compress(plotly, 6, mtime=0)))}
-    rows = [("chapter", "figures", "HTML kB", "of it figures", "gzipped", "pictures kB")]
-    rows += [(chapter, *(str(value) for value in page.values())) for chapter, page in pages.items()]
-    machine.table(rows)
-    print(f"once for the book: Plotly {once['plotly_kB']:.0f} kB ({once['plotly_gzip_kB']:.0f} kB gzipped)")
-    print(f"build: median {median(seconds):.1f} s of {seconds}")
-    machine.write("pages", here, {"build_s": median(seconds), "build_s_all": seconds, "once": once, "pages": pages})
+        scripts = {name: (built / "_static" / name).read_bytes() for name in ONCE}
+    once = {
+        name: {"kB": kilobytes(len(script)), "gzip_kB": kilobytes(len(gzip.compress(script, 6, mtime=0)))}
+        for name, script in scripts.items()
+    }
+    rows = [("chapter", "figures", "HTML", "figures' JSON in it", "HTML gzipped", "pictures")]
+    for chapter, (figures, *sizes) in ((chapter, page.values()) for chapter, page in pages.items()):
+        rows.append((chapter, str(figures), *(f"{size:.0f} kB" for size in sizes)))
+    shared = "; ".join(f"{name} {size['kB']:.0f} kB ({size['gzip_kB']:.0f} kB gzipped)" for name, size in once.items())
+    text = (
+        f"{machine.table(rows)}\n\nOnce for the whole book: {shared}.\n\n`jupyter-book build book/` from nothing: "
+        f"median of {len(seconds)}: {median(seconds):.1f} s."
+    )
+    result = {"build_s": median(seconds), "build_s_all": seconds, "once": once, "pages": pages}
+    machine.publish("pages", here, result, text)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The machine and the versions that a result belongs to, and where results are written."""
+"""The machine and the versions that a result belongs to, and how results are written down."""
 
 import json
 import os
@@ -44,17 +44,33 @@ def _processor() -> str:
     return f"{name} (family {family}, model {model})" if family else name or platform.machine()
 
 
-def write(name: str, machine: dict[str, Any], result: dict[str, Any]) -> None:
-    """Write `results/<name>.json` and say so."""
-    RESULTS.mkdir(exist_ok=True)
-    path = RESULTS / f"{name}.json"
-    path.write_text(json.dumps({"machine": machine | {"load_after": load()}} | result, indent=1) + "\n")
-    print(f"\n{path.relative_to(RESULTS.parents[1])}  (load before {machine['load_before']}, after {load()})")
-
-
-def table(rows: list[tuple[str, ...]]) -> None:
-    """Print rows in columns; the first is the head."""
+def table(rows: list[tuple[str, ...]]) -> str:
+    """Rows as a Markdown table that reads well in a terminal too; the first is the head."""
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    lines = []
     for row in rows:
         first, *rest = zip(row, widths, strict=True)
-        print("  ".join([first[0].ljust(first[1]), *(cell.rjust(width) for cell, width in rest)]))
+        lines.append(" | ".join([first[0].ljust(first[1]), *(cell.rjust(width) for cell, width in rest)]))
+    lines.insert(1, " | ".join(["-" * widths[0], *("-" * (width - 1) + ":" for width in widths[1:])]))
+    return "\n".join(f"| {line} |" for line in lines)
+
+
+def publish(name: str, machine: dict[str, Any], result: dict[str, Any], text: str) -> None:
+    """Print `text`, write `results/<name>.json`, and put the text into the README's part of that name."""
+    machine = machine | {"load_after": load()}
+    versions = ", ".join(f"{package} {number}" for package, number in machine["versions"].items())
+    text += (
+        f"\n\n{machine['date']}, {machine['processor']}, {machine['cores']} cores, {machine['memory_GiB']} GiB, "
+        f"{machine['system']}; Python {machine['python']}, {versions}. "
+        f"Load average before {machine['load_before']}, after {machine['load_after']}."
+    )
+    print(text)
+    RESULTS.mkdir(exist_ok=True)
+    (RESULTS / f"{name}.json").write_text(json.dumps({"machine": machine} | result, indent=1) + "\n")
+    readme = RESULTS.parent / "README.md"
+    begin, end = f"<!-- {name}: written by {name}.py -->\n", f"<!-- end of {name} -->"
+    before, found, rest = readme.read_text(encoding="utf-8").partition(begin)
+    _, closed, after = rest.partition(end)
+    if not (found and closed):
+        raise SystemExit(f"{readme} has no part {begin.strip()} … {end}")
+    readme.write_text(f"{before}{begin}{text}\n{end}{after}", encoding="utf-8")

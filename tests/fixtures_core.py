@@ -1,13 +1,19 @@
 """A corpus and a run small enough to train in a second, the same in every process."""
 
+import errno
 import hashlib
+import os
+import shutil
+import signal
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import tokenizers
+import torch
 
-from relusparsity import config
+from relusparsity import config, train
 from relusparsity.corpora import Corpus
 
 VOCABULARY = 64
@@ -48,13 +54,50 @@ def tiny_model(**changes: Any) -> config.ModelConfig:
 
 
 def tiny_run(**changes: Any) -> config.RunConfig:
-    """40 steps of 8 sequences, 9 measurements, a state to resume from every 4 steps; changed by dotted names."""
-    plain = config.RunConfig(
-        tiny_model(),
+    """40 steps of 8 sequences, 9 measurements, a state to resume from every 4 steps; units die and come back."""
+    made = config.RunConfig(
+        tiny_model(d_ff=32),
         config.CorpusConfig(source="text", paths=("tiny",), vocab_size=VOCABULARY),
         config.TrainConfig(
-            tokens=40 * 64, batch_tokens=64, lr=1e-2, warmup=256, dead_after=256, resume_every=256, snapshots=2
+            tokens=40 * 64,
+            batch_tokens=64,
+            lr=0.1,
+            schedule="cosine",
+            warmup=256,
+            dead_after=128,
+            resume_every=256,
+            snapshots=2,
         ),
         config.MeasureConfig(points=5, sets=2, final_sets=3, set_tokens=64, history_units=5, histories=3),
     )
-    return config.replace(plain, **changes)
+    return config.replace(made, **changes)
+
+
+def train_in_child(folder: Path, changes: dict[str, Any], seed: int, dies_after: int | None = None) -> None:
+    """Train the tiny run in a process of its own; before the `dies_after`-th change of a file it is killed."""
+    os.environ["RELUSPARSITY_RUNS"] = str(folder)
+    torch.set_num_threads(1)
+    if dies_after is not None:
+        before_changes_of_files(dies_after, lambda: os.kill(os.getpid(), signal.SIGKILL))
+    train.run(tiny_run(**changes, seed=seed), tiny_corpus())
+
+
+def before_changes_of_files(count: int, then: Callable[[], None], patch: Callable[..., None] = setattr) -> None:
+    """Call `then` before every change of a file after the first `count`: syncs, replacements, renames, removals."""
+    left = [count]
+
+    def wrapped(change: Callable[..., Any]) -> Callable[..., Any]:
+        def counting(*arguments: Any, **options: Any) -> Any:
+            left[0] -= 1
+            if left[0] < 0:
+                then()
+            return change(*arguments, **options)
+
+        return counting
+
+    for owner, name in ((os, "fsync"), (os, "replace"), (os, "rename"), (shutil, "rmtree")):
+        patch(owner, name, wrapped(getattr(owner, name)))
+
+
+def full_disk() -> None:
+    raise OSError(errno.ENOSPC, "No space left on device")

@@ -74,6 +74,10 @@ def test_a_histogram_counts_every_value_once(values: np.ndarray, largest: int) -
     np.testing.assert_array_equal(bins.numpy(), [(values == value).sum() for value in range(largest + 1)])
 
 
+def test_a_histogram_stays_on_its_device() -> None:
+    assert metrics.histogram(torch.zeros(3, dtype=torch.int32, device="meta"), 4).device.type == "meta"
+
+
 # Percentiles
 
 

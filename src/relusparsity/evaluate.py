@@ -105,7 +105,7 @@ class Drift:
         if not len(self.units):
             return row
         z = torch.cat(self.preactivations[layer])
-        mlp = model.blocks[layer].mlp
+        mlp = model.mlps()[layer]
         w_in = mlp.fc_in.weight[self.units].float()
         above = len(z) - math.ceil(0.99 * len(z)) + 1  # inverted CDF, counted from the top
         return row | {

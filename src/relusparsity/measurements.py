@@ -71,7 +71,7 @@ class Recorder:
             trainer.model,
             self.sequences[: measure.sets * self.set_sequences],
             self.set_sequences,
-            self.units.tolist(),
+            self.units.tolist() if step in self.history else (),
             self.config.train.precision,
         )
         previous = max((s for s in self.steps if s < step), default=0)

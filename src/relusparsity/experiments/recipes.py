@@ -12,6 +12,7 @@ from itertools import product
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import xarray as xr
 
 from .. import results, train
@@ -97,6 +98,23 @@ def assemble(config: Config, runs: Sequence[train.Run]) -> xr.Dataset:
     for i, (name, (field, low, high)) in enumerate(FACTORS.items()):
         values = [str(high if levels[i] > 0 else low) for levels in config.levels]
         dataset.coords[name] = ("recipe", values, {"units": "1", "long_name": field})
-    names = [" ".join(f"{n}={dataset[n].values[i]}" for n in FACTORS) for i in range(count)]
+    names = [_name(config.runs[cell]) for cell in range(count)]
     dataset.coords["recipe"] = ("recipe", names, {"units": "1", "long_name": "cell of the factorial"})
     return dataset
+
+
+def _name(config: RunConfig) -> str:
+    """Short name of a cell, for a panel's title."""
+    model, train_ = config.model, config.train
+    tied = "tied" if model.tied else "untied"
+    return f"{tied}, embedding {model.embedding_std:g}, {model.init}, decay {train_.weight_decay:g}, lr {train_.lr:g}"
+
+
+def endings(dataset: xr.Dataset) -> pd.DataFrame:
+    """Batch use of each layer at the end (percent), the lowest layer and the loss: a row a recipe, mean over seeds."""
+    use = 100 * dataset["final_batch_use"].mean("set")
+    table = use.mean("seed").to_pandas().astype(float).round(1)
+    lowest = use.argmin("layer").transpose("recipe", "seed").values
+    table["lowest layer, by seed"] = [" ".join(map(str, row)) for row in lowest]
+    table["loss"] = dataset["final_loss"].mean("seed").to_series().astype(float).round(2)
+    return table

@@ -52,7 +52,9 @@ def stack(runs: Sequence[train.Run], scale: str, variables: Sequence[str] | None
     return stacked
 
 
-def cached(name: str, config: Any, runs: Sequence[RunConfig], source: str, compute: Callable[[], xr.Dataset]) -> xr.Dataset:
+def cached(
+    name: str, config: Any, runs: Sequence[RunConfig], source: str, compute: Callable[[], xr.Dataset]
+) -> xr.Dataset:
     """The experiment's dataset: read back if this code made it from these runs, else computed and kept.
 
     Parameters

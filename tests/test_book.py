@@ -9,6 +9,8 @@ import pytest
 from bs4 import BeautifulSoup
 from nbformat import NotebookNode
 
+from relusparsity.book import build, renderer
+
 ROOT = Path(__file__).parents[1]
 CHAPTERS = sorted(path.stem for path in (ROOT / "notebooks").glob("*.py"))
 NOT_COMPARED = {"image/png", "image/jpeg", "application/vnd.jupyter.widget-view+json"}  # by nbval 0.11
@@ -123,3 +125,23 @@ def test_the_data_of_a_figure_lies_beside_the_page(pages: Path) -> None:
     for page, link in links:
         header, *rows = (page.parent / link).read_text().splitlines()
         assert "," in header and rows, link
+
+
+def test_a_chapter_runs_again_when_anything_it_rests_on_changes(tmp_path: Path) -> None:
+    names = ["notebooks/01_a.py", "src/lib/model.py", "data/a-laptop.nc", "requirements.txt"]
+    for name in names:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(name)
+    seen = [build.fingerprint(tmp_path, tmp_path / names[0])]
+    assert seen == [build.fingerprint(tmp_path, tmp_path / names[0])]
+    for name in names:
+        (tmp_path / name).write_text("changed")
+        seen.append(build.fingerprint(tmp_path, tmp_path / names[0]))
+    assert len(set(seen)) == 5
+
+
+def test_a_figure_names_code_that_exists() -> None:
+    line = renderer.line_of("relusparsity.book.renderer.line_of")
+    assert Path(renderer.__file__).read_text().splitlines()[line - 1].startswith("def line_of(")
+    with pytest.raises(ValueError, match="no_such, which does not exist"):
+        renderer.line_of("relusparsity.book.renderer.no_such")

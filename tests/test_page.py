@@ -36,6 +36,7 @@ def open_page(browser: "sync_api.Browser", pages: Path, troubles: list[str]) -> 
 
     def open_page(name: str, width: int = 1280, **options: object) -> "sync_api.Page":
         context = browser.new_context(viewport={"width": width, "height": 900}, **options)
+        context.set_default_timeout(120_000)  # ms: a machine may be busy
         contexts.append(context)
         page = context.new_page()
         page.on("console", lambda message: troubles.append(message.text) if message.type == "error" else None)

@@ -1,12 +1,15 @@
 """One process or many (torchrun): what differs between them stands here, and nowhere else."""
 
+import atexit
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TypeVar
 
 import torch
 import torch.distributed as dist
+from filelock import FileLock
 from torch import Tensor
 
 T = TypeVar("T")
@@ -27,19 +30,17 @@ def device() -> torch.device:
     return torch.device("cpu")
 
 
-@contextmanager
-def process_group() -> Iterator[None]:
-    """Join the processes that torchrun started; alone, do nothing."""
+def join() -> None:
+    """Join the processes that torchrun started, for as long as this one lives; alone, do nothing.
+
+    Left and joined again, the group would hang: torchrun's store still holds the addresses of the first time.
+    """
     if "RANK" not in os.environ or dist.is_initialized():
-        yield
         return
     if torch.cuda.is_available():
         torch.cuda.set_device(device())
     dist.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
-    try:
-        yield
-    finally:
-        dist.destroy_process_group()
+    atexit.register(dist.destroy_process_group)
 
 
 def sum_(tensor: Tensor) -> Tensor:
@@ -61,3 +62,21 @@ def gather(value: T) -> list[T]:
 def barrier() -> None:
     if world() > 1:
         dist.barrier()
+
+
+@contextmanager
+def lock(path: Path) -> Iterator[None]:
+    """A lock among runs of the program, held by the first of its processes; the others wait for that one."""
+    held = FileLock(path)
+    if rank() == 0:
+        held.acquire()
+    barrier()
+    try:
+        yield
+    finally:
+        held.release()
+
+
+def missing(path: Path) -> bool:
+    """Whether there is no such file; the first process decides for all, for it may appear between two looks."""
+    return gather(not path.is_file())[0]

@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 import torch
 import xarray as xr
-from filelock import FileLock
 from safetensors.torch import load_model, save_model
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -159,27 +158,17 @@ def run(config: RunConfig, corpus: corpora.Corpus | None = None) -> Run:
         For an unusable corpus or a damaged state; FloatingPointError when the loss stops being finite, with what
         was measured kept.
     """
-    with distributed.process_group():
-        corpus = corpora.load(config.corpus) if corpus is None else corpus
-        path = run_path(config, corpus)
-        finished = Run(path, config)
-
-        def missing() -> bool:
-            # rank 0 decides for all: another run may finish between two ranks' looks
-            return distributed.gather(not (path / "dataset.nc").is_file())[0]
-
-        if missing():
-            path.mkdir(parents=True, exist_ok=True)
-            lock = FileLock(path / "lock")
-            if distributed.rank() == 0:
-                lock.acquire()  # a second process with the same id waits here, then finds the run finished
-            try:
-                if missing():
-                    _train(config, corpus, path)
-            finally:
-                lock.release()
-        results.check(path / "dataset.nc")
-        return finished
+    distributed.join()
+    corpus = corpora.load(config.corpus) if corpus is None else corpus
+    path = run_path(config, corpus)
+    if distributed.missing(path / "dataset.nc"):
+        path.mkdir(parents=True, exist_ok=True)
+        # a second process with the same id waits here, then finds the run finished
+        with distributed.lock(path / "lock"):
+            if distributed.missing(path / "dataset.nc"):
+                _train(config, corpus, path)
+    results.check(path / "dataset.nc")
+    return Run(path, config)
 
 
 def _train(config: RunConfig, corpus: corpora.Corpus, path: Path) -> None:

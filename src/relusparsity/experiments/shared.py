@@ -6,10 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import xarray as xr
-from filelock import FileLock
 from tqdm.auto import tqdm
 
-from .. import corpora, results, train
+from .. import corpora, distributed, results, train
 from ..config import RunConfig, digest, replace, to_dict
 from ..scales import SEEDS, base
 from ..schema import UNITS
@@ -70,7 +69,11 @@ def cached(
     key = digest(to_dict(config), paths, Path(source).read_text(), Path(__file__).read_text())[:16]
     path = results.runs_dir() / f"{name}-{key}.nc"
     path.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(path.with_suffix(".lock")):
-        if not path.is_file():
-            results.save(compute(), path)
+    distributed.join()
+    with distributed.lock(path.with_suffix(".lock")):
+        if distributed.missing(path):
+            dataset = compute()
+            if distributed.rank() == 0:
+                results.save(dataset, path)
+            distributed.barrier()
     return results.load(path)

@@ -1,0 +1,62 @@
+"""What each of two processes does in test_distributed; started by torchrun, or alone as the reference."""
+
+import json
+import os
+import sys
+from pathlib import Path
+
+import numpy as np
+import torch
+import xarray as xr
+
+from fixtures_core import made_up_text, tiny_corpus, tiny_model, tiny_run
+from relusparsity import corpora, distributed, evaluate, results, train
+from relusparsity.errors import UserError
+from relusparsity.experiments import shared
+from relusparsity.model import build
+
+SETS = (1, 2, 3, 7)
+CHANGES = {"train.tokens": 1280, "measure.points": 2}
+
+
+def measured(sets: int) -> dict[str, np.ndarray]:
+    """Everything that evaluation says of frozen weights, on so many sets of 4 sequences."""
+    text = corpora.heldout_sequences(made_up_text(30 * 8 + 1, seed=3), 8)[: 4 * sets + 1]
+    found = evaluate.measure(build(tiny_model(init="fan_in", embedding_std=1.0), seed=0), text, 4, [0, 5])
+    return {
+        **{name: value.numpy() for name, value in found.use.state().items() if name != "pending"},
+        "batch_use": found.batch_use,
+        "score": np.array([found.score.nats, found.score.correct, found.score.tokens]),
+        **found.drift,
+    }
+
+
+def trained(seed: int) -> train.Run:
+    return train.run(tiny_run(**CHANGES, seed=seed), tiny_corpus())
+
+
+def use_of_all_sets() -> xr.Dataset:
+    """What an experiment does: every process computes, and all must take part in what they do together."""
+    value = measured(7)["batch_use"].mean(0)
+    dataset = results.described({"use": (("layer",), value)}, {"use": ("1", "batch use")})
+    return dataset.assign_attrs(provenance="{}", rank=distributed.rank())
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(1)
+    out = Path(sys.argv[1])
+    os.environ["RELUSPARSITY_RUNS"] = str(out / "runs")
+    distributed.join()
+    rank, world = distributed.rank(), distributed.world()
+    for sets in SETS:
+        np.savez(out / f"measured-{sets}-{rank}.npz", **measured(sets))
+    ranks = distributed.gather(rank)
+    runs = [trained(0), trained(1), trained(0)]  # the last is a finished one
+    shared.cached("both", tiny_run(), (), __file__, use_of_all_sets)
+    said = ""
+    try:
+        train.run(tiny_run(**CHANGES, **{"train.batch_tokens": 8}, seed=2), tiny_corpus())
+    except UserError as error:
+        said = str(error)
+    facts = {"world": world, "ranks": ranks, "runs": [run.path.name for run in runs], "said": said}
+    (out / f"facts-{rank}.json").write_text(json.dumps(facts))

@@ -1,0 +1,98 @@
+"""Two processes (torchrun, gloo, CPU): on frozen weights they count what one counts; trained, they agree with one."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from distributed_job import CHANGES, SETS, measured
+from fixtures_core import tiny_corpus, tiny_run
+from relusparsity import distributed, results, train
+
+JOB = Path(__file__).with_name("distributed_job.py")
+
+
+@pytest.fixture(scope="module")
+def two(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where two processes left what they found."""
+    out = tmp_path_factory.mktemp("two")
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", str(JOB), str(out)]
+    settings = {"CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(command, env=os.environ | settings, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr[-5000:]
+    return out
+
+
+def facts(two: Path, rank: int) -> dict[str, Any]:
+    return json.loads((two / f"facts-{rank}.json").read_text())
+
+
+def test_there_were_two(two: Path) -> None:
+    for rank in (0, 1):
+        assert facts(two, rank)["world"] == 2 and facts(two, rank)["ranks"] == [0, 1]
+
+
+@pytest.mark.parametrize("sets", SETS)
+def test_frozen_weights_are_counted_exactly_alike(two: Path, sets: int) -> None:
+    expected = measured(sets)
+    assert expected["unit_tokens"].any() and len(expected["batch_use"]) == sets
+    for rank in (0, 1):
+        found = np.load(two / f"measured-{sets}-{rank}.npz")
+        assert set(found) == set(expected)
+        for name, value in expected.items():
+            if name == "score":
+                np.testing.assert_allclose(found[name], value, rtol=1e-12)  # a sum of floats; its counts are exact
+                np.testing.assert_array_equal(found[name][1:], value[1:])
+            else:
+                np.testing.assert_array_equal(found[name], value, err_msg=name)
+
+
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory: pytest.TempPathFactory) -> train.Run:
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setenv("RELUSPARSITY_RUNS", str(tmp_path_factory.mktemp("alone")))
+        return train.run(tiny_run(**CHANGES), tiny_corpus())
+
+
+def test_trained_together_they_agree_with_one(two: Path, alone: train.Run) -> None:
+    together = train.Run(two / "runs" / alone.path.name, alone.config)
+    one, both = alone.dataset, together.dataset
+    for name in ("train_loss", "heldout_loss", "final_loss", "final_token_use", "final_batch_use", "train_token_use"):
+        np.testing.assert_allclose(both[name], one[name], rtol=0.01, err_msg=name)
+    np.testing.assert_array_equal(both["heldout_loss"][0], one["heldout_loss"][0])  # the same weights to begin with
+    # the first steps differ by rounding alone: their counts over both processes are those of one
+    np.testing.assert_allclose(both["train_token_use"][1], one["train_token_use"][1], rtol=1e-6)
+    np.testing.assert_allclose(both["train_sequence_use"][1], one["train_sequence_use"][1], rtol=1e-6)
+    lines = (together.path / "metrics.jsonl").read_text().splitlines()
+    assert [json.loads(line)["step"] for line in lines] == list(range(1, 21)), "one process writes"
+
+
+def test_runs_follow_each_other_and_a_finished_one_is_reused(two: Path, alone: train.Run) -> None:
+    first, second, again = facts(two, 0)["runs"]
+    assert facts(two, 1)["runs"] == [first, second, again]
+    assert first == again == alone.path.name != second
+    assert sorted(path.name for path in (two / "runs").glob("run-*/dataset.nc")) == ["dataset.nc"] * 2
+
+
+def test_an_experiment_is_computed_by_both_and_written_by_one(two: Path) -> None:
+    (path,) = (two / "runs").glob("both-*.nc")
+    found = results.load(path)
+    assert found.attrs["rank"] == 0
+    np.testing.assert_allclose(found["use"], measured(7)["batch_use"].mean(0), rtol=1e-6)
+
+
+def test_a_batch_that_two_cannot_share_is_said(two: Path) -> None:
+    assert facts(two, 0)["said"] == facts(two, 1)["said"]
+    assert "2 processes cannot share 1 sequences a step evenly" in facts(two, 0)["said"]
+
+
+def test_one_process_needs_no_group() -> None:
+    assert (distributed.rank(), distributed.world()) == (0, 1)
+    distributed.join()
+    assert distributed.world() == 1 and distributed.gather("mine") == ["mine"]
+    distributed.barrier()

@@ -1,0 +1,101 @@
+"""Examples in docstrings are true, and what the README says to type works."""
+
+import doctest
+import importlib
+import pkgutil
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import relusparsity
+import relusparsity.config
+from relusparsity import scales
+
+MODULES = [
+    module.name
+    for module in pkgutil.walk_packages(relusparsity.__path__, "relusparsity.")
+    if not module.name.endswith("__main__")
+]
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_docstring_examples_run(name: str) -> None:
+    tests = doctest.DocTestFinder().find(importlib.import_module(name), name)
+    runner = doctest.DocTestRunner(optionflags=doctest.NORMALIZE_WHITESPACE)
+    for test in tests:
+        runner.run(test)
+    assert runner.failures == 0
+
+
+def test_there_are_examples() -> None:
+    """Were none found, the tests above would pass without having run anything."""
+    found = {
+        name
+        for name in MODULES
+        for test in doctest.DocTestFinder().find(importlib.import_module(name), name)
+        if test.examples
+    }
+    assert {"relusparsity.config", "relusparsity.tracking", "relusparsity.corpora.batches"} <= found
+
+
+# README
+
+README = Path(relusparsity.__file__).parents[2] / "README.md"
+
+
+def blocks(language: str) -> list[str]:
+    """Fenced code of a language, in order."""
+    return re.findall(rf"```{language}\n(.*?)```", README.read_text(), re.DOTALL)
+
+
+def commands() -> list[str]:
+    """Every line typed into a shell: of the bash blocks, and inline `python -m …`; comments cut off."""
+    lines = [line.split("#")[0].strip() for block in blocks("bash") for line in block.splitlines()]
+    inline = re.findall(r"`((?:python -m|papermill|jupyter-book|pytest|torchrun) [^`]*)`", README.read_text())
+    return [line for line in lines + inline if line]
+
+
+def run_readme(command: list[str], timeout: float = 500) -> str:
+    done = subprocess.run(command, cwd=README.parent, capture_output=True, text=True, timeout=timeout)
+    assert done.returncode == 0, f"{command}: {done.stdout[-2000:]}{done.stderr[-2000:]}"
+    return done.stdout
+
+
+@pytest.mark.parametrize("command", commands())
+def test_the_readmes_commands_are_right(command: str) -> None:
+    """What is quick is run, at scale smoke; `make`, the build and the chapters are run whole by tests of their own."""
+    words = shlex.split(command)
+    if words[0] == "make":
+        assert run_readme(["make", "--dry-run", *words[1:]], timeout=60)
+    elif words[:3] == ["python", "-m", "relusparsity"]:
+        assert run_readme([sys.executable, *("smoke" if word == "laptop" else word for word in words[1:])])
+    elif words[0] == "papermill":
+        assert (README.parent / words[1]).is_file() and words[2:] in ([], ["-p", "scale", "smoke"])
+    elif words[:2] == ["jupyter-book", "build"]:
+        assert (README.parent / "_toc.yml").is_file() and (README.parent / words[2]).is_dir()
+    else:
+        assert words == ["pytest", "--nbval"], f"no test knows how to check {command!r}"
+
+
+def test_the_readmes_python_runs() -> None:
+    (program,) = blocks("python")
+    assert 'scales.base("smoke")' in program
+    assert "final_batch_use" in run_readme([sys.executable, "-c", program])
+
+
+def test_the_readmes_ways_to_extend_it_are_valid() -> None:
+    names = vars(relusparsity.config) | {"scales": scales}
+    calls = re.findall(r"`((?:replace|CorpusConfig)\(.*?\))`", README.read_text(), re.DOTALL)
+    assert len(calls) >= 3
+    for call in calls:
+        eval(call, dict(names))
+
+
+def test_the_readmes_files_exist() -> None:
+    linked = re.findall(r"\]\((?!https?:|#)([^)]+)\)", README.read_text())
+    assert linked
+    assert [path for path in linked if not (README.parent / path).exists()] == []

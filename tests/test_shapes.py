@@ -1,0 +1,86 @@
+"""The shapes written in the signatures are executed: a whole run under beartype, and wrong shapes refused."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PROGRAM = """
+import jaxtyping
+
+hooked = ["relusparsity.model", "relusparsity.metrics", "relusparsity.tracking"]
+with jaxtyping.install_import_hook(hooked, "beartype.beartype"):
+    from relusparsity import metrics, model, tracking
+
+import numpy as np
+import torch
+from fixtures_core import tiny_corpus, tiny_model, tiny_run
+from relusparsity import evaluate, train
+
+torch.set_num_threads(1)
+run = train.run(tiny_run(**{"train.tokens": 256, "measure.points": 2}), tiny_corpus())
+text = np.zeros((5, 9), dtype=np.int64)
+for changes in ({}, {"positions": "learned", "norm": "rmsnorm"}, {"positions": "sinusoidal", "norm_place": "post"}):
+    built = model.build(tiny_model(**changes), 0)
+    evaluate.firing_counts(built, text, 2)
+    evaluate.token_type_counts(built, text, 1, 2)
+
+
+def refused(what, call, *arguments):
+    try:
+        call(*arguments)
+    except jaxtyping.TypeCheckError:
+        return
+    raise SystemExit(f"accepted: {what}")
+
+
+built, use = run.model(), tracking.UseTracker(1, 3, 4)
+deaths = tracking.DeathTracker(2, 3, 4)
+tokens, mask = torch.zeros(2, 8, dtype=torch.long), torch.zeros(2, 4, 3, dtype=torch.bool)
+counts, one = torch.zeros(2, 3, dtype=torch.int32), torch.zeros(2, dtype=torch.int64)
+refused("tokens without sequences", built, tokens[0])
+refused("tokens that are not integers", built, tokens.float())
+refused("an activation without units", metrics.fires, torch.zeros(2, 3))
+refused("an activation of integers", metrics.fires, mask.int())
+refused("a mask that is not bool", metrics.firing_counts, mask.int())
+refused("a histogram of floats", metrics.histogram, torch.zeros(3), 2)
+refused("a layer of one sequence", use.update, 0, mask[0])
+refused("a mask of integers", use.update, 0, mask.int())
+refused("layers that differ in number", deaths.update, counts, one[:1], one, 8)
+refused("counts without units", deaths.update, one, one, one, 8)
+refused("an MLP that gets tokens", built.mlps()[0], tokens)
+refused("attention that gets one sequence", built.blocks[0].attention, torch.zeros(8, 8))
+
+# and they are the annotations of these modules, not of the caller: without the hook nothing is checked
+deaths.update(counts, one, one, 8)
+print("checked")
+"""
+
+
+def test_annotated_shapes_hold_and_are_enforced(tmp_path: Path) -> None:
+    """In a process of its own: the modules must be imported under the hook."""
+    paths = os.pathsep.join(filter(None, [str(Path(__file__).parent), os.environ.get("PYTHONPATH")]))
+    environment = os.environ | {"RELUSPARSITY_RUNS": str(tmp_path), "PYTHONPATH": paths}
+    done = subprocess.run([sys.executable, "-c", PROGRAM], env=environment, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stdout + done.stderr[-3000:]
+    assert done.stdout == "checked\n"
+
+
+@pytest.mark.parametrize("module", ["model", "metrics", "tracking"])
+def test_public_functions_that_take_tensors_say_their_shapes(module: str) -> None:
+    """Each parameter that is a tensor has a shape; private helpers and constructors' state are exempt."""
+    import ast
+
+    import relusparsity
+
+    tree = ast.parse(Path(relusparsity.__file__).with_name(f"{module}.py").read_text())
+    bare = [
+        f"{function.name}({argument.arg})"
+        for function in ast.walk(tree)
+        if isinstance(function, ast.FunctionDef) and (not function.name.startswith("_") or function.name == "__call__")
+        for argument in function.args.args
+        if argument.annotation is not None and ast.unparse(argument.annotation) == "Tensor"
+    ]
+    assert bare in ([], ["normal(weight)"]), bare

@@ -199,7 +199,7 @@ def costs(dataset: xr.Dataset, evaluation: str = "heldout") -> pd.DataFrame:
     """Change of loss in percent by share removed and method: mean over seeds."""
     chosen = dataset.sel(evaluation=evaluation)
     rise = 100 * (chosen["loss"] / chosen["baseline_loss"] - 1).mean("seed")
-    table = rise.transpose("share", "method").to_pandas().round(2)
+    table = rise.transpose("share", "method").to_pandas().astype(float).round(2) + 0.0  # no −0
     table.index = pd.Index([f"{100 * share:.3g} %" for share in rise["share"].values], name="units removed")
     return table
 

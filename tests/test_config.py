@@ -43,6 +43,7 @@ WRONG = [
     (TrainConfig, {"tokens": -1024}, "tokens = -1024"),
     (TrainConfig, {"warmup": -1}, "warmup = -1: expected 0 or more"),
     (TrainConfig, {"clip": -1.0}, "clip = -1.0"),
+    (TrainConfig, {"snapshots": -1}, "snapshots = -1"),
     (TrainConfig, {"weight_decay": -0.1}, "weight_decay = -0.1"),
     (TrainConfig, {"beta1": 1.0}, "beta1 = 1.0: expected at least 0 and below 1"),
     (TrainConfig, {"beta2": -0.1}, "beta2 = -0.1"),

@@ -525,6 +525,13 @@ def test_other_recipes_train_to_the_end(folder: Path, changes: dict[str, Any]) -
     torch.use_deterministic_algorithms(False)
 
 
+@pytest.mark.parametrize(("count", "kept"), [(0, [4]), (1, [0, 1, 2, 4]), (4, [0, 1, 2, 3, 4])])
+def test_as_many_snapshots_as_asked_for(folder: Path, count: int, kept: list[int]) -> None:
+    run = trained(folder, **{"train.tokens": 256, "measure.points": 1, "train.snapshots": count})
+    assert run.snapshots() == kept
+    assert not torch.equal(run.model().embedding.weight, build(run.config.model, 0).embedding.weight)
+
+
 def test_bf16_with_compile_is_for_a_gpu(folder: Path) -> None:
     if torch.cuda.is_available():
         pytest.skip("there is a GPU")

@@ -32,7 +32,7 @@ def runs_dir() -> Path:
     if chosen := os.environ.get("RELUSPARSITY_RUNS"):
         return Path(chosen)
     root = checkout()
-    cache = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache"))
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     return root / "runs" if root else cache / "relusparsity"
 
 

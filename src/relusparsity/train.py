@@ -1,6 +1,7 @@
 """The only training loop: one process or many, resumable to the bit, measured as it goes."""
 
 import math
+import os
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -175,6 +176,8 @@ def _train(config: RunConfig, corpus: corpora.Corpus, path: Path) -> None:
     device = distributed.device()
     if config.train.precision == "bf16" and device.type == "cpu" and config.train.compile:
         raise UserError("precision = bf16 with compile = True is for a GPU, and there is none; use float32.")
+    if config.train.deterministic:
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS refuses to be repeatable without it
     torch.use_deterministic_algorithms(config.train.deterministic)
     main, started = distributed.rank() == 0, monotonic()
     trainer = Trainer(config, corpus, device)

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 os.environ["RELUSPARSITY_SCALE"] = "smoke"
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # models this small lose more by waiting for a second thread
 os.environ["RELUSPARSITY_RUNS"] = tempfile.mkdtemp(prefix="relusparsity-tests-")
 
 

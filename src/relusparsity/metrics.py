@@ -55,8 +55,8 @@ def percentiles(counts: np.ndarray, levels: Sequence[int] = PERCENTILES) -> np.n
     for i, level in enumerate(levels):
         tail = min(level, 100 - level)
         if n and (tail == 0 or n * tail >= 100):
-            rank = max(1, -(-level * n // 100))  # ceil, in integers
-            out[i] = np.searchsorted(cumulative, rank)
+            # counts are integers: to reach a fraction is to reach the next whole number
+            out[i] = np.searchsorted(cumulative, max(1, level * n / 100))
     return out
 
 

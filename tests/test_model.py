@@ -290,6 +290,7 @@ def test_the_seed_alone_decides_the_weights(changes: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("init", ["normal", "xavier", "fan_in"])
+@torch.no_grad()
 def test_initial_scales(init: str) -> None:
     config = ModelConfig(
         n_layers=1,

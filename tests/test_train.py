@@ -348,7 +348,7 @@ def survivors_are_whole(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "kills"),
     [
-        ({}, 10),
+        ({}, 6),
         ({"train.optimizer": "adafactor", "model.tied": False}, 3),
         ({"train.optimizer": "sgd", "train.schedule": "rsqrt"}, 3),
         ({"train.resume_every": 0}, 2),

@@ -96,15 +96,14 @@ def test_sliders_move_their_figures(open_page: Open, pages: Path) -> None:
         page = open_page(name)
         drawn(page)
         for plot in page.locator(".live-figure-plot:has(.slider-rail-touch-rect)").all():
-            plot.scroll_into_view_if_needed()
-            rail = plot.locator(".slider-rail-touch-rect").first.bounding_box()
-            assert rail is not None
-            seen = []
+            rail, handle = plot.locator(".slider-rail-touch-rect").first, plot.element_handle()
+            state = "p => JSON.stringify([p.data, p.layout.annotations, p.layout.shapes])"
             for share in (0.05, 0.5):
-                page.mouse.click(rail["x"] + share * rail["width"], rail["y"] + rail["height"] / 2)
-                page.wait_for_timeout(300)
-                seen.append(plot.evaluate("p => JSON.stringify([p.data, p.layout.annotations, p.layout.shapes])"))
-            assert seen[0] != seen[1], name
+                before, box = plot.evaluate(state), rail.bounding_box()
+                assert box is not None
+                # through the locator, which waits until nothing on the page moves any more
+                rail.click(position={"x": share * box["width"], "y": box["height"] / 2}, force=True)
+                page.wait_for_function(f"([p, old]) => ({state})(p) !== old", arg=[handle, before], timeout=20_000)
             moved += 1
     assert moved, "no figure of the book has a slider"
 

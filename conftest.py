@@ -1,4 +1,4 @@
-"""Every test, and every chapter run again under nbval, trains at scale smoke into a folder of this session alone."""
+"""Every test, and every chapter run again under nbval, trains at scale smoke into a folder of this test run alone."""
 
 import os
 import shutil

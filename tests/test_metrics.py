@@ -195,7 +195,7 @@ def entropy(k: np.ndarray) -> float:
 @laws
 @given(hnp.arrays(np.int32, st.tuples(st.integers(1, 6), st.integers(1, 5)), elements=st.integers(0, 9)))
 def test_type_entropy_is_shannons(table: np.ndarray) -> None:
-    found = metrics.type_entropy(table)
+    found = metrics.type_entropy(torch.from_numpy(table))
     for unit, value in enumerate(found):
         if table[:, unit].any():
             assert value == pytest.approx(entropy(table[:, unit]), abs=1e-12)
@@ -242,7 +242,8 @@ def test_token_selectivity_of_known_units() -> None:
     totals = np.array([400, 300, 200, 100])
     rng = np.random.default_rng(0)
     at_random = rng.multivariate_hypergeometric(totals, 300)
-    table = np.stack([[0, 250, 0, 0], totals, at_random, [50, 49, 0, 0], [50, 50, 0, 0], [0, 0, 0, 0]], axis=1)
+    counts = np.stack([[0, 250, 0, 0], totals, at_random, [50, 49, 0, 0], [50, 50, 0, 0], [0, 0, 0, 0]], axis=1)
+    table = torch.from_numpy(counts)
     found = metrics.token_selectivity(table, totals)
     assert found[0] == 1, "one type only"
     assert found[1] == pytest.approx(0), "every token"
@@ -251,9 +252,9 @@ def test_token_selectivity_of_known_units() -> None:
     random, _ = brute_random_entropy(totals, 100)
     assert found[4] == pytest.approx(1 - math.log(2) / random, abs=0.02)
     everything = metrics.token_selectivity(table, totals, least=1, seed=5)
-    used = table.sum(0) > 0
+    used = counts.sum(0) > 0
     expected = 1 - metrics.type_entropy(table[:, used]) / metrics.random_type_entropy(
-        totals, table.sum(0)[used], seed=5
+        totals, counts.sum(0)[used], seed=5
     )
     np.testing.assert_array_equal(everything[used], expected)
     assert not np.array_equal(everything, metrics.token_selectivity(table, totals, least=1, seed=6), equal_nan=True)

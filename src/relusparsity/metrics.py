@@ -117,12 +117,14 @@ def within_sequence_rate(
     return np.where(enough, observed, np.nan), np.where(enough, random, np.nan)
 
 
-def type_entropy(type_counts: np.ndarray) -> np.ndarray:
+def type_entropy(type_counts: Int[Tensor, "type unit"]) -> np.ndarray:
     """Entropy, in nats, of each unit's firings over token types: (type, unit) counts → (unit)."""
-    k = type_counts.sum(axis=0)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        plogp = np.where(type_counts > 0, type_counts * np.log(type_counts), 0.0).sum(axis=0)
-        return np.where(k > 0, np.log(k) - plogp / k, np.nan)
+    k = type_counts.sum(dim=0, dtype=torch.int64).double()
+    # a piece at a time: at 32,768 types × 32,768 units the table in float64 would be 8.6 GB
+    klogk = torch.zeros_like(k)
+    for part in type_counts.split(1024):
+        klogk += torch.special.xlogy(part.double(), part.double()).sum(dim=0)
+    return torch.where(k > 0, k.log() - klogk / k, torch.nan).cpu().numpy()
 
 
 def random_type_entropy(type_totals: np.ndarray, firing_count: np.ndarray, seed: int = 0) -> np.ndarray:
@@ -137,13 +139,13 @@ def random_type_entropy(type_totals: np.ndarray, firing_count: np.ndarray, seed:
     generator = np.random.Generator(np.random.PCG64(seed))
     grid = np.unique(np.geomspace(used.min(), used.max(), 33).round().astype(np.int64))
     draws = [
-        np.mean([type_entropy(generator.multivariate_hypergeometric(type_totals, n)[:, None])[0] for _ in range(8)])
+        type_entropy(torch.from_numpy(generator.multivariate_hypergeometric(type_totals, n, size=8).T)).mean()
         for n in grid
     ]
     return np.where(k > 0, np.interp(np.log(np.maximum(k, 1)), np.log(grid), draws), np.nan)
 
 
-def token_selectivity(type_counts: np.ndarray, type_totals: np.ndarray, least: int = 100, seed: int = 0) -> np.ndarray:
+def token_selectivity(type_counts: Int[Tensor, "type unit"], type_totals: np.ndarray, least: int = 100, seed: int = 0) -> np.ndarray:
     """1 − (entropy of a unit's firing over token types) / (that of random firing of equal count).
 
     Near 0: fires on tokens as they come; 1: on one token type only. Missing (NaN) below `least` firings.
@@ -155,12 +157,12 @@ def token_selectivity(type_counts: np.ndarray, type_totals: np.ndarray, least: i
     type_totals : (type)
         Occurrences of each type in the same text.
     """
-    k = type_counts.sum(axis=0)
+    k = type_counts.sum(dim=0, dtype=torch.int64).cpu().numpy()
     enough = k >= least
     out = np.full(k.shape, np.nan)
     if enough.any():
         random = random_type_entropy(type_totals, k[enough], seed)
-        out[enough] = 1 - type_entropy(type_counts[:, enough]) / random
+        out[enough] = 1 - type_entropy(type_counts)[enough] / random
     return out
 
 

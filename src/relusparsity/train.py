@@ -100,10 +100,19 @@ class Trainer:
 
     def advance(self) -> tuple[Tensor, Tensor]:
         """One optimiser step; its loss and gradient norm, still on the device."""
-        batch = corpora.batch(self.corpus.train, self.config.model.seq_len, self.sequences, self.config.seed, self.step)
-        share = len(batch) // distributed.world()
-        mine = batch[distributed.rank() * share : (distributed.rank() + 1) * share]
-        tokens = torch.from_numpy(mine.astype(np.int64)).to(self.device)
+        batch = corpora.batch(
+            self.corpus.train,
+            self.config.model.seq_len,
+            self.sequences,
+            self.config.seed,
+            self.step,
+            distributed.rank(),
+            distributed.world(),
+        )
+        tokens = torch.from_numpy(batch)
+        if self.device.type == "cuda":
+            tokens = tokens.pin_memory()  # from pageable memory, the copy would wait until the step before is done
+        tokens = tokens.to(self.device, non_blocking=True)
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate(self.config.train, self.tokens)
         with evaluate.autocast(self.device, self.config.train.precision):

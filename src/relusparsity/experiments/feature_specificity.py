@@ -118,11 +118,11 @@ def _one(finished: Run, sequences: np.ndarray, config: Config) -> dict[str, np.n
     for layer in tqdm(layers, desc=f"{progress}, by token type", unit="layer", leave=False, disable=None):
         model.blocks = model.blocks[: layer + 1]  # and nothing above the layer that is counted
         by_type, totals = evaluate.token_type_counts(model, sequences, layer, batch)
-        if (by_type.sum(axis=0) != fired[layer]).any():
+        if (by_type.sum(dim=0).cpu().numpy() != fired[layer]).any():
             raise ArithmeticError(f"layer {layer}: firings by token type do not add up to the firings counted before")
         selectivity[layer] = metrics.token_selectivity(by_type, totals, config.least)
         if enough[layer].any():
-            top[layer] = np.median((by_type.max(axis=0) / np.maximum(fired[layer], 1))[enough[layer]])
+            top[layer] = np.median((by_type.amax(dim=0).cpu().numpy() / np.maximum(fired[layer], 1))[enough[layer]])
     return {
         "firing_count": fired.astype(np.int32),
         "within_sequence_rate": _rounded([observed for observed, _ in rates]),

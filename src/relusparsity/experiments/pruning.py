@@ -53,12 +53,12 @@ class Config:
     random_draws: int = 2
     """Random choices that the method "random" averages over."""
     evaluation_tokens: int = 32_768
-    """Tokens of each evaluation text."""
+    """Tokens of held-out text evaluated on; extra evaluation sets are read whole."""
 
 
 def config(scale: str) -> Config:
     """The chapter's configuration at a scale."""
-    tokens = {"smoke": 2_048, "laptop": 32_768}.get(scale, 262_144)
+    tokens = {"smoke": 2_048, "laptop": 32_768}.get(scale, 131_072)
     return Config(scale, shared.seeds(scale), evaluation_tokens=tokens)
 
 
@@ -90,7 +90,7 @@ def texts(corpus: corpora.Corpus, run: RunConfig, tokens: int) -> dict[str, Text
                 f"the evaluation text {name!r} has {len(sequences) * seq_len:,} tokens left, but pruning evaluates on "
                 f"{tokens:,}; give more held-out text or lower measure.final_sets."
             )
-        chosen = sequences[: tokens // seq_len]
+        chosen = sequences[: tokens // seq_len] if name == "heldout" else sequences
         found[name] = Text(chosen, chosen[:, 1:].size / int(corpus.token_bytes[chosen[:, 1:]].sum()))
     return found
 

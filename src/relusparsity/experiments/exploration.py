@@ -1,0 +1,82 @@
+"""Chapter 06: beyond the factorial, one ingredient changed at a time; exploration, one seed each.
+
+The base is the cell of the factorial in which layer 0 kept fewest units in both seeds: tied embeddings of scale 0.02,
+Xavier matrices, weight decay 1, learning rate 3e-4, with pre-LayerNorm, biases and learned positions.
+"""
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from .. import corpora, results, train
+from ..config import RunConfig, replace
+from . import recipes, shared
+
+BASE = (1, -1, 1, 1, -1)
+"""Levels of the factorial's factors: tied, 0.02, 1.0, xavier, 3e-4."""
+
+_LARGE_EMBEDDINGS = {"model.tied": False, "model.embedding_std": 1.0, "train.lr": 6e-4}
+
+CHANGES: dict[str, dict[str, Any]] = {
+    "base": {},
+    "RMSNorm": {"model.norm": "rmsnorm"},
+    "post-norm": {"model.norm_place": "post"},
+    "parallel block": {"model.norm_place": "parallel"},
+    "embedding norm": {"model.embedding_norm": True},
+    "rotary": {"model.positions": "rotary"},
+    "no positions": {"model.positions": "none"},
+    "no biases": {"model.bias": False},
+    "β2 0.999": {"train.beta2": 0.999},
+    "batch × 4": {"train.batch_tokens": 32_768},
+    "lr × 2": {"train.lr": 6e-4},
+    "large embeddings": _LARGE_EMBEDDINGS,
+    "large embeddings, rotary": _LARGE_EMBEDDINGS | {"model.positions": "rotary"},
+}
+"""Name of a recipe → what it changes of the base."""
+
+SOURCE = {0: 13.3, 5: 95.6}
+"""Batch use (%) that the source states, by layer."""
+
+RECORDED = ("factorial",)
+"""Scales whose dataset is committed."""
+
+
+@dataclass(frozen=True)
+class Config:
+    """One run a recipe."""
+
+    scale: str
+    """smoke or factorial."""
+    runs: tuple[RunConfig, ...]
+    """In the order of `CHANGES`."""
+
+
+def config(scale: str) -> Config:
+    """The exploration at a scale."""
+    base = recipes.recipe(scale, BASE, seed=0)
+    if scale == "smoke":  # token counts that the larger batch divides too
+        base = replace(base, **{"train.tokens": 12_288, "train.dead_after": 2_048, "train.resume_every": 0})
+    return Config(scale, tuple(_changed(base, changes) for changes in CHANGES.values()))
+
+
+def _changed(base: RunConfig, changes: dict[str, Any]) -> RunConfig:
+    scaled = dict(changes)
+    if "train.batch_tokens" in changes:  # as many times the scale's own batch
+        scaled["train.batch_tokens"] = base.train.batch_tokens * changes["train.batch_tokens"] // 8192
+    return replace(base, **scaled)
+
+
+def distance(batch_use: np.ndarray) -> float:
+    """How far a recipe is from the source: root mean square over its stated layers of the difference, in points.
+
+    Parameters
+    ----------
+    batch_use : (layer)
+        In percent. The recipe with the smallest distance among these and the factorial's is the one that is frozen and
+        run at paper scale with fresh seeds: a rule written before the runs.
+    """
+    return float(np.sqrt(np.mean([(batch_use[layer] - stated) ** 2 for layer, stated in SOURCE.items()])))

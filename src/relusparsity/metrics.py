@@ -145,7 +145,9 @@ def random_type_entropy(type_totals: np.ndarray, firing_count: np.ndarray, seed:
     return np.where(k > 0, np.interp(np.log(np.maximum(k, 1)), np.log(grid), draws), np.nan)
 
 
-def token_selectivity(type_counts: Int[Tensor, "type unit"], type_totals: np.ndarray, least: int = 100, seed: int = 0) -> np.ndarray:
+def token_selectivity(
+    type_counts: Int[Tensor, "type unit"], type_totals: np.ndarray, least: int = 100, seed: int = 0
+) -> np.ndarray:
     """1 − (entropy of a unit's firing over token types) / (that of random firing of equal count).
 
     Near 0: fires on tokens as they come; 1: on one token type only. Missing (NaN) below `least` firings.

@@ -10,7 +10,6 @@ from pathlib import Path
 from time import monotonic
 from typing import Any
 
-import numpy as np
 import torch
 import xarray as xr
 from safetensors.torch import load_model, save_model

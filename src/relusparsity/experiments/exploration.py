@@ -4,17 +4,13 @@ The base is the cell of the factorial in which layer 0 kept fewest units in both
 Xavier matrices, weight decay 1, learning rate 3e-4, with pre-LayerNorm, biases and learned positions.
 """
 
-import json
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import pandas as pd
-import xarray as xr
 
-from .. import corpora, results, train
 from ..config import RunConfig, replace
-from . import recipes, shared
+from . import recipes
 
 BASE = (1, -1, 1, 1, -1)
 """Levels of the factorial's factors: tied, 0.02, 1.0, xavier, 3e-4."""

@@ -23,7 +23,7 @@ scale = "laptop"
 
 # %%
 from relusparsity import claims, plots, results, scales
-from relusparsity.experiments import capacity, recipes
+from relusparsity.experiments import capacity, recipe_effects, recipes
 
 # %% [markdown]
 # ## What is varied, what is counted
@@ -80,13 +80,32 @@ capacity.by_width(recorded, "heldout_loss").round(3)
 #
 # ## Which layer empties is a matter of the recipe
 #
-# All models of this book so far share one recipe. Here sixteen recipes are trained on English text at a larger size
-# (6 layers of 8,192 units, width 512, 49 million tokens each, two seeds), a factorial in five ingredients: whether the
-# output layer is tied to the embeddings, the scale of the initial embeddings, weight decay, the initial matrices, and
-# the learning rate. A panel is a recipe, with its loss above it. Compare the panels: is there one pattern?
+# All models of this book so far share one recipe. Here others are trained on English text at a larger size, each once
+# with each seed:
 
 # %%
 factorial = results.recorded("recipes", "factorial")
+how = results.provenance(factorial)["config"]
+print(dict(factorial.sizes)["recipe"], "recipes, seeds", factorial["seed"].values.tolist())
+print(f"{how['model']['n_layers']} layers of {how['model']['d_ff']:,} units, width {how['model']['d_model']}")
+print(f"{how['train']['tokens']:,} tokens a run")
+
+# %% [markdown]
+# They differ in five ingredients, two levels each: whether the output layer is *tied* to the embeddings, the standard
+# deviation of the initial *embeddings*, *weight decay*, the *initial matrices*, and the *learning rate*:
+
+# %%
+recipe_effects.factors(factorial)
+
+# %% [markdown]
+# Half of all combinations are run: the level of the learning rate is the product of the other four (a factorial of
+# resolution V). With tied embeddings of the larger scale the logits are divided by $\sqrt{d_\text{model}}$, as T5 does,
+# or training would start from a loss far above that of guessing.
+#
+# A panel is a recipe, with its loss above it. Sort the panels by their lowest layer, and look for one pattern that
+# they share.
+
+# %%
 plots.recipes(factorial)
 
 # %% [markdown]
@@ -97,10 +116,116 @@ plots.recipes(factorial)
 recipes.endings(factorial)
 
 # %% [markdown]
-# Two readings hold without any statistics. The seeds agree far better than the recipes do, so the pattern belongs to
-# the recipe. And where a layer empties at all, it is not always the same one: with small embeddings it comes earlier
-# than with large ones. So a sentence about "the" first layer of a ReLU Transformer needs its recipe with it, ours
-# included. This is a first look: effects with intervals, and the recipe nearest to the paper's numbers, are work to come.
+# ### What each ingredient does
+#
+# **Question.** Which ingredient decides how far *layer 0* empties, the layer that collapses in the paper? And which
+# decides *where* a model empties? The two endpoints were named before the runs: the logit of $U_0$, layer 0's batch
+# use, and the index of the lowest layer.
+#
+# **What would falsify it.** If the recipe did not matter, no effect would be told from zero.
+#
+# The rule:
+#
+# - The **effect** of an ingredient is the mean over the runs at its high level minus the mean at its low level. The
+#   effect of a *pair* is half of what the effect of the one gains when the other goes from low to high.
+# - **Error.** Runs of one seed read the text in the same order, so a seed is a block: what it shifts in all recipes
+#   alike is taken off. What remains, cell by seed, is the error; the intervals are Student's t, 95 %.
+# - **Many effects.** The p values are corrected after Holm over all effects of one endpoint. The endpoints are two
+#   questions, and are corrected apart.
+# - **A share of exactly one** has no logit. $U_0$ is a count $k$ of $N$ chances to fire (sets times $d_\text{ff}$), and
+#   half a unit is added on both sides, in every run: $\log\frac{k + 1/2}{N - k + 1/2}$. Layers that tie for the lowest
+#   share their mean index.
+#
+# Effects of three or four ingredients together share their number with pairs and single ingredients; they are taken to
+# be small. How often an endpoint has little to say:
+
+# %%
+print(recipe_effects.ceilings(factorial).to_string())
+
+# %%
+found = recipe_effects.effects(factorial)
+plots.effects(found)
+
+# %% [markdown]
+# **How far layer 0 empties.** The last column says what an effect is worth around the mean logit, in points of $U_0$.
+# There layer 0 is nearly full, so the points are few: the logit tells one idle unit in ten thousand from one in ten,
+# the points hardly do.
+
+# %%
+recipe_effects.table(found, recipe_effects.USE)
+
+# %% [markdown]
+# **Which layer is the lowest**, in layers:
+
+# %%
+recipe_effects.table(found, recipe_effects.LOWEST)
+
+# %% [markdown]
+# ### The reading
+#
+# *Where* a model empties is decided by the scale of the initial embeddings, and by hardly anything else: with large
+# embeddings the lowest layer lies deeper, less so where they are tied. Weight decay, initial matrices and learning rate
+# do not move it by an amount that these runs could tell from zero.
+#
+# Layer 0 keeps more units with large embeddings, and fewer with strong weight decay, Xavier matrices or the higher
+# learning rate; several pairs matter as well, so the effect of one ingredient depends on the others. But among these
+# recipes layer 0 is nowhere near the collapse that the paper reports:
+
+# %%
+ends = 100 * factorial["final_batch_use"].mean("set")
+lowest = ends.min(["recipe", "seed"])
+print("lowest batch use of any run, by layer (%):", lowest.values.astype(float).round(1).tolist())
+print("the paper's layer 0 (%):", claims.LEDGER[0].source.removesuffix(" %"))
+
+# %% [markdown]
+# ### How far to trust it
+#
+# *Sensitivity, the logit.* The sets are measured on the same weights: a unit silent in one is often silent in the next,
+# so there are fewer chances than $N$. The other extreme counts the units of one set only. An effect whose verdict
+# differs between the two rests on how a full layer is counted, and is not to be read: that holds of tying by itself and
+# of some pairs. The effects of the other four ingredients stand either way.
+
+# %%
+recipe_effects.coarser_logit(factorial)
+
+# %% [markdown]
+# *Sensitivity, the lowest layer.* The same main effects without the recipes that have no layer under 99 %. What is left
+# is no longer balanced and too little for pairs, so both columns are main effects alone, fitted to the mean of each
+# recipe's seeds, and what the pairs do counts as error: the intervals are wider.
+
+# %%
+recipe_effects.without_full_recipes(factorial)
+
+# %% [markdown]
+# - **Two seeds.** The error is pooled over all recipes. Seeds differ most in the logit where $U_0$ is nearly one, so the
+#   intervals are too wide for recipes that empty. An index of a layer is a small whole number, for which Student's t
+#   is a rough guide.
+# - **Equal tokens, unequal losses.** The recipes with tied large embeddings learn worst (their losses are in the table
+#   above). Their pattern is that of models less far in training, and the pair of tying and embeddings includes
+#   the division of the logits.
+# - **Two levels** say nothing of what lies between or beyond them, and everything else was held fixed.
+#
+# ### For anyone who quotes "the sparsity of ReLU Transformers"
+#
+# A number without its recipe is a number about one recipe. With the same architecture, text and token count, a change
+# of the initial embeddings moves the emptiest layer, and other ordinary choices decide whether any layer empties at
+# all. "The first layer" of one paper need not be the first layer of another; ours is not the paper's. Quote the layer
+# with the embedding scale, and the share with weight decay, learning rate and initial matrices.
+#
+# Two theories of why units die meet these runs. Weight drift {cite:p}`shvetsov2026bug` proves that standard losses push
+# weights behind positive activations negative early in training. All recipes here share one loss function, so the factorial
+# cannot test it; but what they have in common cannot explain in which layer they differ.
+#
+# Activation outliers {cite:p}`simon2026outliers` predict which features of a sparse autoencoder start dead from
+# γ = ‖μ‖/‖σ‖ of its input. We record γ at the input of every MLP. Is the layer with the largest γ the one that empties
+# most? This is exploration, thought of after the runs; runs of recipes that have a layer under 99 %:
+
+# %%
+print(recipe_effects.gamma_beside(factorial).to_string())
+
+# %% [markdown]
+# At the start γ is larger the deeper the layer, or nearly so, and does not name the one that will empty. At the end it often does, but then both are measured on
+# the same weights, and two curves with their extreme in the early middle agree easily. It is a lead, no cause.
 #
 # ## What a small ReLU model cannot show
 #

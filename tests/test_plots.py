@@ -131,9 +131,26 @@ def made_up_widths() -> xr.Dataset:
 
 
 def made_up_recipes(n: int = 16) -> xr.Dataset:
-    names = [f"tied={i % 2} embedding_std=1.0 weight_decay=0.1 init=xavier lr=0.00{i}" for i in range(n)]
+    """A factorial: five factors at two levels, their names as the recorded dataset has them."""
     each = [made_up(seed=i)[["batch_use", "heldout_loss"]] for i in range(n)]
-    return xr.concat(each, "recipe").assign_coords(recipe=names)
+    d = xr.concat(each, "recipe").assign_coords(recipe=[f"recipe {i}" for i in range(n)])
+    d["final_batch_use"] = d["batch_use"].isel(step=-1).expand_dims(set=2)
+    d["final_loss"] = d["heldout_loss"].isel(step=-1)
+    levels = {"tied": ("False", "True"), "embedding_std": ("0.02", "1.0"), "weight_decay": ("0.1", "1.0")}
+    levels |= {"init": ("normal", "xavier"), "lr": ("0.0003", "0.001")}
+    for bit, (name, pair) in enumerate(levels.items()):
+        d = d.assign_coords({name: ("recipe", [pair[(i >> bit if bit < 4 else i.bit_count()) & 1] for i in range(n)])})
+    return d
+
+
+def made_up_effects() -> xr.Dataset:
+    effect = np.array([[2.0, -1.0, 0.1], [0.5, 0.0, -0.2]])
+    d = xr.Dataset({"effect": (("endpoint", "term"), effect)})
+    d["low"], d["high"] = d["effect"] - 0.4, d["effect"] + 0.4
+    d["p_holm"] = ("endpoint", "term"), np.array([[1e-5, 0.01, 0.6], [0.06, 1.0, 0.3]])
+    return d.assign_coords(
+        endpoint=["logit of U_0", "index"], term=["a", "b", "a × b"], unit=("endpoint", ["logits", "layers"])
+    )
 
 
 def with_gelu(d: xr.Dataset) -> xr.Dataset:
@@ -162,6 +179,7 @@ FIGURES = {
     "pruning": lambda: plots.pruning(RECORDED, HERE),
     "width": lambda: plots.width(made_up_widths()),
     "recipes": lambda: plots.recipes(made_up_recipes()),
+    "effects": lambda: plots.effects(made_up_effects()),
 }
 NEEDS = {
     "loss_curves": ["train_loss", "heldout_loss", "tokens"],
@@ -187,9 +205,10 @@ NEEDS = {
     "specificity": ["firing_count", "within_sequence_rate", "within_sequence_rate_random", "token_selectivity"],
     "pruning": ["loss", "baseline_loss", "units_left"],
     "width": ["used_units", "heldout_loss"],
-    "recipes": ["batch_use", "heldout_loss", "tokens"],
+    "recipes": ["batch_use", "final_batch_use", "final_loss", "tokens"],
+    "effects": ["effect", "low", "high", "p_holm", "unit"],
 }
-DATA = {"width": made_up_widths(), "recipes": made_up_recipes(2)}
+DATA = {"width": made_up_widths(), "recipes": made_up_recipes(2), "effects": made_up_effects()}
 
 
 @pytest.fixture(scope="module")
@@ -292,6 +311,62 @@ def test_the_buttons_lead_from_each_layer_to_its_units(drawn):
         np.testing.assert_allclose(silent[layer], is_silent, rtol=1e-3)
         assert f"layer {layer}: {100 * float(is_silent.mean()):.3g} %" in button["args"][1]["annotations[0].text"]
         np.testing.assert_allclose(sum(button["args"][0]["y"][0]), 100 * (1 - is_silent.mean()), rtol=2e-3)
+
+
+def test_the_buttons_put_the_recipes_in_order(drawn):
+    d, live = made_up_recipes(), drawn["recipes"].live
+    use, loss = d["final_batch_use"].mean(["seed", "set"]).values, d["final_loss"].mean("seed").values
+    lowest = d["final_batch_use"].mean("set").argmin("layer").mean("seed").values
+    keys = {"design": np.arange(16), "lowest layer": lowest, "loss": loss, "layer 0": use[:, 0]}
+    shown = {}
+    for button in live["layout"]["updatemenus"][0]["buttons"]:
+        assert button["method"] == "relayout"
+        at = []
+        for k in range(16):
+            n = "" if k == 0 else str(k + 1)
+            now = {
+                x: button["args"][0].get(f"{x}axis{n}.domain", live["layout"][f"{x}axis{n}"]["domain"]) for x in "xy"
+            }
+            at.append((-now["y"][1], now["x"][0]))  # row by row
+            first = button["args"][0].get(f"yaxis{n}.showticklabels", live["layout"][f"yaxis{n}"].get("showticklabels"))
+            assert (first is not False) == (now["x"][0] == 0)
+        shown[button["label"]] = np.array(sorted(range(16), key=at.__getitem__))
+        assert len(set(at)) == 16, "two panels in one place"
+    assert shown.keys() == keys.keys()
+    for label, order in shown.items():
+        assert sorted(order) == list(range(16)) and (np.diff(keys[label][order]) >= -1e-9).all(), label
+    titles = [a["text"] for a in live["layout"]["annotations"]]
+    assert titles[1].split("<br>") == ["tied, emb 0.02, wd 0.1", f"normal, lr 1e-3, loss\u00a0{loss[1]:.2f}"]
+    assert len({t.count("<br>") for t in titles}) == 1
+
+
+def test_recipes_that_were_explored_are_shown_with_what_was_changed():
+    d = made_up_recipes(7).isel(seed=[0]).drop_vars(["tied", "embedding_std", "weight_decay", "init", "lr"])
+    words = ["the norm after the sum of the residual stream", *"abcdef"]
+    d = d.assign_coords(changed=("recipe", words))
+    names = ["batch_use", "final_batch_use", "final_loss"]
+    d = d.assign({name: d[name].where(d["recipe"] != "recipe 6") for name in names})
+    figure = plots.recipes(d)
+    titles = [a["text"] for a in figure.live["layout"]["annotations"]]
+    assert titles[0].replace("<br>", " ").endswith("the norm after the sum of the residual stream")
+    assert "diverged" in titles[6] and "one seed" in figure.caption
+    assert len({t.count("<br>") for t in titles}) == 1
+    for button in figure.live["layout"]["updatemenus"][0]["buttons"]:
+        domains = {n: button["args"][0].get(f"yaxis{n}.domain") for n in range(2, 8)}
+        assert domains[7] in (None, figure.live["layout"]["yaxis7"]["domain"]), "a diverged run comes last"
+
+
+def test_effects_are_told_from_zero_by_shape_and_colour(drawn):
+    points = [t for t in drawn["effects"].live["data"] if t["mode"] == "markers"]
+    looks = {p < 0.05: set() for p in (0, 1)}
+    for trace in points:
+        for row in trace["customdata"]:
+            p = 0.0 if row[3].startswith("<") else float(row[3])
+            looks[p < 0.05].add((trace["marker"]["symbol"], trace["marker"]["color"]))
+    assert [len(v) for v in looks.values()] == [1, 1]
+    assert all(a != b for a, b in zip(*(v.copy().pop() for v in looks.values()), strict=True))
+    effect = made_up_effects()["effect"]
+    assert sorted(x for t in points for x in t["x"]) == sorted(effect.values.ravel().tolist())
 
 
 def test_one_colour_a_layer_throughout(drawn):

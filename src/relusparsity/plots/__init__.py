@@ -1,6 +1,6 @@
 """Figures of the book: dataset → `Figure`, live (Plotly) with a still twin (Matplotlib); no torch here."""
 
-from .capacity import recipes, width
+from .capacity import width
 from .death_details import domains, drift_before_death
 from .feature_specificity import specificity
 from .figure import Figure
@@ -19,6 +19,7 @@ from .neuron_death import (
     survival,
 )
 from .pruning import pruning
+from .recipes import effects, recipes
 from .style import LAYER_COLOURS
 from .training import loss_curves
 from .unit_rates import layer_to_units
@@ -32,6 +33,7 @@ __all__ = [
     "deaths_and_revivals",
     "domains",
     "drift_before_death",
+    "effects",
     "layer_to_units",
     "loss_curves",
     "percentiles",

@@ -1,6 +1,4 @@
-"""Figures of chapter 06: what width buys, and what the recipe decides."""
-
-from textwrap import wrap
+"""The figure of chapter 06 on width: what it buys."""
 
 import numpy as np
 import xarray as xr
@@ -8,7 +6,7 @@ import xarray as xr
 from . import style
 from .chart import Axis, Chart, Mark, Panel
 from .figure import Figure, figure
-from .reading import batch_window, how_many, layers, thinned, tokens, variable
+from .reading import batch_window, layers, variable
 
 
 def width(dataset: xr.Dataset) -> Figure:
@@ -62,52 +60,3 @@ def _with_points(
     mean[some] = np.nansum(values[:, some], axis=0) / ran[:, some].sum(axis=0)
     line = Mark("line", x, mean, colour, legend, group, hover, extra=ran.sum(axis=0))
     return [line, Mark("points", np.tile(x, len(values))[ran.ravel()], values[ran], colour, group=group, size=5)]
-
-
-def recipes(dataset: xr.Dataset) -> Figure:
-    """Batch use of each layer over training, a panel a recipe, with its final loss.
-
-    Parameters
-    ----------
-    dataset : Dataset
-        `batch_use` (recipe, seed, step, layer), fractions; `heldout_loss` (recipe, seed, step), nats a token; `tokens`
-        (step); the coordinate `recipe` (short names).
-    """
-    use = variable(dataset, "recipes", "batch_use", "recipe", "seed", "step", "layer")
-    loss = variable(dataset, "recipes", "heldout_loss", "recipe", "seed", "step")
-    n, seeds = use.sizes["recipe"], use.sizes["seed"]
-    keep = thinned(use.sizes["step"], max(10, min(20, 160 // n)))
-    use, loss, seen = use.isel(step=keep), loss.isel(step=keep), tokens(dataset, "recipes")[keep]
-    later, panels = seen > 0, []
-    limits = (float(seen[later].min()) * 0.9, float(seen.max()) * 1.15)
-    for k, recipe in enumerate(use["recipe"].values.tolist()):
-        final = loss.sel(recipe=recipe).values[:, -1]
-        title = "<br>".join([*wrap(str(recipe), 25), f"loss {final.mean():.3g}"])
-        panel = Panel(
-            title,
-            Axis("tokens seen", log=True, tokens=True, limits=limits),
-            Axis(limits=(0, 104)),
-            row=k // 2,
-            col=k % 2,
-        )
-        for i in layers(use):
-            values = 100 * use.sel(recipe=recipe, layer=i).values
-            colour, group = style.layer_colour(i, use.sizes["layer"]), f"layer {i}"
-            hover = f"layer {i}, %{{x:.3~s}} tokens<br>mean batch use %{{y:.3~g}} %"
-            mean = values.mean(axis=0)[later]
-            panel.marks.append(Mark("line", seen[later], mean, colour, str(i) if k == 0 else "", group, hover))
-        if seeds > 1:
-            ends = 100 * use.sel(recipe=recipe).isel(step=-1).transpose("layer", "seed").values
-            colours = [style.layer_colour(i, use.sizes["layer"]) for i in layers(use) for _ in range(seeds)]
-            panel.marks.append(Mark("points", np.full(ends.size, seen[-1]), ends.ravel(), colours, size=4))
-        panels.append(panel)
-    caption = (
-        f"Batch use (% of a layer's units that fire in {batch_window(dataset)} held-out tokens) over training, "
-        f"tokens on a log axis, one panel a recipe; lines: mean of {how_many(seeds, 'seed')}, points at the "
-        "end: seeds. Above each panel its final held-out loss (nats a token): a recipe that learns badly also "
-        f"changes the pattern. At most {len(keep)} measured steps are drawn."
-    )
-    # a column a layer: the names of recipes are long
-    columns = {f"batch_use_layer_{i}": use.sel(layer=i, drop=True) for i in layers(use)}
-    chart = Chart(panels, [125] * ((n + 1) // 2), 2, share_y=True)
-    return figure("capacity.recipes", chart, caption, [("", xr.Dataset(columns | {"heldout_loss": loss}))])

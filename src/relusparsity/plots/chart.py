@@ -48,6 +48,7 @@ class Axis:
     tokens: bool = False  # 12k, 3M
     words: bool = False  # categories
     downwards: bool = False  # the first category on top
+    names: bool = False  # ticks are words, and get the room that they need
     from_zero: bool = False  # starts at 0 where limits are not given
 
 
@@ -64,12 +65,13 @@ class Panel:
 
 @dataclass
 class State:
-    """One position of a slider or one button: new numbers for some marks, cursors and panel titles."""
+    """One position of a slider or one button: new numbers for some marks, cursors, panel titles and places."""
 
     label: str
     marks: dict[Mark, dict[str, Any]]
     cursors: dict[Panel, float] = field(default_factory=dict)
     titles: dict[Panel, str] = field(default_factory=dict)
+    places: dict[Panel, tuple[int, int]] = field(default_factory=dict)  # row and column; rows of equal height only
 
 
 @dataclass

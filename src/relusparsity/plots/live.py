@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from . import style
+from . import grid, style
 from .chart import Axis, Chart, Mark, Panel, State, spans_decades
 
 SYMBOLS = {
@@ -46,14 +46,10 @@ def plotly_json(chart: Chart) -> dict[str, Any]:
     return rounded({"data": traces, "layout": layout, "config": config})
 
 
-def _axis_name(letter: str, n: int) -> str:
-    return letter if n == 0 else f"{letter}{n + 1}"
-
-
 def _trace(mark: Mark, n: int) -> dict[str, Any]:
     trace: dict[str, Any] = {"x": mark.x, "y": mark.y}
     if n:
-        trace |= {"xaxis": _axis_name("x", n), "yaxis": _axis_name("y", n)}
+        trace |= {"xaxis": grid.axis_name("x", n), "yaxis": grid.axis_name("y", n)}
     if mark.kind == "cells":
         return trace | {
             "type": "heatmap",
@@ -117,16 +113,15 @@ def outline(mark: Mark) -> tuple[list[float], list[float]]:
 
 
 def _layout(chart: Chart) -> tuple[dict[str, Any], dict[str, float]]:
-    rows, bottom = len(chart.heights), style.MARGIN["bottom"]
-    above = style.MARGIN["top"] + _title_height(chart, 0)
+    bottom = style.MARGIN["bottom"]
+    above = style.MARGIN["top"] + grid.title_height(chart, 0)
     legend = any(m.legend for p in chart.panels for m in p.marks)
     above += style.LEGEND_HEIGHT * legend
     below = bottom
-    if chart.control:
-        above += style.BUTTONS_HEIGHT * (chart.control.kind == "buttons")
-        below += style.SLIDER_HEIGHT * (chart.control.kind == "slider")
-    gaps = [_row_gap(chart, r) for r in range(rows - 1)]
-    plot = sum(chart.heights) + sum(gaps)
+    buttons = chart.control is not None and chart.control.kind == "buttons"
+    above += style.BUTTONS_HEIGHT * buttons
+    below += style.SLIDER_HEIGHT * (chart.control is not None and not buttons)
+    plot, taken = grid.plot_height(chart), {(p.row, p.col) for p in chart.panels}
     layout: dict[str, Any] = {
         "template": "none",
         "autosize": True,
@@ -142,30 +137,28 @@ def _layout(chart: Chart) -> tuple[dict[str, Any], dict[str, float]]:
         "annotations": [],
         "dragmode": False,  # a finger scrolls the page
     }
-    column_gap = 0.05 if chart.share_y else 0.15
-    width = (1 - column_gap * (chart.columns - 1)) / chart.columns
-    shapes = []
+    shapes, moving = [], chart.control is not None and any(state.places for state in chart.control.states)
     for n, panel in enumerate(chart.panels):
-        top = 1 - (sum(chart.heights[: panel.row]) + sum(gaps[: panel.row])) / plot
-        low = max(0.0, top - chart.heights[panel.row] / plot)
-        left = panel.col * (width + column_gap)
-        below_it = any(p.row > panel.row and p.col == panel.col for p in chart.panels)
-        linked = below_it and _linked(chart, panel.row)
-        x, y = _axis(panel.x, chart.columns, hide_label=linked), _axis(panel.y, chart.columns)
+        across, up = grid.place(chart, panel.row, panel.col)
+        hidden = grid.hides_label(chart, panel.row, panel.col, taken)
+        x, y = _axis(panel.x, chart.columns, hide_label=hidden), _axis(panel.y, chart.columns)
         if panel.y.log and not panel.y.ticks and not spans_decades(panel):
             y["dtick"] = "D2"
-        x |= {"domain": [left, min(1.0, left + width)], "anchor": _axis_name("y", n)}
-        y |= {"domain": [low, top], "anchor": _axis_name("x", n)}
+        x |= {"domain": across, "anchor": grid.axis_name("y", n)}
+        y |= {"domain": up, "anchor": grid.axis_name("x", n)}
         if chart.share_y and panel.col:
             y["showticklabels"] = False
-        layout["xaxis" + _axis_name("x", n)[1:]] = x
-        layout["yaxis" + _axis_name("y", n)[1:]] = y
-        layout["annotations"].append(_title(panel.title, left, top, chart.columns))
+        layout["xaxis" + grid.axis_name("x", n)[1:]] = x
+        layout["yaxis" + grid.axis_name("y", n)[1:]] = y
+        layout["annotations"].append(_title(panel.title, across[0], up[1], chart.columns))
+        if moving:  # the title goes where its axes go
+            refs = {"xref": f"{grid.axis_name('x', n)} domain", "yref": f"{grid.axis_name('y', n)} domain"}
+            layout["annotations"][-1] |= refs | {"x": 0, "y": 1}
         if panel.cursor is not None:
-            across = {"x0": panel.cursor, "x1": panel.cursor, "y0": 0, "y1": 1}
+            ends = {"x0": panel.cursor, "x1": panel.cursor, "y0": 0, "y1": 1}
             line = {"color": style.INK, "width": 1.5, "dash": "dot"}
-            refs = {"xref": _axis_name("x", n), "yref": _axis_name("y", n) + " domain"}
-            shapes.append({"type": "line", **across, **refs, "line": line})
+            refs = {"xref": grid.axis_name("x", n), "yref": grid.axis_name("y", n) + " domain"}
+            shapes.append({"type": "line", **ends, **refs, "line": line})
     if shapes:
         layout["shapes"] = shapes
     if legend:
@@ -173,7 +166,7 @@ def _layout(chart: Chart) -> tuple[dict[str, Any], dict[str, float]]:
         layout["legend"] = {
             "orientation": "h",
             "x": 0,
-            "y": 1 + _title_height(chart, 0) / plot,
+            "y": 1 + (grid.title_height(chart, 0) + style.BUTTONS_HEIGHT * buttons) / plot,
             "yanchor": "bottom",
             "title": {"text": chart.legend + " ", "side": "left", "font": {"size": style.FONT_SIZE}},
             "bgcolor": "rgba(0,0,0,0)",
@@ -181,22 +174,6 @@ def _layout(chart: Chart) -> tuple[dict[str, Any], dict[str, float]]:
             "indentation": -8 if entries > 3 else 0,
         }
     return layout, {"plot": plot}
-
-
-def _linked(chart: Chart, row: int) -> bool:
-    """Whether this row and the next have the same kind of x axis, so that its label is said once."""
-    here = {p.x.label for p in chart.panels if p.row in (row, row + 1)}
-    return len(here) == 1
-
-
-def _row_gap(chart: Chart, row: int) -> int:
-    """Room for the tick labels below a row (and its axis label, if said there) and the titles of the next."""
-    return style.TICKS_HEIGHT + style.LABEL_HEIGHT * (not _linked(chart, row)) + _title_height(chart, row + 1)
-
-
-def _title_height(chart: Chart, row: int) -> int:
-    lines = max(p.title.count("<br>") for p in chart.panels if p.row == row)
-    return style.TITLE_HEIGHT + style.LINE_HEIGHT * lines
 
 
 def _title(text: str, left: float, top: float, columns: int) -> dict[str, Any]:
@@ -221,7 +198,7 @@ def _axis(axis: Axis, columns: int, hide_label: bool = False) -> dict[str, Any]:
         "fixedrange": True,
     }
     if axis.label and not hide_label:
-        out["title"] = {"text": axis.label, "standoff": 6, "font": {"size": style.FONT_SIZE}}
+        out["title"] = grid.label(axis)
     if axis.words:
         out |= {"type": "category", "showgrid": False, "automargin": True}
         return out | ({"autorange": "reversed"} if axis.downwards else {})
@@ -232,6 +209,8 @@ def _axis(axis: Axis, columns: int, hide_label: bool = False) -> dict[str, Any]:
         out |= {"type": "log", "dtick": 1, "tickformat": "~s" if axis.tokens else "~g", "exponentformat": "none"}
     elif axis.tokens:
         out |= {"tickformat": "~s", "nticks": 6 if columns == 1 else 4}
+    if axis.names:
+        out |= {"automargin": True, "ticks": ""}
     if axis.ticks:
         out |= {"tickvals": axis.ticks[0], "ticktext": axis.ticks[1]}
         out.pop("dtick", None)
@@ -274,7 +253,7 @@ def _control(chart: Chart, layout: dict[str, Any], index: dict[Mark, int], heigh
             "buttons": steps,
             "x": 0,
             "xanchor": "left",
-            "y": 1 + (_title_height(chart, 0) + 8) / heights["plot"],
+            "y": 1 + (grid.title_height(chart, 0) + 8) / heights["plot"],
             "yanchor": "bottom",
             "pad": {"t": 0, "b": 0, "l": 0, "r": 0},
             "bgcolor": "rgba(128,134,144,0.12)",
@@ -294,4 +273,7 @@ def _state(state: State, chart: Chart, index: dict[Mark, int], cursors: list[Pan
         moved |= {f"shapes[{n}].x0": x, f"shapes[{n}].x1": x}
     for panel, text in state.titles.items():
         moved[f"annotations[{chart.panels.index(panel)}].text"] = text
+    moved |= grid.moves(state, chart)
+    if not marks:
+        return {"label": state.label, "method": "relayout", "args": [moved]}
     return {"label": state.label, "method": "update", "args": [properties, moved, [index[m] for m in marks]]}

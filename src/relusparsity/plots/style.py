@@ -6,6 +6,7 @@ import numpy as np
 # sight, and each keeps a contrast of at least 2.5 to white and to the book's dark background.
 LAYER_COLOURS = ("#533cde", "#0aade2", "#97a37e", "#f18600", "#c0101c", "#944478")
 INK = "#7c8189"  # text and lines that belong to no layer: over 3.9 : 1 on white and on dark alike
+ACCENT = "#12906b"  # what stands out where layers do not matter: 4 : 1 on white and on dark
 GRID = "rgba(128,134,144,0.25)"
 PRINT_INK, PRINT_GRID = "#3a3d42", "#e3e5e8"  # the twin is drawn on white
 FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif"

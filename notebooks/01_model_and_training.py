@@ -85,6 +85,16 @@ plots.loss_curves(recorded)
 training.endings(recorded)
 
 # %% [markdown]
+# The models of the paper's width, trained on English (chapter 2 says more about them):
+
+# %%
+wide = results.recorded("layer_patterns", "paper")
+layer_patterns.endings(wide)
+
+# %%
+plots.loss_curves(wide)
+
+# %% [markdown]
 # The spread between the ReLU rows is what the seed decides. Whether GELU is better or worse than ReLU can only be read
 # from a difference that is clearly larger than this spread.
 #
@@ -126,7 +136,8 @@ training.endings(here)
 
 # %%
 patterns = results.recorded("layer_patterns", "laptop")
-claims.table(claims.evaluate({("layer_patterns", "laptop"): patterns}, rows=claims.for_chapter(1)))
+both = {("layer_patterns", "paper"): wide, ("layer_patterns", "laptop"): patterns}
+claims.table(claims.evaluate(both, rows=claims.for_chapter(1)))
 
 # %% [markdown]
 # The same row, read from the run of this machine:
@@ -142,7 +153,7 @@ claims.table([outcome for outcome in own if outcome.here])
 # - **The recipe is ours.** Where the table says "not known to us", the paper may have chosen otherwise. Agreement and
 #   disagreement are always with this recipe.
 # - **Short training.** The laptop's models see few tokens for each parameter; loss curves that still fall at
-#   the end belong to models that are not done.
+#   the end belong to models that are not done. At the paper's width, too, there are more parameters than tokens.
 # - **One text a scale.** The documentation of packages is regular text, and easier to predict than English at large.
 #
 # What the recorded ReLU runs cost:

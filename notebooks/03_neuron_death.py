@@ -78,10 +78,7 @@ plots.deaths_and_revivals(recorded)
 # when training ended.
 
 # %%
-share = 100 * (recorded[["death_count", "revival_count"]] > 0).mean("unit")
-share = share.rename(death_count="ever_died", revival_count="came_back")
-share["dead_at_the_end"] = 100 * recorded["dead_count"] / recorded.sizes["unit"]
-share.mean("seed").to_dataframe().astype(float).round(1)
+neuron_death.fates(recorded)
 
 # %% [markdown]
 # Where the first column is much larger than the last, death(n) is a state and not a fate, and a figure of first
@@ -188,6 +185,54 @@ plots.domains(recorded)
 recorded["domain_silent_units"].sum("layer").mean("seed").to_pandas().astype(float).round(1)
 
 # %% [markdown]
+# ## At the paper's width
+#
+# The same measurements on the models of 6 × 32,768 units, trained on English (chapter 2). Two things change.
+#
+# First, death comes later and in every layer, and the layers have their own times: the last two lose units early, in
+# one go, when the learning rate has reached its peak; layer 0 loses them last, and over a long stretch.
+
+# %%
+paper = results.recorded("neuron_death", "paper")
+plots.death_onsets(paper)
+
+# %%
+plots.deaths_and_revivals(paper)
+
+# %% [markdown]
+# Units that ever died, that came back at least once, and that are dead at the end, in percent, mean over seeds. Many
+# units die more than once: coming back is common on the way and rare at the end.
+
+# %%
+neuron_death.fates(paper)
+
+# %% [markdown]
+# What happens before a unit's last firing: its mean pre-activation sinks, its spread and the reach of its upper tail
+# shrink. Afterwards no gradient reaches it, and its weights shrink at the pace of weight decay alone.
+
+# %%
+plots.drift_before_death(paper)
+
+# %% [markdown]
+# Second, silence *is* death here. Of the units silent on one set of 8,192 tokens nearly all stay silent on a million
+# more; chance lets one expect a few dozen to wake in yet another million, out of more than a hundred thousand. On the
+# laptop a good part of the silent units were only rare.
+
+# %%
+plots.silent_vs_dead(paper)
+
+# %%
+paper[[*names, "dead_count", "dead_and_silent_count"]].sum("layer").to_dataframe().astype(float).round(1).T
+
+# %% [markdown]
+# Nor do they sleep until their kind of text comes up. Units silent on one domain hardly fire on another (C4 is web text
+# of which the model has seen none), not more than on a second sample of the same domain. Units of all layers, mean over
+# seeds; rows: silent on, columns: fires on.
+
+# %%
+paper["domain_silent_units"].sum("layer").mean("seed").to_pandas().astype(float).round(1)
+
+# %% [markdown]
 # ## On this machine
 
 # %% tags=["nbval-ignore-output"]
@@ -198,11 +243,12 @@ plots.dead_over_training(recorded, here)
 # %% [markdown]
 # ## Claims
 #
-# Row 9 asks for a large sample of a million tokens and is judged at scales P and S; what the recorded laptop runs
-# show stands beside it. Rows 10 and 11 need an experiment that does not exist yet.
+# Row 9 asks for a large sample of a million tokens and is judged at scales P and S; what the recorded laptop runs show
+# stands beside it. Rows 10 and 11 need an experiment that does not exist yet.
 
 # %%
-claims.table(claims.evaluate({("neuron_death", "laptop"): recorded}, rows=claims.for_chapter(3)))
+both = {("neuron_death", "paper"): paper, ("neuron_death", "laptop"): recorded}
+claims.table(claims.evaluate(both, rows=claims.for_chapter(3)))
 
 # %% [markdown]
 # The same row read from the run of this machine:
@@ -221,14 +267,15 @@ claims.table([outcome for outcome in own if outcome.here])
 # - **Nothing here shows a cause.** Low rate and a drifting mean go before death, but both could follow from a third
 #   thing. That takes interventions: updates with randomised directions (row 10), updates without their outliers (row
 #   11).
-# - **Silent on this text.** The text is documentation of Python packages; the domains show how far that matters among
-#   them, and nothing beyond.
+# - **Silent on this text.** The laptop's text is documentation of Python packages, the paper scale's is Wikipedia, books
+#   and transcripts; the domains show how far that matters among them, and nothing beyond.
 #
 # What the training runs cost, in seconds, one a seed (shared by all chapters):
 
 # %%
-print(results.provenance(recorded)["environment"]["device"])
-print("wall seconds, one a seed:", results.provenance(recorded)["wall_seconds"])
+for dataset in (paper, recorded):
+    print(results.provenance(dataset)["environment"]["device"])
+    print("wall seconds, one a seed:", results.provenance(dataset)["wall_seconds"])
 
 # %% [markdown]
 # Next: the units that live. What do they fire on, and is it more of one thing in the first layer or in the last?

@@ -114,6 +114,29 @@ contexts[contexts["example_rule"] == "most clustered"][shown].set_index(["exampl
 # Strongest activations flatter: they show where a unit is surest and hide the bulk of its weaker firings. The table
 # of token types counts every firing alike; where the two tell different stories, believe the counts.
 #
+# ## At the paper's width
+#
+# The models of 6 × 32,768 units, read on a million tokens of English. Only units with enough firings appear, so the
+# silent ones of the chapter before are not among them.
+
+# %%
+paper = results.recorded("feature_specificity", "paper")
+plots.specificity(paper)
+
+# %% [markdown]
+# Here first and last layer part more clearly than on the laptop, in how firings bunch in sequences: at equal firing rate
+# the units of the last layer keep more to some sequences. What they fire on, the most selective unit of every layer and
+# the one whose firings bunch most:
+
+# %%
+found = paper[["example_layer", "example_rule", "example_unit", "example_types"]].to_dataframe()
+found[found["example_rule"] != "median selectivity"].set_index(["example_layer", "example_rule"])
+
+# %%
+contexts = paper[["example_rule", *shown]].to_dataframe().reset_index().round({"example_activation": 2})
+contexts[contexts["example_rule"] == "most clustered"][shown].set_index(["example_layer", "rank"])
+
+# %% [markdown]
 # ## On this machine
 
 # %% tags=["nbval-ignore-output"]
@@ -129,7 +152,8 @@ plots.specificity(here)
 # and S; the recorded laptop runs stand beside it.
 
 # %%
-claims.table(claims.evaluate({("feature_specificity", "laptop"): recorded}, rows=claims.for_chapter(4)))
+both = {("feature_specificity", "paper"): paper, ("feature_specificity", "laptop"): recorded}
+claims.table(claims.evaluate(both, rows=claims.for_chapter(4)))
 
 # %% [markdown]
 # The same row read from the run of this machine:

@@ -6,7 +6,8 @@ from pathlib import Path
 from .config import CorpusConfig, MeasureConfig, ModelConfig, RunConfig, TrainConfig, replace
 from .errors import UserError
 
-SEEDS = (0, 1, 2)
+# the paper scale's recipe was searched for with seeds 0 and 1, so that fresh ones must judge it
+SEEDS = {"smoke": (0, 1, 2), "laptop": (0, 1, 2), "factorial": (0, 1, 2), "paper": (2, 3, 4)}
 
 _ENGLISH = CorpusConfig(source="hf", name="allenai/c4", subset="en", max_bytes=400_000_000, vocab_size=32_768)
 
@@ -35,22 +36,32 @@ SCALES: dict[str, RunConfig] = {
         ),
         MeasureConfig(sets=2, history_units=64, histories=17),
     ),
+    # of the recipes tried in chapter 06 the one nearest to the source's numbers, frozen
     "paper": RunConfig(
-        ModelConfig(d_model=1024, d_ff=32_768, n_heads=16, seq_len=512, vocab_size=32_768),
+        ModelConfig(
+            d_model=1024,
+            d_ff=32_768,
+            n_heads=16,
+            seq_len=512,
+            vocab_size=32_768,
+            positions="learned",
+            init="xavier",
+        ),
         _ENGLISH,
         TrainConfig(
-            tokens=262_144_000,
+            tokens=131_072_000,
             batch_tokens=8192,
             lr=6e-4,
             schedule="cosine",
             warmup=8_192_000,
+            weight_decay=1.0,
             precision="bf16",
             compile=True,
             dead_after=1_048_576,
-            resume_every=65_536_000,
+            resume_every=0,
             snapshots=0,
         ),
-        MeasureConfig(sets=4, final_sets=128),
+        MeasureConfig(final_sets=128),
     ),
 }
 

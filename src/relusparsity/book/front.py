@@ -46,4 +46,4 @@ def write(root: Path) -> None:
         with results.atomic_write(root / name) as temporary:
             temporary.write_text(filled((root / name).read_text(), table))
     with results.atomic_write(root / FIGURE) as temporary:
-        temporary.write_bytes(plots.batch_use(results.recorded("layer_patterns")).png)
+        temporary.write_bytes(plots.batch_use(results.recorded("layer_patterns", "paper")).png)

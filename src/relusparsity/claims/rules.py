@@ -26,8 +26,11 @@ _SETS, _SET_TOKENS = 64, 8192
 
 
 def batch_use(dataset: xr.Dataset) -> tuple[Floats, tuple[str, ...]]:
-    """U, percent `(seed, layer)`, and how its sample falls short of 64 held-out sets of 8,192 tokens, if it does."""
-    use = take(dataset, "final_batch_use", "seed", "set", "layer", share=True)
+    """U, percent `(seed, layer)`, and how its sample falls short of 64 held-out sets of 8,192 tokens, if it does.
+
+    Of a larger sample the first 64 sets count.
+    """
+    use = take(dataset, "final_batch_use", "seed", "set", "layer", share=True).isel(set=slice(_SETS))
     sets, tokens = use.sizes["set"], int(setting(dataset, "measure", "set_tokens"))
     limits = () if (sets, tokens) == (_SETS, _SET_TOKENS) else (_sample(sets, tokens),)
     return 100 * use.mean("set").values, limits

@@ -53,7 +53,7 @@ def config(scale: str) -> Config:
     # nothing is read off the course of these runs, so they are measured at few points
     few = {"measure.points": 4, "measure.final_sets": 1, "train.snapshots": 0}
     others = tuple(
-        replace(base(scale, SEEDS[0]), **{"model.d_ff": width}, **few)
+        replace(base(scale, SEEDS[scale][0]), **{"model.d_ff": width}, **few)
         for width in WIDTHS[scale]
         if width != shared_runs[0].model.d_ff
     )

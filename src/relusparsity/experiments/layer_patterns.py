@@ -2,8 +2,10 @@
 
 from dataclasses import dataclass
 
+import pandas as pd
 import xarray as xr
 
+from .. import results
 from ..config import RunConfig
 from ..schema import FINAL, MEASURED
 from . import shared
@@ -36,3 +38,38 @@ def run(config: Config) -> xr.Dataset:
         return shared.stack(shared.train_all(config.runs), config.scale, variables)
 
     return shared.cached("layer_patterns", config, config.runs, __file__, compute)
+
+
+def about(*datasets: xr.Dataset) -> pd.DataFrame:
+    """What recorded runs are: size, text, training, seeds and samples, a column a scale."""
+    columns = {}
+    for dataset in datasets:
+        facts = results.provenance(dataset)
+        model, train = facts["config"]["model"], facts["config"]["train"]
+        columns[dataset.attrs["scale"]] = {
+            "layers × units": f"{model['n_layers']} × {model['d_ff']:,}",
+            "d_model": f"{model['d_model']:,}",
+            "tokens a sequence": f"{model['seq_len']:,}",
+            "corpus": facts["corpus"]["name"],
+            "training tokens": f"{train['tokens']:,}",
+            "passes over the text": f"{train['tokens'] / facts['corpus']['train_tokens']:.2f}",
+            "seeds": ", ".join(map(str, dataset["seed"].values)),
+            "measured steps": f"{dataset.sizes['step']}",
+            "held-out tokens a measurement": f"{dataset.attrs['sample_tokens']:,}",
+            "held-out tokens at the end": f"{dataset.attrs['final_sample_tokens']:,}",
+        }
+    return pd.DataFrame(columns)
+
+
+def endings(*datasets: xr.Dataset) -> pd.DataFrame:
+    """Loss, bits a byte and accuracy on the final held-out sets, a row a scale and seed."""
+    names = ["final_loss", "final_bits_per_byte", "final_accuracy"]
+    tables = {dataset.attrs["scale"]: dataset[names].to_dataframe()[names].astype(float) for dataset in datasets}
+    return pd.concat(tables, names=["scale"]).round(3)
+
+
+def before_and_after(dataset: xr.Dataset) -> pd.DataFrame:
+    """Token, sequence and batch use at the first and last measured step: percent, mean over seeds, a row a layer."""
+    three = 100 * dataset[["token_use", "sequence_use", "batch_use"]].mean("seed").isel(step=[0, -1])
+    table = three.to_array("window").to_series().astype(float).unstack(["window", "step"])
+    return table[["token_use", "sequence_use", "batch_use"]].round(1)

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 import torch
 import xarray as xr
 from torch import Tensor
@@ -137,6 +138,14 @@ def run(config: Config) -> xr.Dataset:
         return dataset
 
     return shared.cached("neuron_death", config, config.runs, __file__, compute)
+
+
+def fates(dataset: xr.Dataset) -> pd.DataFrame:
+    """Units that ever died, that ever came back, and dead at the end: percent, mean over seeds, a row a layer."""
+    share = 100 * (dataset[["death_count", "revival_count"]] > 0).mean("unit")
+    share = share.rename(death_count="ever died", revival_count="came back")
+    share["dead at the end"] = 100 * dataset["dead_count"] / dataset.sizes["unit"]
+    return share.mean("seed").to_dataframe().astype(float).round(1)
 
 
 def domain_samples(corpus: corpora.Corpus, config: Config) -> dict[str, tuple[np.ndarray, np.ndarray]]:

@@ -52,13 +52,13 @@ class Config:
     """Shares of all hidden units to remove."""
     random_draws: int = 2
     """Random choices that the method "random" averages over."""
-    evaluation_tokens: int = 32_768
+    evaluation_tokens: int = 16_384
     """Tokens of held-out text evaluated on; extra evaluation sets are read whole."""
 
 
 def config(scale: str) -> Config:
     """The chapter's configuration at a scale."""
-    tokens = {"smoke": 2_048, "laptop": 32_768}.get(scale, 131_072)
+    tokens = {"smoke": 2_048, "laptop": 16_384}.get(scale, 131_072)
     return Config(scale, shared.seeds(scale), evaluation_tokens=tokens)
 
 

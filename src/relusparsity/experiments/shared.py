@@ -1,7 +1,11 @@
 """What every experiment does alike: train its runs once, stack them by seed, keep its dataset under an id."""
 
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -9,20 +13,54 @@ import xarray as xr
 from tqdm.auto import tqdm
 
 from .. import corpora, distributed, results, train
-from ..config import RunConfig, digest, replace, to_dict
+from ..config import RunConfig, digest, from_dict, replace, to_dict
+from ..model import training_flops
 from ..scales import SEEDS, base
 from ..schema import UNITS
+
+WORTH_A_PROCESS = 1e11
+"""Floating-point operations of a training below which starting a process costs more than it saves."""
 
 
 def seeds(scale: str, **changes: Any) -> tuple[RunConfig, ...]:
     """The scale's run, changed field by field (dotted names), once a seed."""
-    return tuple(replace(base(scale, seed), **changes) for seed in SEEDS)
+    return tuple(replace(base(scale, seed), **changes) for seed in SEEDS[scale])
 
 
 def train_all(configs: Sequence[RunConfig]) -> list[train.Run]:
-    """The finished runs of these configurations; those that exist are reused."""
+    """The finished runs of these configurations; those that exist are reused.
+
+    On a CPU several are trained side by side: matrices of laptop size gain little from a second core, a second run
+    gains all of it.
+    """
+    missing = [config for config in configs if not _exists(config)]
+    large = [c for c in missing if training_flops(c.model) * c.train.tokens > WORTH_A_PROCESS]
+    if len(large) > 1 and distributed.device().type == "cpu" and "RANK" not in os.environ:
+        _side_by_side(sorted(large, key=lambda config: -config.model.d_ff))
     bar = tqdm(configs, desc="runs", unit="run", leave=False, disable=None)
     return [train.run(config, corpora.load(config.corpus)) for config in bar]
+
+
+def _exists(config: RunConfig) -> bool:
+    return (train.run_path(config, corpora.load(config.corpus)) / "dataset.nc").is_file()
+
+
+def _side_by_side(configs: Sequence[RunConfig]) -> None:
+    """Train each in a process of its own. What stops there is taken up again by the caller, and says why."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    workers = min(cores, len(configs))
+    environment = os.environ | {"OMP_NUM_THREADS": str(max(1, cores // workers))}
+    command = [sys.executable, "-c", f"from {__name__} import _train_given; _train_given()"]
+
+    def train_one(config: RunConfig) -> None:
+        subprocess.run(command, input=json.dumps(to_dict(config)).encode(), env=environment, capture_output=True)
+
+    with ThreadPoolExecutor(workers) as pool:
+        list(tqdm(pool.map(train_one, configs), total=len(configs), desc="runs", leave=False, disable=None))
+
+
+def _train_given() -> None:
+    train.run(from_dict(RunConfig, json.load(sys.stdin)))
 
 
 def stack(runs: Sequence[train.Run], scale: str, variables: Sequence[str] | None = None) -> xr.Dataset:

@@ -276,7 +276,7 @@ def test_bad_input_is_one_clear_sentence() -> None:
         (opt, {"layers": "*.mlp.act"}, "matches no module"),
         (opt, {"layers": "*"}, "matches too much"),
         (opt, {"layers": 3}, "expected a pattern or a function"),
-        (opt, {"of": "inside"}, "expected 'output' or 'input'"),
+        (opt, {"of": "inside"}, "expected 'output', 'input'"),
         (opt, {"rule": above(0.1, 5)}, "thresholds for 5 layers, the model has 2"),
     ]
     for model, options, sentence in bad:

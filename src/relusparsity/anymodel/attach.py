@@ -12,11 +12,14 @@ from torch import nn
 from ..errors import UserError
 from ..model import Decoder
 
+Side = Literal["output", "input", "product"]
 Choice = str | Callable[[str, nn.Module], bool]
 
 ACTIVATION = re.compile(r"act|relu|gelu|silu|swish|mish|laplace|softplus", re.IGNORECASE)
 BOUNDED = re.compile(r"tanh$|sigmoid|softmax", re.IGNORECASE)  # poolers and gates, not hidden layers
 GATE = re.compile(r"gate|wi_0")
+# the layer that reads the hidden activations, by the names it has in transformers
+DOWN = re.compile(r"fc2|c_proj|dense_4h_to_h|wo|down_proj|ffn_output|lin2|fc_out|w2")
 PROBE = (-20.0, -5.0, -1.0, -0.1, -1e-3, 1.0, 3.0)
 
 
@@ -32,11 +35,12 @@ class Place:
     kind: Literal["relu", "smooth", "other"]
     """relu: zero for every negative input; smooth: an activation that is not; other: chosen, not an activation."""
     gated: bool
-    """Whether act(gate) is later multiplied by a second projection; counted is act(gate)."""
+    """Whether act(gate) is multiplied by a second projection; an output is act(gate), an input act(gate) · up."""
 
     def __str__(self) -> str:
         what = f"input of {type(self.module).__name__}" if self.of == "input" else type(self.module).__name__
-        return f"{self.name} ({what}{', act(gate)' if self.gated else ''})"
+        gate = (", act(gate)" if self.of == "output" else ", act(gate) · up") if self.gated else ""
+        return f"{self.name} ({what}{gate})"
 
 
 def bare(model: nn.Module) -> nn.Module:
@@ -50,7 +54,7 @@ def bare(model: nn.Module) -> nn.Module:
             return model
 
 
-def find(model: nn.Module, choose: Choice | None = None, of: Literal["output", "input"] = "output") -> list[Place]:
+def find(model: nn.Module, choose: Choice | None = None, of: Side = "output") -> list[Place]:
     """The layers of hidden units, in the order of the model's modules.
 
     Parameters
@@ -62,7 +66,8 @@ def find(model: nn.Module, choose: Choice | None = None, of: Literal["output", "
         like; in gated MLPs this is act(gate), before it is multiplied by the other projection), and this package's
         own decoder. A pattern such as ``"*.mlp.act"`` (``*`` stands for anything), or a function of name and module.
     of
-        Whether a chosen module's output or its first input is the hidden activation.
+        Whether a chosen module's output or its first input is the hidden activation. "product" stands for what the
+        next layer reads, act(gate) · up in gated MLPs, found by structure.
 
     Raises
     ------
@@ -70,17 +75,38 @@ def find(model: nn.Module, choose: Choice | None = None, of: Literal["output", "
         If nothing is found, or the choice is ambiguous or nested.
     """
     model = bare(model)
-    if of not in ("output", "input"):
-        raise UserError(f"of = {of!r}: expected 'output' or 'input'.")
+    if of not in ("output", "input", "product"):
+        raise UserError(f"of = {of!r}: expected 'output', 'input' or 'product'.")
+    if choose is not None and of == "product":
+        raise UserError("of = 'product' goes without a choice; give of='input' and the layers after the product.")
     if choose is not None:
-        return _chosen(model, choose, of)
+        return _chosen(model, choose, "input" if of == "input" else "output")
     if isinstance(model, Decoder):
         kind: Literal["relu", "smooth"] = "relu" if model.config.activation == "relu" else "smooth"
         return [
             Place(name, module.fc_out, "input", kind, False)
             for name, module in ((f"blocks.{i}.mlp.fc_out", mlp) for i, mlp in enumerate(model.mlps()))
         ]
-    return _by_structure(model)
+    places = _by_structure(model)
+    return [_after(model, place) for place in places] if of == "product" else places
+
+
+def _after(model: nn.Module, place: Place) -> Place:
+    """The layer that reads a place's units: beside the activation, after it in a Sequential, or in BERT's output."""
+    path, _, last = place.name.rpartition(".")
+    parent = model.get_submodule(path)
+    named = dict(parent.named_children())
+    found = [name for name, child in named.items() if _is_linear(child) and DOWN.fullmatch(name)]
+    if not found and isinstance(parent, nn.Sequential):
+        order = list(named)
+        after = order[order.index(last) + 1 :]
+        found = [name for name in after if _is_linear(named[name])][:1]
+    if len(found) == 1:
+        return Place(f"{path}.{found[0]}".lstrip("."), named[found[0]], "input", place.kind, place.gated)
+    beside = f"{path.rpartition('.')[0]}.output.dense"  # BERT and its kin
+    if dict(model.named_modules()).get(beside) is None:
+        raise UserError(f"which layer reads the units of {place.name} is not known; give it with of='input'.")
+    return Place(beside, model.get_submodule(beside), "input", place.kind, place.gated)
 
 
 def _by_structure(model: nn.Module) -> list[Place]:

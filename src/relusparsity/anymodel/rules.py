@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from ..errors import UserError
-from .attach import Place
+from .attach import Place, Side
 
 
 @dataclass(frozen=True)
@@ -22,15 +22,16 @@ class Rule:
     """One a layer: a number, or one a unit (unit); None: no threshold."""
     facts: dict[str, float] = field(default_factory=dict)
     """How the thresholds were found."""
+    of: Side = "output"
+    """What the thresholds are for: the activation, or its product with the other projection of a gated MLP."""
 
     def fired(self, layer: int, place: Place, activation: Tensor) -> Tensor:
         """Where units of one layer fire, in the dtype that the model runs in."""
         if self.thresholds is None:
             return activation != 0 if place.kind == "smooth" else activation > 0
-        threshold = self.thresholds[layer]
-        if isinstance(threshold, Tensor):
-            return activation.abs().float() > threshold.to(activation.device)
-        return activation.abs() > threshold
+        threshold = self.thresholds[layer]  # compared in float32: rounding it to a half's precision would move it
+        size = activation.abs().float()
+        return size > (threshold.to(size.device) if isinstance(threshold, Tensor) else threshold)
 
     def check(self, places: list[Place]) -> None:
         """Raise UserError if the rule was made for another number of layers."""

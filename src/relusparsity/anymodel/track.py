@@ -1,25 +1,24 @@
 """`track`: count which hidden units of any model fire, while it runs as it always does."""
 
-import contextlib
 from collections.abc import Sequence
-from typing import Any, Literal, Self
+from typing import Any
 
 import numpy as np
 import torch
 import xarray as xr
 from torch import Tensor, nn
-from torch.utils.hooks import RemovableHandle
 
 from .. import distributed, metrics, results
 from ..errors import UserError
 from ..schema import UNITS
-from .attach import Choice, Place, bare, find
-from .calls import Call, Calls
+from .attach import Choice, Side
+from .calls import Call
 from .count import LayerUse
 from .rules import Rule, exact
+from .watch import Watch
 
 
-class Use:
+class Use(Watch):
     """What was counted; filled while its `with` block runs, read at any time.
 
     Attributes
@@ -30,61 +29,24 @@ class Use:
     """
 
     def __init__(
-        self, model: nn.Module, choose: Choice | None, of: Literal["output", "input"], rule: Rule | None
+        self,
+        model: nn.Module,
+        choose: Choice | None = None,
+        of: Side | None = None,
+        rule: Rule | None = None,
     ) -> None:
-        self.model = bare(model)
-        self.places: list[Place] = find(self.model, choose, of)
+        super().__init__(model, choose, of or (rule.of if rule else "output"))
         self.rule = exact(self.places) if rule is None else rule
         self.rule.check(self.places)
         self.layers: list[LayerUse | None] = [None] * len(self.places)
-        self.failed = ""
-        self._calls = Calls()
-        self._handles: list[RemovableHandle] = []
-        self._eager: contextlib.ExitStack | None = None
 
-    def __enter__(self) -> Self:
-        if self._handles:
-            raise UserError("this tracker is running already; make another with track(model).")
-        with contextlib.ExitStack() as undo:
-            # a compiled graph runs no hooks added later, and keeps those that it was compiled with
-            undo.enter_context(torch.compiler.set_stance("force_eager"))
-            undo.callback(self._detach)
-            self._handles += self._calls.follow(self.model, [place.name for place in self.places])
-            for layer, place in enumerate(self.places):
-                self._handles.append(self._attach(layer, place))
-            self._eager = undo.pop_all()
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        assert self._eager is not None
-        self._eager.close()
+    def __exit__(self, kind: type[BaseException] | None, *rest: object) -> None:
+        super().__exit__(kind, *rest)
         if kind is None:
             self.check()
 
-    def _attach(self, layer: int, place: Place) -> RemovableHandle:
-        if place.of == "input":
-            return place.module.register_forward_pre_hook(lambda _, args: self._see(layer, args[0]))
-        return place.module.register_forward_hook(lambda _, __, output: self._see(layer, output))
-
-    def _detach(self) -> None:
-        for handle in self._handles:
-            handle.remove()
-        self._handles.clear()
-        self._calls.open.clear()
-
-    def _see(self, layer: int, activation: Any) -> None:
-        if not self._calls.open:
-            return  # gradient checkpointing runs layers again in the backward pass
-        try:
-            with torch.inference_mode(False), torch.no_grad():  # our counts outlive an inference mode
-                self._count(layer, activation, self._calls.open[-1])
-        except Exception as error:
-            self.failed = self.failed or str(error)
-            raise
-
-    def _count(self, layer: int, activation: Any, call: Call) -> None:
+    def observe(self, layer: int, activation: Tensor, call: Call) -> None:
         place = self.places[layer]
-        activation = _shaped(place, activation, call)
         use = self.layers[layer]
         if use is None:
             use = self.layers[layer] = LayerUse(activation.shape[-1], activation.device)
@@ -234,7 +196,7 @@ def track(
     model: nn.Module,
     layers: Choice | None = None,
     *,
-    of: Literal["output", "input"] = "output",
+    of: Side | None = None,
     rule: Rule | None = None,
 ) -> Use:
     """Count, exactly, which hidden units of a model's MLPs fire while it runs; the model is left as it was.
@@ -247,7 +209,8 @@ def track(
     layers
         None to find them; else a pattern of module names (``"*.mlp.act"``) or a function of name and module.
     of
-        Whether the output or the first input of a chosen module is the hidden activation.
+        "output" (default) or "input": which side of a chosen module is the hidden activation. "product": what the
+        layer after it reads, act(gate) · up in gated MLPs; where the model was found by itself.
     rule
         None: exactly above zero (smooth activations: not exactly zero); else see `above` and `calibrate`.
 
@@ -276,21 +239,3 @@ def track(
     20
     """
     return Use(model, layers, of, rule)
-
-
-def _shaped(place: Place, activation: Any, call: Call) -> Tensor:
-    """The activation as (sequence, position, unit)."""
-    if not isinstance(activation, Tensor) or not activation.is_floating_point() or activation.ndim not in (2, 3):
-        shape = tuple(activation.shape) if isinstance(activation, Tensor) else type(activation).__name__
-        raise UserError(f"{place.name} gives {shape}: expected activations (sequence, position, unit).")
-    if call.shape is None:
-        return activation if activation.ndim == 3 else activation[:, None]
-    sequences, positions = call.shape
-    if activation.numel() // activation.shape[-1] != sequences * positions or (
-        activation.ndim == 3 and tuple(activation.shape[:2]) != call.shape
-    ):
-        raise UserError(
-            f"{place.name} gives {tuple(activation.shape)} for {sequences} sequences of {positions} tokens; layers "
-            "that see some of the tokens only, as experts do, cannot be counted."
-        )
-    return activation.reshape(sequences, positions, -1)

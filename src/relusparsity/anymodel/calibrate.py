@@ -119,8 +119,9 @@ def loss(model: nn.Module, batches: Batches, rule: Rule | None = None) -> float:
     nats, tokens = 0.0, 0
     with Zeroed(model, rule) if rule else torch.no_grad(), torch.no_grad():
         for batch in batches:
-            logits = getattr(model(**batch), "logits", None)
-            ids = batch.get("input_ids")
+            out = model(**batch)
+            logits = out if isinstance(out, Tensor) else getattr(out, "logits", None)
+            ids = batch.get("input_ids", batch.get("tokens"))
             if not isinstance(logits, Tensor) or not isinstance(ids, Tensor) or logits.shape[:2] != ids.shape:
                 raise UserError("perplexity needs a model of next tokens: input_ids in, logits for each of them out.")
             mask = batch.get("attention_mask")

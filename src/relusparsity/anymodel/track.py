@@ -54,7 +54,12 @@ class Use(Watch):
             raise UserError(f"{place.name} gave {activation.shape[-1]} units, and {use.units} before; match one layer.")
         # a sum is NaN if any term is; read only at the end, for a GPU need not wait
         use.not_a_number |= torch.isnan(activation.sum(dtype=torch.float32))
-        use.update(self.rule.fired(layer, place, activation), call.real, call.continues, call.lengths)
+        fired = self.rule.fired(layer, place, activation)
+        use.update(fired, call.real, call.continues, call.lengths)
+        self.fired(layer, activation, fired, call)
+
+    def fired(self, layer: int, activation: Tensor, fired: Tensor, call: Call) -> None:
+        """For those who want more than counts of what a layer does: where it fired (sequence, position, unit)."""
 
     def check(self) -> None:
         """Raise if anything went wrong in counting.

@@ -171,7 +171,6 @@ class Use(Watch):
             "d_ff": uses[0].units,
             "final_sample_tokens": max(use.tokens for use in uses),
             "rule": self.rule.name,
-            "scale": "",
         }
         return dataset
 

@@ -170,9 +170,8 @@ def _silence(name: str, data: xr.Dataset) -> str:
         f"{sequences:,} sequences. Firings cluster in sequences, so these are the draws: at 95 % confidence each "
         f"silent unit fires in at most {100 * bound:.2g} % of sequences like them. If it fires in no more of a "
         f"sequence than the rarest units that did fire, that is at most {100 * token.min():.2g} to "
-        f"{100 * token.max():.2g} % "
-        f"of tokens, depending on the layer. Drawing as many of these sequences again would leave {resampled:,.0f} units "
-        "silent.</p>"
+        f"{100 * token.max():.2g} % of tokens, depending on the layer (where none was rare, all of a sequence is "
+        f"assumed). Drawing as many of these sequences again would leave {resampled:,.0f} units silent.</p>"
     )
 
 
@@ -196,7 +195,14 @@ def _specific(of: str, data: xr.Dataset) -> Iterator[str]:
         return
     followed = int(np.isfinite(data["token_selectivity"].values).sum(axis=-1).max())
     figure = plots.specificity(data)
-    caption = f"{figure.caption} Token types were counted for at most {followed} evenly spaced units a layer."
+    sample = si(data.attrs["final_sample_tokens"])
+    caption = (
+        f"Each point is a unit: those of {followed} evenly spaced ones a layer, whose token types were counted, that "
+        f"fired at least 100 times in {sample} tokens; lines: medians of units that fire about as often. Above: how much "
+        "of a sequence a unit fires in, given that it fires there, relative to random firing as often (1: no clustering). "
+        "Below: token selectivity, 0 for firing on tokens as they come, 1 for one token type only. Compare layers at "
+        "equal firing rate: rare firing alone looks specific."
+    )
     yield _section(f"What units{of} fire on", replace(figure, name=f"{figure.name}{of}", caption=caption))
     if "example_text" not in data:
         return
@@ -216,7 +222,12 @@ def _removal(of: str, data: xr.Dataset) -> Iterator[str]:
         return
     baseline, silent = (float(data[n][0, 0]) for n in ("baseline_loss", "silent_loss"))
     figure = plots.pruning(data)
-    yield _section(f"Removing units{of}", replace(figure, name=f"{figure.name}{of}"))
+    caption = (
+        "Move the slider to remove more units, chosen over all layers. Bars: units left in each layer when those that "
+        "fire least go; random ones, for comparison, are as many of each layer. Below: change of the loss on text set "
+        "apart, % of that of the whole model."
+    )
+    yield _section(f"Removing units{of}", replace(figure, name=f"{figure.name}{of}", caption=caption))
     number = int(data["silent_units"].sum())
     yield (
         f"<p>Taking out the {number:,} silent units ({100 * number / data['final_firing_count'].size:.3g} %) changes "

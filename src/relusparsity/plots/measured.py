@@ -124,10 +124,12 @@ def firing_rates(models: Models) -> Figure:
             "layer %{x}<br>median unit fires at %{customdata[2]:.3~g} % of tokens<br>25–75th percentile "
             "%{customdata[1]:.3~g}–%{customdata[3]:.3~g} %<br>5–95th %{customdata[0]:.3~g}–%{customdata[4]:.3~g} %"
         )
-        colours = [style.layer_colour(i, len(numbers)) for i in numbers]
-        panel.marks.append(
-            Mark("points", numbers, shown[2], colours, hover=hover, extra=rate.T, size=8)  # type: ignore[arg-type]
-        )
+        # white on grey: seen on a bar of any colour and beside it
+        for colour, thick in ((style.INK, 5), ("#ffffff", 2)):
+            middle = Mark(
+                "points", numbers, shown[2], colour, hover=hover, extra=rate.T, symbol="tick", size=22, width=thick
+            )
+            panel.marks.append(middle)
         panels.append(panel)
         drawn.append(
             (
@@ -139,7 +141,7 @@ def firing_rates(models: Models) -> Figure:
             )
         )
     caption = (
-        "How often a layer's units fire: the median unit (point), the middle half (dark) and 90 % of the units "
+        "How often a layer's units fire: the median unit (white line), the middle half (dark) and 90 % of the units "
         "(light), silent ones included; what lies at the lower edge never fired in the sample. A long light part "
         "means that a few units do most of the firing."
     )

@@ -209,6 +209,35 @@ def test_an_exception_leaves_the_model_as_it_was_and_the_next_block_works() -> N
     assert not any(m._forward_hooks or m._forward_pre_hooks for m in model.modules())
 
 
+def test_a_call_that_fails_between_layers_spoils_the_counts() -> None:
+    model = build("opt")
+    failing = model.model.decoder.layers[1].register_forward_pre_hook(lambda *_: 1 / 0)
+    with pytest.raises(UserError, match="ended with an error"), relusparsity.track(model) as use:
+        with pytest.raises(ZeroDivisionError):
+            model(**inputs("opt"))
+        failing.remove()
+        model(**inputs("opt"))
+    with pytest.raises(UserError, match="not whole"):
+        use.token_use()
+
+
+class Chooses(nn.Module):
+    """A layer that, like an expert, sees some of the tokens only."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.inside = nn.Sequential(nn.Linear(2, 3), nn.ReLU(), nn.Linear(3, 2))
+
+    def forward(self, inputs_embeds: torch.Tensor) -> torch.Tensor:
+        return self.inside(inputs_embeds[:, ::2])
+
+
+def test_layers_that_see_some_of_the_tokens_are_refused() -> None:
+    model = Chooses()
+    with pytest.raises(UserError, match="cannot be counted"), relusparsity.track(model):
+        model(torch.ones(2, 6, 2))
+
+
 def test_the_chapters_own_decoder_gives_the_chapters_own_counts() -> None:
     config = ModelConfig(n_layers=2, d_model=8, d_ff=16, n_heads=2, seq_len=8, vocab_size=64)
     model = own.build(config, seed=0)

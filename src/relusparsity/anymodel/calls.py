@@ -1,6 +1,7 @@
 """Which tokens a model is reading: taken from the arguments of its own forward calls, not from the user."""
 
 import inspect
+import sys
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,6 +35,8 @@ class Calls:
 
     def __init__(self) -> None:
         self.open: list[Call] = []
+        self.seen = False  # whether a layer has run in the outermost call
+        self.cut = False  # whether such a call ended with an error
 
     def follow(self, model: nn.Module, layers: list[str]) -> list[RemovableHandle]:
         """Hook the model and every module around the layers that takes tokens."""
@@ -48,6 +51,7 @@ class Calls:
 
     def _enter(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         outer = self.open[-1] if self.open else None
+        self.seen &= outer is not None
         self.open.append(Call())  # whatever happens now, leaving removes one
         given = _bound(module, args, kwargs)
         self.open[-1] = _call(given, outer)
@@ -55,6 +59,8 @@ class Calls:
     def _leave(self, module: nn.Module, args: tuple[Any, ...], output: Any) -> None:
         if self.open:
             self.open.pop()
+        # torch calls this inside its except clause, with no output, if the call has failed
+        self.cut |= not self.open and self.seen and output is None and sys.exc_info()[0] is not None
 
 
 def _parameters(module: nn.Module) -> list[str]:

@@ -198,9 +198,10 @@ def _specific(of: str, data: xr.Dataset) -> Iterator[str]:
     sample = si(data.attrs["final_sample_tokens"])
     caption = (
         f"Each point is a unit: those of {followed} evenly spaced ones a layer, whose token types were counted, that "
-        f"fired at least 100 times in {sample} tokens; lines: medians of units that fire about as often. Above: how much "
-        "of a sequence a unit fires in, given that it fires there, relative to random firing as often (1: no clustering). "
-        "Below: token selectivity, 0 for firing on tokens as they come, 1 for one token type only. Compare layers at "
+        f"fired at least 100 times in {sample} tokens; lines: medians of units that fire about as often. Above: how "
+        "much of a sequence a unit fires in, given that it fires there, relative to random firing as often (1: no "
+        "clustering). Below: token selectivity, 0 for firing on tokens as they come, 1 for one token type only. "
+        "Compare layers at "
         "equal firing rate: rare firing alone looks specific."
     )
     yield _section(f"What units{of} fire on", replace(figure, name=f"{figure.name}{of}", caption=caption))

@@ -71,6 +71,8 @@ class Use(Watch):
         UserError
             If an error stopped a forward call halfway through the counting.
         """
+        if self._calls.cut and not self.failed:
+            self.failed = "a forward call ended with an error after some of its layers were counted"
         if self.failed:
             raise UserError(f"counting stopped halfway ({self.failed}); its counts are not whole, track again.")
         for place, use in zip(self.places, self.layers, strict=True):

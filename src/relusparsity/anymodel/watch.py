@@ -58,6 +58,7 @@ class Watch:
     def _see(self, layer: int, activation: Any) -> None:
         if not self._calls.open:
             return  # gradient checkpointing runs layers again in the backward pass
+        self._calls.seen = True
         try:
             with torch.inference_mode(False), torch.no_grad():  # our counts outlive an inference mode
                 call = self._calls.open[-1]

@@ -1,15 +1,18 @@
 """`python -m relusparsity measure` on small models saved to disk: the dataset, the report, resuming, and bad input."""
 
+import io
 import json
 import re
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 import transformers as t
 import xarray as xr
+from plotly.graph_objects import Figure as Checked  # raises on any property that Plotly does not know
 from safetensors.torch import save_file
 from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 
@@ -21,6 +24,7 @@ from relusparsity.__main__ import main
 from relusparsity.anymodel import measure, report, text
 from relusparsity.config import ModelConfig
 from relusparsity.errors import UserError
+from relusparsity.plots import measured as figures_of
 
 WORDS = ["the", "unit", "fires", "here", "never", "again", "while", "tokens", "pass", "by", "and", "some", "are", "new"]
 
@@ -165,7 +169,8 @@ def test_a_report_is_one_file_that_asks_for_nothing(place: Path, tmp_path: Path)
     assert not re.findall(r'(?:src|href)="?(?!data:|")', outside)
     figures = re.findall(r'<script type="application/json">(.*?)</script>', page)
     assert len(figures) == outside.count("<figure") == outside.count("data:image/png;base64,") >= 6
-    assert all({"data", "layout"} <= set(json.loads(figure)) for figure in figures)
+    for figure in map(json.loads, figures):
+        Checked(data=figure["data"], layout=figure["layout"])
     for word in ("Good–Turing", "at 95 % confidence", "strongest, in context", "Taking out the"):
         assert word in page
     assert page.count("<mark>") > 3
@@ -179,12 +184,21 @@ def test_comparing_checkpoints(place: Path, tmp_path: Path, capsys: pytest.Captu
     assert "From opt to later" in page and "fell silent" in page
     one, other = (results.load(out / name / "dataset.nc") for name in ("opt", "later"))
     silent = [d["final_firing_count"].values[0] == 0 for d in (one, other)]
-    drawn = relusparsity_changes(one, other)
+    drawn = changes(one, other)
     assert drawn["fell_silent"].tolist() == (~silent[0] & silent[1]).sum(1).tolist()
     assert drawn["fire_again"].tolist() == (silent[0] & ~silent[1]).sum(1).tolist()
 
     assert main(["compare", str(out / "opt"), str(out / "later"), "--out", str(tmp_path / "again.html")]) == 0
     assert (tmp_path / "again.html").read_text().count("<figure") == page.count("<figure")
+    both = {"one": one, "other": other}
+    for draw in (figures_of.layer_use, figures_of.windows, figures_of.firing_rates, figures_of.silent):
+        figure = draw(both)
+        Checked(data=figure.live["data"], layout=figure.live["layout"])
+        assert {"one", "other"} == set(pd.read_csv(io.StringIO(figure.csv))["source"])
+        with pytest.raises(UserError, match="no dataset"):
+            draw({})
+    with pytest.raises(UserError, match="checkpoints of one model"):
+        figures_of.changes(one, other.isel(layer=[0]))
     assert main(["compare", str(out / "opt")]) == 2
     assert "two or more" in capsys.readouterr().err
     other_rule = measured(place, "opt", tmp_path / "rule", "--rule", "epsilon=0.5")
@@ -193,14 +207,10 @@ def test_comparing_checkpoints(place: Path, tmp_path: Path, capsys: pytest.Captu
     assert not (tmp_path / "no.html").exists()
 
 
-def relusparsity_changes(one: xr.Dataset, other: xr.Dataset) -> Any:
-    import io
-
-    import pandas as pd
-
-    from relusparsity import plots
-
-    return pd.read_csv(io.StringIO(plots.measured.changes(one, other).csv))
+def changes(one: xr.Dataset, other: xr.Dataset) -> pd.DataFrame:
+    figure = figures_of.changes(one, other)
+    Checked(data=figure.live["data"], layout=figure.live["layout"])
+    return pd.read_csv(io.StringIO(figure.csv))
 
 
 def test_the_chapters_own_decoder(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
+from jaxtyping import Bool, Int
 from torch import Tensor
 
 from .. import metrics
@@ -47,7 +48,11 @@ class LayerUse:
         self._lengths: Tensor | None = None  # (sequence), on the host: their real tokens so far
 
     def update(
-        self, fired: Tensor, real: Tensor | None = None, continues: bool = False, lengths: Tensor | None = None
+        self,
+        fired: Bool[Tensor, "sequence position unit"],
+        real: Bool[Tensor, "sequence position"] | None = None,
+        continues: bool = False,
+        lengths: Int[Tensor, "sequence"] | None = None,
     ) -> None:
         """Add one call of the layer.
 

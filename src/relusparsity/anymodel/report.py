@@ -15,7 +15,7 @@ import xarray as xr
 
 from .. import plots, results
 from ..errors import UserError
-from ..plots import Figure
+from ..plots import Figure, measured
 from ..plots.style import si
 
 STATIC = Path(plots.__file__).parents[1] / "book" / "static"
@@ -84,17 +84,17 @@ def _body(models: Mapping[str, xr.Dataset]) -> Iterator[str]:
     for name, data in models.items():
         yield from _facts(name if len(models) > 1 else "", data)
     one = next(iter(models.values())) if len(models) == 1 else None
-    yield _section("How much of each layer is used", plots.measured.layer_use(models))
+    yield _section("How much of each layer is used", measured.layer_use(models))
     yield from (_table(name if len(models) > 1 else "", data) for name, data in models.items())
-    yield _section("Over how much text", plots.measured.windows(models))
-    yield _section("How often single units fire", plots.measured.firing_rates(models))
+    yield _section("Over how much text", measured.windows(models))
+    yield _section("How often single units fire", measured.firing_rates(models))
     if one is not None:
         caption = (
             f"Share of a layer's units by firing rate over {si(one.attrs['final_sample_tokens'])} tokens, in bins of a "
             "quarter decade; units that never fired are counted above the panel. Choose a layer below or above it."
         )
         yield _figure(replace(plots.layer_to_units(one), caption=caption))
-    yield _section("Silent units, and how sure that is", plots.measured.silent(models))
+    yield _section("Silent units, and how sure that is", measured.silent(models))
     yield from (_silence(name if len(models) > 1 else "", data) for name, data in models.items())
     yield from _between(models)
     for name, data in models.items():
@@ -183,7 +183,7 @@ def _between(models: Mapping[str, xr.Dataset]) -> Iterator[str]:
         same = before["final_firing_count"].shape == after["final_firing_count"].shape
         if texts[0] == texts[1] and same:
             before, after = (d.assign_attrs(name=n) for n, d in ((one, before), (two, after)))
-            yield _section(f"From {one} to {two}", plots.measured.changes(before, after))
+            yield _section(f"From {one} to {two}", measured.changes(before, after))
         else:
             why = "have different shapes" if not same else "did not read the same text"
             yield f"<p class=note>{html.escape(one)} and {html.escape(two)} {why}, so units are not followed.</p>"

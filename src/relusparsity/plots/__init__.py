@@ -1,6 +1,5 @@
 """Figures of the book: dataset → `Figure`, live (Plotly) with a still twin (Matplotlib); no torch here."""
 
-from . import measured
 from .capacity import recipes, width
 from .death_details import domains, drift_before_death
 from .feature_specificity import specificity
@@ -35,7 +34,6 @@ __all__ = [
     "drift_before_death",
     "layer_to_units",
     "loss_curves",
-    "measured",
     "percentiles",
     "pruning",
     "recipes",

@@ -111,7 +111,7 @@ def _facts(name: str, data: xr.Dataset) -> Iterator[str]:
     files = ", ".join(each[0] for each in text.get("files", [])) or "given as tokens"
     rows = {
         "model": f"{facts['model']['name']} ({facts['model']['class']}, {facts['precision']})",
-        "layers": f"{len(facts['layers'])} of {data.attrs['d_ff']:,} units: {facts['layers'][0]}, …",
+        "layers": f"{len(facts['layers'])} of {data.attrs['d_ff']:,} units each: {facts['layers'][0]}, …",
         "a unit fires where": facts["rule"]["name"] + _rule_facts(facts["rule"]["facts"]),
         "text": f"{text['tokens']:,} tokens in sequences of {text['seq_len']:,} ({files}); packed, attention crosses "
         "documents",

@@ -124,10 +124,11 @@ def firing_rates(models: Models) -> Figure:
             "layer %{x}<br>median unit fires at %{customdata[2]:.3~g} % of tokens<br>25–75th percentile "
             "%{customdata[1]:.3~g}–%{customdata[3]:.3~g} %<br>5–95th %{customdata[0]:.3~g}–%{customdata[4]:.3~g} %"
         )
+        size = min(22.0, 330 / len(numbers))
         # white on grey: seen on a bar of any colour and beside it
         for colour, thick in ((style.INK, 5), ("#ffffff", 2)):
             middle = Mark(
-                "points", numbers, shown[2], colour, hover=hover, extra=rate.T, symbol="tick", size=22, width=thick
+                "points", numbers, shown[2], colour, hover=hover, extra=rate.T, symbol="tick", size=size, width=thick
             )
             panel.marks.append(middle)
         panels.append(panel)
@@ -238,7 +239,7 @@ def _titled(text: str, name: str, models: Models) -> str:
 def _layers_axis(numbers: list[int]) -> Axis:
     axis = layer_axis(numbers)
     if len(numbers) > 13:
-        shown = [numbers[i] for i in thinned(len(numbers), 9)]
+        shown = numbers[:: -(-len(numbers) // 9)]
         axis.ticks = ([float(i) for i in shown], [str(i) for i in shown])
     return axis
 

@@ -15,42 +15,17 @@ from safetensors.torch import save_file
 from torch import nn
 from tqdm import tqdm
 
-from .. import __version__, claims, metrics, results
+from .. import __version__, results
 from ..config import digest, source_digest
 from ..corpora import text as files
 from ..errors import UserError
-from ..experiments import feature_specificity, pruning
-from ..schema import UNITS
-from . import calibrate, contexts, load, removal, text
+from . import calibrate, contexts, load, removal, statistics, text
 from .attach import Side, find
 from .details import Detailed
 from .rules import Rule, above, exact
-from .track import ADDED
 
 SAVE_EVERY = 30.0  # seconds
-LEAST = 100  # firings below which a unit has no specificity
 RULES = "exact, epsilon=0.1, quantile=0.9, cett=0.2, cett-ppl=1"
-
-DESCRIBED: dict[str, tuple[str, str]] = {
-    **UNITS,
-    **ADDED,
-    **{name: (units, text) for name, (_, units, text) in feature_specificity.ADDED.items()},
-    **pruning.SCHEMA,
-    "good_turing_expected": (
-        "units",
-        "silent units expected to fire in as much text again (Good–Turing, sequences as draws)",
-    ),
-    "good_turing_upper": ("units", "upper 95 % bound of good_turing_expected"),
-    "silent_if_resampled": ("units", "units expected to be silent if as many sequences are drawn from these again"),
-    "silent_sequence_bound": ("1", "upper 95 % bound on the share of sequences in which a silent unit fires"),
-    "silent_token_bound": (
-        "1",
-        "the same as a share of tokens, if it fires in no more of a sequence than the rarest units that fired do",
-    ),
-    "context": ("1", "from the strongest activation"),
-    "strongest_activation": ("1", "strongest activations of the unit, at most one a sequence"),
-    "strongest_token": ("tokens", "where they were: token of the measured text, from 0 (-1: none)"),
-}
 
 
 @dataclass(frozen=True)
@@ -149,8 +124,8 @@ def measure(
     state = folder / "state.safetensors" if folder else None
     nats, sequences = _read(use, ids, batch, key, state)
     dataset = use.dataset()
-    values = {name: value for name, value in _silent(dataset, seq_len).items()}
-    values |= _specificity(use, ids, seq_len) | _strongest(use)
+    values = {name: value for name, value in statistics.silent(dataset, seq_len).items()}
+    values |= statistics.specificity(use, ids, seq_len) | statistics.strongest(use)
     counts = dataset["final_firing_count"].values[0]
     examples = contexts.examples(values, use, ids, tokenizer)
     if load.is_causal(model):
@@ -158,7 +133,7 @@ def measure(
         if len(heldout):
             bar = _bar("loss without units", "evaluation")
             values |= removal.costs(use.model, heldout, batch, counts, options.layers, options.of, bar)
-    more = results.described(values | examples, DESCRIBED)
+    more = results.described(values | examples, statistics.DESCRIBED)
     dataset = dataset.merge(more.drop_vars("seed", errors="ignore"), combine_attrs="override")
     dataset = dataset.set_coords([n for n in ("method", "share", "evaluation", "context", "rank") if n in dataset])
     dataset["firing_count"].attrs["sample_tokens"] = int(ids.size)
@@ -255,51 +230,6 @@ def _rule(model: nn.Module, options: Options, heldout: np.ndarray, batch: int) -
     if kind == "cett":
         return calibrate.cett(model, batches, value)
     return calibrate.cett_at_perplexity(model, batches, value)
-
-
-def _silent(dataset: xr.Dataset, seq_len: int) -> dict[str, Any]:
-    """How sure it is that silent units are silent; sequences are the draws, because firing clusters in them."""
-    fired, hit = (dataset[name].values[0] for name in ("final_firing_count", "final_sequences_fired"))
-    sequences = int(dataset["layer_sequences"].values.max())
-    once = (hit == 1).sum(axis=1)
-    bound = 1 - 0.05 ** (1 / sequences)
-    within = np.where((hit > 0) & (hit <= 5), fired / (np.maximum(hit, 1) * seq_len), 0.0).max(axis=1)
-    by_layer = ("seed", "layer")
-    return {
-        "good_turing_expected": (by_layer, once[None]),
-        "good_turing_upper": (by_layer, [[claims.poisson_upper(int(n)) for n in once]]),
-        "silent_if_resampled": (by_layer, ((1 - hit / sequences) ** sequences).sum(axis=1)[None]),
-        "silent_sequence_bound": (by_layer, np.full((1, len(hit)), bound)),
-        "silent_token_bound": (by_layer, bound * np.where(within > 0, within, 1.0)[None]),
-    }
-
-
-def _specificity(use: Detailed, ids: np.ndarray, seq_len: int) -> dict[str, Any]:
-    counts = use.counts()
-    fired = np.stack([layer.unit_tokens.cpu().numpy() for layer in counts])
-    hit = np.stack([layer.unit_sequences.cpu().numpy() for layer in counts])
-    rates = [metrics.within_sequence_rate(k, s, len(ids), seq_len, LEAST) for k, s in zip(fired, hit, strict=True)]
-    totals = np.bincount(ids.ravel(), minlength=use.vocabulary)
-    selectivity = np.full(fired.shape, np.nan)
-    for layer, row in enumerate(selectivity):
-        row[use.units(len(row)).numpy()] = metrics.token_selectivity(use.types[layer].cpu().numpy(), totals, LEAST)
-    by_unit = ("seed", "layer", "unit")
-    return {
-        "firing_count": (by_unit, fired[None]),
-        "within_sequence_rate": (by_unit, np.stack([observed for observed, _ in rates])[None]),
-        "within_sequence_rate_random": (by_unit, np.stack([random for _, random in rates])[None]),
-        "token_selectivity": (by_unit, selectivity[None]),
-    }
-
-
-def _strongest(use: Detailed) -> dict[str, Any]:
-    layers, dims = range(len(use.places)), ("seed", "layer", "context", "unit")
-    strongest = np.stack([use.strongest[i].cpu().numpy() for i in layers])
-    return {
-        "context": (("context",), np.arange(1, strongest.shape[1] + 1)),
-        "strongest_activation": (dims, strongest[None]),
-        "strongest_token": (dims, np.stack([use.at[i].cpu().numpy() for i in layers])[None]),
-    }
 
 
 def _about(

@@ -1,11 +1,23 @@
 """Layer-dependent activation sparsity in ReLU Transformers, measured exactly."""
 
 import warnings
+from typing import TYPE_CHECKING, Any
 
 from .errors import UserError
+
+if TYPE_CHECKING:
+    from .anymodel import track
 
 __version__ = "0.1.0"
 # tqdm wants ipywidgets in a notebook, whose bars a finished page cannot show; it falls back to text, which is right
 warnings.filterwarnings("ignore", message="IProgress not found")
 
-__all__ = ["UserError", "__version__"]
+__all__ = ["UserError", "__version__", "track"]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "track":  # torch is slow to import, and the command line's --help should not be
+        from .anymodel import track
+
+        return track
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

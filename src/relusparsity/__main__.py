@@ -1,4 +1,4 @@
-"""The command line: train a run, look at runs, remove runs."""
+"""The command line: train a run, look at runs, remove runs; measure and compare any models."""
 
 import io
 import os
@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from contextlib import redirect_stderr
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import tyro
 
@@ -25,6 +25,7 @@ Try, in this order:
   python -m relusparsity show                                        every run on this machine
   python -m relusparsity show 3f2a                                   one run, named by the start of its id
   python -m relusparsity clean                                       what could be removed; nothing is, without --yes
+  python -m relusparsity measure facebook/opt-125m --text my.jsonl   any model, from a folder or the hub, on your text
 
 Runs lie in runs/ of the clone, or in $RELUSPARSITY_RUNS. The same configuration is never trained twice: a finished run
 is reused, one that was interrupted is resumed. With many GPUs: torchrun --nproc-per-node 8 -m relusparsity train ...
@@ -100,6 +101,62 @@ class Clean:
             for path in chosen:
                 _remove(path)
             print(f"removed {len(chosen)}")
+
+
+@dataclass(frozen=True)
+class Measure:
+    """Measure which hidden units of a model fire on a text; writes a dataset and a report, one HTML file.
+
+    Several models, such as the checkpoints of one training, are measured one by one and compared in one report.
+    Interrupted, the same command resumes. Needs transformers.
+    """
+
+    models: Annotated[tuple[str, ...], tyro.conf.Positional]
+    """Folders as save_pretrained writes them, or names on the Hugging Face hub."""
+    text: tuple[str, ...]
+    """Text files or folders (.txt, .jsonl with a "text" a line; also .gz .xz .zst)."""
+    tokens: str = "1M"
+    """Tokens to count on, such as 64k or 1M; less text is used whole."""
+    out: str | None = None
+    """Folder for dataset.nc and report.html; without it measured-<model> here."""
+    device: str = "auto"
+    """cpu, cuda, cuda:1 …; auto: the first GPU if there is one."""
+    dtype: str = "float32"
+    """Precision that the model runs in: float32, bfloat16 or float16."""
+    batch_size: str = "auto"
+    """Sequences read at a time; auto: by the device's memory."""
+    seq_len: int | None = None
+    """Tokens of a sequence, a power of two; without it 512, or as many as the model can read."""
+    rule: str = "exact"
+    """When a unit fires: exact; for smooth activations epsilon=0.1, quantile=0.9, cett=0.2 or cett-ppl=1."""
+    layers: str | None = None
+    """Pattern of module names, such as "*.mlp.act"; without it they are found."""
+    of: Literal["output", "input"] = "output"
+    """Whether the output or the input of the modules is the hidden activation."""
+    tokenizer: str | None = None
+    """Folder or name of the tokenizer, if it is not the model's."""
+    trust_remote_code: bool = False
+    """Let Python code that comes with the model run on this machine."""
+
+    def __call__(self) -> None:
+        from .anymodel import command  # torch and transformers are slow to import, and --help should not be
+
+        command.measure(self)
+
+
+@dataclass(frozen=True)
+class Compare:
+    """Put models that were measured before side by side in one report."""
+
+    measured: Annotated[tuple[str, ...], tyro.conf.Positional]
+    """Folders that measure wrote, in the order to show them."""
+    out: str = "comparison.html"
+    """The report."""
+
+    def __call__(self) -> None:
+        from .anymodel import command
+
+        command.compare(self.measured, Path(self.out))
 
 
 def run_paths() -> list[Path]:
@@ -233,13 +290,15 @@ def _scale(arguments: Sequence[str]) -> str:
     return "laptop"
 
 
-def _parse(arguments: Sequence[str]) -> Train | Show | Clean:
+def _parse(arguments: Sequence[str]) -> Train | Show | Clean | Measure | Compare:
     scale = _scale(arguments)
     start = Train(scale, scales.base(scale))
     command: Any = (
         Annotated[Train, tyro.conf.subcommand("train", default=start)]
         | Annotated[Show, tyro.conf.subcommand("show")]
         | Annotated[Clean, tyro.conf.subcommand("clean")]
+        | Annotated[Measure, tyro.conf.subcommand("measure")]
+        | Annotated[Compare, tyro.conf.subcommand("compare")]
     )
     messages = io.StringIO()
     try:

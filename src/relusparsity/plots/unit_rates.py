@@ -38,7 +38,7 @@ def layer_to_units(dataset: xr.Dataset) -> Figure:
     chart = Chart(
         [shown],
         [280],
-        control=Control("buttons", "layer", states, 0),
+        control=Control("buttons" if len(numbers) <= 8 else "slider", "layer ", states, 0),
         twin_panels=grid,
         twin_heights=[110] * ((len(grid) + 1) // 2),
         twin_columns=2,

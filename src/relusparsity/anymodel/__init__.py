@@ -1,0 +1,10 @@
+"""Measure any model: find the hidden activations of its MLPs, count exactly while it runs, report.
+
+`track` is the part for Python; `measure` and `compare` are what the command line runs.
+"""
+
+from .attach import Place, find
+from .rules import Rule, above
+from .track import Use, track
+
+__all__ = ["Place", "Rule", "Use", "above", "find", "track"]

@@ -1,0 +1,113 @@
+"""Which tokens a model is reading: taken from the arguments of its own forward calls, not from the user."""
+
+import inspect
+import sys
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
+
+from ..errors import UserError
+
+INPUTS = ("input_ids", "inputs_embeds")
+MASK = "attention_mask"
+CACHE = "past_key_values"
+
+
+@dataclass(frozen=True)
+class Call:
+    """One forward call of a stack of layers."""
+
+    shape: tuple[int, int] | None = None
+    """Sequences and positions that it reads, if its arguments tell."""
+    real: Tensor | None = None
+    """(sequence, position): which of them are not padding; None: all."""
+    lengths: Tensor | None = None
+    """(sequence), on the host: sums of `real`."""
+    continues: bool = False
+    """Whether a cache holds the sequences' earlier tokens."""
+
+
+class Calls:
+    """Follows the calls of the modules that take tokens (the model, its encoder, its decoder), innermost last."""
+
+    def __init__(self) -> None:
+        self.open: list[Call] = []
+        self.seen = False  # whether a layer has run in the outermost call
+        self.cut = False  # whether such a call ended with an error
+
+    def follow(self, model: nn.Module, layers: list[str]) -> list[RemovableHandle]:
+        """Hook the model and every module around the layers that takes tokens."""
+        around = {name[:at] for name in layers for at, letter in enumerate(name) if letter == "."}
+        handles = []
+        for name, module in model.named_modules():
+            takes = _parameters(module)
+            if name == "" or (name in around and any(part in takes for part in INPUTS)):
+                handles.append(module.register_forward_pre_hook(self._enter, with_kwargs=True))
+                handles.append(module.register_forward_hook(self._leave, always_call=True))
+        return handles
+
+    def _enter(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        outer = self.open[-1] if self.open else None
+        self.seen &= outer is not None
+        self.open.append(Call())  # whatever happens now, leaving removes one
+        given = _bound(module, args, kwargs)
+        self.open[-1] = _call(given, outer)
+
+    def _leave(self, module: nn.Module, args: tuple[Any, ...], output: Any) -> None:
+        if self.open:
+            self.open.pop()
+        # torch calls this inside its except clause, with no output, if the call has failed
+        self.cut |= not self.open and self.seen and output is None and sys.exc_info()[0] is not None
+
+
+def _parameters(module: nn.Module) -> list[str]:
+    try:
+        return list(inspect.signature(module.forward).parameters)
+    except (TypeError, ValueError):
+        return []
+
+
+def _bound(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
+    """Arguments by name."""
+    return dict(zip(_parameters(module), args, strict=False)) | kwargs
+
+
+def _call(given: dict[str, Any], outer: Call | None) -> Call:
+    tokens = next((given[name] for name in INPUTS if isinstance(given.get(name), Tensor)), None)
+    mask = given.get(MASK)
+    flat = isinstance(mask, Tensor) and mask.ndim == 2
+    if mask is not None and not flat and outer is None:
+        what = f"shape {tuple(mask.shape)}" if isinstance(mask, Tensor) else f"type {type(mask).__name__}"
+        raise UserError(
+            f"an attention_mask of {what} does not tell padding from tokens; expected (sequence, position), or none."
+        )
+    if tokens is None and not flat:
+        return outer or Call()
+    assert not flat or isinstance(mask, Tensor)
+    shape: tuple[int, int] | None = None
+    if tokens is not None:
+        # input_ids (…, position) of one sequence may lack their first dimension
+        positions = tokens.shape[-1] if "input_ids" in given and tokens is given["input_ids"] else tokens.shape[-2]
+        shape = (tokens.numel() // positions if tokens.ndim < 3 else len(tokens), positions)
+    elif flat:
+        shape = (mask.shape[0], mask.shape[1])  # type: ignore[union-attr]
+    continues = _cached(given.get(CACHE)) > 0
+    if not flat or shape is None:
+        return Call(shape, continues=continues)
+    real = mask[:, -shape[1] :] != 0  # type: ignore[index]
+    lengths = real.sum(1).cpu()
+    if bool((lengths == shape[1]).all()):
+        return Call(shape, continues=continues)
+    return Call(shape, real, lengths, continues)
+
+
+def _cached(cache: Any) -> int:
+    """Tokens in a key-value cache, of any kind that transformers has had."""
+    if cache is None:
+        return 0
+    if hasattr(cache, "get_seq_length"):
+        return int(torch.as_tensor(cache.get_seq_length()))
+    return int(cache[0][0].shape[-2]) if len(cache) and cache[0] is not None else 0

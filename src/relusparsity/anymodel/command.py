@@ -1,0 +1,68 @@
+"""What `python -m relusparsity measure` and `compare` do."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from .. import results
+from ..errors import UserError
+from . import load, report
+from . import measure as one
+from . import text as texts
+
+if TYPE_CHECKING:
+    from ..__main__ import Measure
+
+
+def measure(given: "Measure") -> None:
+    """Measure every model, then write the report: of one, or of all side by side."""
+    if not given.models or not given.text:
+        raise UserError("measure needs a model and, after --text, a text file; see measure --help.")
+    folders = _folders(given.models, given.out)
+    options = one.Options(
+        tokens=texts.count(given.tokens),
+        seq_len=given.seq_len,
+        batch_size=_batch_size(given.batch_size),
+        rule=given.rule,
+        layers=given.layers,
+        of=given.of,
+    )
+    measured = []
+    for name, folder in zip(given.models, folders, strict=True):
+        ready = load.load(name, given.device, given.dtype, given.tokenizer, given.trust_remote_code)
+        dataset = one.measure_text(ready.model, ready.tokenizer, given.text, options, folder, name)
+        results.save(dataset, folder / "dataset.nc")
+        measured.append(dataset)
+        report.write([dataset], folder / "report.html")
+        print(f"{name}\n  {folder / 'dataset.nc'}\n  {folder / 'report.html'}", flush=True)
+    if len(measured) > 1:
+        together = folders[0].parent / "comparison.html"
+        report.write(measured, together)
+        print(f"all together\n  {together}")
+
+
+def compare(folders: Sequence[str], out: Path) -> None:
+    """Write one report of models measured before."""
+    if len(folders) < 2:
+        raise UserError("compare needs two or more folders that measure wrote.")
+    paths = [Path(folder) / "dataset.nc" if Path(folder).is_dir() else Path(folder) for folder in folders]
+    report.write([results.load(path) for path in paths], out)
+    print(out)
+
+
+def _folders(models: Sequence[str], out: str | None) -> list[Path]:
+    """Where each model's files go, none twice."""
+    short = [name.rstrip("/").rpartition("/")[2] or "model" for name in models]
+    if len(models) == 1:
+        return [Path(out or f"measured-{short[0]}")]
+    if len(set(short)) < len(short):
+        raise UserError(f"two of the models are called the same ({', '.join(short)}); measure them one by one.")
+    return [Path(out or "measured") / name for name in short]
+
+
+def _batch_size(given: str) -> int | None:
+    if given == "auto":
+        return None
+    if not given.isdecimal() or int(given) < 1:
+        raise UserError(f"batch_size = {given!r}: expected a number of sequences above 0, or auto.")
+    return int(given)

@@ -1,0 +1,187 @@
+"""Exact counts of one layer's firing over a stream of tokens, with or without padding; memory is flat in the tokens.
+
+One counter for packed text, padded batches and decoding with a cache: windows run over the stream of real tokens
+in the order read. Packed sequences whose length is a power of two give the same numbers as `tracking.UseTracker`.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Int
+from torch import Tensor
+
+from .. import metrics
+
+WIDEST = 20  # windows 1, 2, 4 … 2**20 tokens
+HOST = ("tokens", "sequences", "mixed")  # counted on the host: no waiting for a GPU
+
+
+class LayerUse:
+    """Counts of one layer: units, tokens, sequences and windows.
+
+    Examples
+    --------
+    >>> use = LayerUse(units=3)
+    >>> use.update(torch.tensor([[[1, 0, 0], [1, 1, 0], [1, 1, 1]]]).bool(), real=torch.tensor([[1, 1, 0]]).bool())
+    >>> use.tokens, use.token_use(), use.sequence_use()
+    (2, 0.5, 0.6666666666666666)
+    """
+
+    def __init__(self, units: int, device: str | torch.device = "cpu") -> None:
+        self.units = units
+
+        def zeros(*shape: int, dtype: torch.dtype = torch.int64) -> Tensor:
+            return torch.zeros(shape, dtype=dtype, device=device)
+
+        self.unit_tokens = zeros(units)  # tokens at which each unit fired
+        self.unit_sequences = zeros(units)  # sequences in which it fired at least once
+        self.token_histogram = zeros(units + 1)  # tokens by number of units firing
+        self.sequence_histogram = zeros(units + 1)  # sequences by number of units that fired
+        self.window_units = zeros(WIDEST + 1)  # units that fired, summed over windows, by size
+        self.window_count = zeros(WIDEST + 1)  # whole windows seen
+        self.pending = zeros(WIDEST, units, dtype=torch.bool)  # unions waiting for their other half
+        self.not_a_number = zeros(dtype=torch.bool)
+        self.tokens = self.sequences = 0
+        self.mixed = False  # tokens of several sequences came by turns: the stream is no running text
+        self._last: Tensor | None = None  # (sequence, unit): what fired so far in the sequences of the last call
+        self._lengths: Tensor | None = None  # (sequence), on the host: their real tokens so far
+
+    def update(
+        self,
+        fired: Bool[Tensor, "sequence position unit"],
+        real: Bool[Tensor, "sequence position"] | None = None,
+        continues: bool = False,
+        lengths: Int[Tensor, "sequence"] | None = None,
+    ) -> None:
+        """Add one call of the layer.
+
+        Parameters
+        ----------
+        fired : (sequence, position, unit)
+        real : (sequence, position)
+            Which positions are tokens and not padding; None: all.
+        continues
+            Whether these are the next tokens of the sequences of the last call (decoding with a cache).
+        lengths : (sequence)
+            Sums of `real`, if the caller has them on the host already.
+        """
+        sequences, positions, units = fired.shape
+        if units != self.units:
+            raise ValueError(f"got {units} units, expected {self.units}")
+        if real is None:
+            lengths = torch.full((sequences,), positions)
+            stream = fired.flatten(0, 1)
+        else:
+            lengths = real.sum(1).cpu() if lengths is None else lengths
+            fired = fired & real[..., None]
+            stream = fired[real]
+        per_unit, per_token = metrics.firing_counts(fired)
+        self.unit_tokens += per_unit.sum(0)
+        self.token_histogram += metrics.histogram(per_token if real is None else per_token[real], units)
+        self._sequences(per_unit > 0, lengths, continues)
+        self._windows(stream)
+        self.mixed |= continues and sequences > 1
+
+    def _sequences(self, in_sequence: Tensor, lengths: Tensor, continues: bool) -> None:
+        """Count sequences by the units that fired in them; those that go on replace what was counted of them."""
+        if continues and self._last is not None and self._lengths is not None and len(self._last) == len(in_sequence):
+            self._count(self._last, self._lengths, -1)
+            in_sequence, lengths = in_sequence | self._last, lengths + self._lengths
+        self._count(in_sequence, lengths, 1)
+        self._last, self._lengths = in_sequence, lengths
+
+    def _count(self, in_sequence: Tensor, lengths: Tensor, sign: int) -> None:
+        begun = lengths > 0
+        if not begun.all():  # a row of padding is no sequence
+            in_sequence = in_sequence[begun.to(in_sequence.device)]
+        self.unit_sequences += sign * in_sequence.sum(0)
+        self.sequence_histogram += sign * metrics.histogram(in_sequence.sum(1), self.units)
+        self.sequences += sign * len(in_sequence)
+
+    def _windows(self, items: Tensor) -> None:
+        """Count unions of adjacent tokens (token, unit), pair them with what waits, go one level up."""
+        seen = self.tokens
+        self.tokens += len(items)
+        for level in range(WIDEST + 1):
+            if not len(items):
+                return
+            self.window_units[level] += torch.count_nonzero(items)
+            self.window_count[level] += len(items)
+            if level == WIDEST:
+                return
+            if seen >> level & 1:
+                items = torch.cat((self.pending[level][None], items))
+            if len(items) % 2:
+                self.pending[level] = items[-1]
+                items = items[:-1]
+            items = items[0::2] | items[1::2]
+
+    def merge(self, other: "LayerUse") -> None:
+        """Add the counts of another stream (another process's tokens); windows stay within their own stream."""
+        if self.units != other.units:
+            raise ValueError(f"layers of {self.units} and {other.units} units cannot be merged")
+        for name, value in self.state().items():
+            if name not in ("pending", *HOST):
+                value += other.state()[name].to(value.device)
+        self.tokens += other.tokens
+        self.sequences += other.sequences
+        self.mixed |= other.mixed
+
+    def state(self) -> dict[str, Tensor]:
+        """Every count by name; `load` takes it back. Sequences still open in a decoding are not continued."""
+        state = {name: value for name, value in vars(self).items() if isinstance(value, Tensor) and name[0] != "_"}
+        return state | {name: torch.tensor(getattr(self, name)) for name in HOST}
+
+    def load(self, state: dict[str, Tensor]) -> None:
+        for name, value in state.items():
+            here = getattr(self, name)
+            if isinstance(here, Tensor):
+                here.copy_(value)
+            else:
+                setattr(self, name, type(here)(value.item()))
+
+    @property
+    def windows(self) -> list[int]:
+        """Window sizes in tokens: 1, 2, 4 …"""
+        return [2**i for i in range(WIDEST + 1)]
+
+    def token_use(self) -> float:
+        """Mean share of units firing at a token."""
+        return float(self.unit_tokens.sum()) / (self.tokens * self.units)
+
+    def sequence_use(self) -> float:
+        """Mean share of units firing at least once in a sequence."""
+        return float(self.unit_sequences.sum()) / (self.sequences * self.units)
+
+    def window_use(self) -> np.ndarray:
+        """Mean share of units firing at least once in a window of n tokens of the stream: (window).
+
+        Missing (NaN) where no window is whole and, above one token, where sequences came by turns.
+        """
+        units, count = (a.cpu().numpy().astype(float) for a in (self.window_units, self.window_count))
+        count[count == 0] = np.nan
+        if self.mixed:
+            count[1:] = np.nan
+        return units / (count * self.units)
+
+    def rarefied_use(self, sizes: Sequence[int] | None = None) -> np.ndarray:
+        """Expected share of units firing at least once in n tokens drawn at random: (size)."""
+        sizes = self.windows if sizes is None else sizes
+        return metrics.rarefied_use(self.unit_tokens.cpu().numpy(), self.tokens, sizes)
+
+    def token_use_percentiles(self) -> np.ndarray:
+        """Percentiles of token use over tokens: (percentile)."""
+        return metrics.percentiles(self.token_histogram.cpu().numpy()) / self.units
+
+    def sequence_use_percentiles(self) -> np.ndarray:
+        """Percentiles of sequence use over sequences: (percentile)."""
+        return metrics.percentiles(self.sequence_histogram.cpu().numpy()) / self.units
+
+    def firing_rate_percentiles(self) -> np.ndarray:
+        """Percentiles of the firing rate over units, silent ones included: (percentile)."""
+        return metrics.percentiles(np.bincount(self.unit_tokens.cpu().numpy())) / self.tokens
+
+    def silent_units(self) -> int:
+        """Units that fired at no token."""
+        return int((self.unit_tokens == 0).sum())

@@ -1,0 +1,247 @@
+"""`track`: count which hidden units of any model fire, while it runs as it always does."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+import xarray as xr
+from torch import Tensor, nn
+
+from .. import distributed, metrics, results
+from ..errors import UserError
+from ..schema import UNITS
+from .attach import Choice, Side
+from .calls import Call
+from .count import LayerUse
+from .rules import Rule, exact
+from .watch import Watch
+
+
+class Use(Watch):
+    """What was counted; filled while its `with` block runs, read at any time.
+
+    Attributes
+    ----------
+    places : the layers attached to, in order; `print(use)` shows them.
+    layers : their counts, `LayerUse` each; None where a layer has not run.
+    rule : when a unit counts as firing.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        choose: Choice | None = None,
+        of: Side | None = None,
+        rule: Rule | None = None,
+    ) -> None:
+        super().__init__(model, choose, of or (rule.of if rule else "output"))
+        self.rule = exact(self.places) if rule is None else rule
+        self.rule.check(self.places)
+        self.layers: list[LayerUse | None] = [None] * len(self.places)
+
+    def __exit__(self, kind: type[BaseException] | None, *rest: object) -> None:
+        super().__exit__(kind, *rest)
+        if kind is None:
+            self.check()
+
+    def observe(self, layer: int, activation: Tensor, call: Call) -> None:
+        place = self.places[layer]
+        use = self.layers[layer]
+        if use is None:
+            use = self.layers[layer] = LayerUse(activation.shape[-1], activation.device)
+        elif use.units != activation.shape[-1]:
+            raise UserError(f"{place.name} gave {activation.shape[-1]} units, and {use.units} before; match one layer.")
+        # a sum is NaN if any term is; read only at the end, for a GPU need not wait
+        use.not_a_number |= torch.isnan(activation.sum(dtype=torch.float32))
+        fired = self.rule.fired(layer, place, activation)
+        use.update(fired, call.real, call.continues, call.lengths)
+        self.fired(layer, activation, fired, call)
+
+    def fired(self, layer: int, activation: Tensor, fired: Tensor, call: Call) -> None:
+        """For those who want more than counts of what a layer does: where it fired (sequence, position, unit)."""
+
+    def check(self) -> None:
+        """Raise if anything went wrong in counting.
+
+        Raises
+        ------
+        FloatingPointError
+            If an activation was NaN.
+        UserError
+            If an error stopped a forward call halfway through the counting.
+        """
+        if self._calls.cut and not self.failed:
+            self.failed = "a forward call ended with an error after some of its layers were counted"
+        if self.failed:
+            raise UserError(f"counting stopped halfway ({self.failed}); its counts are not whole, track again.")
+        for place, use in zip(self.places, self.layers, strict=True):
+            if use is not None and bool(use.not_a_number):
+                raise FloatingPointError(
+                    f"{place.name}: an activation is NaN, firing is undefined; nothing is reported"
+                )
+
+    def counts(self) -> list[LayerUse]:
+        """The counts of every layer.
+
+        Raises
+        ------
+        UserError
+            If a layer saw no token.
+        """
+        self.check()
+        for place, use in zip(self.places, self.layers, strict=True):
+            if use is None or not use.tokens:
+                raise UserError(f"{place.name} has seen no token; run the model inside the with block first.")
+        return [use for use in self.layers if use is not None]
+
+    def gather(self) -> "Use":
+        """Add up the counts of all processes (torch.distributed), on every one; once, after the block."""
+        everyone = distributed.gather([(use.units, use.state()) for use in self.counts()])
+        for layer, use in enumerate(self.counts()):
+            merged = LayerUse(use.units, use.unit_tokens.device)
+            for counted in everyone:
+                theirs = LayerUse(counted[layer][0], use.unit_tokens.device)
+                theirs.load(counted[layer][1])
+                merged.merge(theirs)
+            self.layers[layer] = merged
+        return self
+
+    def token_use(self) -> np.ndarray:
+        """Mean share of units firing at a token: (layer)."""
+        return np.array([use.token_use() for use in self.counts()])
+
+    def sequence_use(self) -> np.ndarray:
+        """Mean share of units firing at least once in a sequence: (layer)."""
+        return np.array([use.sequence_use() for use in self.counts()])
+
+    def window_use(self) -> np.ndarray:
+        """Mean share of units firing at least once in n tokens of the stream: (layer, window)."""
+        return np.stack([use.window_use() for use in self.counts()])
+
+    def silent_units(self) -> np.ndarray:
+        """Units that fired at no token: (layer)."""
+        return np.array([use.silent_units() for use in self.counts()])
+
+    def firing_rate(self) -> list[np.ndarray]:
+        """Share of tokens at which each unit fired, layer by layer: (unit)."""
+        return [use.unit_tokens.cpu().numpy() / use.tokens for use in self.counts()]
+
+    def dataset(self) -> xr.Dataset:
+        """Every statistic under the names that the book's figures read; `seed` has length one, layers equal width.
+
+        Raises
+        ------
+        UserError
+            If layers differ in width; read `layers` one by one then.
+        """
+        uses = self.counts()
+        if len({use.units for use in uses}) > 1:
+            widths = ", ".join(str(use.units) for use in uses)
+            raise UserError(f"the layers have different widths ({widths}); read use.layers one by one.")
+        by_layer = ("seed", "layer")
+        shown = max(int(use.window_count.count_nonzero()) for use in uses)
+        sizes = uses[0].windows[:shown]
+        columns: dict[str, tuple[tuple[str, ...], Sequence[Any]]] = {
+            "final_token_use": ((), [use.token_use() for use in uses]),
+            "final_sequence_use": ((), [use.sequence_use() for use in uses]),
+            "final_window_use": (("window",), [use.window_use()[:shown] for use in uses]),
+            "final_rarefied_use": (("window",), [use.rarefied_use(sizes) for use in uses]),
+            "token_use_percentiles": (("percentile",), [use.token_use_percentiles() for use in uses]),
+            "sequence_use_percentiles": (("percentile",), [use.sequence_use_percentiles() for use in uses]),
+            "firing_rate_percentiles": (("percentile",), [use.firing_rate_percentiles() for use in uses]),
+            "silent_units": ((), [use.silent_units() for use in uses]),
+            "final_firing_count": (("unit",), [use.unit_tokens.cpu().numpy() for use in uses]),
+            "final_sequences_fired": (("unit",), [use.unit_sequences.cpu().numpy() for use in uses]),
+            "layer_name": ((), [place.name for place in self.places]),
+            "layer_tokens": ((), [use.tokens for use in uses]),
+            "layer_sequences": ((), [use.sequences for use in uses]),
+        }
+        values: dict[str, tuple[tuple[str, ...], Any]] = {
+            name: ((*by_layer, *dims), np.stack(value)[None]) for name, (dims, value) in columns.items()
+        }
+        values["layer_name"] = (("layer",), [place.name for place in self.places])
+        values |= {
+            "seed": (("seed",), [0]),
+            "layer": (("layer",), np.arange(len(uses))),
+            "window": (("window",), sizes),
+            "percentile": (("percentile",), list(metrics.PERCENTILES)),
+        }
+        dataset = results.described(values, UNITS | ADDED)
+        dataset = dataset.set_coords(["seed", "layer", "window", "percentile", "layer_name"])
+        dataset.attrs |= {
+            "d_ff": uses[0].units,
+            "final_sample_tokens": max(use.tokens for use in uses),
+            "rule": self.rule.name,
+        }
+        return dataset
+
+    def __repr__(self) -> str:
+        lines = [f"{type(self.model).__name__}, {len(self.places)} layers; a unit fires where: {self.rule.name}"]
+        if any(place.kind == "smooth" for place in self.places) and self.rule.thresholds is None:
+            lines.append("smooth activations are hardly ever exactly zero: give a rule with thresholds to see sparsity")
+        for place, use in zip(self.places, self.layers, strict=True):
+            seen = "not run yet"
+            if use is not None and use.tokens:
+                seen = (
+                    f"{use.units:,} units, {use.tokens:,} tokens, {100 * use.token_use():.3g} % fire at a token, "
+                    f"{use.silent_units():,} silent"
+                )
+            lines.append(f"  {place}: {seen}")
+        return "\n".join(lines)
+
+
+ADDED = {
+    "layer_name": ("1", "module that the layer's hidden activations were read from"),
+    "layer_tokens": ("tokens", "tokens that the layer has seen, padding left out"),
+    "layer_sequences": ("sequences", "sequences that the layer has seen"),
+}
+
+
+def track(
+    model: nn.Module,
+    layers: Choice | None = None,
+    *,
+    of: Side | None = None,
+    rule: Rule | None = None,
+) -> Use:
+    """Count, exactly, which hidden units of a model's MLPs fire while it runs; the model is left as it was.
+
+    Parameters
+    ----------
+    model
+        Any module: Hugging Face models of the usual kinds are recognised, also wrapped in DistributedDataParallel
+        or compiled (inside the block a compiled model runs uncompiled, or it could not be watched).
+    layers
+        None to find them; else a pattern of module names (``"*.mlp.act"``) or a function of name and module.
+    of
+        "output" (default) or "input": which side of a chosen module is the hidden activation. "product": what the
+        layer after it reads, act(gate) · up in gated MLPs; where the model was found by itself.
+    rule
+        None: exactly above zero (smooth activations: not exactly zero); else see `above` and `calibrate`.
+
+    Returns
+    -------
+    Use
+        To be used with ``with``. Padding, as the attention mask of the model's own call says it, does not count;
+        without a mask every position does. Decoding with a cache continues its sequences (beam search, which swaps
+        them, makes sequence counts meaningless). Layers recomputed in the backward pass count once. A module that
+        runs several times in one call, as ALBERT's, counts every time.
+
+    Raises
+    ------
+    UserError
+        If no such layers are found, or the choice matches none or too much.
+    FloatingPointError
+        At the end, if an activation was NaN.
+
+    Examples
+    --------
+    >>> from torch import nn
+    >>> model = nn.Sequential(nn.Linear(2, 3), nn.ReLU(), nn.Linear(3, 1))
+    >>> with track(model) as use:
+    ...     _ = model(torch.ones(4, 5, 2))
+    >>> use.layers[0].tokens
+    20
+    """
+    return Use(model, layers, of, rule)

@@ -1,0 +1,86 @@
+"""Watching a model's hidden activations: hooks that come with a `with` block and go with it."""
+
+import contextlib
+from typing import Any, Self
+
+import torch
+from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
+
+from ..errors import UserError
+from .attach import Choice, Place, Side, bare, find
+from .calls import Call, Calls
+
+
+class Watch:
+    """Shows every hidden activation of a model to `observe`, in the order of the forward call, and changes nothing."""
+
+    def __init__(self, model: nn.Module, choose: Choice | None = None, of: Side = "output") -> None:
+        self.model = bare(model)
+        self.places: list[Place] = find(self.model, choose, of)
+        self.failed = ""
+        self._calls = Calls()
+        self._handles: list[RemovableHandle] = []
+        self._eager: contextlib.ExitStack | None = None
+
+    def observe(self, layer: int, activation: Tensor, call: Call) -> None:
+        """Take one call's activations (sequence, position, unit) of a layer; `call` tells which are padding."""
+        raise NotImplementedError
+
+    def __enter__(self) -> Self:
+        if self._handles:
+            raise UserError("this tracker is running already; make another with track(model).")
+        with contextlib.ExitStack() as undo:
+            # a compiled graph runs no hooks added later, and keeps those that it was compiled with
+            undo.enter_context(torch.compiler.set_stance("force_eager"))
+            undo.callback(self._detach)
+            self._handles += self._calls.follow(self.model, [place.name for place in self.places])
+            for layer, place in enumerate(self.places):
+                self._handles.append(self._attach(layer, place))
+            self._eager = undo.pop_all()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        assert self._eager is not None
+        self._eager.close()
+
+    def _attach(self, layer: int, place: Place) -> RemovableHandle:
+        if place.of == "input":
+            return place.module.register_forward_pre_hook(lambda _, args: self._see(layer, args[0]))
+        return place.module.register_forward_hook(lambda _, __, output: self._see(layer, output))
+
+    def _detach(self) -> None:
+        for handle in self._handles:
+            handle.remove()
+        self._handles.clear()
+        self._calls.open.clear()
+
+    def _see(self, layer: int, activation: Any) -> None:
+        if not self._calls.open:
+            return  # gradient checkpointing runs layers again in the backward pass
+        self._calls.seen = True
+        try:
+            with torch.inference_mode(False), torch.no_grad():  # our counts outlive an inference mode
+                call = self._calls.open[-1]
+                self.observe(layer, _shaped(self.places[layer], activation, call), call)
+        except Exception as error:
+            self.failed = self.failed or str(error)
+            raise
+
+
+def _shaped(place: Place, activation: Any, call: Call) -> Tensor:
+    """The activation as (sequence, position, unit)."""
+    if not isinstance(activation, Tensor) or not activation.is_floating_point() or activation.ndim not in (2, 3):
+        shape = tuple(activation.shape) if isinstance(activation, Tensor) else type(activation).__name__
+        raise UserError(f"{place.name} gives {shape}: expected activations (sequence, position, unit).")
+    if call.shape is None:
+        return activation if activation.ndim == 3 else activation[:, None]
+    sequences, positions = call.shape
+    if activation.numel() // activation.shape[-1] != sequences * positions or (
+        activation.ndim == 3 and tuple(activation.shape[:2]) != call.shape
+    ):
+        raise UserError(
+            f"{place.name} gives {tuple(activation.shape)} for {sequences} sequences of {positions} tokens; layers "
+            "that see some of the tokens only, as experts do, cannot be counted."
+        )
+    return activation.reshape(sequences, positions, -1)

@@ -1,0 +1,248 @@
+"""Figures of a report on measured models: one model, or two and more side by side, under their own names."""
+
+from collections.abc import Mapping
+
+import numpy as np
+import xarray as xr
+
+from ..errors import UserError
+from . import style
+from .chart import Axis, Chart, Mark, Panel
+from .figure import Figure, figure
+from .layer_patterns import PERCENT, layer_axis
+from .reading import attribute, layers, thinned, units, variable
+
+Models = Mapping[str, xr.Dataset]
+LEGEND = 6  # layers named in a legend, of however many
+
+
+def layer_use(models: Models) -> Figure:
+    """Share of each layer's units that fire at a token, in a sequence, in 8,192 tokens and at all.
+
+    Parameters
+    ----------
+    models
+        Datasets of `anymodel.measure` by name: `final_token_use`, `final_sequence_use`, `silent_units` (seed, layer),
+        `final_window_use` (seed, layer, window); attributes `final_sample_tokens`, `seq_len`, `d_ff`.
+    """
+    panels, drawn = [], []
+    for col, (name, data) in enumerate(_given(models, "layer_use").items()):
+        use = _uses(data)
+        numbers = layers(data["silent_units"])
+        colours = [style.layer_colour(i, len(numbers)) for i in numbers]
+        for row, (what, values) in enumerate(use.items()):
+            title = (f"{name}<br>" if row == 0 and len(models) > 1 else "") + f"{what}, % of units"
+            hover = f"layer %{{x}}<br>{what}: %{{y:.3~g}} % of units"
+            bars = Mark("bars", numbers, 100 * values, colours, hover=hover, bar_width=0.72, opacity=0.9)
+            panels.append(Panel(title, _layers_axis(numbers), Axis(limits=PERCENT), [bars], row=row, col=col))
+        table = {what.replace(" ", "_").replace(",", ""): ("layer", values) for what, values in use.items()}
+        drawn.append((name, xr.Dataset(table, {"layer": numbers})))
+    caption = (
+        "Units that fire, layer by layer (0 is the first to run), over more and more text: mean share at one token, at "
+        "least once in a sequence, at least once in 8,192 tokens, at least once in the whole sample. What is missing "
+        "to 100 % in the last row was silent. Look for layers that differ in the last rows more than in the first."
+    )
+    return figure("measured.layer_use", Chart(panels, [110] * 4, len(models), share_y=True), caption, drawn)
+
+
+def _uses(data: xr.Dataset) -> dict[str, np.ndarray]:
+    one = {n: variable(data, "layer_use", n, "seed", "layer")[0] for n in ("final_token_use", "final_sequence_use")}
+    window = variable(data, "layer_use", "final_window_use", "seed", "layer", "window")[0]
+    batch = window.sel(window=8192).values if 8192 in window["window"].values else np.full(len(window), np.nan)
+    silent = variable(data, "layer_use", "silent_units", "seed", "layer")[0].values
+    tokens, length = attribute(data, "layer_use", "final_sample_tokens"), attribute(data, "layer_use", "seq_len")
+    return {
+        "at a token": one["final_token_use"].values,
+        f"in a sequence of {length}": one["final_sequence_use"].values,
+        "in 8,192 tokens": batch,
+        f"in all {style.si(tokens)} tokens": 1 - silent / units(data, "layer_use"),
+    }
+
+
+def windows(models: Models) -> Figure:
+    """Share of units that fire within n tokens, running text against tokens drawn at random.
+
+    Parameters
+    ----------
+    models
+        Datasets by name: `final_window_use` and `final_rarefied_use` (seed, layer, window).
+    """
+    panels, drawn = [], []
+    for row, (name, data) in enumerate(_given(models, "windows").items()):
+        window, random = (
+            variable(data, "windows", n, "seed", "layer", "window")[0]
+            for n in ("final_window_use", "final_rarefied_use")
+        )
+        x = window["window"].values.astype(float)
+        axis = Axis("n, tokens", log=True, tokens=True, limits=(0.8, float(x.max()) * 1.25))
+        panel = Panel(_titled("units that fire within n tokens, %", name, models), axis, Axis(limits=PERCENT), row=row)
+        numbers = layers(window)
+        for i, at in enumerate(numbers):
+            colour, group = style.layer_colour(at, len(numbers)), f"layer {at}"
+            hover = f"layer {at}, %{{x:.4~s}} tokens drawn at random<br>%{{y:.3~g}} %"
+            dots = 100 * random.values[i]
+            panel.marks.append(Mark("line", x, dots, colour, group=group, hover=hover, dash="dot", width=1.2))
+            hover = f"layer {at}, %{{x:.4~s}} tokens of running text<br>%{{y:.3~g}} %"
+            legend = str(at) if row == 0 and at in _named(numbers) else ""
+            panel.marks.append(Mark("line", x, 100 * window.values[i], colour, legend, group, hover))
+        panels.append(panel)
+        drawn.append((name, xr.Dataset({"final_window_use": window, "final_rarefied_use": random})))
+    caption = (
+        "Solid: share of a layer's units that fire at least once in n tokens of running text (window use). Dotted: in "
+        "n tokens drawn at random from the same sample (rarefied use). The gap is how much a unit's firings cluster; a "
+        "curve that still rises has units that need more text to be seen."
+    )
+    return figure("measured.windows", Chart(panels, [290] * len(panels)), caption, drawn)
+
+
+def firing_rates(models: Models) -> Figure:
+    """Percentiles of the units' firing rates, layer by layer.
+
+    Parameters
+    ----------
+    models
+        Datasets by name: `final_firing_count` (seed, layer, unit); attribute `final_sample_tokens`.
+    """
+    levels = (5, 25, 50, 75, 95)
+    panels, drawn = [], []
+    for row, (name, data) in enumerate(_given(models, "firing_rates").items()):
+        count = variable(data, "firing_rates", "final_firing_count", "seed", "layer", "unit")[0]
+        tokens = attribute(data, "firing_rates", "final_sample_tokens")
+        rate = 100 * np.percentile(count.values, levels, axis=1, method="inverted_cdf") / tokens
+        floor = 100 / tokens / 2  # below one token of the sample there is only never
+        shown = np.maximum(rate, floor)
+        numbers = layers(count)
+        panel = Panel(
+            _titled("firing rate, % of tokens (log)", name, models),
+            _layers_axis(numbers),
+            Axis(log=True, limits=(floor * 0.7, 150)),
+            row=row,
+        )
+        for low, high, width, opacity in ((0, 4, 0.5, 0.3), (1, 3, 0.5, 0.65)):
+            panel.marks.append(_span(numbers, shown[low], shown[high], width, opacity))
+        hover = (
+            "layer %{x}<br>median unit fires at %{customdata[2]:.3~g} % of tokens<br>25–75th percentile "
+            "%{customdata[1]:.3~g}–%{customdata[3]:.3~g} %<br>5–95th %{customdata[0]:.3~g}–%{customdata[4]:.3~g} %"
+        )
+        size = min(22.0, 330 / len(numbers))
+        # white on grey: seen on a bar of any colour and beside it
+        for colour, thick in ((style.INK, 5), ("#ffffff", 2)):
+            middle = Mark(
+                "points", numbers, shown[2], colour, hover=hover, extra=rate.T, symbol="tick", size=size, width=thick
+            )
+            panel.marks.append(middle)
+        panels.append(panel)
+        drawn.append(
+            (
+                name,
+                xr.Dataset(
+                    {"firing_rate": (("percentile", "layer"), rate / 100)},
+                    {"percentile": list(levels), "layer": numbers},
+                ),
+            )
+        )
+    caption = (
+        "How often a layer's units fire: the median unit (white line), the middle half (dark) and 90 % of the units "
+        "(light), silent ones included; what lies at the lower edge never fired in the sample. A long light part "
+        "means that a few units do most of the firing."
+    )
+    return figure("measured.firing_rates", Chart(panels, [230] * len(panels)), caption, drawn)
+
+
+def _span(numbers: list[int], low: np.ndarray, high: np.ndarray, width: float, opacity: float) -> Mark:
+    colours = [style.layer_colour(i, len(numbers)) for i in numbers]
+    return Mark("bars", numbers, high - low, colours, base=low, opacity=opacity, bar_width=width)
+
+
+def silent(models: Models) -> Figure:
+    """Silent units of each layer, and how many of them chance would let fire in as much text again.
+
+    Parameters
+    ----------
+    models
+        Datasets by name: `silent_units`, `good_turing_upper` (seed, layer); attributes `final_sample_tokens`, `d_ff`.
+    """
+    panels, drawn = [], []
+    for row, (name, data) in enumerate(_given(models, "silent").items()):
+        share = 100 / units(data, "silent")
+        count, upper = (
+            variable(data, "silent", n, "seed", "layer")[0].values * share
+            for n in ("silent_units", "good_turing_upper")
+        )
+        perhaps = np.minimum(count, upper)
+        numbers = layers(data["silent_units"])
+        colours = [style.layer_colour(i, len(numbers)) for i in numbers]
+        tokens = style.si(attribute(data, "silent", "final_sample_tokens"))
+        limits = (0.0, max(1.08 * float(count.max()), 1.0))
+        title = _titled(f"silent in {tokens} tokens, % of units", name, models)
+        panel = Panel(title, _layers_axis(numbers), Axis(limits=limits), row=row)
+        for text, start, height, opacity in (
+            ("silent, beyond chance", np.zeros(len(count)), count - perhaps, 0.95),
+            ("silent, but chance may let it fire in as much text again", count - perhaps, perhaps, 0.35),
+        ):
+            hover = f"layer %{{x}}<br>{text}<br>%{{y:.3~g}} % of units"
+            panel.marks.append(
+                Mark("bars", numbers, height, colours, hover=hover, base=start, opacity=opacity, bar_width=0.72)
+            )
+        panels.append(panel)
+        drawn.append((name, data[["silent_units", "good_turing_upper"]]))
+    caption = (
+        "Units that fired at no token of the sample. Pale: as many as chance may let fire in as much text again (upper "
+        "95 % bound from the units that fired in exactly one sequence, Good–Turing). Silent in this text is not dead: "
+        "another kind of text may wake more."
+    )
+    return figure("measured.silent", Chart(panels, [190] * len(panels)), caption, drawn)
+
+
+def changes(before: xr.Dataset, after: xr.Dataset) -> Figure:
+    """Between two checkpoints read on the same text: units that fell silent, and units that fire again.
+
+    Parameters
+    ----------
+    before, after
+        `final_firing_count` (seed, layer, unit) of equal shape; attribute `name`.
+    """
+    counts = [variable(d, "changes", "final_firing_count", "seed", "layer", "unit")[0] for d in (before, after)]
+    if counts[0].shape != counts[1].shape:
+        raise UserError(
+            f"plots.changes got {counts[0].shape} and {counts[1].shape} (layer, unit); give checkpoints of one model"
+        )
+    first, second = (c.values == 0 for c in counts)
+    fell, woke = (~first & second).sum(axis=1), (first & ~second).sum(axis=1)
+    numbers = layers(counts[0])
+    colours = [style.layer_colour(i, len(numbers)) for i in numbers]
+    panel = Panel("units that changed: fallen silent (up), firing again (down)", _layers_axis(numbers), Axis())
+    for values, text, opacity in ((fell, "fell silent", 0.95), (-woke, "fire again", 0.4)):
+        extra = np.abs(values)[:, None]
+        hover = f"layer %{{x}}<br>{text}: %{{customdata[0]}} units"
+        panel.marks.append(
+            Mark("bars", numbers, values, colours, hover=hover, extra=extra, opacity=opacity, bar_width=0.72)
+        )
+    caption = (
+        f"Units that fired in the sample with {before.attrs['name']} and are silent with {after.attrs['name']} (up), "
+        "and the other way round (down). Both read the same text with frozen weights."
+    )
+    drawn = xr.Dataset({"fell_silent": ("layer", fell), "fire_again": ("layer", woke)}, {"layer": numbers})
+    return figure("measured.changes", Chart([panel], [230]), caption, [("", drawn)])
+
+
+def _given(models: Models, function: str) -> Models:
+    if not models:
+        raise UserError(f"plots.{function} got no dataset; give at least one by its name")
+    return models
+
+
+def _titled(text: str, name: str, models: Models) -> str:
+    return f"{text}<br>{name}" if len(models) > 1 else text
+
+
+def _layers_axis(numbers: list[int]) -> Axis:
+    axis = layer_axis(numbers)
+    if len(numbers) > 13:
+        shown = numbers[:: -(-len(numbers) // 9)]
+        axis.ticks = ([float(i) for i in shown], [str(i) for i in shown])
+    return axis
+
+
+def _named(numbers: list[int]) -> set[int]:
+    return {numbers[i] for i in thinned(len(numbers), LEGEND)}

@@ -140,7 +140,7 @@ def peak(used: dict[str, int]) -> float:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--tokens", type=int, nargs="+", default=[8192, 65_536], help="lengths of the text")
-    parser.add_argument("--rounds", type=int, default=5, help="turns of every way (default: %(default)s)")
+    parser.add_argument("--rounds", type=int, default=3, help="turns of every way (default: %(default)s)")
     parser.add_argument("--scale", default="laptop", help="scale of the model (default: %(default)s)")
     parser.add_argument("--chunk-tokens", type=int, default=8192, help="tokens a forward pass (default: %(default)s)")
     arguments = parser.parse_args()

@@ -1,6 +1,6 @@
 """Cost of tracking as a share of the training step: the step that counts against the same step that does not.
 
-    python benchmarks/tracking_cost.py            # 3 minutes on 2 cores, after the corpus is made
+    python benchmarks/tracking_cost.py            # 2 minutes on 2 cores, after the corpus is made
     python benchmarks/tracking_cost.py --pairs 5  # a look
 
 Both trainers start from the same weights, see the same batches and take turns, step by step (A B, B A, A B …), in
@@ -95,7 +95,7 @@ def measure(config: RunConfig, corpus: corpora.Corpus, pairs: int) -> dict[str, 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--pairs", type=int, default=100, help="pairs of steps (default: %(default)s)")
+    parser.add_argument("--pairs", type=int, default=60, help="pairs of steps (default: %(default)s)")
     parser.add_argument("--scale", default="laptop", help="scale that the shapes start from (default: %(default)s)")
     arguments = parser.parse_args()
     base = scales.base(arguments.scale)

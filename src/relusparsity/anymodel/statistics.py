@@ -61,7 +61,7 @@ def specificity(use: Detailed, ids: np.ndarray, seq_len: int) -> dict[str, Any]:
     totals = np.bincount(ids.ravel(), minlength=use.vocabulary)
     selectivity = np.full(fired.shape, np.nan)
     for layer, row in enumerate(selectivity):
-        row[use.units(len(row)).numpy()] = metrics.token_selectivity(use.types[layer].cpu().numpy(), totals, LEAST)
+        row[use.units(len(row)).numpy()] = metrics.token_selectivity(use.types[layer], totals, LEAST)
     by_unit = ("seed", "layer", "unit")
     return {
         "firing_count": (by_unit, fired[None]),

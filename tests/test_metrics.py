@@ -61,9 +61,22 @@ def test_firing_counts_are_sums_over_tokens_and_over_units(fired: np.ndarray) ->
     np.testing.assert_array_equal(per_token.numpy(), fired.sum(2))
 
 
-def test_firing_counts_do_not_overflow_a_byte() -> None:
-    per_unit, per_token = metrics.firing_counts(torch.ones(1, 300, 400, dtype=torch.bool))
-    assert per_unit.unique().tolist() == [300] and per_token.unique().tolist() == [400]
+@pytest.mark.parametrize("positions", [1, 255, 256, 511])
+@pytest.mark.parametrize("units", [8, 2040, 2048, 2049, 4096])
+def test_firing_counts_do_not_overflow_a_byte(positions: int, units: int) -> None:
+    fired = np.random.default_rng(0).random((2, positions, units)) < 0.9
+    fired[0] = True
+    per_unit, per_token = metrics.firing_counts(torch.from_numpy(fired))
+    np.testing.assert_array_equal(per_unit, fired.sum(1))
+    np.testing.assert_array_equal(per_token, fired.sum(2))
+    assert per_unit.dtype == per_token.dtype == torch.int32
+
+
+def test_firing_counts_of_a_view() -> None:
+    fired = np.random.default_rng(0).random((3, 16, 5)) < 0.5
+    per_unit, per_token = metrics.firing_counts(torch.from_numpy(fired).transpose(1, 2))
+    np.testing.assert_array_equal(per_unit, fired.sum(2))
+    np.testing.assert_array_equal(per_token, fired.sum(1))
 
 
 @laws

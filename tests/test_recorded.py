@@ -1,0 +1,99 @@
+"""What is committed in data/: whole, described, within range, and of the size that it says it has."""
+
+import numpy as np
+import pytest
+import xarray as xr
+
+from relusparsity import claims, results, scales
+from relusparsity.book import front
+
+RECORDED = sorted(path.stem.rpartition("-") for path in results.data_dir().glob("*.nc"))
+NAMES = [f"{experiment}-{scale}" for experiment, _, scale in RECORDED]
+SLACK = 1e-6  # shares are quotients of exact counts, kept in 32 or 64 bits
+SHARES = ("token_use", "sequence_use", "batch_use")
+
+
+@pytest.fixture(scope="module", params=RECORDED, ids=NAMES)
+def dataset(request: pytest.FixtureRequest) -> xr.Dataset:
+    experiment, _, scale = request.param
+    return results.recorded(experiment, scale)
+
+
+def test_something_is_recorded() -> None:
+    assert {"layer_patterns-laptop", "layer_patterns-paper", "recipes-factorial"} <= set(NAMES)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_committed_files_stay_small(name: str) -> None:
+    assert (results.data_dir() / f"{name}.nc").stat().st_size < 5e6
+
+
+def test_every_variable_says_its_unit_and_name(dataset: xr.Dataset) -> None:
+    for name, variable in dataset.variables.items():
+        assert {"units", "long_name"} <= set(variable.attrs), name
+
+
+def test_provenance_is_complete(dataset: xr.Dataset) -> None:
+    facts = results.provenance(dataset)
+    assert {"config", "run_id", "runs", "environment", "corpus", "tokens_seen", "wall_seconds"} <= set(facts)
+    assert {"python", "device", "packages", "source", "commit"} <= set(facts["environment"])
+    assert len(facts["corpus"]["checksum"]) == 64
+    assert np.all(np.array(facts["wall_seconds"], dtype=float) > 0)
+
+
+def test_shape_and_tokens_are_those_of_its_scale(dataset: xr.Dataset) -> None:
+    facts = results.provenance(dataset)
+    config, base = facts["config"], scales.SCALES[dataset.attrs["scale"]]
+    for name in ("n_layers", "d_ff", "d_model", "seq_len", "vocab_size"):
+        assert config["model"][name] == getattr(base.model, name), name
+    assert facts["tokens_seen"] == config["train"]["tokens"] == base.train.tokens
+    if "layer" in dataset.sizes:
+        assert dataset.sizes["layer"] == base.model.n_layers
+    if "unit" in dataset.sizes:
+        assert dataset.sizes["unit"] == base.model.d_ff
+    if "step" in dataset.sizes:
+        assert dataset.sizes["step"] >= 30 and int(dataset["tokens"][0]) == 0
+        assert int(dataset["tokens"][-1]) == base.train.tokens
+
+
+def test_shares_lie_between_zero_and_one(dataset: xr.Dataset) -> None:
+    for name in dataset.variables:
+        if str(name).endswith(("_use", "_rate", "_use_percentiles", "_rate_percentiles")):
+            values = dataset[name].values
+            assert np.nanmin(values) >= 0 and np.nanmax(values) <= 1 + SLACK, name
+
+
+def test_wider_windows_use_more_units(dataset: xr.Dataset) -> None:
+    if set(SHARES) <= set(dataset):
+        token, sequence, batch = (dataset[name].transpose(..., "step", "layer").values for name in SHARES)
+        assert not (token > sequence + SLACK).any() and not (sequence > batch + SLACK).any()  # NaN: not trained
+    for name in ("window_use", "rarefied_use", "final_window_use", "final_rarefied_use"):
+        if name in dataset:
+            curve = dataset[name].transpose(..., "window").values.astype(float)
+            known = curve[..., np.isfinite(curve).all(axis=tuple(range(curve.ndim - 1)))]
+            assert known.shape[-1] >= 10 and (np.diff(known) >= -SLACK).all(), name
+
+
+def test_percentiles_rise(dataset: xr.Dataset) -> None:
+    for name in ("token_use_percentiles", "sequence_use_percentiles", "firing_rate_percentiles"):
+        if name in dataset:
+            values = dataset[name].transpose(..., "percentile").values.astype(float)
+            rises = np.diff(values)
+            assert (rises[np.isfinite(rises)] >= 0).all(), name
+
+
+def test_counts_agree_with_use() -> None:
+    for scale in ("laptop", "paper"):
+        data = results.recorded("layer_patterns", scale)
+        tokens, d_ff = data.attrs["final_sample_tokens"], data.attrs["d_ff"]
+        from_counts = data["final_firing_count"].astype(np.int64).sum("unit") / (tokens * d_ff)
+        np.testing.assert_allclose(from_counts, data["final_token_use"], rtol=1e-5)
+        assert (data["final_sequences_fired"] <= data["final_firing_count"]).all()
+
+
+def test_verdicts_come_from_these_data_alone() -> None:
+    """Every row at every scale that is recorded gives its reading; none stops at a missing number."""
+    outcomes = claims.evaluate(front.recorded())
+    judged = {(outcome.row.number, outcome.scale) for outcome in outcomes if outcome.readings}
+    assert {(number, "P") for number in ("1", "2", "3", "3b", "4", "5", "6", "7", "8", "9", "12", "13")} <= judged
+    assert ("14", "L + P") in judged

@@ -10,7 +10,7 @@ import torch
 import xarray as xr
 
 from fixtures_core import made_up_text, tiny_corpus, tiny_model, tiny_run
-from relusparsity import corpora, distributed, evaluate, results, train
+from relusparsity import corpora, distributed, evaluate, results, resuming, train
 from relusparsity.errors import UserError
 from relusparsity.experiments import shared
 from relusparsity.model import build
@@ -33,6 +33,21 @@ def measured(sets: int) -> dict[str, np.ndarray]:
 
 def trained(seed: int) -> train.Run:
     return train.run(tiny_run(**CHANGES, seed=seed), tiny_corpus())
+
+
+SHARDED = CHANGES | {"train.shard": True}
+
+
+def after_steps(steps: int) -> train.Trainer:
+    """A trainer whose parameters are shared out among the processes, some steps on."""
+    trainer = train.Trainer(tiny_run(**SHARDED), tiny_corpus(), torch.device("cpu"))
+    for _ in range(steps):
+        trainer.advance()
+    return trainer
+
+
+def parameters(trainer: train.Trainer) -> dict[str, np.ndarray]:
+    return {name: distributed.whole(p.detach()).numpy() for name, p in trainer.model.named_parameters()}
 
 
 def use_of_all_sets() -> xr.Dataset:
@@ -58,5 +73,22 @@ if __name__ == "__main__":
         train.run(tiny_run(**CHANGES, **{"train.batch_tokens": 8}, seed=2), tiny_corpus())
     except UserError as error:
         said = str(error)
-    facts = {"world": world, "ranks": ranks, "runs": [run.path.name for run in runs], "said": said}
+    sharded = train.run(tiny_run(**SHARDED), tiny_corpus())
+    halfway, again = after_steps(3), after_steps(0)
+    held = [distributed.whole(p).numel() / p.to_local().numel() for p in halfway.model.parameters()]
+    resuming.save(halfway, out / "halfway", 0.0)
+    distributed.barrier()
+    resuming.restore(again, out / "halfway")
+    for trainer in (halfway, again):
+        trainer.advance()
+    pairs = zip(parameters(halfway).values(), parameters(again).values(), strict=True)
+    facts = {
+        "world": world,
+        "ranks": ranks,
+        "runs": [run.path.name for run in runs],
+        "said": said,
+        "sharded": sharded.path.name,
+        "held": held,
+        "resumed": all([np.array_equal(one, other) for one, other in pairs]),
+    }
     (out / f"facts-{rank}.json").write_text(json.dumps(facts))

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from distributed_job import CHANGES, SETS, measured
+from distributed_job import CHANGES, SETS, SHARDED, after_steps, measured, parameters
 from fixtures_core import tiny_corpus, tiny_run
-from relusparsity import distributed, results, train
+from relusparsity import distributed, results, resuming, train
 
 JOB = Path(__file__).with_name("distributed_job.py")
 
@@ -72,11 +72,33 @@ def test_trained_together_they_agree_with_one(two: Path, alone: train.Run) -> No
     assert [json.loads(line)["step"] for line in lines] == list(range(1, 21)), "one process writes"
 
 
+def test_with_parameters_shared_out_they_agree_with_one(two: Path, alone: train.Run) -> None:
+    assert facts(two, 0)["sharded"] == facts(two, 1)["sharded"] != alone.path.name
+    assert max(facts(two, 0)["held"]) == 2, "a process holds a half"
+    sharded = train.Run(two / "runs" / facts(two, 0)["sharded"], tiny_run(**SHARDED))
+    one, both = alone.dataset, sharded.dataset
+    for name in ("train_loss", "heldout_loss", "final_loss", "final_token_use", "final_batch_use", "train_token_use"):
+        np.testing.assert_allclose(both[name], one[name], rtol=0.01, err_msg=name)
+    np.testing.assert_array_equal(both["heldout_loss"][0], one["heldout_loss"][0])
+    np.testing.assert_allclose(both["train_token_use"][1], one["train_token_use"][1], rtol=1e-6)
+    weights = sharded.model().state_dict()  # saved whole, read by one process
+    assert weights.keys() == alone.model().state_dict().keys()
+
+
+def test_a_state_of_two_is_taken_up_by_any_number(two: Path) -> None:
+    assert facts(two, 0)["resumed"] and facts(two, 1)["resumed"], "two go on from it to the bit"
+    one, straight = after_steps(0), after_steps(3)
+    resuming.restore(one, two / "halfway")
+    assert one.step == 3
+    for name, value in parameters(straight).items():
+        np.testing.assert_allclose(parameters(one)[name], value, rtol=1e-3, atol=1e-5, err_msg=name)
+
+
 def test_runs_follow_each_other_and_a_finished_one_is_reused(two: Path, alone: train.Run) -> None:
     first, second, again = facts(two, 0)["runs"]
     assert facts(two, 1)["runs"] == [first, second, again]
     assert first == again == alone.path.name != second
-    assert sorted(path.name for path in (two / "runs").glob("run-*/dataset.nc")) == ["dataset.nc"] * 2
+    assert sorted(path.name for path in (two / "runs").glob("run-*/dataset.nc")) == ["dataset.nc"] * 3
 
 
 def test_an_experiment_is_computed_by_both_and_written_by_one(two: Path) -> None:

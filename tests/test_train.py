@@ -484,6 +484,16 @@ def test_a_loss_that_is_not_a_number_stops_the_run_and_keeps_what_was_measured(f
         train.run(tiny_run(**changes), tiny_corpus())  # not taken for finished
 
 
+def test_too_little_memory_names_the_shape_and_what_to_change(monkeypatch: pytest.MonkeyPatch) -> None:
+    def advance(_: Trainer) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(Trainer, "advance", advance)
+    config = tiny_run(seed=4711)
+    with pytest.raises(UserError, match=rf"too little memory for .* d_ff {config.model.d_ff} .* lower batch_tokens"):
+        train.run(config, tiny_corpus())
+
+
 def test_damaged_results_are_named(folder: Path) -> None:
     run = trained(folder, **{"train.tokens": 256, "measure.points": 1})
     weights = run.path / "weights" / "00000004.safetensors"

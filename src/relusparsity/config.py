@@ -135,6 +135,8 @@ class TrainConfig:
     """bf16: autocast over float32 weights."""
     compile: bool = False
     """Whether the step goes through torch.compile."""
+    shard: bool = False
+    """Several processes: whether each holds a share of the parameters (FSDP2) rather than all of them (DDP)."""
     deterministic: bool = False
     """Bitwise repeatable on a GPU too, at a cost in speed; a CPU always is."""
     dead_after: int = 65_536

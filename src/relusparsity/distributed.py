@@ -5,12 +5,12 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 import torch.distributed as dist
 from filelock import FileLock
-from torch import Tensor
+from torch import Tensor, nn
 
 T = TypeVar("T")
 
@@ -80,3 +80,43 @@ def lock(path: Path) -> Iterator[None]:
 def missing(path: Path) -> bool:
     """Whether there is no such file; the first process decides for all, for it may appear between two looks."""
     return gather(not path.is_file())[0]
+
+
+def shard(model: nn.Module, parts: nn.ModuleList) -> None:
+    """Share a model's parameters out among all processes (FSDP2), a part at a time; in place."""
+    from torch.distributed.device_mesh import init_device_mesh  # here, for it takes a second that few need
+    from torch.distributed.fsdp import fully_shard
+
+    mesh = init_device_mesh(device().type, (world(),))
+    for part in parts:
+        fully_shard(part, mesh=mesh)
+    fully_shard(model, mesh=mesh)
+
+
+@contextmanager
+def gathered(model: nn.Module) -> Iterator[None]:
+    """Within, every process holds a sharded model's parameters whole, so that each may read text at its own pace."""
+    parts: list[Any] = [module for module in model.modules() if hasattr(module, "unshard")]
+    for part in parts:
+        part.set_reshard_after_forward(False, recurse=False)
+        part.unshard()
+    try:
+        yield
+    finally:
+        for part in parts:
+            part.set_reshard_after_forward(True, recurse=False)
+            part.reshard()
+
+
+def whole(tensor: Tensor) -> Tensor:
+    """A tensor in one piece; all processes take part if it is shared out."""
+    return tensor.full_tensor() if hasattr(tensor, "full_tensor") else tensor
+
+
+def as_held(value: Tensor, tensor: Any) -> Tensor:
+    """A whole value in the way that `tensor` is held: shared out, or as it is."""
+    if not hasattr(tensor, "placements"):
+        return value
+    from torch.distributed.tensor import distribute_tensor
+
+    return distribute_tensor(value, tensor.device_mesh, tensor.placements)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import xarray as xr
 
-from . import corpora, evaluate, metrics, results
+from . import corpora, distributed, evaluate, metrics, results
 from .config import RunConfig, run_id, to_dict
 from .errors import UserError
 from .schema import FINAL, HISTORY, MEASURED, UNITS
@@ -67,13 +67,14 @@ class Recorder:
     def measure(self, trainer: "Trainer", log: "Log") -> None:
         """Measure after the current step and write it down."""
         step, measure = trainer.step, self.config.measure
-        seen = evaluate.measure(
-            trainer.model,
-            self.sequences[: measure.sets * self.set_sequences],
-            self.set_sequences,
-            self.units.tolist() if step in self.history else (),
-            self.config.train.precision,
-        )
+        with distributed.gathered(trainer.model):
+            seen = evaluate.measure(
+                trainer.model,
+                self.sequences[: measure.sets * self.set_sequences],
+                self.set_sequences,
+                self.units.tolist() if step in self.history else (),
+                self.config.train.precision,
+            )
         previous = max((s for s in self.steps if s < step), default=0)
         deaths = trainer.deaths
         row: dict[str, Any] = {
@@ -100,12 +101,13 @@ class Recorder:
     def finish(self, trainer: "Trainer", seconds: float) -> None:
         """Measure the end, in float32 on the final sets, and write the whole dataset."""
         measure = self.config.measure
-        final = evaluate.measure(
-            trainer.model,
-            self.sequences[: measure.final_sets * self.set_sequences],
-            self.set_sequences,
-            progress="final measurement",
-        )
+        with distributed.gathered(trainer.model):
+            final = evaluate.measure(
+                trainer.model,
+                self.sequences[: measure.final_sets * self.set_sequences],
+                self.set_sequences,
+                progress="final measurement",
+            )
         if self.enabled:
             values = self._over_steps(trainer.step) | self._at_the_end(trainer, final)
             results.save(self._dataset(values, trainer, seconds), self.path / "dataset.nc")

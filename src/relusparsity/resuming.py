@@ -93,20 +93,22 @@ def tidy(path: Path) -> None:
 
 def save(trainer: "Trainer", path: Path, seconds: float) -> None:
     """Write model, optimiser and death tracker after the current step; older states go when it is whole."""
+    moments = trainer.optimizer.state_dict()["state"]
+    tensors = {f"optimizer/{i}/{name}": value for i, row in moments.items() for name, value in row.items()}
+    tensors = {name: value for name, value in tensors.items() if isinstance(value, Tensor)}
+    tensors |= {f"model/{name}": value for name, value in trainer.model.named_parameters()}  # tied ones once
+    # whatever the number of processes, the state is that of one: any other number can take it up
+    tensors = {name: distributed.whole(value.detach()).cpu() for name, value in tensors.items()}
     if distributed.rank():
         return
     folder = path / "states"
     temporary, target = folder / f".{trainer.step:08d}", folder / f"{trainer.step:08d}"
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir(parents=True)
-    moments = trainer.optimizer.state_dict()["state"]
-    tensors = {f"optimizer/{i}/{name}": value for i, row in moments.items() for name, value in row.items()}
-    tensors = {name: value for name, value in tensors.items() if isinstance(value, Tensor)}
-    tensors |= {f"model/{name}": value for name, value in trainer.model.named_parameters()}  # tied ones once
     tensors |= {f"deaths/{name}": value for name, value in trainer.deaths.state().items()}
     tensors |= {"step": torch.tensor(trainer.step), "seconds": torch.tensor(seconds, dtype=torch.float64)}
     with results.sealed_write(temporary / STATE) as file:
-        save_file({name: value.detach().contiguous() for name, value in tensors.items()}, file)
+        save_file({name: value.contiguous() for name, value in tensors.items()}, file)
     shutil.rmtree(target, ignore_errors=True)
     temporary.rename(target)
     for old in sorted(folder.glob("[0-9]*"))[:-KEPT_STATES]:
@@ -128,14 +130,16 @@ def restore(trainer: "Trainer", path: Path) -> float:
     tensors = load_file(states[-1] / STATE, device=str(trainer.device))
     with torch.no_grad():
         for name, parameter in trainer.model.named_parameters():
-            parameter.copy_(tensors[f"model/{name}"])
+            parameter.copy_(distributed.as_held(tensors[f"model/{name}"], parameter))
     trainer.deaths.load({n.removeprefix("deaths/"): t for n, t in tensors.items() if n.startswith("deaths/")})
     moments: dict[int, dict[str, Tensor]] = {}
+    parameters = [parameter for group in trainer.optimizer.param_groups for parameter in group["params"]]
     for name, value in tensors.items():
         if name.startswith("optimizer/"):
             _, index, key = name.split("/")
             # step counts live on the CPU unless the optimiser is fused; load_state_dict moves them then
-            moments.setdefault(int(index), {})[key] = value.cpu() if key == "step" else value
+            held = value.cpu() if key == "step" else distributed.as_held(value, parameters[int(index)])
+            moments.setdefault(int(index), {})[key] = held
     trainer.optimizer.load_state_dict(trainer.optimizer.state_dict() | {"state": moments})
     trainer.step = int(tensors["step"])
     return float(tensors["seconds"])

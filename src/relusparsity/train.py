@@ -77,10 +77,12 @@ class Trainer:
     def __init__(self, config: RunConfig, corpus: corpora.Corpus, device: torch.device) -> None:
         self.config, self.corpus, self.device = config, corpus, device
         self.model = build(config.model, config.seed, device)
+        if config.train.shard and distributed.world() > 1:
+            distributed.shard(self.model, self.model.blocks)
         self.optimizer = _optimizer(self.model, config.train, device)
         self.deaths = DeathTracker(config.model.n_layers, config.model.d_ff, config.train.dead_after, device)
         objective: nn.Module = Objective(self.model)
-        if distributed.world() > 1:
+        if distributed.world() > 1 and not config.train.shard:
             objective = nn.parallel.DistributedDataParallel(objective)
         self.objective: Callable[..., Any] = torch.compile(objective) if config.train.compile else objective
         self.step = 0
@@ -118,7 +120,7 @@ class Trainer:
             loss, unit_tokens, firings, sequence_units = self.objective(tokens[:, :-1], tokens[:, 1:])
         loss.backward()
         clip = self.config.train.clip or math.inf
-        norm = nn.utils.clip_grad_norm_(self.model.parameters(), clip)
+        norm = distributed.whole(nn.utils.clip_grad_norm_(self.model.parameters(), clip))
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
         self.step += 1
@@ -164,8 +166,8 @@ def run(config: RunConfig, corpus: corpora.Corpus | None = None) -> Run:
     Raises
     ------
     UserError
-        For an unusable corpus or a damaged state; FloatingPointError when the loss stops being finite, with what
-        was measured kept.
+        For an unusable corpus, a damaged state or a device with too little memory; FloatingPointError when the loss
+        stops being finite, with what was measured kept.
     """
     distributed.join()
     corpus = corpora.load(config.corpus) if corpus is None else corpus
@@ -208,6 +210,13 @@ def _train(config: RunConfig, corpus: corpora.Corpus, path: Path) -> None:
         last = len(log.losses)  # the run may have gone on for some steps until the loss was looked at
         recorder.keep_stopped(trainer, last, seconds())
         raise FloatingPointError(f"{path.name} stopped after step {last}: {error}") from error
+    except torch.OutOfMemoryError as error:
+        model, each = config.model, trainer.sequences // distributed.world()
+        raise UserError(
+            f"{device} has too little memory for {model.n_layers} layers of d_ff {model.d_ff:,} and d_model "
+            f"{model.d_model:,} with {each} sequences of {model.seq_len} tokens at a time; lower batch_tokens, use "
+            "more processes, or share the parameters out among them (shard)."
+        ) from error
     if main:
         shutil.rmtree(path / "states", ignore_errors=True)  # nothing is left to resume
     distributed.barrier()
@@ -227,7 +236,7 @@ def _steps(
     )
     if trainer.step == 0:
         recorder.measure(trainer, log)
-        if main and 0 in recorder.snapshots:
+        if 0 in recorder.snapshots:
             _save_weights(trainer, path)
     while trainer.step < config.train.steps:
         log.add(trainer.step + 1, learning_rate(config.train, trainer.tokens), *trainer.advance())
@@ -238,7 +247,7 @@ def _steps(
             bar.set_postfix(loss=f"{log.flush():.3f}")
         if due:
             recorder.measure(trainer, log)
-        if main and trainer.step in recorder.snapshots:
+        if trainer.step in recorder.snapshots:
             _save_weights(trainer, path)
         if save and trainer.step < config.train.steps:
             resuming.save(trainer, path, seconds())
@@ -246,6 +255,11 @@ def _steps(
 
 
 def _save_weights(trainer: Trainer, path: Path) -> None:
+    values = {name: distributed.whole(value.detach()).cpu() for name, value in trainer.model.named_parameters()}
+    if distributed.rank():
+        return
+    model = Decoder(trainer.config.model)
+    model.load_state_dict(values, strict=False)  # what is tied is there once
     target = path / "weights" / f"{trainer.step:08d}.safetensors"
     with results.sealed_write(target) as temporary:
-        save_model(trainer.model, str(temporary))
+        save_model(model, str(temporary))

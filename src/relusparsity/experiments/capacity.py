@@ -10,14 +10,14 @@ import xarray as xr
 from .. import corpora, distributed, evaluate, results, train
 from ..config import RunConfig, replace
 from ..model import count_parameters
-from ..scales import SEEDS, base
+from ..scales import FROZEN
 from ..schema import COORDINATES
 from . import shared
 
 WIDTHS = {
     "smoke": (16, 32, 64, 128),
     "laptop": (256, 512, 1024, 2048),
-    "factorial": (2048, 4096, 8192, 16_384),
+    "factorial": (512, 1024, 2048, 4096, 8192, 16_384, 32_768),
     "paper": (4096, 8192, 16_384, 32_768),
 }
 
@@ -29,7 +29,7 @@ SCHEMA = COORDINATES | {
     "parameters": ("1", "parameters of the model"),
 }
 
-RECORDED = ("laptop", "paper")
+RECORDED = ("laptop", "factorial")
 """Scales whose dataset is committed."""
 
 
@@ -48,12 +48,13 @@ class Config:
 
 
 def config(scale: str) -> Config:
-    """The chapter's configuration at a scale."""
-    shared_runs = shared.seeds(scale)
+    """The chapter's configuration at a scale; at the factorial's, with the recipe of the paper's width."""
+    recipe = FROZEN if scale == "factorial" else {}
+    shared_runs = shared.seeds(scale, **recipe)
     # nothing is read off the course of these runs, so they are measured at few points
     few = {"measure.points": 4, "measure.final_sets": 1, "train.snapshots": 0}
     others = tuple(
-        replace(base(scale, SEEDS[scale][0]), **{"model.d_ff": width}, **few)
+        replace(shared_runs[0], **{"model.d_ff": width}, **few)
         for width in WIDTHS[scale]
         if width != shared_runs[0].model.d_ff
     )

@@ -1,4 +1,4 @@
-"""Chapter 07: every model is measured as alone, fresh ones are the same every time, and random weights read as stated."""
+"""Chapter 07: a model reads the same alone and among others, fresh ones have one seed, chance is as stated."""
 
 import json
 import math

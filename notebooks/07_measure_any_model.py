@@ -71,6 +71,7 @@ print(use)
 # last is the same Llama under another rule, explained below.
 
 # %%
+pd.set_option("display.max_colwidth", None)
 recorded = results.recorded("any_model", "laptop")
 any_model.about(recorded)
 
@@ -171,7 +172,6 @@ plots.specificity(trained)
 # strongest.
 
 # %%
-pd.set_option("display.max_colwidth", None)
 any_model.units(recorded, "trained")
 
 # %% [markdown]
@@ -222,7 +222,7 @@ any_model.rules(recorded)
 
 # %% [markdown]
 # The second column looks like sparsity. It is not: the weights are random. Numbers without any structure, products of
-# two normal ones as a gated MLP multiplies them, give at the same tail error
+# two normal ones as a gated MLP multiplies them, give, at a tail error of 0.2:
 
 # %%
 print(f"{any_model.by_chance(0.2, factors=2)} % above the threshold; without a gate {any_model.by_chance(0.2, 1)} %")

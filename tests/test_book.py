@@ -1,5 +1,6 @@
 """The committed book is the sources, executed; nbval really compares it; it builds without a warning or a dead link."""
 
+import re
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
@@ -138,6 +139,16 @@ def test_a_chapter_runs_again_when_anything_it_rests_on_changes(tmp_path: Path) 
         (tmp_path / name).write_text("changed")
         seen.append(build.fingerprint(tmp_path, tmp_path / names[0]))
     assert len(set(seen)) == 5
+
+
+def test_the_api_pages_show_every_module_that_the_readme_names() -> None:
+    pages = [page.read_text() for page in sorted((ROOT / "book" / "api").glob("*.md"))]
+    shown = [name for page in pages for name in re.findall(r"^\.\. automodule:: relusparsity\.([\w.]+)$", page, re.M)]
+    assert len(set(shown)) == len(shown)
+    assert all(renderer.source_of(f"relusparsity.{name}").is_file() for name in shown)  # raises where there is none
+    rows = [line.split("|")[1] for line in (ROOT / "README.md").read_text().splitlines() if line.startswith("| `")]
+    named = {name for row in rows for name in re.findall(r"`(\w+)`", row)}
+    assert {"anymodel", "train", "plots"} <= named <= {name.partition(".")[0] for name in shown}
 
 
 def test_a_figure_names_code_that_exists() -> None:

@@ -64,7 +64,7 @@ SCALES: dict[str, RunConfig] = {
 def base(scale: str, seed: int = 0) -> RunConfig:
     """The run that a scale starts from; every experiment changes it field by field.
 
-    With $RELUSPARSITY_TEXT set to a folder of english-*.jsonl.xz files (and english-val, c4-eval), the GPU scales
+    With $RELUSPARSITY_TEXT set to a folder of ``english-*.jsonl.xz`` files (and english-val, c4-eval), the GPU scales
     train on these instead of C4 from the Hugging Face hub.
 
     Raises

@@ -140,12 +140,12 @@ def bins(values: Tensor) -> Tensor:
 
 
 def upper_edge(index: int) -> float:
-    """The largest float32 in a bin: |x| above it lies in a later bin."""
+    """The largest float32 in a bin: a magnitude above it lies in a later bin."""
     return float(np.array((index << 16) | 0xFFFF, dtype=np.int32).view(np.float32))
 
 
 class Magnitudes(Watch):
-    """Histogram of every layer's |activation|, times a factor of the unit, padding left out."""
+    """Histogram of the sizes of every layer's activations, times a factor of the unit, padding left out."""
 
     def __init__(
         self, model: nn.Module, choose: Choice | None = None, of: Side = "output", factors: list[Tensor] | None = None

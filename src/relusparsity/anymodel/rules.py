@@ -11,7 +11,7 @@ from .attach import Place, Side
 
 @dataclass(frozen=True)
 class Rule:
-    """A unit fires where |activation| is above its threshold; results of different rules are never put together.
+    """A unit fires where its activation is large enough; results of different rules are never put together.
 
     Without thresholds the rule is exact: above 0, or, for smooth activations, not 0 (which is nearly always).
     """
@@ -48,7 +48,7 @@ def exact(places: list[Place]) -> Rule:
 
 
 def above(epsilon: float, layers: int) -> Rule:
-    """|activation| > epsilon in every layer.
+    """Firing is ``|activation| > epsilon`` in every layer.
 
     Raises
     ------

@@ -13,9 +13,11 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 from .. import experiments, results
 from ..errors import UserError
+from ..experiments import shared
 from . import front
 
 DEFAULT = "laptop"  # the value of `scale` in every notebook's parameters
@@ -41,6 +43,7 @@ def main() -> None:
 
 def book(root: Path, scale: str) -> None:
     """Run every chapter on this machine and render a copy of the book from the result."""
+    train_first(recorded_at(DEFAULT), scale)  # what the chapters show of this machine
     copy = root / "_build" / scale
     chapters = execute(root, scale, copy / "chapters")
     for old in copy.glob("book/**/*.*"):  # files that the book no longer has
@@ -56,15 +59,31 @@ def book(root: Path, scale: str) -> None:
 
 def record(root: Path, scale: str) -> None:
     """Write the dataset of every experiment at a scale, and the executed chapters at the default scale."""
-    for module in pkgutil.iter_modules(experiments.__path__):
-        experiment = importlib.import_module(f"{experiments.__name__}.{module.name}")
-        if scale in getattr(experiment, "RECORDED", ()):
-            path = results.recorded_path(module.name, scale)
-            print(f"{module.name} at scale {scale} → {path.relative_to(root)}", flush=True)
-            results.save(experiment.run(experiment.config(scale)), path)
+    modules = recorded_at(scale)
+    train_first(modules, scale)
+    for name, experiment in modules.items():
+        path = results.recorded_path(name, scale)
+        print(f"{name} at scale {scale} → {path.relative_to(root)}", flush=True)
+        results.save(experiment.run(experiment.config(scale)), path)
     front.write(root)
     executed = execute(root, DEFAULT, root / "_build" / "record")
     shutil.copytree(executed, root / "book" / "chapters", dirs_exist_ok=True, ignore=ignored)
+
+
+def recorded_at(scale: str) -> dict[str, Any]:
+    """The experiments whose dataset is committed at a scale, by name."""
+    names = [module.name for module in pkgutil.iter_modules(experiments.__path__)]
+    modules = {name: importlib.import_module(f"{experiments.__name__}.{name}") for name in names}
+    return {name: module for name, module in modules.items() if scale in getattr(module, "RECORDED", ())}
+
+
+def train_first(modules: dict[str, Any], scale: str) -> None:
+    """Train the runs that experiments share, together and before any of them waits for one: no core is left idle."""
+    configs = [module.config(scale) for module in modules.values()]
+    groups = [getattr(config, group, ()) for config in configs for group in ("runs", "gelu", "others")]
+    runs = list(dict.fromkeys(run for group in groups for run in group))
+    print(f"{len(runs)} runs at scale {scale}, trained now where they do not exist", flush=True)
+    shared.train_all(runs)
 
 
 def execute(root: Path, scale: str, folder: Path) -> Path:

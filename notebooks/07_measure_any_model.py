@@ -37,7 +37,7 @@ from relusparsity.plots import measured
 #
 # A small OPT of the `transformers` library, freshly made with random weights, and some held-out text in tokens:
 
-# %%
+# %% tags=["nbval-ignore-output"]
 live_scale = scales.live(scale)
 config = any_model.config(live_scale)
 model = any_model.fresh("opt", config)

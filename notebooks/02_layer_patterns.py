@@ -41,7 +41,7 @@ from relusparsity.experiments import layer_patterns
 # divided once.
 #
 # Two recorded experiments are read from the repository: one at the paper's width, trained on English with the recipe
-# that chapter 6 arrives at, and one small enough for a laptop. This is what they are:
+# that a search beginning with chapter 6 ended with, and one small enough for a laptop. This is what they are:
 
 # %%
 paper, recorded = (results.recorded("layer_patterns", name) for name in ("paper", "laptop"))
@@ -215,8 +215,9 @@ claims.table([outcome for outcome in own if outcome.here])
 #   empties, and which layer it is. Chapter 6 changes the recipe; nothing here speaks for "the" ReLU Transformer.
 # - **Training ends with its schedule.** At the paper's width use stands still at the end, but so does the learning
 #   rate, which the cosine has taken down; a longer run would show whether the units would have gone on dying.
-# - **The recipe was searched for.** It is the nearest to the paper's numbers among those tried at a quarter of the width
-#   (chapter 6), frozen and then run with seeds that the search had not seen. Nearest there was not near here.
+# - **The recipe was searched for.** Of chapter 6's factorial and six more recipes, all at a quarter of the width, it is
+#   the nearest to the paper's numbers; it was frozen and run with seeds that the search had not seen. The data of the six
+#   were not kept, and nearest there was not near here.
 # - **Attention crosses documents** that share a packed sequence, and sequences are short at this scale, so sequence
 #   use cannot be compared across scales; batch use can, because its window is stated in tokens.
 # - **The text.** On the laptop it is documentation of Python packages: real, but narrow. A unit that is idle there may

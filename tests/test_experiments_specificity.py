@@ -87,7 +87,7 @@ def test_rounding_keeps_twelve_bits() -> None:
 def test_examples_lie_in_the_text_that_was_read(recorded: xr.Dataset) -> None:
     config = feature_specificity.config("smoke")
     corpus = corpora.load(config.runs[0].corpus)
-    whole = without_spaces(feature_specificity._text(corpus.tokenizer, corpus.heldout[: config.sample_tokens + 1]))
+    whole = without_spaces(feature_specificity.shown_text(corpus.tokenizer, corpus.heldout[: config.sample_tokens + 1]))
     assert set(recorded["example_rule"].values) == set(feature_specificity.RULES)
     for shown in recorded["example_text"].values.ravel():
         assert "[[" in shown and "]]" in shown

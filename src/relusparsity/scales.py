@@ -10,7 +10,8 @@ from .errors import UserError
 SEEDS = {"smoke": (0, 1, 2), "laptop": (0, 1, 2), "factorial": (0, 1, 2), "paper": (2, 3, 4)}
 
 FROZEN = {"model.positions": "learned", "model.init": "xavier", "train.weight_decay": 1.0, "train.lr": 6e-4}
-"""Of the recipes tried in chapter 06 the one nearest to the source's numbers: what it changes of the defaults."""
+"""What the paper scale's recipe changes of the defaults: nearest to the source's numbers among the factorial's recipes
+and six of `experiments.exploration`, by its `distance`."""
 
 _ENGLISH = CorpusConfig(source="hf", name="allenai/c4", subset="en", max_bytes=400_000_000, vocab_size=32_768)
 

@@ -1,11 +1,10 @@
 """What a unit fires on, in words: its commonest token types, and its strongest tokens in context."""
 
-import re
 from typing import Any
 
 import numpy as np
 
-from ..experiments.feature_specificity import MARK, choose
+from ..experiments.feature_specificity import MARK, choose, shown_text, shown_token
 from .details import Detailed
 
 BEFORE, AFTER, CHARACTERS, TYPES = 10, 5, 44, 5
@@ -47,27 +46,12 @@ def top_types(counts: np.ndarray, tokenizer: Any) -> str:
     """The commonest token types among a unit's firings, (type) counts, each with its share of them."""
     best = np.argsort(-counts, kind="stable")[:TYPES]
     whole = counts.sum()
-    return " | ".join(f"{token(tokenizer, int(i))} {counts[i] / whole:.0%}" for i in best if counts[i])
+    return " | ".join(f"{shown_token(tokenizer, int(i))} {counts[i] / whole:.0%}" for i in best if counts[i])
 
 
 def context(ids: np.ndarray, at: int, tokenizer: Any) -> str:
     """The text around a token of the sequences (sequence, position); what follows the mark the unit has not seen."""
     row, place = divmod(at, ids.shape[1])
     before, after = ids[row, max(0, place - BEFORE) : place], ids[row, place + 1 : place + 1 + AFTER]
-    marked = MARK.format(token(tokenizer, int(ids[row, place])))
-    return text(tokenizer, before)[-CHARACTERS:] + marked + text(tokenizer, after)[: CHARACTERS // 2]
-
-
-def token(tokenizer: Any, i: int) -> str:
-    """One token, its spaces visible."""
-    return _printable(tokenizer.decode([i], skip_special_tokens=False)).replace(" ", "␣")
-
-
-def text(tokenizer: Any, ids: np.ndarray) -> str:
-    """A piece of text on one line, runs of spaces as one."""
-    return re.sub(" +", " ", _printable(tokenizer.decode(ids.tolist(), skip_special_tokens=False)))
-
-
-def _printable(given: str) -> str:
-    shown = given.replace("\n", "⏎").replace("\t", " ")
-    return "".join(c if c.isprintable() and c != "\ufffd" else "·" for c in shown)
+    marked = MARK.format(shown_token(tokenizer, int(ids[row, place])))
+    return shown_text(tokenizer, before)[-CHARACTERS:] + marked + shown_text(tokenizer, after)[: CHARACTERS // 2]

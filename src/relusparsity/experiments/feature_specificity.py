@@ -202,7 +202,7 @@ def top_types(fired: np.ndarray, sequences: np.ndarray, tokenizer: Tokenizer, mo
     """The commonest token types among a unit's firings, (sequence, position), each with its share of them."""
     count = np.bincount(sequences[:, :-1][fired])
     best = np.argsort(-count, kind="stable")[:most]
-    return " | ".join(f"{_token(tokenizer, i)} {count[i] / count.sum():.0%}" for i in best if count[i])
+    return " | ".join(f"{shown_token(tokenizer, i)} {count[i] / count.sum():.0%}" for i in best if count[i])
 
 
 def strongest(
@@ -219,17 +219,17 @@ def strongest(
             break
         at = int(activation[i].argmax())
         before, after = sequences[i, max(0, at - BEFORE) : at], sequences[i, at + 1 : at + 1 + AFTER]
-        text = _text(tokenizer, before)[-CHARACTERS:] + MARK.format(_token(tokenizer, sequences[i, at]))
-        found.setdefault(text + _text(tokenizer, after)[: CHARACTERS // 2], float(peak[i]))
+        text = shown_text(tokenizer, before)[-CHARACTERS:] + MARK.format(shown_token(tokenizer, sequences[i, at]))
+        found.setdefault(text + shown_text(tokenizer, after)[: CHARACTERS // 2], float(peak[i]))
     return list(found.items())
 
 
-def _token(tokenizer: Tokenizer, token: int) -> str:
+def shown_token(tokenizer: Tokenizer, token: int) -> str:
     """One token, its spaces visible."""
     return _printable(tokenizer.decode([int(token)], skip_special_tokens=False)).replace(" ", "␣")
 
 
-def _text(tokenizer: Tokenizer, tokens: np.ndarray) -> str:
+def shown_text(tokenizer: Tokenizer, tokens: np.ndarray) -> str:
     """A piece of text on one line, runs of spaces as one."""
     return re.sub(" +", " ", _printable(tokenizer.decode(tokens.tolist(), skip_special_tokens=False)))
 

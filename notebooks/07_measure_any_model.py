@@ -111,8 +111,10 @@ any_model.by_layer(recorded, "final_token_use", ["trained", "untrained", "OPT"])
 measured.windows({"trained": trained, "untrained": untrained})
 
 # %% [markdown]
-# With random weights units differ in how often they fire, but within some dozens of tokens nearly every one has fired.
-# A curve that needs thousands of tokens to rise is one of a network whose units have become detectors.
+# With random weights units differ in how often they fire, the more the deeper the layer, and yet nearly all have fired
+# within a sequence or two. A curve that is still low there, and flat, is that of a layer with units that this text does
+# not need; one that goes on rising over thousands of tokens is that of units that have become detectors of something
+# rare.
 #
 # ## Firing rates of single units
 #
@@ -200,6 +202,9 @@ any_model.costs(recorded, ["trained", "untrained", "OPT"])
 # Where nothing was learned, nothing can be lost: a cheap removal says something only of a model with a good loss. Look
 # at the loss before you look at the costs, and at *random* before you praise *rate*.
 #
+# This answers the question of the beginning. Without training the layers do not come apart, hardly a unit is silent,
+# half of them fire at a token, and removal is free; so what the trained model shows is the work of its training.
+#
 # ## Activations that are never zero
 #
 # GELU and SiLU have no exact zero, or hardly ever one. "Not exactly zero" then reads nearly everything, which is true
@@ -228,8 +233,8 @@ any_model.rules(recorded)
 print(f"{any_model.by_chance(0.2, factors=2)} % above the threshold; without a gate {any_model.by_chance(0.2, 1)} %")
 
 # %% [markdown]
-# A trained model that reads about this number under this rule has shown nothing, and only what lies below it is
-# sparsity that training made. Each rule has such a zero point, and it is not the 50 % of the exact rule.
+# which is what the untrained layers read, nearly. A trained model that reads about this number under this rule has shown
+# nothing; only what lies below it is sparsity that training made. Each rule has such a zero point, and it is not the 50 % of the exact rule.
 #
 # ## On this machine
 #

@@ -111,8 +111,10 @@ any_model.by_layer(recorded, "final_token_use", ["trained", "untrained", "OPT"])
 measured.windows({"trained": trained, "untrained": untrained})
 
 # %% [markdown]
-# With random weights units differ in how often they fire, but within some dozens of tokens nearly every one has fired.
-# A curve that needs thousands of tokens to rise is one of a network whose units have become detectors.
+# With random weights units differ in how often they fire, the more the deeper the layer, and yet nearly all have fired
+# within a sequence or two. A curve that is still low there, and flat, is that of a layer with units that this text does
+# not need; one that goes on rising over thousands of tokens is that of units that have become detectors of something
+# rare.
 #
 # ## Firing rates of single units
 #
@@ -198,7 +200,11 @@ any_model.costs(recorded, ["trained", "untrained", "OPT"])
 
 # %% [markdown]
 # Where nothing was learned, nothing can be lost: a cheap removal says something only of a model with a good loss. Look
-# at the loss before you look at the costs, and at *random* before you praise *rate*.
+# at the loss before you look at the costs, and at *random* before you praise *rate*: at the far end of the trained model
+# it is the cheaper of the two.
+#
+# This answers the question of the beginning. Without training the layers do not come apart, hardly a unit is silent,
+# half of them fire at a token, and removal is free; so what the trained model shows is the work of its training.
 #
 # ## Activations that are never zero
 #
@@ -228,8 +234,9 @@ any_model.rules(recorded)
 print(f"{any_model.by_chance(0.2, factors=2)} % above the threshold; without a gate {any_model.by_chance(0.2, 1)} %")
 
 # %% [markdown]
-# A trained model that reads about this number under this rule has shown nothing, and only what lies below it is
-# sparsity that training made. Each rule has such a zero point, and it is not the 50 % of the exact rule.
+# The untrained layers read nearly that. A trained model that reads about this number under this rule has shown nothing;
+# only what lies below it is sparsity that training made. Each rule has such a zero point, and it is not the 50 % of the
+# exact rule.
 #
 # ## On this machine
 #
@@ -279,8 +286,9 @@ measured.layer_use({name: any_model.one(here, name) for name in ("trained", "OPT
 # | ours, f | `openai-community/gpt2` | a smooth baseline reads nearly everything: over 95 % in every layer at a token, and no unit is silent | a layer reads 95 % or less, or a unit is silent |
 # | ours, g | `openai-community/gpt2 --rule cett=0.2` | training made sparsity here too: in most layers fewer units fire than random numbers without a gate would (above) | in half of the layers or more as many or more do |
 #
-# *(a)* and *(b)* hold of silence in 1 M tokens if they hold in more, on text of the same kind. *(e)* is the least sure:
-# it follows from no theory of ours. A failed prediction is worth an issue, with the report attached.
+# A unit that is silent in a long text is silent in every part of it, so reading less text than the source can only raise
+# the shares of *(a)*; where two shares are compared, the length of the text may matter. *(e)* is the least sure: it
+# follows from no theory of ours. A failed prediction is worth an issue, with the report attached.
 #
 # ## Limits, cost, what next
 #

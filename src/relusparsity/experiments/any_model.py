@@ -62,7 +62,7 @@ class Config:
 
 def config(scale: str) -> Config:
     """The chapter's configuration at a scale."""
-    tokens, apart, followed = {"smoke": (8_192, 1_024, 32)}.get(scale, (131_072, 16_384, 128))
+    tokens, apart, followed = {"smoke": (8_192, 1_024, 32)}.get(scale, (65_536, 8_192, 128))
     files = sorted(Path(anymodel.__file__).parent.glob("*.py"))
     instrument = digest(*(file.read_text() for file in files))[:16]
     return Config(scale, (base(scale, SEEDS[scale][0]),), tokens, apart, followed, instrument)

@@ -144,8 +144,10 @@ plots.silent_vs_dead(recorded)
 # documents as draws; `good_turing_upper` bounds the forecast at 95 %.
 
 # %%
-names = ["silent_small", "silent_both", "good_turing_expected", "good_turing_upper", "good_turing_documents"]
-recorded[[*names, "dead_count", "dead_and_silent_count"]].sum("layer").to_dataframe().astype(float).round(1).T
+silent = ["silent_small", "silent_both"]
+forecast = ["good_turing_expected", "good_turing_upper", "good_turing_documents"]
+counts = recorded[[*silent, *forecast, "dead_count", "dead_and_silent_count"]].sum("layer")
+counts.to_dataframe().astype(float).round(1).T
 
 # %% [markdown]
 # ### Is the forecast any good?
@@ -165,7 +167,7 @@ first.to_array("count").to_series().astype(float).unstack(["count", "level"]).ro
 # upwards). Units silent in both samples, first seed:
 
 # %%
-recorded["silent_both_bootstrap"].isel(seed=0).to_pandas()
+recorded["silent_both_bootstrap"].isel(seed=0).to_pandas().round(1)
 
 # %% [markdown]
 # ## Dead on one domain, alive on another

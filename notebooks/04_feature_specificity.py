@@ -86,29 +86,26 @@ described.mean("seed").to_dataframe().astype(float).round(3)
 
 # %%
 pd.set_option("display.max_colwidth", None)
-units = recorded[["example_layer", "example_rule", "example_unit", "example_types"]].to_dataframe()
-units.set_index(["example_layer", "example_rule"])
+feature_specificity.units(recorded)
 
 # %% [markdown]
 # And the three strongest activations of each in context, at most one a sequence. The token at which the unit fires
 # stands in double brackets; what follows it the unit has not seen. First the most selective unit of every layer:
 
 # %%
-shown = ["example_layer", "rank", "example_activation", "example_text"]
-contexts = recorded[["example_rule", *shown]].to_dataframe().reset_index().round({"example_activation": 2})
-contexts[contexts["example_rule"] == "most selective"][shown].set_index(["example_layer", "rank"])
+feature_specificity.contexts(recorded, "most selective")
 
 # %% [markdown]
 # The unit at the median of selectivity, for how ordinary units look:
 
 # %%
-contexts[contexts["example_rule"] == "median selectivity"][shown].set_index(["example_layer", "rank"])
+feature_specificity.contexts(recorded, "median selectivity")
 
 # %% [markdown]
 # The unit whose firings bunch most in sequences. Here the marked token says less than the kind of text around it:
 
 # %%
-contexts[contexts["example_rule"] == "most clustered"][shown].set_index(["example_layer", "rank"])
+feature_specificity.contexts(recorded, "most clustered")
 
 # %% [markdown]
 # Strongest activations flatter: they show where a unit is surest and hide the bulk of its weaker firings. The table
@@ -129,12 +126,10 @@ plots.specificity(paper)
 # the one whose firings bunch most:
 
 # %%
-found = paper[["example_layer", "example_rule", "example_unit", "example_types"]].to_dataframe()
-found[found["example_rule"] != "median selectivity"].set_index(["example_layer", "example_rule"])
+feature_specificity.units(paper).drop(index="median selectivity", level="example_rule")
 
 # %%
-contexts = paper[["example_rule", *shown]].to_dataframe().reset_index().round({"example_activation": 2})
-contexts[contexts["example_rule"] == "most clustered"][shown].set_index(["example_layer", "rank"])
+feature_specificity.contexts(paper, "most clustered")
 
 # %% [markdown]
 # ## On this machine

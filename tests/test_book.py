@@ -6,11 +6,12 @@ from urllib.parse import unquote, urlsplit
 
 import jupytext
 import nbformat
+import pandas as pd
 import pytest
 from bs4 import BeautifulSoup
 from nbformat import NotebookNode
 
-from relusparsity.book import build, renderer
+from relusparsity.book import build, renderer, tables
 
 ROOT = Path(__file__).parents[1]
 CHAPTERS = sorted(path.stem for path in (ROOT / "notebooks").glob("*.py"))
@@ -156,3 +157,11 @@ def test_a_figure_names_code_that_exists() -> None:
     assert Path(renderer.__file__).read_text().splitlines()[line - 1].startswith("def line_of(")
     with pytest.raises(ValueError, match="no_such, which does not exist"):
         renderer.line_of("relusparsity.book.renderer.no_such")
+
+
+def test_columns_of_words_are_marked_and_numbers_are_not() -> None:
+    index = pd.MultiIndex.from_product([[0], ["first", "second"]], names=["layer", "rule"])
+    table = pd.DataFrame({"n": ["1", "-2.5"], "text": ["a word", "3"], "missing": [float("nan"), 1e-9]}, index=index)
+    page = BeautifulSoup(tables.marked(table.to_html()), "html.parser")
+    assert [cell.get_text() for cell in page.select("td.words")] == ["a word", "3"]
+    assert [cell.get_text() for cell in page.select("th.words")] == ["text", ""]  # the row of index names has no word

@@ -4,6 +4,7 @@ import re
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 import torch
 import xarray as xr
 from numpy.typing import ArrayLike
@@ -196,6 +197,19 @@ def _activations(finished: Run, sequences: np.ndarray, chosen: list[tuple[int, i
         inputs = torch.from_numpy(sequences[start : start + size, :-1].astype(np.int64))
         model(inputs.to(next(model.parameters()).device), see)
     return out
+
+
+def units(dataset: xr.Dataset) -> pd.DataFrame:
+    """The chosen units with the token types that each fires on most: a row a layer and rule."""
+    table = dataset[["example_layer", "example_rule", "example_unit", "example_types"]].to_dataframe()
+    return table.set_index(["example_layer", "example_rule"])
+
+
+def contexts(dataset: xr.Dataset, rule: str) -> pd.DataFrame:
+    """The strongest activations of the units that a rule chose, in context: a row a layer and rank."""
+    names = ["example_layer", "rank", "example_activation", "example_text"]
+    table = dataset[["example_rule", *names]].to_dataframe().reset_index().round({"example_activation": 2})
+    return table[table["example_rule"] == rule][names].set_index(["example_layer", "rank"])
 
 
 def top_types(fired: np.ndarray, sequences: np.ndarray, tokenizer: Tokenizer, most: int = 4) -> str:

@@ -1,0 +1,56 @@
+"""Chapter 06: the layers of the paper's shape under a plain modern recipe, one seed."""
+
+from dataclasses import dataclass
+
+import pandas as pd
+import xarray as xr
+
+from ..config import RunConfig
+from ..schema import FINAL, MEASURED
+from . import shared
+
+MODERN = {
+    "model.norm": "rmsnorm",
+    "model.positions": "rotary",
+    "model.bias": False,
+    "model.init": "normal",
+    "train.weight_decay": 0.1,
+}
+"""What it changes of the scale's base run: pre-RMSNorm, rotary positions, no biases, embeddings tied as before."""
+
+RECORDED = ("paper",)
+"""Scales whose dataset is committed."""
+
+
+@dataclass(frozen=True)
+class Config:
+    """One run, of the first of the scale's seeds: the same order of text as that seed of the other recipe."""
+
+    scale: str
+    """smoke, laptop, factorial or paper."""
+    runs: tuple[RunConfig, ...]
+    """The one run."""
+
+
+def config(scale: str) -> Config:
+    """The recipe at a scale."""
+    return Config(scale, shared.seeds(scale, **MODERN)[:1])
+
+
+def run(config: Config) -> xr.Dataset:
+    """Every measured variable by (seed, step, layer), and the final ones by (seed, layer), as in chapter 02."""
+
+    def compute() -> xr.Dataset:
+        names = (name for name in FINAL if name.startswith(("final_", "position_")))
+        return shared.stack(shared.train_all(config.runs), config.scale, [*MEASURED, *names])
+
+    return shared.cached("modern", config, config.runs, __file__, compute)
+
+
+def beside(frozen: xr.Dataset, modern: xr.Dataset) -> pd.DataFrame:
+    """Batch use (percent) of each layer and loss at the end: a row a recipe and seed."""
+    tables = {}
+    for name, dataset in {"nearest to the paper": frozen, "modern": modern}.items():
+        table = (100 * dataset["final_batch_use"].mean("set")).to_pandas().astype(float).round(1)
+        tables[name] = table.assign(loss=dataset["final_loss"].to_series().astype(float).round(2))
+    return pd.concat(tables, names=["recipe"])

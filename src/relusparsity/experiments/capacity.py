@@ -10,7 +10,6 @@ import xarray as xr
 from .. import corpora, distributed, evaluate, results, train
 from ..config import RunConfig, replace
 from ..model import count_parameters
-from ..scales import FROZEN
 from ..schema import COORDINATES
 from . import shared
 
@@ -48,9 +47,8 @@ class Config:
 
 
 def config(scale: str) -> Config:
-    """The chapter's configuration at a scale; at the factorial's, with the recipe of the paper's width."""
-    recipe = FROZEN if scale == "factorial" else {}
-    shared_runs = shared.seeds(scale, **recipe)
+    """The chapter's configuration at a scale."""
+    shared_runs = shared.seeds(scale)
     # nothing is read off the course of these runs, so they are measured at few points
     few = {"measure.points": 4, "measure.final_sets": 1, "train.snapshots": 0}
     others = tuple(

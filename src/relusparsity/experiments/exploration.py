@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import xarray as xr
 
 from .. import corpora, results, train
@@ -124,6 +125,15 @@ def _changed(base: RunConfig, changes: dict[str, Any]) -> RunConfig:
     if "train.batch_tokens" in changes:  # as many times the scale's own batch
         scaled["train.batch_tokens"] = base.train.batch_tokens * changes["train.batch_tokens"] // 8192
     return replace(base, **scaled)
+
+
+def endings(dataset: xr.Dataset) -> pd.DataFrame:
+    """Batch use of each layer at the end (percent), loss and `distance`: a row a recipe, the nearest first."""
+    use = (100 * dataset["final_batch_use"].mean(["set", "seed"])).transpose("recipe", "layer")
+    table = use.to_pandas().astype(float).round(1)
+    table["loss"] = dataset["final_loss"].mean("seed").to_series().astype(float).round(2)
+    table["distance"] = [round(distance(row), 1) for row in use.values]
+    return table.sort_values("distance")
 
 
 def distance(batch_use: np.ndarray) -> float:

@@ -15,7 +15,7 @@ from tqdm.auto import tqdm
 from .. import corpora, distributed, results, train
 from ..config import RunConfig, digest, from_dict, replace, to_dict
 from ..model import training_flops
-from ..scales import SEEDS, base
+from ..scales import SEARCH_SEEDS, SEEDS, base
 from ..schema import UNITS
 
 WORTH_A_PROCESS = 1e11
@@ -86,6 +86,8 @@ def stack(runs: Sequence[train.Run], scale: str, variables: Sequence[str] | None
             sort_keys=True,
         ),
     }
+    if scale in SEARCH_SEEDS:
+        stacked.attrs["search_seeds"] = json.dumps(SEARCH_SEEDS[scale])
     return stacked
 
 

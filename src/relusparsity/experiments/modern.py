@@ -42,7 +42,9 @@ def run(config: Config) -> xr.Dataset:
 
     def compute() -> xr.Dataset:
         names = (name for name in FINAL if name.startswith(("final_", "position_")))
-        return shared.stack(shared.train_all(config.runs), config.scale, [*MEASURED, *names])
+        dataset = shared.stack(shared.train_all(config.runs), config.scale, [*MEASURED, *names])
+        dataset.attrs.pop("search_seeds", None)  # nobody searched for this recipe
+        return dataset
 
     return shared.cached("modern", config, config.runs, __file__, compute)
 

@@ -38,6 +38,9 @@ if HAS_TRITON:
     import triton.language as tl
     from torch.library import triton_op, wrap_triton
 
+    # the fastest of 19 tiles on an H200 at (16, 512, 32768) in bf16: 0.28 ms, as ReLU alone takes 0.26; 16 × 256 took 0.64
+    ROWS, COLUMNS = 4, 1024
+
     @triton.jit
     def _kernel(z, a, counts, T, F, ROWS: tl.constexpr, COLUMNS: tl.constexpr):  # type: ignore[no-untyped-def]
         sequence, columns = tl.program_id(1), tl.program_id(0) * COLUMNS + tl.arange(0, COLUMNS)
@@ -59,8 +62,8 @@ if HAS_TRITON:
         z = z.contiguous()
         a = torch.empty_like(z)
         counts = torch.empty(sequences, F_, dtype=torch.int32, device=z.device)
-        grid = (triton.cdiv(F_, 256), sequences)
-        wrap_triton(_kernel)[grid](z, a, counts, T, F_, ROWS=16, COLUMNS=256)
+        grid = (triton.cdiv(F_, COLUMNS), sequences)
+        wrap_triton(_kernel)[grid](z, a, counts, T, F_, ROWS=ROWS, COLUMNS=COLUMNS, num_warps=4)
         return a, counts
 
     def _keep(ctx, inputs, output) -> None:  # type: ignore[no-untyped-def]

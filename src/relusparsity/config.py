@@ -12,7 +12,17 @@ from .errors import UserError
 T = TypeVar("T")
 
 # An edit of one of these files changes what a run measures, so it changes the run's id.
-HASHED_SOURCES = ("model", "metrics", "tracking", "evaluate", "measurements", "train", "pruning", "corpora/batches")
+HASHED_SOURCES = (
+    "model",
+    "fused",
+    "metrics",
+    "tracking",
+    "evaluate",
+    "measurements",
+    "train",
+    "pruning",
+    "corpora/batches",
+)
 
 # Windows double this many times beyond a sequence: the widest is 2**LEVELS sequences (of 512 tokens: 1,048,576).
 LEVELS = 11

@@ -11,10 +11,13 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from . import fused
 from .config import ModelConfig
 
 # observe(layer, MLP input (B, T, C), pre-activation (B, T, F), activation (B, T, F))
 Observe = Callable[[int, Tensor, Tensor, Tensor], None]
+# count(layer, tokens of each sequence at which each unit fires (B, F)), taken while the ReLU is computed
+Count = Callable[[int, Tensor], None]
 
 
 def _norm(config: ModelConfig) -> nn.Module:
@@ -71,9 +74,17 @@ class MLP(nn.Module):
         self.fc_out = nn.Linear(config.d_ff, config.d_model, bias=config.bias)
         self.activation = F.relu if config.activation == "relu" else F.gelu
 
-    def forward(self, x: Float[Tensor, "B T C"], observe: Observe | None = None) -> Float[Tensor, "B T C"]:
+    def forward(
+        self, x: Float[Tensor, "B T C"], observe: Observe | None = None, count: Count | None = None
+    ) -> Float[Tensor, "B T C"]:
         preactivation = self.fc_in(x)  # (B, T, F)
-        activation = self.activation(preactivation)
+        if count is not None and self.activation is F.relu:
+            activation, per_unit = fused.relu_and_count(preactivation)
+            count(self.layer, per_unit)
+        else:
+            activation = self.activation(preactivation)
+            if count is not None:
+                count(self.layer, (activation.detach() > 0).to(torch.uint8).sum(dim=1, dtype=torch.int32))
         if observe is not None:
             observe(self.layer, x, preactivation, activation)
         return self.fc_out(activation)
@@ -90,20 +101,23 @@ class Block(nn.Module):
         self.mlp_norm = _norm(config)
         self.mlp = MLP(config, layer)
 
-    def forward(self, x: Float[Tensor, "B T C"], observe: Observe | None = None) -> Float[Tensor, "B T C"]:
+    def forward(
+        self, x: Float[Tensor, "B T C"], observe: Observe | None = None, count: Count | None = None
+    ) -> Float[Tensor, "B T C"]:
         if self.norm_place == "post":
             x = self.attention_norm(x + self.attention(x))
-            return self.mlp_norm(x + self.mlp(x, observe))
+            return self.mlp_norm(x + self.mlp(x, observe, count))
         if self.norm_place == "parallel":
-            return x + self.attention(self.attention_norm(x)) + self.mlp(self.mlp_norm(x), observe)
+            return x + self.attention(self.attention_norm(x)) + self.mlp(self.mlp_norm(x), observe, count)
         x = x + self.attention(self.attention_norm(x))
-        return x + self.mlp(self.mlp_norm(x), observe)
+        return x + self.mlp(self.mlp_norm(x), observe, count)
 
 
 class Decoder(nn.Module):
     """Decoder-only language model: tokens (sequence, position) → logits (sequence, position, vocabulary).
 
-    `observe`, if given, is called once a layer with its MLP's input, pre-activation and activation.
+    `observe`, if given, is called once a layer with its MLP's input, pre-activation and activation; `count` with the
+    tokens of each sequence at which each unit fires, at no read of the activations beyond the ReLU's own.
     """
 
     position_table: Tensor
@@ -130,7 +144,9 @@ class Decoder(nn.Module):
         """The MLP of every layer, from 0."""
         return [module for module in self.modules() if isinstance(module, MLP)]
 
-    def forward(self, tokens: Int[Tensor, "B T"], observe: Observe | None = None) -> Float[Tensor, "B T V"]:
+    def forward(
+        self, tokens: Int[Tensor, "B T"], observe: Observe | None = None, count: Count | None = None
+    ) -> Float[Tensor, "B T V"]:
         x = self.embedding(tokens)
         if self.config.positions == "learned":
             x = x + self.position_embedding.weight[: tokens.shape[1]]
@@ -138,7 +154,7 @@ class Decoder(nn.Module):
             x = x + self.position_table[: tokens.shape[1]]
         x = self.embedding_norm(x)
         for block in self.blocks:
-            x = block(x, observe)
+            x = block(x, observe, count)
         logits = self.output(self.final_norm(x))
         # skipped at 1: a pass over (B, T, V) is not free
         return logits if self.config.logit_scale == 1 else logits * self.config.logit_scale

@@ -35,13 +35,12 @@ class Objective(nn.Module):
         """Mean loss; (layer, unit) tokens fired; (layer) their sum; (layer) units fired, summed over sequences."""
         unit_tokens, sequence_units = [], []
 
-        def observe(_layer: int, _inputs: Tensor, _preactivation: Tensor, activation: Tensor) -> None:
-            # a NaN activation makes the loss NaN, and that stops the run
-            per_unit = (activation.detach() > 0).to(torch.uint8).sum(dim=1, dtype=torch.int32)  # (sequence, unit)
+        def count(_layer: int, per_unit: Tensor) -> None:
             unit_tokens.append(per_unit.sum(dim=0))
             sequence_units.append((per_unit > 0).sum())
 
-        logits = self.model(inputs, observe)
+        # a NaN activation does not fire, but makes the loss NaN, and that stops the run
+        logits = self.model(inputs, count=count)
         loss = F.cross_entropy(logits.flatten(0, 1).float(), targets.flatten())
         counts = torch.stack(unit_tokens)
         return loss, counts, counts.sum(dim=1), torch.stack(sequence_units)

@@ -1,0 +1,43 @@
+"""The fused kernel against its plain definition: everywhere the definition, the kernel wherever there is a GPU."""
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from relusparsity import fused
+
+gpu = pytest.mark.skipif(not fused.HAS_TRITON, reason="the kernel needs an NVIDIA GPU and Triton")
+
+
+@settings(deadline=None, max_examples=25)
+@given(st.integers(1, 3), st.integers(1, 9), st.integers(1, 7), st.integers(0, 99))
+def test_the_definition_is_relu_and_its_firings(sequences: int, positions: int, units: int, seed: int) -> None:
+    z = torch.randn(sequences, positions, units, generator=torch.Generator().manual_seed(seed)).round(decimals=1)
+    a, counts = fused.relu_and_count(z)
+    for s in range(sequences):
+        for u in range(units):
+            assert counts[s, u] == sum(float(z[s, t, u]) > 0 for t in range(positions))
+    assert torch.equal(a, z.clamp(min=0)) and counts.dtype == torch.int32
+
+
+def test_nan_stays_nan_and_does_not_fire() -> None:
+    a, counts = fused.relu_and_count(torch.tensor([[[float("nan")], [1.0]]]))
+    assert a.isnan().flatten().tolist() == [True, False] and counts.tolist() == [[1]]
+
+
+@gpu
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("shape", [(16, 512, 8192), (3, 5, 7), (1, 1, 1), (2, 33, 300)])
+@pytest.mark.parametrize("compiled", [False, True])
+def test_the_kernel_is_the_definition(dtype: torch.dtype, shape: tuple[int, int, int], compiled: bool) -> None:
+    z = torch.randn(shape, generator=torch.Generator().manual_seed(0)).to("cuda", dtype)
+    z[0, 0, 0] = float("nan")
+    both = []
+    for function in (fused.reference, fused.relu_and_count):
+        given = z.clone().requires_grad_()
+        a, counts = (torch.compile(function) if compiled else function)(given)
+        (a.nan_to_num() * torch.arange(a.numel(), device="cuda").view(shape)).sum().backward()
+        both.append((a, counts, given.grad))
+    for one, other in zip(*both, strict=True):
+        torch.testing.assert_close(one, other, rtol=0, atol=0, equal_nan=True)

@@ -1,8 +1,8 @@
 """ReLU and the count of its firings in one pass over the pre-activations: counting costs no read of its own.
 
 `relu_and_count` is the definition, in plain PyTorch; on an NVIDIA GPU a Triton kernel does the same. Both are
-differentiable, and the backward pass needs the activation alone, which the next matrix product keeps anyway. (Autograd's
-own ReLU under torch.compile keeps a mask beside it: a quarter more to write and to read.)
+differentiable, and the backward pass needs the activation alone, which the next matrix product keeps anyway.
+(Autograd's own ReLU under torch.compile keeps a mask beside it: a quarter more to write and to read.)
 """
 
 import importlib.util
@@ -38,7 +38,7 @@ if HAS_TRITON:
     import triton.language as tl
     from torch.library import triton_op, wrap_triton
 
-    # the fastest of 19 tiles on an H200 at (16, 512, 32768) in bf16: 0.28 ms, as ReLU alone takes 0.26; 16 × 256 took 0.64
+    # the fastest of 19 tiles, with 4 or 8 warps, on an H200 at (16, 512, 32768) in bf16: 0.28 ms; ReLU alone: 0.26 ms
     ROWS, COLUMNS = 4, 1024
 
     @triton.jit

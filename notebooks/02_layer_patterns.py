@@ -66,7 +66,8 @@ plots.batch_use(paper)
 # %% [markdown]
 # The layers do come apart, and early layers do collapse. But the pattern is not the paper's: the lowest layer is the
 # second or the third rather than the first, and the last layer loses units too. The seeds agree on the first and the
-# last two layers and disagree on which of layers 1 and 2 is emptier. Nearly all of the fall happens in the first half of
+# last two layers and disagree on which of layers 1 and 2 is emptier. Another recipe gives another pattern at the same
+# width, with a last layer that does survive (chapter 6). Nearly all of the fall happens in the first half of
 # the training, and what has fallen stays down. The dip in the first million tokens was different: the deep layers lost
 # a third of their units for a moment, and nearly all of these came back.
 #

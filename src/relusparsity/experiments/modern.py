@@ -8,6 +8,7 @@ import xarray as xr
 from ..config import RunConfig
 from ..schema import FINAL, MEASURED
 from . import shared
+from .exploration import distance
 
 MODERN = {
     "model.norm": "rmsnorm",
@@ -50,9 +51,11 @@ def run(config: Config) -> xr.Dataset:
 
 
 def beside(frozen: xr.Dataset, modern: xr.Dataset) -> pd.DataFrame:
-    """Batch use (percent) of each layer and loss at the end: a row a recipe and seed."""
+    """Batch use (percent) of each layer, `exploration.distance` and loss at the end: a row a recipe and seed."""
     tables = {}
-    for name, dataset in {"nearest to the paper": frozen, "modern": modern}.items():
-        table = (100 * dataset["final_batch_use"].mean("set")).to_pandas().astype(float).round(1)
+    for name, dataset in {"chapter 2": frozen, "modern": modern}.items():
+        use = 100 * dataset["final_batch_use"].mean("set").transpose("seed", "layer")
+        table = use.to_pandas().astype(float).round(1)
+        table["distance"] = [round(distance(row), 1) for row in use.values]
         tables[name] = table.assign(loss=dataset["final_loss"].to_series().astype(float).round(2))
     return pd.concat(tables, names=["recipe"])

@@ -11,10 +11,11 @@ gpu = pytest.mark.skipif(not fused.HAS_TRITON, reason="the kernel needs an NVIDI
 
 
 @settings(deadline=None, max_examples=25)
-@given(st.integers(1, 3), st.integers(1, 9), st.integers(1, 7), st.integers(0, 99))
+@given(st.integers(1, 3), st.integers(1, 9), st.sampled_from((1, 3, 7, 8, 16)), st.integers(0, 99))
 def test_the_definition_is_relu_and_its_firings(sequences: int, positions: int, units: int, seed: int) -> None:
     z = torch.randn(sequences, positions, units, generator=torch.Generator().manual_seed(seed)).round(decimals=1)
     a, counts = fused.relu_and_count(z)
+    assert all(map(torch.equal, (a, counts), fused.reference(z)))
     for s in range(sequences):
         for u in range(units):
             assert counts[s, u] == sum(float(z[s, t, u]) > 0 for t in range(positions))

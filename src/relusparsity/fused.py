@@ -1,6 +1,6 @@
 """ReLU and the count of its firings in one pass over the pre-activations: counting costs no read of its own.
 
-`relu_and_count` is the definition, in plain PyTorch; on an NVIDIA GPU a Triton kernel does the same. Both are
+`reference` is the definition, in plain PyTorch; on an NVIDIA GPU a Triton kernel does the same. Both are
 differentiable, and the backward pass needs the activation alone, which the next matrix product keeps anyway.
 (Autograd's own ReLU under torch.compile keeps a mask beside it: a quarter more to write and to read.)
 """
@@ -12,14 +12,15 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn import functional as F
 
+from .metrics import unit_counts
+
 
 def reference(
     preactivation: Float[Tensor, "sequence position unit"],
 ) -> tuple[Float[Tensor, "sequence position unit"], Int[Tensor, "sequence unit"]]:
-    """max(z, 0), and the tokens of each sequence at which each unit fires (int32)."""
+    """max(z, 0), and the tokens of each sequence at which each unit fires (int32): the definition."""
     activation = F.relu(preactivation)
-    fired = activation.detach() > 0
-    return activation, fired.to(torch.uint8).sum(dim=1, dtype=torch.int32)
+    return activation, (activation.detach() > 0).sum(dim=1, dtype=torch.int32)
 
 
 def relu_and_count(
@@ -28,7 +29,8 @@ def relu_and_count(
     """The same as `reference`, by the kernel where there is one. A NaN stays a NaN and does not fire."""
     if preactivation.is_cuda and HAS_TRITON:
         return torch.ops.relusparsity.relu_and_count(preactivation)
-    return reference(preactivation)
+    activation = F.relu(preactivation)
+    return activation, unit_counts(activation.detach() > 0)
 
 
 HAS_TRITON = importlib.util.find_spec("triton") is not None and torch.cuda.is_available()

@@ -28,22 +28,29 @@ def fires(activation: Float[Tensor, "sequence position unit"]) -> Bool[Tensor, "
     return activation > 0
 
 
+def unit_counts(fired: Bool[Tensor, "sequence position unit"]) -> Int[Tensor, "sequence unit"]:
+    """Tokens at which each unit fires, by sequence (int32)."""
+    ones = fired.contiguous().view(torch.uint8)
+    if ones.shape[2] % 8:
+        return ones.sum(dim=1, dtype=torch.int32)
+    # Eight units a 64-bit word, eight counters in one addition (on a CPU a hundred times as fast). A counter is a byte:
+    # no more than 255 words are added before it is read.
+    parts = ones.view(torch.int64).split(255, dim=1)
+    return sum(part.sum(dim=1).view(torch.uint8).int() for part in parts)  # type: ignore[return-value]
+
+
 def firing_counts(
     fired: Bool[Tensor, "sequence position unit"],
 ) -> tuple[Int[Tensor, "sequence unit"], Int[Tensor, "sequence position"]]:
     """Tokens at which each unit fires, by sequence, and units that fire, by token (int32)."""
     ones = fired.contiguous().view(torch.uint8)
     if ones.shape[2] % 8:
-        return ones.sum(dim=1, dtype=torch.int32), ones.sum(dim=2, dtype=torch.int32)
-    # Eight units a 64-bit word, eight counters in one addition (on a CPU a hundred times as fast). A counter is a byte:
-    # no more than 255 words are added before it is read.
-    words = ones.view(torch.int64)
-    per_unit = sum(part.sum(dim=1).view(torch.uint8).int() for part in words.split(255, dim=1))
+        return unit_counts(fired), ones.sum(dim=2, dtype=torch.int32)
     per_token = sum(
         part.sum(dim=2, keepdim=True).view(torch.uint8).sum(dim=2, dtype=torch.int32)
-        for part in words.split(255, dim=2)
+        for part in ones.view(torch.int64).split(255, dim=2)
     )
-    return per_unit, per_token  # type: ignore[return-value]
+    return unit_counts(fired), per_token  # type: ignore[return-value]
 
 
 def histogram(counts: Int[Tensor, "*any"], largest: int) -> Int[Tensor, "bin"]:

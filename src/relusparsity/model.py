@@ -11,7 +11,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from . import fused
+from . import fused, metrics
 from .config import ModelConfig
 
 # observe(layer, MLP input (B, T, C), pre-activation (B, T, F), activation (B, T, F))
@@ -84,7 +84,7 @@ class MLP(nn.Module):
         else:
             activation = self.activation(preactivation)
             if count is not None:
-                count(self.layer, (activation.detach() > 0).to(torch.uint8).sum(dim=1, dtype=torch.int32))
+                count(self.layer, metrics.unit_counts(activation.detach() > 0))
         if observe is not None:
             observe(self.layer, x, preactivation, activation)
         return self.fc_out(activation)

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from ..config import digest
 from ..errors import UserError
 from ..model import Decoder
+from . import runs
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
@@ -22,7 +23,7 @@ class Loaded:
     name: str
     model: nn.Module
     tokenizer: Any
-    """The model's own, of transformers."""
+    """The model's own: of transformers, or of tokenizers for a run of this package."""
 
 
 def device(name: str) -> torch.device:
@@ -51,12 +52,13 @@ def load(
     tokenizer: str | None = None,
     trust_remote_code: bool = False,
 ) -> Loaded:
-    """The model of a folder or of a name on the hub, in evaluation mode.
+    """The model of a folder, of a training run of this package, or of a name on the hub, in evaluation mode.
 
     Parameters
     ----------
     name
-        A folder with config.json and safetensors, as ``save_pretrained`` writes it, or ``owner/model``.
+        A folder with config.json and safetensors, as ``save_pretrained`` writes it, or ``owner/model``; or a run's
+        folder (its last weights) or one of its ``weights/*.safetensors``.
     tokenizer
         Folder or name of the tokenizer, if it is not the model's.
     trust_remote_code
@@ -70,6 +72,8 @@ def load(
     at = device(device_name)
     if dtype not in DTYPES:
         raise UserError(f"dtype = {dtype!r}: expected one of {', '.join(DTYPES)}.")
+    if found := runs.find(name):
+        return Loaded(found.name, found.run.model(at, found.step).to(DTYPES[dtype]), found.tokenizer(tokenizer))
     try:
         import transformers
     except ImportError:
@@ -79,7 +83,9 @@ def load(
     if not local and (name.startswith((".", "/", "~")) or name.count("/") > 1 or folder.exists()):
         raise UserError(f"there is no folder {name}; give a model's folder or its name on the Hugging Face hub.")
     if local and not (folder / "config.json").is_file():
-        raise UserError(f"{folder} holds no config.json; expected a model's folder as save_pretrained writes it.")
+        raise UserError(
+            f"{folder} holds no config.json; expected a model's folder as save_pretrained writes it, or a training run's."
+        )
     if local and not any(folder.glob("*.safetensors")):
         raise UserError(f"{folder} holds no safetensors file, and other weights could run code; convert them first.")
     source = str(folder) if local else name

@@ -4,8 +4,8 @@
     python benchmarks/any_model_cost.py --shapes tiny --tokens 2048        # a look
     python benchmarks/any_model_cost.py --device cuda --dtype bfloat16 --tokens 1048576
 
-OPT-125m and OPT-1.3b with random weights, which cost what trained ones cost. Each way has a process of its own, in which
-bare and counting forward passes take turns over the text. TransformerLens comes from an environment of its own,
+OPT-125m and OPT-1.3b with random weights, which cost what trained ones cost. Each way has a process of its own, in
+which bare and counting forward passes take turns over the text. TransformerLens comes from an environment of its own,
 _build/transformer-lens; where it cannot be installed, its rows are reported missing. On a CPU, Linux only (peaks of
 resident memory come from /proc); on a GPU, peaks are those of PyTorch's allocator.
 """
@@ -105,9 +105,10 @@ def described(name: str, job: dict[str, Any], found: dict[str, Any]) -> str:
         )
     flat = ", ".join(f"{size:,.0f} MB after {int(n):,}" for n, size in ours["above_forward_MB"].items())
     return (
-        f"**{name}**, {job['dtype']}: {job['tokens']:,} tokens in sequences of {job['seq_len']}, {job['chunk_tokens']:,} "
-        f"tokens a forward pass; the bare passes take {ours['forward_s']:.1f} s and {ours['forward_MB']:,.0f} MB above "
-        f"the model.\n\n{machine.table(rows)}\n\nPeak of the tracker by tokens read: {flat}."
+        f"**{name}**, {job['dtype']}: {job['tokens']:,} tokens in sequences of {job['seq_len']}, "
+        f"{job['chunk_tokens']:,} tokens a forward pass; the bare passes take {ours['forward_s']:.1f} s and "
+        f"{ours['forward_MB']:,.0f} MB above the model.\n\n{machine.table(rows)}\n\n"
+        f"Peak of the tracker by tokens read: {flat}."
     )
 
 

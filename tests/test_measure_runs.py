@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -73,9 +74,9 @@ def test_checkpoints_of_a_run_side_by_side(run: train.Run, tmp_path: Path) -> No
         assert data.attrs["name"] == name and "loss" in data
         silent[step] = count.numpy() == 0
     page = (tmp_path / "comparison.html").read_text()
-    for one, other in zip(steps, steps[1:], strict=False):
+    for one, other in pairwise(steps):
         assert f"From {run.path.name[:12]}-step-{one} to {run.path.name[:12]}-step-{other}" in page
-    assert any((silent[a] != silent[b]).any() for a, b in zip(steps, steps[1:], strict=False))
+    assert any((silent[a] != silent[b]).any() for a, b in pairwise(steps))
 
 
 def test_a_runs_folder_is_its_last_weights_and_a_tokenizer_may_be_given(run: train.Run, tmp_path: Path) -> None:

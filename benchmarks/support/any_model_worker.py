@@ -170,10 +170,7 @@ def main() -> None:
     chunks = list(ids.to(job["device"]).split(job["chunk_tokens"] // job["seq_len"]))
     turns = [chunks[at : at + job["turn"]] for at in range(0, len(chunks), job["turn"])]
     source, _, keep = job["way"].partition(" ")
-    if source in ("filter", "everything"):
-        read_one = with_cache(model, source == "filter")
-    else:
-        read_one = with_hooks(model)
+    read_one = with_cache(model, source == "filter") if source in ("filter", "everything") else with_hooks(model)
 
     def make() -> Way:
         return Tracked(model) if source == "track" else Kept(read_one, keep, clock)

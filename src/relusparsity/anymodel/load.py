@@ -84,7 +84,7 @@ def load(
         raise UserError(f"there is no folder {name}; give a model's folder or its name on the Hugging Face hub.")
     if local and not (folder / "config.json").is_file():
         raise UserError(
-            f"{folder} holds no config.json; expected a model's folder as save_pretrained writes it, or a training run's."
+            f"{folder} holds no config.json; expected a model's folder as save_pretrained writes it, or a run's."
         )
     if local and not any(folder.glob("*.safetensors")):
         raise UserError(f"{folder} holds no safetensors file, and other weights could run code; convert them first.")

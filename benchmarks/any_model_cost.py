@@ -106,11 +106,13 @@ def described(name: str, job: dict[str, Any], found: dict[str, Any]) -> str:
             )
         )
     flat = ", ".join(f"{size:,.0f} MB after {int(n):,}" for n, size in ours["above_forward_MB"].items())
+    turns = ours["extra_share_of_turns"]
     return (
         f"**{name}**, {job['dtype']}: {job['tokens']:,} tokens in sequences of {job['seq_len']}, "
         f"{job['chunk_tokens']:,} tokens a forward pass; the bare passes take {ours['forward_s']:.1f} s and "
         f"{ours['forward_MB']:,.0f} MB above the model.\n\n{machine.table(rows)}\n\n"
-        f"Peak of the tracker by tokens read: {flat}."
+        f"The tracker turn by turn ({len(turns)}): {ours['extra_share_of_median_turn']:.1%} of the forward pass in the "
+        f"median, {min(turns):.1%} to {max(turns):.1%}. Its peak by tokens read: {flat}."
     )
 
 

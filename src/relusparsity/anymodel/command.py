@@ -1,5 +1,6 @@
 """What `python -m relusparsity measure` and `compare` do."""
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,6 +22,8 @@ def measure(given: "Measure") -> None:
     if not given.models or not given.text:
         raise UserError("measure needs a model and, after --text, a text file; see measure --help.")
     folders = _folders([_called(name) for name in given.models], given.out)
+    for folder in folders:
+        _check_writable(folder)
     options = one.Options(
         tokens=texts.count(given.tokens),
         seq_len=given.seq_len,
@@ -72,6 +75,13 @@ def _folders(short: Sequence[str], out: str | None) -> list[Path]:
     if len(set(short)) < len(short):
         raise UserError(f"two of the models are called the same ({', '.join(short)}); measure them one by one.")
     return [Path(out or "measured") / name for name in short]
+
+
+def _check_writable(folder: Path) -> None:
+    """Before anything is measured: that what will be measured can be kept."""
+    there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    if not there.is_dir() or not os.access(there, os.W_OK):
+        raise UserError(f"{folder} cannot be written: {there} is no folder, or not yours; name another with --out.")
 
 
 def _batch_size(given: str) -> int | None:

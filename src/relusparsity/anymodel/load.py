@@ -1,9 +1,12 @@
 """A model and its tokenizer from a local folder or the Hugging Face hub: safetensors only, no code of strangers."""
 
 import os
+import socket
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
+from urllib.request import getproxies
 
 import torch
 from torch import Tensor, nn
@@ -38,7 +41,7 @@ def device(name: str) -> torch.device:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
         found = torch.device(name)
-        torch.zeros(1, device=found)
+        torch.zeros(1, device=found).item()  # "meta" holds nothing
     except (RuntimeError, AssertionError) as error:
         first = str(error).splitlines()[0]
         raise UserError(f"device {name!r} cannot be used ({first}); expected cpu, cuda, cuda:1 or auto.") from None
@@ -90,6 +93,8 @@ def load(
         raise UserError(f"{folder} holds no safetensors file, and other weights could run code; convert them first.")
     source = str(folder) if local else name
     options: Any = {"trust_remote_code": trust_remote_code}
+    if not local and _unreachable():
+        options["local_files_only"] = True  # what was fetched before may do; asking would take a minute of retries
     with _explained(name):
         config = transformers.AutoConfig.from_pretrained(source, **options)
         wanted = (getattr(config, "architectures", None) or ["none"])[0]
@@ -110,6 +115,18 @@ def load(
         first = str(error).splitlines()[0]
         raise UserError(f"no tokenizer in {tokenizer or name} ({first}); name one with --tokenizer.") from None
     return Loaded(name, model.to(at).eval(), read)
+
+
+def _unreachable() -> bool:
+    """Whether the hub's name cannot be looked up; not known where a proxy does that."""
+    host = urlsplit(os.environ.get("HF_ENDPOINT") or "https://huggingface.co").hostname
+    if getproxies():
+        return False
+    try:
+        socket.getaddrinfo(host, None)
+    except OSError:
+        return True
+    return False
 
 
 class _explained:

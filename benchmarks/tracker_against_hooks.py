@@ -15,7 +15,6 @@ import os
 import subprocess
 import sys
 import tempfile
-import venv
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -24,13 +23,13 @@ import numpy as np
 import torch
 from safetensors.torch import save_model
 from support import machine
+from support.lens import LENS, lens_python
 
 from relusparsity import corpora, scales
 from relusparsity.config import to_dict
 from relusparsity.model import build
 
 ROOT = Path(__file__).resolve().parents[1]
-LENS = "transformer-lens==4.3.0"
 WAYS = {
     "tracker": "tracker (this library)",
     "hooks all": "hooks, all text kept",
@@ -38,31 +37,6 @@ WAYS = {
     "cache all": "run_with_cache, all text kept",
     "cache chunk": "run_with_cache, chunk by chunk",
 }
-
-
-def lens_python() -> tuple[Path | None, str]:
-    """Python of an environment with TransformerLens and this PyTorch, made if need be; or None and why not."""
-    home = ROOT / "_build" / "transformer-lens"
-    python = home / "bin" / "python"
-    torch_version = torch.__version__.partition("+")[0]
-    wanted = (LENS.partition("==")[2], torch_version)
-    if python.exists() and _installed(python) == wanted:
-        return python, ""
-    venv.create(home, with_pip=True)
-    pip = [python, "-m", "pip", "install", "-q", "--disable-pip-version-check"]
-    if "+cpu" in torch.__version__:  # the small wheel where it can be had; else the next line takes the usual one
-        index = ["--retries", "0", "--timeout", "20", "--index-url", "https://download.pytorch.org/whl/cpu"]
-        subprocess.run([*pip, "--no-deps", *index, f"torch=={torch_version}"], capture_output=True)
-    done = subprocess.run([*pip, LENS, f"torch=={torch_version}"], capture_output=True, text=True)
-    if done.returncode:
-        return None, (done.stderr.strip().splitlines() or ["pip failed"])[-1]
-    return python, ""
-
-
-def _installed(python: Path) -> tuple[str, ...]:
-    """Versions of TransformerLens and PyTorch in an environment; empty if one is missing."""
-    code = "from importlib.metadata import version as v; print(v('transformer-lens'), v('torch').partition('+')[0])"
-    return tuple(subprocess.run([python, "-c", code], capture_output=True, text=True).stdout.split())
 
 
 class Worker:

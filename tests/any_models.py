@@ -60,11 +60,12 @@ KINDS: dict[str, tuple[Any, Any, tuple[str, ...]]] = {
     "llama_relu": (t.LlamaForCausalLM, t.LlamaConfig(**KV, hidden_act="relu"), ("model.layers.{}.mlp.act_fn",)),
     "mistral": (t.MistralForCausalLM, t.MistralConfig(**KV), ("model.layers.{}.mlp.act_fn",)),
     "qwen2": (t.Qwen2ForCausalLM, t.Qwen2Config(**KV), ("model.layers.{}.mlp.act_fn",)),
+    "gemma": (t.GemmaForCausalLM, t.GemmaConfig(**KV, head_dim=8), ("model.layers.{}.mlp.act_fn",)),
     "phi3": (t.Phi3ForCausalLM, t.Phi3Config(**KV), ("model.layers.{}.mlp.activation_fn",)),
     "nemotron": (t.NemotronForCausalLM, t.NemotronConfig(**KV), ("model.layers.{}.mlp.act_fn",)),
 }
-SMOOTH = {"gpt2", "gpt_neox", "t5_gated", "bert", "vit", "llama", "mistral", "qwen2", "phi3"}
-GATED = {"t5_gated", "llama", "llama_relu", "mistral", "qwen2", "phi3"}
+SMOOTH = {"gpt2", "gpt_neox", "t5_gated", "bert", "vit", "llama", "mistral", "qwen2", "gemma", "phi3"}
+GATED = {"t5_gated", "llama", "llama_relu", "mistral", "qwen2", "gemma", "phi3"}
 DECODERS = ("opt", "gpt2", "gpt_neox", "llama", "llama_relu", "mistral", "qwen2", "phi3", "nemotron")
 
 

@@ -260,6 +260,8 @@ def test_bad_input_is_one_clear_sentence_and_nothing_is_written(
         ([str(place / "opt"), *words, "--tokens", "many"], "no number of tokens"),
         ([str(place / "opt"), *words, "--tokens", "10"], "less than one sequence"),
         ([str(place / "opt"), *words, "--device", "abacus"], "cannot be used"),
+        ([str(place / "opt"), *words, "--device", "meta"], "cannot be used"),
+        ([str(place / "opt"), *words, "--out", str(tmp_path / "empty.jsonl")], "cannot be written"),
         ([str(place / "opt"), *words, "--dtype", "int8"], "expected one of float32"),
         ([str(place / "opt"), *words, "--batch_size", "0"], "above 0, or auto"),
         ([str(place / "opt"), *words, "--layers", "*.nothing"], "matches no module"),

@@ -55,8 +55,11 @@ def table(rows: list[tuple[str, ...]]) -> str:
     return "\n".join(f"| {line} |" for line in lines)
 
 
-def publish(name: str, machine: dict[str, Any], result: dict[str, Any], text: str) -> None:
-    """Print `text`, write `results/<name>.json`, and put the text into the README's part of that name."""
+def publish(name: str, machine: dict[str, Any], result: dict[str, Any], text: str, script: str = "") -> None:
+    """Print `text`, write `results/<name>.json`, and put the text into the README's part of that name.
+
+    `script` is the file that measured, if it is not `<name>.py`.
+    """
     machine = machine | {"load_after": load()}
     versions = ", ".join(f"{package} {number}" for package, number in machine["versions"].items())
     text += (
@@ -68,7 +71,7 @@ def publish(name: str, machine: dict[str, Any], result: dict[str, Any], text: st
     RESULTS.mkdir(exist_ok=True)
     (RESULTS / f"{name}.json").write_text(json.dumps({"machine": machine} | result, indent=1) + "\n")
     readme = RESULTS.parent / "README.md"
-    begin, end = f"<!-- {name}: written by {name}.py -->\n", f"<!-- end of {name} -->"
+    begin, end = f"<!-- {name}: written by {script or name}.py -->\n", f"<!-- end of {name} -->"
     before, found, rest = readme.read_text(encoding="utf-8").partition(begin)
     _, closed, after = rest.partition(end)
     if not (found and closed):

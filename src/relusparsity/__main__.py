@@ -108,11 +108,12 @@ class Measure:
     """Measure which hidden units of a model fire on a text; writes a dataset and a report, one HTML file.
 
     Several models, such as the checkpoints of one training, are measured one by one and compared in one report.
-    Interrupted, the same command resumes. Needs transformers.
+    Interrupted, the same command resumes. Needs transformers, but for the runs of train.
     """
 
     models: Annotated[tuple[str, ...], tyro.conf.Positional]
-    """Folders as save_pretrained writes them, or names on the Hugging Face hub."""
+    """Folders as save_pretrained writes them, names on the Hugging Face hub, or runs of train: a run's folder for its
+    last weights, runs/run-*/weights/*.safetensors for its checkpoints."""
     text: tuple[str, ...]
     """Text files or folders (.txt, .jsonl with a "text" a line; also .gz .xz .zst)."""
     tokens: str = "1M"
@@ -134,7 +135,7 @@ class Measure:
     of: Literal["output", "input"] = "output"
     """Whether the output or the input of the modules is the hidden activation."""
     tokenizer: str | None = None
-    """Folder or name of the tokenizer, if it is not the model's."""
+    """Folder or name of the tokenizer, if it is not the model's; of a run, a tokenizer.json."""
     trust_remote_code: bool = False
     """Let Python code that comes with the model run on this machine."""
 

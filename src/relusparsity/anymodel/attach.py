@@ -16,10 +16,9 @@ Side = Literal["output", "input", "product"]
 Choice = str | Callable[[str, nn.Module], bool]
 
 ACTIVATION = re.compile(r"act|relu|gelu|silu|swish|mish|laplace|softplus", re.IGNORECASE)
-BOUNDED = re.compile(r"tanh$|sigmoid|softmax", re.IGNORECASE)  # poolers and gates, not hidden layers
-GATE = re.compile(r"gate|wi_0")
+GATE = re.compile(r"gate|wi_0|^Wi$")
 # the layer that reads the hidden activations, by the names it has in transformers
-DOWN = re.compile(r"fc2|c_proj|dense_4h_to_h|wo|down_proj|ffn_output|lin2|fc_out|w2")
+DOWN = re.compile(r"fc2|c_proj|dense_4h_to_h|wo|down_proj|ffn_output|lin2|fc_out|w2", re.IGNORECASE)
 PROBE = (-20.0, -5.0, -1.0, -0.1, -1e-3, 1.0, 3.0)
 
 
@@ -174,7 +173,7 @@ def _place(model: nn.Module, name: str, module: nn.Module, of: Literal["output",
 
 def _is_activation(module: nn.Module) -> bool:
     kind = type(module).__name__
-    return not list(module.children()) and bool(ACTIVATION.search(kind)) and not BOUNDED.search(kind)
+    return not list(module.children()) and bool(ACTIVATION.search(kind))
 
 
 def _is_linear(module: nn.Module) -> bool:

@@ -80,7 +80,7 @@ class LayerUse:
         self.unit_tokens += per_unit.sum(0)
         self.token_histogram += metrics.histogram(per_token if real is None else per_token[real], units)
         self._sequences(per_unit > 0, lengths, continues)
-        self._windows(stream)
+        self._windows(stream, per_unit.sum())
         self.mixed |= continues and sequences > 1
 
     def _sequences(self, in_sequence: Tensor, lengths: Tensor, continues: bool) -> None:
@@ -99,14 +99,17 @@ class LayerUse:
         self.sequence_histogram += sign * metrics.histogram(in_sequence.sum(1), self.units)
         self.sequences += sign * len(in_sequence)
 
-    def _windows(self, items: Tensor) -> None:
-        """Count unions of adjacent tokens (token, unit), pair them with what waits, go one level up."""
+    def _windows(self, items: Tensor, firings: Tensor) -> None:
+        """Count unions of adjacent tokens (token, unit), pair them with what waits, go one level up.
+
+        `firings` is how many there are in all, which need not be counted twice.
+        """
         seen = self.tokens
         self.tokens += len(items)
         for level in range(WIDEST + 1):
             if not len(items):
                 return
-            self.window_units[level] += torch.count_nonzero(items)
+            self.window_units[level] += torch.count_nonzero(items) if level else firings
             self.window_count[level] += len(items)
             if level == WIDEST:
                 return

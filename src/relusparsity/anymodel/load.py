@@ -1,9 +1,12 @@
 """A model and its tokenizer from a local folder or the Hugging Face hub: safetensors only, no code of strangers."""
 
 import os
+import socket
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
+from urllib.request import getproxies
 
 import torch
 from torch import Tensor, nn
@@ -11,6 +14,7 @@ from torch import Tensor, nn
 from ..config import digest
 from ..errors import UserError
 from ..model import Decoder
+from . import runs
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
@@ -22,7 +26,7 @@ class Loaded:
     name: str
     model: nn.Module
     tokenizer: Any
-    """The model's own, of transformers."""
+    """The model's own: of transformers, or of tokenizers for a run of this package."""
 
 
 def device(name: str) -> torch.device:
@@ -37,7 +41,7 @@ def device(name: str) -> torch.device:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
         found = torch.device(name)
-        torch.zeros(1, device=found)
+        torch.zeros(1, device=found).item()  # "meta" holds nothing
     except (RuntimeError, AssertionError) as error:
         first = str(error).splitlines()[0]
         raise UserError(f"device {name!r} cannot be used ({first}); expected cpu, cuda, cuda:1 or auto.") from None
@@ -51,12 +55,13 @@ def load(
     tokenizer: str | None = None,
     trust_remote_code: bool = False,
 ) -> Loaded:
-    """The model of a folder or of a name on the hub, in evaluation mode.
+    """The model of a folder, of a training run of this package, or of a name on the hub, in evaluation mode.
 
     Parameters
     ----------
     name
-        A folder with config.json and safetensors, as ``save_pretrained`` writes it, or ``owner/model``.
+        A folder with config.json and safetensors, as ``save_pretrained`` writes it, or ``owner/model``; or a run's
+        folder (its last weights) or one of its ``weights/*.safetensors``.
     tokenizer
         Folder or name of the tokenizer, if it is not the model's.
     trust_remote_code
@@ -70,6 +75,8 @@ def load(
     at = device(device_name)
     if dtype not in DTYPES:
         raise UserError(f"dtype = {dtype!r}: expected one of {', '.join(DTYPES)}.")
+    if found := runs.find(name):
+        return Loaded(found.name, found.run.model(at, found.step).to(DTYPES[dtype]), found.tokenizer(tokenizer))
     try:
         import transformers
     except ImportError:
@@ -79,11 +86,15 @@ def load(
     if not local and (name.startswith((".", "/", "~")) or name.count("/") > 1 or folder.exists()):
         raise UserError(f"there is no folder {name}; give a model's folder or its name on the Hugging Face hub.")
     if local and not (folder / "config.json").is_file():
-        raise UserError(f"{folder} holds no config.json; expected a model's folder as save_pretrained writes it.")
+        raise UserError(
+            f"{folder} holds no config.json; expected a model's folder as save_pretrained writes it, or a run's."
+        )
     if local and not any(folder.glob("*.safetensors")):
         raise UserError(f"{folder} holds no safetensors file, and other weights could run code; convert them first.")
     source = str(folder) if local else name
     options: Any = {"trust_remote_code": trust_remote_code}
+    if not local and _unreachable():
+        options["local_files_only"] = True  # what was fetched before may do; asking would take a minute of retries
     with _explained(name):
         config = transformers.AutoConfig.from_pretrained(source, **options)
         wanted = (getattr(config, "architectures", None) or ["none"])[0]
@@ -104,6 +115,18 @@ def load(
         first = str(error).splitlines()[0]
         raise UserError(f"no tokenizer in {tokenizer or name} ({first}); name one with --tokenizer.") from None
     return Loaded(name, model.to(at).eval(), read)
+
+
+def _unreachable() -> bool:
+    """Whether the hub's name cannot be looked up; not known where a proxy does that."""
+    host = urlsplit(os.environ.get("HF_ENDPOINT") or "https://huggingface.co").hostname
+    if getproxies():
+        return False
+    try:
+        socket.getaddrinfo(host, None)
+    except OSError:
+        return True
+    return False
 
 
 class _explained:

@@ -1,12 +1,13 @@
 """Text files → packed sequences in the model's own tokens, in the files' order."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
+from tokenizers import Tokenizer
 
-from ..corpora import text
+from ..corpora import bpe, text
 from ..errors import UserError
 
 MULTIPLES = {"": 1, "k": 10**3, "M": 10**6, "G": 10**9}
@@ -43,12 +44,12 @@ def pack(tokenizer: Any, paths: Sequence[str], wanted: int, seq_len: int) -> np.
     UserError
         If the files are missing or bad, or hold less than one sequence.
     """
-    end = next((i for i in (tokenizer.eos_token_id, tokenizer.sep_token_id) if i is not None), None)
+    encode, end = _reader(tokenizer)
     most = max(1, wanted // seq_len) * seq_len
     pieces: list[np.ndarray] = []
     have = documents = 0
     for document in text.documents(paths):
-        ids = tokenizer(document.text, add_special_tokens=False, verbose=False)["input_ids"]
+        ids = encode(document.text)
         if not ids:
             continue
         piece = np.array([*ids, *([] if end is None else [end])], dtype=np.uint32)
@@ -63,3 +64,11 @@ def pack(tokenizer: Any, paths: Sequence[str], wanted: int, seq_len: int) -> np.
             "shorter --seq_len."
         )
     return np.concatenate(pieces)[: whole * seq_len].reshape(whole, seq_len).astype(np.int64)
+
+
+def _reader(tokenizer: Any) -> tuple[Callable[[str], list[int]], int | None]:
+    """What turns a text into ids, and the id that ends a document, if there is one."""
+    if isinstance(tokenizer, Tokenizer):  # of a training run of this package
+        return lambda given: tokenizer.encode(given, add_special_tokens=False).ids, bpe.eos(tokenizer)
+    end = next((i for i in (tokenizer.eos_token_id, tokenizer.sep_token_id) if i is not None), None)
+    return lambda given: tokenizer(given, add_special_tokens=False, verbose=False)["input_ids"], end

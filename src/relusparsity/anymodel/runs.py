@@ -1,0 +1,84 @@
+"""This package's own training runs as models to measure: a run's last weights, or those of one of its checkpoints."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from tokenizers import Tokenizer
+
+from .. import corpora, results, train
+from ..config import RunConfig, from_dict, run_id
+from ..corpora import bpe
+from ..errors import UserError
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """The weights of a run after some of its steps."""
+
+    run: train.Run
+    step: int
+
+    @property
+    def name(self) -> str:
+        """What reports call it."""
+        return f"{self.run.path.name[:12]}-step-{self.step}"
+
+    def tokenizer(self, given: str | None = None) -> Tokenizer:
+        """The run's own: of its corpus, read back or made again, or from a saved file.
+
+        Raises
+        ------
+        UserError
+            If the text that the run was trained on is not there or has changed.
+        """
+        if given:
+            path = Path(given).expanduser()
+            return bpe.read(path / "tokenizer.json" if path.is_dir() else path, self.run.config.model.vocab_size)
+        corpus = corpora.load(self.run.config.corpus)
+        finished = (self.run.path / "dataset.nc").is_file()
+        known = results.provenance(self.run.dataset)["corpus"]["checksum"] if finished else ""
+        if corpus.checksum != known and self.run.path.name != f"run-{run_id(self.run.config, corpus.checksum)}":
+            raise UserError(
+                f"the text that {self.run.path} was trained on is not what its configuration gives here now; name its "
+                "tokenizer.json with --tokenizer."
+            )
+        return corpus.tokenizer
+
+
+def find(given: str) -> Checkpoint | None:
+    """The checkpoint that a path names: a run's folder (its last weights) or a file in its weights/; else None.
+
+    Raises
+    ------
+    UserError
+        If the run has no weights yet, or the file is none of a run's.
+    """
+    path = Path(given).expanduser()
+    of_file = path.suffix == ".safetensors" and path.is_file()
+    if not of_file and not path.is_dir():
+        return None
+    folder = (path.parent.parent if of_file else path).resolve()
+    values = _values(folder / "config.json")
+    if values is None:
+        if of_file:
+            raise UserError(f"{path} is no checkpoint of a training run (runs/run-…/weights); give the model's folder.")
+        return None
+    run = train.Run(folder, from_dict(RunConfig, values))
+    steps = run.snapshots()
+    if of_file and not (path.stem.isdecimal() and int(path.stem) in steps):
+        raise UserError(
+            f"{path} is no checkpoint of {folder}, which are named by their step, like 00000100.safetensors."
+        )
+    if not steps:
+        raise UserError(f"{folder} is a training run without weights yet; let it train on.")
+    return Checkpoint(run, int(path.stem) if of_file else steps[-1])
+
+
+def _values(path: Path) -> dict[str, object] | None:
+    """A run's configuration; None if the file is missing or another program's."""
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return values if isinstance(values, dict) and {"model", "corpus", "train"} <= set(values) else None

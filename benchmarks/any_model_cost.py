@@ -94,15 +94,15 @@ def described(name: str, job: dict[str, Any], found: dict[str, Any]) -> str:
             continue
         peak, least = list(row["above_forward_MB"].values())[-1], list(ours["above_forward_MB"].values())[-1]
         times = row["above_forward_s"] / ours["above_forward_s"] if ours["above_forward_s"] > 0 else float("nan")
-        memory = peak / least if least > 0 else float("nan")
+        memory = peak / least if least > 0 else float("nan")  # a difference may be nothing: then no ratio stands
         rows.append(
             (
                 WAYS[way],
                 f"{row['above_forward_s']:.2f} s",
                 f"{row['extra_share']:.1%}",
-                f"{times:.1f}",
+                "–" if times != times else f"{times:.1f}",
                 f"{peak:,.0f} MB",
-                f"{memory:.1f}",
+                "–" if memory != memory else f"{memory:.1f}",
             )
         )
     flat = ", ".join(f"{size:,.0f} MB after {int(n):,}" for n, size in ours["above_forward_MB"].items())

@@ -46,7 +46,7 @@ def _processor() -> str:
 
 def table(rows: list[tuple[str, ...]]) -> str:
     """Rows as a Markdown table that reads well in a terminal too; the first is the head."""
-    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    widths = [max(2, *(len(row[i]) for row in rows)) for i in range(len(rows[0]))]
     lines = []
     for row in rows:
         first, *rest = zip(row, widths, strict=True)

@@ -40,16 +40,18 @@ from relusparsity.experiments import layer_patterns, training
 # ## What the source says, and what we chose
 #
 # We know the paper's abstract, a summary and its first page. What they state is cited in the table below; the rest is
-# ours, read off the configuration that the runs were made with, one row a field. Chapter 6 returns to what these
-# choices decide.
+# ours, read off the configuration that the recorded runs were made with, one row a field. Chapter 6 returns to what
+# these choices decide.
 
 # %%
-training.choices("laptop", "paper")
+laptop, wide = (results.recorded("layer_patterns", name) for name in ("laptop", "paper"))
+training.choices(laptop, wide)
 
 # %% [markdown]
 # The laptop's text is the documentation of Python packages (their docstrings), which every installation brings along;
-# the paper scale reads English. Vocabularies of different size make losses per token incomparable, so losses are also
-# given in bits per byte of text.
+# the recorded runs of the paper's width read Wikipedia, books and transcripts in English. Without such files the
+# library streams C4 for that scale. Vocabularies of different size make losses per token incomparable, so losses are
+# also given in bits per byte of text.
 #
 # ## Size and cost
 #
@@ -85,19 +87,19 @@ plots.loss_curves(recorded)
 training.endings(recorded)
 
 # %% [markdown]
-# The models of the paper's width, trained on English (chapter 2 says more about them):
+# The spread between the ReLU rows is what the seed decides. Whether GELU is better or worse than ReLU can only be read
+# from a difference that is clearly larger than this spread: here it is, and GELU is the worse of the two, at this size
+# and with this recipe.
+#
+# The models of the paper's width (chapter 2 says more about them):
 
 # %%
-wide = results.recorded("layer_patterns", "paper")
 layer_patterns.endings(wide)
 
 # %%
 plots.loss_curves(wide)
 
 # %% [markdown]
-# The spread between the ReLU rows is what the seed decides. Whether GELU is better or worse than ReLU can only be read
-# from a difference that is clearly larger than this spread.
-#
 # ## Before any training
 #
 # At step 0 weights are symmetric about zero and biases are zero, so every pre-activation is as likely positive as

@@ -40,8 +40,8 @@ from relusparsity.experiments import layer_patterns
 # speaks of use only. All weights are frozen while the held-out text is read, and every count is an exact integer,
 # divided once.
 #
-# Two recorded experiments are read from the repository: one at the paper's width, trained on English with the recipe
-# that a search beginning with chapter 6 ended with, and one small enough for a laptop. This is what they are:
+# Two recorded experiments are read from the repository: one at the paper's width, trained on English with a recipe
+# that was searched for, beginning from those of chapter 6, and one small enough for a laptop. This is what they are:
 
 # %%
 paper, recorded = (results.recorded("layer_patterns", name) for name in ("paper", "laptop"))
@@ -65,11 +65,12 @@ plots.batch_use(paper)
 
 # %% [markdown]
 # The layers do come apart, and early layers do collapse. But the pattern is not the paper's: the lowest layer is the
-# second or the third rather than the first, and the last layer loses units too. The seeds agree on the first and the
-# last two layers and disagree on which of layers 1 and 2 is emptier. Another recipe gives another pattern at the same
-# width, with a last layer that does survive (chapter 6). Nearly all of the fall happens in the first half of
-# the training, and what has fallen stays down. The dip in the first million tokens was different: the deep layers lost
-# a third of their units for a moment, and nearly all of these came back.
+# second or the third rather than the first, and the last layer loses units too. The seeds agree within five points on
+# layers 0, 4 and 5. They disagree on which of layers 1 and 2 is the emptier, on layer 3 by ten points, and on which
+# of the last two is the fullest. Another recipe gives another pattern at the same width, with a last layer that does
+# survive (chapter 6). Nearly all of the fall happens in the first half of the training, and what has fallen stays
+# down. The dip in the first million tokens was different: the deep layers lost a third or more of their batch use for
+# a moment and won most of it back, the last layer three quarters.
 #
 # The same on a laptop, where heights need not meet the paper's and the *shape* is what to compare: is there a low early
 # layer, and a high last one?
@@ -81,8 +82,9 @@ plots.batch_use(recorded)
 (100 * recorded["final_batch_use"].mean("set")).to_pandas().astype(float).round(1)
 
 # %% [markdown]
-# Scale changes the answer. The small model keeps all of layer 0 and most of the last layer, so that it resembles the
-# paper's last layer and not its first. Its valley lies in the middle; the wide model's lies at layers 1 and 2.
+# The answer is another one on the laptop; size, text and recipe differ together, so this does not say which of them
+# changes it. The small model keeps all of layer 0 and most of the last layer, so that it resembles the paper's last
+# layer and not its first. Its valley lies in the middle; the wide model's lies at layers 1 and 2.
 #
 # A pattern can also be the mark of a model that learned badly, so the loss stands beside it:
 
@@ -162,9 +164,9 @@ gap = 100 * (paper["final_rarefied_use"] - paper["final_window_use"]).mean("seed
 gap.sel(window=[512, 8192]).to_pandas().astype(float).round(1)
 
 # %% [markdown]
-# Beyond some thousand tokens the curves of the wide model are flat: a million tokens wake hardly a unit that eight
-# thousand did not. On the laptop the curves still rise where the text ends, so its idle units are rarer rather than
-# off:
+# From some ten thousand tokens on the curves of the wide model are flat: a million tokens wake about one unit in a
+# hundred that eight thousand did not. On the laptop the curves still rise where the text ends: some of its idle units
+# are rare rather than off (chapter 3 says how many):
 
 # %%
 plots.window_curves(recorded)
@@ -212,13 +214,14 @@ claims.table([outcome for outcome in own if outcome.here])
 # %% [markdown]
 # ## Limits, cost, what next
 #
-# - **One recipe.** Optimiser, learning rate, weight decay and the scale of the embeddings decide how much of a layer
-#   empties, and which layer it is. Chapter 6 changes the recipe; nothing here speaks for "the" ReLU Transformer.
+# - **One recipe.** Learning rate, weight decay, initial matrices and the scale of the embeddings change how much of
+#   layer 0 empties, and the last of them which layer empties most (chapter 6); nothing here speaks for "the" ReLU
+#   Transformer.
 # - **Training ends with its schedule.** At the paper's width use stands still at the end, but so does the learning
 #   rate, which the cosine has taken down; a longer run would show whether the units would have gone on dying.
-# - **The recipe was searched for.** Of chapter 6's factorial and six more recipes, all at a quarter of the width, it is
-#   the nearest to the paper's numbers; it was frozen and run with seeds that the search had not seen. The data of the six
-#   were not kept, and nearest there was not near here.
+# - **The recipe was searched for.** Of chapter 6's factorial and six more recipes, all at a quarter of the width, it
+#   is the nearest to the paper's numbers; it was frozen and run with seeds that the search had not seen. The data of
+#   the six were not kept, and nearest there was not near here.
 # - **Attention crosses documents** that share a packed sequence, and sequences are short at this scale, so sequence
 #   use cannot be compared across scales; batch use can, because its window is stated in tokens.
 # - **The text.** On the laptop it is documentation of Python packages: real, but narrow. A unit that is idle there may

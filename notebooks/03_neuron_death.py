@@ -47,9 +47,9 @@ print("held-out tokens:", *(f"{recorded.attrs[f'{size}_sample_tokens']:,} ({size
 # %% [markdown]
 # ## Who dies when
 #
-# Each bar counts units by their last firing before their first death. Early bars are units that the first, largest
-# steps of the optimiser pushed out of reach of the data; late bars are units that training retired slowly. Compare
-# the layers: the chapter before showed *that* they come apart, this shows *when*.
+# Each bar counts units by their last firing before their first death. Early bars are units that fell silent while the
+# model learned its first things; late bars are units that training retired slowly. Compare the layers: the chapter
+# before showed *that* they come apart, this shows *when*.
 
 # %%
 plots.death_onsets(recorded)
@@ -191,8 +191,9 @@ recorded["domain_silent_units"].sum("layer").mean("seed").to_pandas().astype(flo
 #
 # The same measurements on the models of 6 × 32,768 units, trained on English (chapter 2). Two things change.
 #
-# First, death comes later and in every layer, and the layers have their own times: the last two lose units early, in
-# one go, when the learning rate has reached its peak; layer 0 loses them last, and over a long stretch.
+# First, units die in every layer, and the layers have their own times: the last loses most of its units in one go,
+# around the end of the warm-up; layers 1 to 4 begin then and go on for tens of millions of tokens; layer 0 comes
+# last, and over the longest stretch.
 
 # %%
 paper = results.recorded("neuron_death", "paper")
@@ -209,8 +210,10 @@ plots.deaths_and_revivals(paper)
 neuron_death.fates(paper)
 
 # %% [markdown]
-# What happens before a unit's last firing: its mean pre-activation sinks, its spread and the reach of its upper tail
-# shrink. Afterwards no gradient reaches it, and its weights shrink at the pace of weight decay alone.
+# What happens before a unit's last firing: the mean pre-activation sinks in units that die and in units that live; in
+# the last two layers it sinks further in those that live. Where they part is the spread, which stays narrower in the
+# dying, so that the upper tail no longer reaches zero. While a unit is silent no gradient reaches it, and its weights
+# shrink at the pace of weight decay alone.
 
 # %%
 plots.drift_before_death(paper)
@@ -224,12 +227,14 @@ plots.drift_before_death(paper)
 plots.silent_vs_dead(paper)
 
 # %%
-paper[[*names, "dead_count", "dead_and_silent_count"]].sum("layer").to_dataframe().astype(float).round(1).T
+counts = paper[[*silent, *forecast, "dead_count", "dead_and_silent_count"]].sum("layer")
+counts.to_dataframe().astype(float).round(1).T
 
 # %% [markdown]
-# Nor do they sleep until their kind of text comes up. Units silent on one domain hardly fire on another (C4 is web text
-# of which the model has seen none), not more than on a second sample of the same domain. Units of all layers, mean over
-# seeds; rows: silent on, columns: fires on.
+# Nor do they sleep until their kind of text comes up. Of the many units silent on one domain, hardly any fires on
+# another, about as many as on a second sample of the same one. Those silent on C4, web text of which the models have
+# seen none, are a small exception: somewhat more of them fire on the other two than on more C4. Units of all layers,
+# mean over seeds; rows: silent on, columns: fires on.
 
 # %%
 paper["domain_silent_units"].sum("layer").mean("seed").to_pandas().astype(float).round(1)
@@ -269,8 +274,8 @@ claims.table([outcome for outcome in own if outcome.here])
 # - **Nothing here shows a cause.** Low rate and a drifting mean go before death, but both could follow from a third
 #   thing. That takes interventions: updates with randomised directions (row 10), updates without their outliers (row
 #   11).
-# - **Silent on this text.** The laptop's text is documentation of Python packages, the paper scale's is Wikipedia, books
-#   and transcripts; the domains show how far that matters among them, and nothing beyond.
+# - **Silent on this text.** The laptop's text is documentation of Python packages, the paper scale's is Wikipedia,
+#   books and transcripts; the domains show how far that matters among them, and nothing beyond.
 #
 # What the training runs cost, in seconds, one a seed (shared by all chapters):
 

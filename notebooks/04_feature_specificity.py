@@ -121,9 +121,9 @@ paper = results.recorded("feature_specificity", "paper")
 plots.specificity(paper)
 
 # %% [markdown]
-# Here first and last layer part more clearly than on the laptop, in how firings bunch in sequences: at equal firing rate
-# the units of the last layer keep more to some sequences. What they fire on, the most selective unit of every layer and
-# the one whose firings bunch most:
+# Here first and last layer part more clearly than on the laptop, in how firings bunch in sequences: at equal firing
+# rate the units of the last layer keep more to some sequences. What they fire on, the most selective unit of every
+# layer and the one whose firings bunch most:
 
 # %%
 feature_specificity.units(paper).drop(index="median selectivity", level="example_rule")

@@ -131,10 +131,11 @@ pruning.silent_removal(paper, "c4-eval")
 pruning.costs(paper, "c4-eval")
 
 # %% [markdown]
-# Scale changes the answer. On the laptop firing rates are spread out, and removing more costs more from the start. Here
-# they fall into two heaps, the silent and the busy. That makes the first half of the units free, and it makes the weights
-# alone a good judge of which ones: dead units have lost their weights to weight decay. A random choice, at the same count
-# in every layer, costs from the first tenth on.
+# The answer is another one on the laptop (size, text and recipe differ together). There firing rates are spread out,
+# and after the first fifth each further step costs more. Here units fall into two heaps, the silent and those that
+# fire a hundred times and more in a million tokens, with next to none between. That makes the first half of the units
+# free; and because dead units have lost their weights to weight decay, the weights alone find nearly all of them. A
+# random choice, at the same count in every layer, costs from the first tenth on.
 #
 # ## On this machine
 
@@ -166,8 +167,9 @@ claims.table([outcome for outcome in own if outcome.here])
 # %% [markdown]
 # ## Limits, cost, what next
 #
-# - **One text.** Units are chosen and judged on text of the same kind. A unit that idles here may serve another domain;
-#   its removal would show there.
+# - **On the laptop, one text.** Units are chosen and judged on text of the same kind. A unit that idles here may
+#   serve another domain; its removal would show there. At the paper's width the cost was also read on C4; other
+#   domains were not.
 # - **One shot.** Removing a little, training on and removing again is known to go further. The numbers here are a
 #   floor, not the best that pruning can do.
 # - **Simple scores.** Firing rate ignores how much a unit says when it fires; weighing each firing by its size would

@@ -80,8 +80,8 @@ capacity.by_width(recorded, "heldout_loss").round(3)
 #
 # ## Which layer empties is a matter of the recipe
 #
-# All models of this book so far share one recipe. Here others are trained on English text at a larger size, each once
-# with each seed:
+# So far this book has shown two recipes, the laptop's and that of the paper's width. Here sixteen are trained on
+# English text at a size between the two, each once with each seed:
 
 # %%
 factorial = results.recorded("recipes", "factorial")
@@ -197,9 +197,9 @@ recipe_effects.coarser_logit(factorial)
 recipe_effects.without_full_recipes(factorial)
 
 # %% [markdown]
-# - **Two seeds.** The error is pooled over all recipes. Seeds differ most in the logit where $U_0$ is nearly one, so the
-#   intervals are too wide for recipes that empty. An index of a layer is a small whole number, for which Student's t
-#   is a rough guide.
+# - **Two seeds.** The error is pooled over all recipes. Seeds differ most in the logit where $U_0$ is nearly one, so
+#   the intervals are too wide for recipes that empty. An index of a layer is a small whole number, for which
+#   Student's t is a rough guide.
 # - **Equal tokens, unequal losses.** The recipes with tied large embeddings learn worst (their losses are in the table
 #   above). Their pattern is that of models less far in training, and the pair of tying and embeddings includes
 #   the division of the logits.
@@ -207,10 +207,11 @@ recipe_effects.without_full_recipes(factorial)
 #
 # ### Two recipes at the paper's width
 #
-# The factorial's models are a quarter as wide as the paper's. At the full width, 6 layers of 32,768 units, two recipes
-# were run: that of chapter 2, which a search had found nearest to the paper's numbers, and a plain modern one that no
-# search has touched. It shares the tied embeddings, the learning rate, the text and the number of tokens, and differs in
-# pre-RMSNorm, rotary positions, no biases, normal initial matrices and a weight decay of 0.1 rather than 1.
+# The factorial's models are a quarter as wide as the paper's. At the full width, 6 layers of 32,768 units, two
+# recipes were run: that of chapter 2, which a search had found nearest to the paper's numbers, and a plain modern one
+# that no search has touched. It shares the embeddings (tied, of standard deviation 0.02), the learning rate, the text
+# and the number of tokens. It differs in five: RMSNorm for LayerNorm, rotary for learned positions, no biases, normal
+# for Xavier matrices, and a weight decay of 0.1 for 1.
 
 # %%
 plain = results.recorded("modern", "paper")
@@ -225,11 +226,12 @@ frozen = results.recorded("layer_patterns", "paper")
 modern.beside(frozen, plain)
 
 # %% [markdown]
-# The modern recipe has the lower loss, and its last layer keeps as many of its units as the paper's. Its first layer does
-# not empty as the paper's: layer 1 is its lowest, as in two of the three seeds of the other recipe. The two patterns differ
-# by far more than the three seeds of one do. They come equally near to the paper's two numbers, from opposite sides: one
-# misses the first layer by more, the other the last. It is one seed, and five ingredients at once, so no difference can be
-# put down to one of them.
+# The modern recipe has the lower loss, and its last layer keeps as many of its units as the paper's. Its first layer
+# does not empty as the paper's: layer 1 is its lowest, as in two of the three seeds of the other recipe; an early
+# valley is what the factorial leads one to expect of this embedding scale. In every layer but that one the two
+# patterns differ by more than the three seeds of one do. It comes no nearer to the paper's two numbers, and misses
+# them elsewhere: the modern recipe in the first layer, the other in both. It is one seed, and five ingredients at
+# once, so no difference can be put down to one of them.
 #
 # ### For anyone who quotes "the sparsity of ReLU Transformers"
 #
@@ -238,9 +240,9 @@ modern.beside(frozen, plain)
 # all. "The first layer" of one paper need not be the first layer of another; ours is not the paper's. Quote the layer
 # with the embedding scale, and the share with weight decay, learning rate and initial matrices.
 #
-# Two theories of why units die meet these runs. Weight drift {cite:p}`shvetsov2026bug` proves that standard losses push
-# weights behind positive activations negative early in training. All recipes here share one loss function, so the factorial
-# cannot test it; but what they have in common cannot explain in which layer they differ.
+# Two theories of why units die meet these runs. Weight drift {cite:p}`shvetsov2026bug` proves that standard losses
+# push weights behind positive activations negative early in training. All recipes here share one loss function, so
+# the factorial cannot test it; but what they have in common cannot explain in which layer they differ.
 #
 # Activation outliers {cite:p}`simon2026outliers` predict which features of a sparse autoencoder start dead from
 # γ = ‖μ‖/‖σ‖ of its input. We record γ at the input of every MLP. Is the layer with the largest γ the one that empties
@@ -250,15 +252,17 @@ modern.beside(frozen, plain)
 print(recipe_effects.gamma_beside(factorial).to_string())
 
 # %% [markdown]
-# At the start γ is larger the deeper the layer, or nearly so, and does not name the one that will empty. At the end it often does, but then both are measured on
-# the same weights, and two curves with their extreme in the early middle agree easily. It is a lead, no cause.
+# At the start γ is larger the deeper the layer, or nearly so, and does not name the one that will empty. At the end
+# it often does, but then both are measured on the same weights, and two curves with their extreme in the early middle
+# agree easily. It is a lead, no cause.
 #
 # ## What a small ReLU model cannot show
 #
 # - **Which layer collapses.** With a narrow residual stream every layer sees much the same input, and the order of the
-#   layers may follow from that. Row 14 below puts this to the test.
+#   layers may follow from that. Row 14 below says whether the orders agree, not why.
 # - **Rare units.** A unit that fires once in a million tokens is invisible to a batch of 8,192 tokens and hardly
-#   visible in the held-out text of a small corpus. Wide layers are where such units would live.
+#   visible in the held-out text of a small corpus. The models of the paper's width hold hardly any (chapter 5);
+#   whether another recipe would is open.
 # - **The end of training.** Whether use has settled, or would go on falling for a hundred times as many tokens, cannot
 #   be seen in minutes of training.
 # - **Fine shares.** In the narrowest model here a single unit is a share of:

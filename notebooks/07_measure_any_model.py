@@ -199,9 +199,9 @@ plots.pruning(trained)
 any_model.costs(recorded, ["trained", "untrained", "OPT"])
 
 # %% [markdown]
-# Where nothing was learned, nothing can be lost: a cheap removal says something only of a model with a good loss. Look
-# at the loss before you look at the costs, and at *random* before you praise *rate*: at the far end of the trained model
-# it is the cheaper of the two.
+# Where nothing was learned, nothing can be lost: a cheap removal says something only of a model with a good loss.
+# Look at the loss before you look at the costs, and at *random* before you praise *rate*: at the far end of the
+# trained model it is the cheaper of the two.
 #
 # This answers the question of the beginning. Without training the layers do not come apart, hardly a unit is silent,
 # half of them fire at a token, and removal is free; so what the trained model shows is the work of its training.
@@ -262,16 +262,16 @@ measured.layer_use({name: any_model.one(here, name) for name in ("trained", "OPT
 #
 # `my.jsonl` has a JSON object with a field "text" a line; .txt files and folders do as well, compressed or not. A
 # million tokens are about five megabytes of English. The command writes `measured-opt-125m/dataset.nc` and
-# `measured-opt-125m/report.html`, one file with the figures above that opens anywhere. Interrupted, it resumes. A folder
-# that `save_pretrained` wrote does in place of a name. `--device`, `--dtype bfloat16` and `--batch_size` say how it is
-# run, `--rule cett=0.2` what counts as firing, `--layers "*.mlp.act"` where to look if it should not find that itself.
-# Weights are read from safetensors only; where a repository has none, `transformers` asks the hub for a converted copy.
-# Code that comes with a model runs only with `--trust_remote_code`.
+# `measured-opt-125m/report.html`, one file with the figures above that opens anywhere. Interrupted, it resumes. A
+# folder that `save_pretrained` wrote does in place of a name. `--device`, `--dtype bfloat16` and `--batch_size` say
+# how it is run, `--rule cett=0.2` what counts as firing, `--layers "*.mlp.act"` where to look if it should not find
+# that itself. Weights are read from safetensors only; where a repository has none, `transformers` asks the hub for a
+# converted copy. Code that comes with a model runs only with `--trust_remote_code`.
 #
 # ## Predictions
 #
-# Written on 22 November 2026, before any of these checkpoints was measured here, and none has been since. Sample:
-# 1 M tokens of English web text, `--text my.jsonl --tokens 1M`, in sequences of 512, exact rule unless another is named.
+# Written on 22 November 2026, before any of these checkpoints was measured here, and none has been since. Sample: 1 M
+# tokens of English web text, `--text my.jsonl --tokens 1M`, in sequences of 512, exact rule unless another is named.
 # The first two are what "Neurons in Large Language Models: Dead, N-gram, Positional" {cite:p}`voita2024neurons`
 # reports, on its own and larger text; the others are ours. All that is needed stands in the report, in the table of
 # layers and below the figure of removal.
@@ -286,9 +286,9 @@ measured.layer_use({name: any_model.one(here, name) for name in ("trained", "OPT
 # | ours, f | `openai-community/gpt2` | a smooth baseline reads nearly everything: over 95 % in every layer at a token, and no unit is silent | a layer reads 95 % or less, or a unit is silent |
 # | ours, g | `openai-community/gpt2 --rule cett=0.2` | training made sparsity here too: in most layers fewer units fire than random numbers without a gate would (above) | in half of the layers or more as many or more do |
 #
-# A unit that is silent in a long text is silent in every part of it, so reading less text than the source can only raise
-# the shares of *(a)*; where two shares are compared, the length of the text may matter. *(e)* is the least sure: it
-# follows from no theory of ours. A failed prediction is worth an issue, with the report attached.
+# A unit that is silent in a long text is silent in every part of it, so reading less text than the source can only
+# raise the shares of *(a)*; where two shares are compared, the length of the text may matter. *(e)* is the least
+# sure: it follows from no theory of ours. A failed prediction is worth an issue, with the report attached.
 #
 # ## Limits, cost, what next
 #
@@ -299,8 +299,8 @@ measured.layer_use({name: any_model.one(here, name) for name in ("trained", "OPT
 # - **Compiled models run uncompiled inside the block**, for a compiled graph runs no hooks that were added later.
 # - **Precision is part of the reading.** "Above zero" is decided in the precision that the model runs in; in bfloat16 a
 #   few activations near zero fall otherwise than in float32.
-# - **Packed text.** The command packs documents into sequences and attention crosses them, as in training. In Python you
-#   decide.
+# - **Packed text.** The command packs documents into sequences and attention crosses them, as in training. In Python
+#   you decide.
 # - **One seed, one size.** The baselines here are of one shape; deep networks with random weights may drift further
 #   from the half.
 #

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
+from relusparsity import results
 from relusparsity.config import RunConfig, to_dict
 from relusparsity.experiments import layer_patterns, training
 from relusparsity.model import build
@@ -44,7 +45,7 @@ def test_before_training_every_model_guesses(dataset: xr.Dataset) -> None:
 
 
 def test_choices_are_read_off_every_field() -> None:
-    table = training.choices("laptop", "paper")
+    table = training.choices(*(results.recorded("layer_patterns", scale) for scale in ("laptop", "paper")))
     fields = {
         f"{section}.{name}" for section, value in to_dict(RunConfig()).items() if section != "seed" for name in value
     }

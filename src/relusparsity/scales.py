@@ -1,4 +1,4 @@
-"""The same run at four sizes: smoke (seconds), laptop (minutes), factorial and paper (one data-centre GPU)."""
+"""The run of each scale: smoke (seconds), laptop (minutes), factorial and paper (one data-centre GPU)."""
 
 import os
 from pathlib import Path

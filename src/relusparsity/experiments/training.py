@@ -6,7 +6,8 @@ from typing import Any
 import pandas as pd
 import xarray as xr
 
-from ..config import RunConfig, replace
+from .. import results
+from ..config import RunConfig, from_dict, replace
 from ..model import count_parameters, training_flops
 from ..scales import SCALES, SEEDS, base
 from . import shared
@@ -77,11 +78,15 @@ def run(config: Config) -> xr.Dataset:
     return shared.cached("training", config, (*config.runs, *config.gelu), __file__, compute)
 
 
-def choices(*scales: str) -> pd.DataFrame:
-    """Every field of the configuration: what the source says of it, and what the runs of these scales use.
+def choices(*recorded: xr.Dataset) -> pd.DataFrame:
+    """Every field of the configuration: what the source says of it, and what the runs of these datasets used.
 
-    Read off the configurations themselves, so it cannot disagree with what was run.
+    Read off the provenance of the runs, so it cannot disagree with what was run.
     """
+    configs = {
+        f"our choice, {data.attrs['scale']}": from_dict(RunConfig, results.provenance(data)["config"])
+        for data in recorded
+    }
     rows: dict[str, dict[str, Any]] = {}
     for section in fields(RunConfig):
         if section.name == "seed":
@@ -89,11 +94,11 @@ def choices(*scales: str) -> pd.DataFrame:
         for field in fields(getattr(RunConfig(), section.name)):
             name = f"{section.name}.{field.name}"
             row: dict[str, Any] = {"source says": STATED.get(name, NOT_KNOWN)}
-            for scale in scales:
-                row[f"our choice, {scale}"] = _shown(getattr(getattr(SCALES[scale], section.name), field.name))
+            for column, config in configs.items():
+                row[column] = _shown(getattr(getattr(config, section.name), field.name))
             rows[name] = row
-    seeds = {f"our choice, {scale}": ", ".join(map(str, SEEDS[scale])) for scale in scales}
-    rows["seed"] = {"source says": NOT_KNOWN, **seeds}
+    seeds = (", ".join(map(str, data["seed"].values)) for data in recorded)
+    rows["seed"] = {"source says": NOT_KNOWN, **dict(zip(configs, seeds, strict=True))}
     return pd.DataFrame.from_dict(rows, orient="index")
 
 
@@ -140,4 +145,6 @@ def _shown(value: Any) -> str:
         return f"{value:,}"
     if isinstance(value, float):
         return f"{value:g}"
-    return "–" if value in (None, ()) else str(value)
+    if isinstance(value, tuple):
+        return ", ".join(value) or "–"
+    return "–" if value is None else str(value)

@@ -1,6 +1,7 @@
 """The committed book is the sources, executed; nbval really compares it; it builds without a warning or a dead link."""
 
 import re
+import subprocess
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
@@ -165,3 +166,26 @@ def test_columns_of_words_are_marked_and_numbers_are_not() -> None:
     page = BeautifulSoup(tables.marked(table.to_html()), "html.parser")
     assert [cell.get_text() for cell in page.select("td.words")] == ["a word", "3"]
     assert [cell.get_text() for cell in page.select("th.words")] == ["text", ""]  # the row of index names has no word
+
+
+NOTEBOOK = '# %%\nfrom pathlib import Path\nfor name in {waits}:\n    assert Path(name).is_file()\nprint("{said}")\n'
+
+
+def test_chapters_are_run_once_and_a_failing_one_is_told(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    for folder in ("notebooks", "src", "data", "out"):
+        (tmp_path / folder).mkdir()
+    (tmp_path / "requirements.txt").touch()
+    first, second = (tmp_path / "notebooks" / f"0{n}_chapter.py" for n in (1, 2))
+    first.write_text(NOTEBOOK.format(waits=[], said="one"))
+    second.write_text(NOTEBOOK.format(waits=["no_such_file"], said="two"))
+    with pytest.raises(subprocess.CalledProcessError):
+        build.execute(tmp_path, "laptop", tmp_path / "out")
+    assert "AssertionError" in capfd.readouterr().err
+    assert not (tmp_path / "out" / "02_chapter.inputs").exists()
+    second.write_text(NOTEBOOK.format(waits=[], said="two"))
+    build.execute(tmp_path, "laptop", tmp_path / "out")
+    assert nbformat.read(tmp_path / "out" / "02_chapter.ipynb", 4).cells[0].outputs[0].text == "two\n"
+    before = (tmp_path / "out" / "01_chapter.ipynb").stat().st_mtime_ns
+    build.execute(tmp_path, "laptop", tmp_path / "out")
+    assert capfd.readouterr().out.count("unchanged") >= 2
+    assert (tmp_path / "out" / "01_chapter.ipynb").stat().st_mtime_ns == before

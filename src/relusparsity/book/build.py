@@ -12,8 +12,11 @@ import pkgutil
 import shutil
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 from typing import Any
+
+from tqdm.auto import tqdm
 
 from .. import experiments, results
 from ..errors import UserError
@@ -87,24 +90,51 @@ def train_first(modules: dict[str, Any], scale: str) -> None:
 
 
 def execute(root: Path, scale: str, folder: Path) -> Path:
-    """Run every notebook with papermill into a folder; stop at the first that fails.
+    """Run every notebook with papermill into a folder, several side by side on a CPU.
 
     A notebook is not run again if neither it, the library, the recorded data nor the lock has changed since.
+
+    Raises
+    ------
+    CalledProcessError
+        If one fails; what papermill said of it is printed, and those not yet begun are left.
     """
     folder.mkdir(parents=True, exist_ok=True)
     sources = sorted((root / "notebooks").glob("*.py"))
     for old in set(folder.glob("*.ipynb")) - {folder / f"{source.stem}.ipynb" for source in sources}:
         old.unlink()
     parameters = [] if scale == DEFAULT else ["-p", "scale", scale]
-    for number, source in enumerate(sources, start=1):
+    inputs = {source: fingerprint(root, source) for source in sources}
+    changed = []
+    for source in sources:
         output, stamp = folder / f"{source.stem}.ipynb", folder / f"{source.stem}.inputs"
-        inputs = fingerprint(root, source)
-        same = output.is_file() and stamp.is_file() and stamp.read_text() == inputs
-        print(f"[{number}/{len(sources)}] {source.name} at scale {scale}{': unchanged' if same else ''}", flush=True)
-        if not same:
-            command = ["papermill", str(source), str(output), *parameters, "--log-level", "WARNING"]
-            subprocess.run([sys.executable, "-m", *command], cwd=root, check=True)
-            stamp.write_text(inputs)
+        if output.is_file() and stamp.is_file() and stamp.read_text() == inputs[source]:
+            print(f"{source.name} at scale {scale}: unchanged", flush=True)
+        else:
+            changed.append(source)
+    workers, environment = shared.side_by_side(len(changed))
+    bar = tqdm(total=len(changed), desc=f"chapters at scale {scale}", unit="chapter")
+
+    def run(source: Path) -> None:
+        output = folder / f"{source.stem}.ipynb"
+        command = [sys.executable, "-m", "papermill", str(source), str(output), *parameters]
+        quiet = ["--no-progress-bar", "--log-level", "WARNING"]
+        done = subprocess.run(
+            [*command, *quiet], cwd=root, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+        )
+        if done.returncode:
+            bar.write(done.stdout.decode(errors="replace"), file=sys.stderr)
+        done.check_returncode()
+        output.with_suffix(".inputs").write_text(inputs[source])
+        bar.write(f"{source.name}: done", file=sys.stderr)
+        bar.update()
+
+    with bar, ThreadPoolExecutor(workers) as pool:
+        running = [pool.submit(run, source) for source in reversed(changed)]  # the last chapters take longest
+        for future in as_completed(running):
+            if future.exception() is not None:
+                pool.shutdown(cancel_futures=True)
+            future.result()
     return folder
 
 

@@ -45,11 +45,18 @@ def _exists(config: RunConfig) -> bool:
     return (train.run_path(config, corpora.load(config.corpus)) / "dataset.nc").is_file()
 
 
+def side_by_side(processes: int) -> tuple[int, dict[str, str]]:
+    """How many of so many processes run at once here, and their environment: on a CPU one a core, else one by one."""
+    if distributed.device().type != "cpu":
+        return 1, dict(os.environ)
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    workers = max(1, min(cores, processes))
+    return workers, os.environ | {"OMP_NUM_THREADS": str(max(1, cores // workers))}
+
+
 def _side_by_side(configs: Sequence[RunConfig]) -> None:
     """Train each in a process of its own. What stops there is taken up again by the caller, and says why."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    workers = min(cores, len(configs))
-    environment = os.environ | {"OMP_NUM_THREADS": str(max(1, cores // workers))}
+    workers, environment = side_by_side(len(configs))
     command = [sys.executable, "-c", f"from {__name__} import _train_given; _train_given()"]
 
     def train_one(config: RunConfig) -> None:

@@ -40,7 +40,7 @@ SCALES: dict[str, RunConfig] = {
                 resume_every=0,
                 snapshots=0,
             ),
-            MeasureConfig(sets=2, history_units=64, histories=17),
+            MeasureConfig(final_sets=128, history_units=256),
         ),
         **FROZEN,
     ),
@@ -97,6 +97,7 @@ def _local_english(folder: Path) -> CorpusConfig:
         heldout_paths=tuple(map(str, held)),
         vocab_size=32_768,
         tokenizer=str(tokenizer) if tokenizer.is_file() else None,
+        tokenizer_bytes=40_000_000,
     )
 
 

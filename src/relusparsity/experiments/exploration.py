@@ -4,7 +4,6 @@ The base is the cell of the factorial in which layer 0 kept fewest units in both
 Xavier matrices, weight decay 1, learning rate 3e-4, with pre-LayerNorm, biases and learned positions.
 """
 
-import json
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,15 +11,22 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from .. import corpora, results, train
 from ..config import RunConfig, replace
-from ..schema import MEASURED
-from . import recipes, shared
+from . import recipes, shared, variants
 
 BASE = (1, -1, 1, 1, -1)
 """Levels of the factorial's factors: tied, 0.02, 1.0, xavier, 3e-4."""
 
 _LARGE_EMBEDDINGS = {"model.tied": False, "model.embedding_std": 1.0, "train.lr": 6e-4}
+
+MODERN = {
+    "model.norm": "rmsnorm",
+    "model.positions": "rotary",
+    "model.bias": False,
+    "model.init": "normal",
+    "train.weight_decay": 0.1,
+}
+"""A plain modern recipe: pre-RMSNorm, rotary positions, no biases; embeddings stay tied."""
 
 CHANGES: dict[str, dict[str, Any]] = {
     "base": {},
@@ -36,6 +42,7 @@ CHANGES: dict[str, dict[str, Any]] = {
     "lr × 2": {"train.lr": 6e-4},
     "large embeddings": _LARGE_EMBEDDINGS,
     "large embeddings, rotary": _LARGE_EMBEDDINGS | {"model.positions": "rotary"},
+    "modern": MODERN | {"train.lr": 6e-4},
 }
 """Name of a recipe → what it changes of the base."""
 
@@ -61,66 +68,20 @@ def config(scale: str) -> Config:
     base = recipes.recipe(scale, BASE, seed=0)
     if scale == "smoke":  # token counts that the larger batch divides too
         base = replace(base, **{"train.tokens": 12_288, "train.dead_after": 2_048, "train.resume_every": 0})
-    return Config(scale, tuple(_changed(base, changes) for changes in CHANGES.values()))
+    return Config(scale, tuple(changed(base, changes) for changes in CHANGES.values()))
 
 
 def run(config: Config) -> xr.Dataset:
-    """Every measured variable by (recipe, seed, step, layer); one seed.
-
-    Steps are those of the base recipe; a recipe with larger batches is shown at the same numbers of tokens. A run that
-    diverged is kept up to where it stopped and missing (NaN) from there on.
-    """
-    final = ("final_batch_use", "final_token_use", "final_sequence_use", "final_loss", "final_bits_per_byte")
+    """Every measured variable by (recipe, seed, step, layer); one seed. See `variants.stack`."""
 
     def compute() -> xr.Dataset:
-        runs = [_measured(run) for run in config.runs]
-        names = [*MEASURED, *final]
-        parts = [data.swap_dims(step="tokens").drop_vars("step") for data in runs]
-        shared_tokens = set.intersection(*(set(p["tokens"].values.tolist()) for p in parts if "final_loss" in p))
-        at = np.array(sorted(shared_tokens))
-        whole = next(part for part in parts if "final_loss" in part)
-        parts = [_filled(part, whole)[names].reindex(tokens=at) for part in parts]
-        dataset = xr.concat(
-            parts, dim="recipe", join="exact", coords="minimal", compat="override", combine_attrs="drop_conflicts"
-        ).expand_dims("seed", axis=1)
-        step = ("tokens", at // config.runs[0].train.batch_tokens, {"units": "steps", "long_name": "steps of the base"})
-        dataset = dataset.assign_coords(step=step).swap_dims(tokens="step")
-        names_of = {
-            "recipe": (list(CHANGES), "what is changed of the base"),
-            "changed": ([_said(changes) for changes in CHANGES.values()], "fields that differ from the base"),
-        }
-        for name, (values, long_name) in names_of.items():
-            dataset.coords[name] = ("recipe", values, {"units": "1", "long_name": long_name})
-        about = {"units": "1", "long_name": "seed of the initial weights and of the order of the text"}
-        dataset.coords["seed"] = ("seed", [config.runs[0].seed], about)
-        facts = [results.provenance(data) for data in runs]
-        runs_of = {"runs": [f["run_id"] for f in facts], "wall_seconds": [f["wall_seconds"] for f in facts]}
-        dataset.attrs |= {"scale": config.scale, "provenance": json.dumps(facts[0] | runs_of, sort_keys=True)}
-        return dataset
+        return variants.stack([variants.measured(run) for run in config.runs], CHANGES, config.scale)
 
     return shared.cached("exploration", config, config.runs, __file__, compute)
 
 
-def _measured(config: RunConfig) -> xr.Dataset:
-    """The run's dataset; of a run that diverged, what was measured before it stopped."""
-    corpus = corpora.load(config.corpus)
-    try:
-        return train.run(config, corpus).dataset
-    except FloatingPointError:
-        return results.load(train.run_path(config, corpus) / "stopped.nc")
-
-
-def _filled(part: xr.Dataset, whole: xr.Dataset) -> xr.Dataset:
-    """The part with NaN for what only a finished run has."""
-    lacking = [name for name in whole.data_vars if name not in part and "tokens" not in whole[name].dims]
-    return part.assign({name: xr.full_like(whole[name], np.nan, dtype=float) for name in lacking})
-
-
-def _said(changes: dict[str, Any]) -> str:
-    return ", ".join(f"{field.partition('.')[2]} {value}" for field, value in changes.items()) or "nothing"
-
-
-def _changed(base: RunConfig, changes: dict[str, Any]) -> RunConfig:
+def changed(base: RunConfig, changes: dict[str, Any]) -> RunConfig:
+    """The base with these changes, where a batch is given in tokens of scale factorial."""
     scaled = dict(changes)
     if "train.batch_tokens" in changes:  # as many times the scale's own batch
         scaled["train.batch_tokens"] = base.train.batch_tokens * changes["train.batch_tokens"] // 8192

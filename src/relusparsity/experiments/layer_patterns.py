@@ -10,7 +10,7 @@ from ..config import RunConfig
 from ..schema import FINAL, MEASURED
 from . import shared
 
-RECORDED = ("laptop", "paper")
+RECORDED = ("laptop", "factorial", "paper")
 """Scales whose dataset is committed."""
 
 

@@ -8,16 +8,7 @@ import xarray as xr
 from ..config import RunConfig
 from ..schema import FINAL, MEASURED
 from . import shared
-from .exploration import distance
-
-MODERN = {
-    "model.norm": "rmsnorm",
-    "model.positions": "rotary",
-    "model.bias": False,
-    "model.init": "normal",
-    "train.weight_decay": 0.1,
-}
-"""What it changes of the scale's base run: pre-RMSNorm, rotary positions, no biases, embeddings tied as before."""
+from .exploration import MODERN, distance
 
 RECORDED = ("paper",)
 """Scales whose dataset is committed."""

@@ -72,7 +72,7 @@ COORDINATES = {
 }
 DRIFT = ("preactivation_mean", "preactivation_std", "preactivation_p99", "input_weight_norm")
 
-RECORDED = ("laptop", "paper")
+RECORDED = ("laptop", "factorial", "paper")
 """Scales whose dataset is committed."""
 
 

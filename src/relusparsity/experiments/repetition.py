@@ -1,0 +1,61 @@
+"""Chapter 06: does reading text again empty layers? As many tokens, each text once or a quarter of it four times."""
+
+import dataclasses
+from dataclasses import dataclass
+
+import xarray as xr
+
+from .. import corpora
+from ..config import RunConfig, digest, replace
+from . import exploration, recipes, shared, variants
+
+PASSES = {"each text once": 1, "a quarter, four times": 4}
+"""Name → passes over the text."""
+
+STEPS = {"smoke": 50, "factorial": 10_700}
+"""Steps: at scale factorial what one pass over the recorded runs' text lasts."""
+
+RECORDED = ("factorial",)
+"""Scales whose dataset is committed."""
+
+
+@dataclass(frozen=True)
+class Config:
+    """One configuration, run on the whole text and on its first part."""
+
+    scale: str
+    """smoke or factorial."""
+    runs: tuple[RunConfig, ...]
+    """The one configuration."""
+
+
+def config(scale: str) -> Config:
+    """The recipe of the paper's width, at a scale, for as many tokens as one pass lasts."""
+    base = recipes.recipe(scale, exploration.BASE, seed=0)
+    tokens = STEPS.get(scale, STEPS["smoke"]) * base.train.batch_tokens
+    return Config(scale, (replace(base, **exploration.CHANGES["lr × 2"], **{"train.tokens": tokens}),))
+
+
+def first_part(corpus: corpora.Corpus, passes: int, tokens: int) -> corpora.Corpus:
+    """A corpus whose training text is so short that `tokens` tokens are that many passes; held-out text as it was."""
+    kept = min(len(corpus.train), tokens // passes + 1)
+    if kept == len(corpus.train):
+        return corpus
+    name, checksum = f"{corpus.name}, first {kept:,} tokens", digest(corpus.checksum, kept)
+    return dataclasses.replace(corpus, name=name, train=corpus.train[:kept], checksum=checksum)
+
+
+def run(config: Config) -> xr.Dataset:
+    """Every measured variable by (recipe, seed, step, layer); `recipe` is how often the text is read. One seed."""
+    run = config.runs[0]
+
+    def compute() -> xr.Dataset:
+        corpus = corpora.load(run.corpus)
+        parts = [first_part(corpus, passes, run.train.tokens) for passes in PASSES.values()]
+        runs = [variants.measured(run, part) for part in parts]
+        dataset = variants.stack(runs, {name: {} for name in PASSES}, config.scale)
+        said = [f"{run.train.tokens / len(part.train):.2f} passes" for part in parts]
+        dataset.coords["changed"] = ("recipe", said, {"units": "1", "long_name": "passes over the training text"})
+        return dataset
+
+    return shared.cached("repetition", config, config.runs, __file__, compute)

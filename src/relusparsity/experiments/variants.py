@@ -1,0 +1,71 @@
+"""Runs of several recipes as one dataset: what the explorations of chapter 06 have in common."""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from .. import corpora, results, train
+from ..config import RunConfig
+from ..schema import MEASURED
+
+FINAL = ("final_batch_use", "final_token_use", "final_sequence_use", "final_loss", "final_bits_per_byte")
+"""What is kept of the measurement after the last step."""
+
+
+def measured(config: RunConfig, corpus: corpora.Corpus | None = None) -> xr.Dataset:
+    """The run's dataset; of a run that diverged, what was measured before it stopped."""
+    corpus = corpora.load(config.corpus) if corpus is None else corpus
+    try:
+        return train.run(config, corpus).dataset
+    except FloatingPointError:
+        return results.load(train.run_path(config, corpus) / "stopped.nc")
+
+
+def stack(runs: Sequence[xr.Dataset], changes: Mapping[str, dict[str, Any]], scale: str) -> xr.Dataset:
+    """Every measured variable by (recipe, seed, step, layer), from runs of one seed that read as many tokens.
+
+    Steps are those of the first recipe; a recipe with larger batches is shown at the same numbers of tokens. A run that
+    diverged is kept up to where it stopped and missing (NaN) from there on.
+
+    Parameters
+    ----------
+    changes
+        Name of each recipe, in the order of `runs` → what it changes of the first.
+    """
+    names = [*MEASURED, *FINAL]
+    parts = [data.swap_dims(step="tokens").drop_vars("step") for data in runs]
+    shared_tokens = set.intersection(*(set(p["tokens"].values.tolist()) for p in parts if "final_loss" in p))
+    at = np.array(sorted(shared_tokens))
+    whole = next(part for part in parts if "final_loss" in part)
+    parts = [_filled(part, whole)[names].reindex(tokens=at) for part in parts]
+    dataset = xr.concat(
+        parts, dim="recipe", join="exact", coords="minimal", compat="override", combine_attrs="drop_conflicts"
+    ).expand_dims("seed", axis=1)
+    facts = [results.provenance(data) for data in runs]
+    batch = facts[0]["config"]["train"]["batch_tokens"]
+    step = ("tokens", at // batch, {"units": "steps", "long_name": "steps of the first recipe"})
+    dataset = dataset.assign_coords(step=step).swap_dims(tokens="step")
+    names_of = {
+        "recipe": (list(changes), "what is changed of the base"),
+        "changed": ([_said(fields) for fields in changes.values()], "fields that differ from the base"),
+    }
+    for name, (values, long_name) in names_of.items():
+        dataset.coords[name] = ("recipe", values, {"units": "1", "long_name": long_name})
+    about = {"units": "1", "long_name": "seed of the initial weights and of the order of the text"}
+    dataset.coords["seed"] = ("seed", [facts[0]["config"]["seed"]], about)
+    runs_of = {"runs": [f["run_id"] for f in facts], "wall_seconds": [f["wall_seconds"] for f in facts]}
+    dataset.attrs |= {"scale": scale, "provenance": json.dumps(facts[0] | runs_of, sort_keys=True)}
+    return dataset
+
+
+def _filled(part: xr.Dataset, whole: xr.Dataset) -> xr.Dataset:
+    """The part with NaN for what only a finished run has."""
+    lacking = [name for name in whole.data_vars if name not in part and "tokens" not in whole[name].dims]
+    return part.assign({name: xr.full_like(whole[name], np.nan, dtype=float) for name in lacking})
+
+
+def _said(changes: dict[str, Any]) -> str:
+    return ", ".join(f"{field.partition('.')[2]} {value}" for field, value in changes.items()) or "nothing"

@@ -240,6 +240,23 @@ counts.to_dataframe().astype(float).round(1).T
 paper["domain_silent_units"].sum("layer").mean("seed").to_pandas().astype(float).round(1)
 
 # %% [markdown]
+# ## At a quarter of the width
+#
+# Five seeds of the same recipe at 6 × 8,192 units, for fewer tokens. Fewer units are silent, and a somewhat larger part
+# of them is only rare; but here too silence on 8,192 tokens is nearly always silence on a million:
+
+# %%
+quarter = results.recorded("neuron_death", "factorial")
+plots.silent_vs_dead(quarter)
+
+# %%
+counts = quarter[[*silent, *forecast, "dead_count", "dead_and_silent_count"]].sum("layer")
+counts.to_dataframe().astype(float).round(1).T
+
+# %%
+neuron_death.fates(quarter)
+
+# %% [markdown]
 # ## On this machine
 
 # %% tags=["nbval-ignore-output"]
@@ -254,8 +271,9 @@ plots.dead_over_training(recorded, here)
 # stands beside it. Rows 10 and 11 need an experiment that does not exist yet.
 
 # %%
-both = {("neuron_death", "paper"): paper, ("neuron_death", "laptop"): recorded}
-claims.table(claims.evaluate(both, rows=claims.for_chapter(3)))
+scales_of = {"paper": paper, "factorial": quarter, "laptop": recorded}
+every = {("neuron_death", name): dataset for name, dataset in scales_of.items()}
+claims.table(claims.evaluate(every, rows=claims.for_chapter(3)))
 
 # %% [markdown]
 # The same row read from the run of this machine:
@@ -280,7 +298,7 @@ claims.table([outcome for outcome in own if outcome.here])
 # What the training runs cost, in seconds, one a seed (shared by all chapters):
 
 # %%
-for dataset in (paper, recorded):
+for dataset in (paper, quarter, recorded):
     print(results.provenance(dataset)["environment"]["device"])
     print("wall seconds, one a seed:", results.provenance(dataset)["wall_seconds"])
 

@@ -23,18 +23,18 @@ scale = "laptop"
 
 # %%
 from relusparsity import claims, plots, results, scales
-from relusparsity.experiments import capacity, modern, recipe_effects, recipes
+from relusparsity.experiments import capacity, longer, modern, recipe_effects, recipes
 
 # %% [markdown]
 # ## What is varied, what is counted
 #
 # The models differ in $d_\text{ff}$, the number of hidden units of every layer, and in nothing else: same text, same
 # recipe, same number of training tokens. **Used units** are those that fire at least once in 8,192 held-out tokens,
-# the mean over several such sets, the same sets for every model. It is batch use times $d_\text{ff}$: a count, since
-# the question is about numbers.
+# the mean over the sets of the last measurement, the same sets for every model. It is batch use times $d_\text{ff}$: a
+# count, since the question is about numbers.
 #
-# The width that all chapters share was trained with three seeds, each other width with one. What one seed is worth
-# must therefore be read from the spread of the three.
+# The width that all chapters share was trained with several seeds, each other width with one. What one seed is worth
+# must therefore be read from the spread of those. First on a laptop:
 
 # %%
 recorded = results.recorded("capacity", "laptop")
@@ -77,6 +77,29 @@ capacity.by_width(recorded, "heldout_loss").round(3)
 # idle ones are not yet a sign of excess. If used units grow and the loss does not fall, the layer spreads the same
 # work over more units. If used units stop growing, the layer has what it needs from *this* text in *this* training
 # time; a longer training may ask for more, or close more units down.
+#
+# The same question over six doublings, on English, with the recipe of chapter 2's wide models on a residual stream of
+# 512; five seeds at 8,192 units:
+
+# %%
+widths = results.recorded("capacity", "factorial")
+plots.width(widths)
+
+# %%
+capacity.growth(widths)
+
+# %%
+capacity.by_width(widths, "heldout_loss").round(3)
+
+# %% [markdown]
+# No layer's count saturates in this range. In the two deepest layers every unit is used up to some two thousand; from
+# there each doubling adds less, 1.5 to 1.6 times at the end. In layer 0 the count first lags behind and then grows
+# with the width again, so that the *share* in use is lowest in the middle of the range. Layers 1 and 2 follow no rule
+# that one seed could show: their counts jump between widths by as much as between seeds. The loss hardly moves beyond
+# 4,096 units at this one learning rate, so the units that are added and used there buy nothing that can be seen.
+#
+# A narrow model therefore does not show what a wide one does, even of the same recipe and text: at 512 units a layer
+# nearly everything is in use, and which layer is the emptiest changes on the way up.
 #
 # ## Which layer empties is a matter of the recipe
 #
@@ -203,7 +226,61 @@ recipe_effects.without_full_recipes(factorial)
 # - **Equal tokens, unequal losses.** The recipes with tied large embeddings learn worst (their losses are in the table
 #   above). Their pattern is that of models less far in training, and the pair of tying and embeddings includes
 #   the division of the logits.
-# - **Two levels** say nothing of what lies between or beyond them, and everything else was held fixed.
+# - **Two levels** say nothing of what lies between or beyond them, and everything else was held fixed. The length of
+#   training, for one, which the next section changes.
+#
+# ### Trained longer
+#
+# **Question.** The factorial's runs are short. Does layer 0 go on emptying when training does? **What would falsify
+# it:** a layer 0 that stands where the short runs left it. Four recipes at the factorial's size, for five times the
+# tokens, one seed each. This is exploration: which four was decided after the short runs. *base* is the cell of the
+# factorial that empties layer 0 most; *lr × 2* the recipe of chapter 2's wide models; *large embeddings* the one in
+# which a pilot run had emptied layer 0; *modern* a plain modern one.
+
+# %%
+long = results.recorded("longer", "factorial")
+plots.recipes(long)
+
+# %% [markdown]
+# One of them comes near the paper's picture. Its two white lines are the paper's numbers:
+
+# %%
+plots.batch_use(long.sel(recipe="lr × 2"))
+
+# %% [markdown]
+# How this recipe ends after three lengths of training; each has a learning rate that falls to a tenth over its own
+# length. *Distance* is the root mean square, over the two layers for which the paper states a number, of the difference
+# from it, in points:
+
+# %%
+repeated = results.recorded("repetition", "factorial")
+longer.lengths(results.recorded("layer_patterns", "factorial"), repeated, long)
+
+# %% [markdown]
+# Is it the number of tokens, or the time at a high learning rate? The longest of these runs, in percent by layer, at the
+# moment when the shortest had ended, and its own learning rate had hardly begun to fall:
+
+# %%
+longest = long.sel(recipe="lr × 2").squeeze("seed").swap_dims(step="tokens")
+print((100 * longest["batch_use"].sel(tokens=49_152_000)).values.astype(float).round(1).tolist())
+
+# %% [markdown]
+# It is the time at a high learning rate: at equal tokens, layer 0 is at less than half of what the short runs end with.
+#
+# Of everything this book has varied, the length of training moves layer 0 most. It ends within ten points of the
+# paper's number, and the last layer within three, *in one and the same model*. Layers 1 and 2 end below layer 0 all the
+# same, so the first layer is not the lowest. It is one seed, at a quarter of the paper's width; to be counted, it has to
+# be frozen and run there with fresh seeds.
+#
+# Longer training reads the text nearly three times. Is it the repetition that empties the layers? The control: as many
+# tokens as one pass lasts, once over the whole text, and once over a quarter of it, read four times. Same seed.
+
+# %%
+plots.recipes(repeated)
+
+# %% [markdown]
+# Reading the same text again does not empty layer 0 further; if anything, less. What the longer runs show is not the
+# work of repetition.
 #
 # ### Two recipes at the paper's width
 #
@@ -218,8 +295,7 @@ plain = results.recorded("modern", "paper")
 plots.batch_use(plain)
 
 # %% [markdown]
-# Batch use at the end in percent, layer by layer. *Distance* is the root mean square, over the two layers for which the
-# paper states a number, of the difference from it, in points.
+# Batch use at the end in percent, layer by layer, with the distance from the paper's two numbers.
 
 # %%
 frozen = results.recorded("layer_patterns", "paper")
@@ -235,10 +311,12 @@ modern.beside(frozen, plain)
 #
 # ### For anyone who quotes "the sparsity of ReLU Transformers"
 #
-# A number without its recipe is a number about one recipe. With the same architecture, text and token count, a change
-# of the initial embeddings moves the emptiest layer, and other ordinary choices decide whether any layer empties at
-# all. "The first layer" of one paper need not be the first layer of another; ours is not the paper's. Quote the layer
-# with the embedding scale, and the share with weight decay, learning rate and initial matrices.
+# A number without its recipe is a number about one recipe, and one without its training tokens is a number about one
+# moment. With the same architecture, text and token count, a change of the initial embeddings moves the emptiest layer,
+# and other ordinary choices decide whether any layer empties at all; with the same recipe, more training takes layer 0
+# from most of its units to a quarter of them. "The first layer" of one paper need not be the first layer of another;
+# ours is not the paper's. Quote the layer with the embedding scale, and the share with weight decay, learning rate,
+# initial matrices and training tokens.
 #
 # Two theories of why units die meet these runs. Weight drift {cite:p}`shvetsov2026bug` proves that standard losses
 # push weights behind positive activations negative early in training. All recipes here share one loss function, so
@@ -264,7 +342,7 @@ print(recipe_effects.gamma_beside(factorial).to_string())
 #   visible in the held-out text of a small corpus. The models of the paper's width hold hardly any (chapter 5);
 #   whether another recipe would is open.
 # - **The end of training.** Whether use has settled, or would go on falling for a hundred times as many tokens, cannot
-#   be seen in minutes of training.
+#   be seen in minutes of training; five times as many were enough to change the picture above.
 # - **Fine shares.** In the narrowest model here a single unit is a share of:
 
 # %%
@@ -298,7 +376,7 @@ claims.table(claims.evaluate(patterns, rows=claims.for_chapter(6)))
 # %% [markdown]
 # ## Limits, cost, what next
 #
-# - **One seed** at every width but one, and only a few doublings. A factor close to its yardstick is no finding.
+# - **One seed** at every width but one, and of every longer run. A factor close to its yardstick is no finding.
 # - **Equal tokens, not equal compute**, and one learning rate for all widths. The best rate shifts with the width, so
 #   a wide model may be trained less well than it could be.
 # - **Width alone.** The number of layers and the width of the residual stream are capacity too.

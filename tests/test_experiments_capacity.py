@@ -35,7 +35,7 @@ def test_used_units_are_units(dataset: xr.Dataset) -> None:
 
 def test_the_shared_width_agrees_with_the_shared_runs(dataset: xr.Dataset) -> None:
     shared = layer_patterns.run(layer_patterns.config("smoke"))
-    expected = 64 * shared["final_batch_use"].isel(set=slice(2)).mean("set")
+    expected = 64 * shared["batch_use"].isel(step=-1)
     np.testing.assert_allclose(dataset["used_units"].sel(d_ff=64), expected, rtol=1e-6)
 
 

@@ -52,4 +52,4 @@ def test_a_diverged_run_is_marked(monkeypatch: pytest.MonkeyPatch, tmp_path: Pat
     seen = xr.where(np.isfinite(use.isel(recipe=1)).all("layer"), dataset["tokens"], 0)
     assert 0 < int(seen.max()) <= 30 * 256 < int(dataset["tokens"].max())
     assert np.isnan(dataset["final_loss"].values.ravel()).tolist() == [False, True, False]
-    assert dataset["changed"].values.tolist() == ["nothing", "norm rmsnorm", "batch_tokens 32768"]
+    assert dataset["changed"].values.tolist() == ["nothing changed", "norm rmsnorm", "batch_tokens 32768"]

@@ -1,5 +1,6 @@
 """Chapter 06: the same training at several widths; does the number of used units saturate?"""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -7,8 +8,8 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from .. import corpora, distributed, evaluate, results, train
-from ..config import RunConfig, replace
+from .. import results
+from ..config import RunConfig, from_dict, replace
 from ..model import count_parameters
 from ..schema import COORDINATES
 from . import shared
@@ -22,7 +23,7 @@ WIDTHS = {
 
 SCHEMA = COORDINATES | {
     "d_ff": ("units", "hidden units a layer"),
-    "used_units": ("units", "units that fire in 8,192 held-out tokens, mean over sets"),
+    "used_units": ("units", "units that fire in 8,192 held-out tokens, mean over the sets of the last measurement"),
     "token_units": ("units", "units that fire at one held-out token, mean"),
     "heldout_loss": ("nats/token", "cross-entropy on the same held-out sets"),
     "parameters": ("1", "parameters of the model"),
@@ -42,8 +43,6 @@ class Config:
     """The shared runs, one a seed."""
     others: tuple[RunConfig, ...]
     """Other widths, one seed each."""
-    sets: int
-    """Held-out sets that every model is measured on, the first ones in recorded order."""
 
 
 def config(scale: str) -> Config:
@@ -56,46 +55,47 @@ def config(scale: str) -> Config:
         for width in WIDTHS[scale]
         if width != shared_runs[0].model.d_ff
     )
-    return Config(scale, shared_runs, others, {"smoke": 2, "laptop": 8}.get(scale, 64))
+    return Config(scale, shared_runs, others)
 
 
 def run(config: Config) -> xr.Dataset:
-    """Used units by (seed, d_ff, layer) and loss by (seed, d_ff).
+    """Used units by (seed, d_ff, layer) and loss by (seed, d_ff), as measured after the last step of training.
 
     Missing (NaN) where a width was not trained with a seed: all seeds at the shared width, one at the others.
     """
 
     def compute() -> xr.Dataset:
-        trained = shared.train_all((*config.runs, *config.others))
-        stacked = shared.stack(trained[: len(config.runs)], config.scale, ["final_token_use"])
-        table = xr.merge([_one(run, config.sets) for run in trained], join="outer", compat="no_conflicts")
-        for name in table.variables:
-            units, long_name = SCHEMA[str(name)]
-            table[name].attrs = {"units": units, "long_name": long_name}
-        table.attrs = {name: stacked.attrs[name] for name in ("scale", "provenance")}
-        table.attrs["shared_d_ff"] = config.runs[0].model.d_ff
-        return table
+        trained = [run.dataset for run in shared.train_all((*config.runs, *config.others))]
+        return assemble(trained, shared.stack(shared.train_all(config.runs), config.scale, ["final_token_use"]))
 
     return shared.cached("capacity", config, (*config.runs, *config.others), __file__, compute)
 
 
-def _one(run: train.Run, sets: int) -> xr.Dataset:
-    """One trained model, with dimensions seed and d_ff of size 1."""
-    width, seq_len = run.config.model.d_ff, run.config.model.seq_len
-    corpus = corpora.load(run.config.corpus)
-    each = run.config.measure.set_tokens // seq_len
-    sequences = corpora.heldout_sequences(corpus.heldout, seq_len)[: sets * each]
-    seen = evaluate.measure(run.model(distributed.device()), sequences, each, progress=f"d_ff {width}")
-    at = ("seed", "d_ff")
+def assemble(trained: Sequence[xr.Dataset], stacked: xr.Dataset) -> xr.Dataset:
+    """The dataset from those of the finished runs; `stacked` (the shared runs, by seed) gives its provenance."""
+    table = xr.merge([_one(data) for data in trained], join="outer", compat="no_conflicts")
+    for name in table.variables:
+        units, long_name = SCHEMA[str(name)]
+        table[name].attrs = {"units": units, "long_name": long_name}
+    kept = ("scale", "provenance", "sample_tokens")
+    table.attrs = {name: stacked.attrs[name] for name in kept}
+    table.attrs["shared_d_ff"] = results.provenance(stacked)["config"]["model"]["d_ff"]
+    return table
+
+
+def _one(trained: xr.Dataset) -> xr.Dataset:
+    """The end of one run, with dimensions seed and d_ff of size 1."""
+    config = from_dict(RunConfig, results.provenance(trained)["config"])
+    width, end, at = config.model.d_ff, trained.isel(step=-1), ("seed", "d_ff")
     return results.described(
         {
-            "seed": (("seed",), [run.config.seed]),
+            "seed": (("seed",), [config.seed]),
             "d_ff": (("d_ff",), [width]),
-            "layer": (("layer",), np.arange(run.config.model.n_layers)),
-            "used_units": ((*at, "layer"), seen.batch_use.mean(0)[None, None] * width),
-            "token_units": ((*at, "layer"), seen.use.token_use()[None, None] * width),
-            "heldout_loss": (at, [[seen.score.loss]]),
-            "parameters": (at, [[count_parameters(run.config.model)["total"]]]),
+            "layer": (("layer",), np.arange(config.model.n_layers)),
+            "used_units": ((*at, "layer"), end["batch_use"].values[None, None] * width),
+            "token_units": ((*at, "layer"), end["token_use"].values[None, None] * width),
+            "heldout_loss": (at, [[float(end["heldout_loss"])]]),
+            "parameters": (at, [[count_parameters(config.model)["total"]]]),
         },
         SCHEMA,
     )

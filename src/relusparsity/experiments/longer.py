@@ -45,14 +45,19 @@ def run(config: Config) -> xr.Dataset:
     return shared.cached("longer", config, config.runs, __file__, compute)
 
 
-def beside(short: xr.Dataset, long: xr.Dataset) -> pd.DataFrame:
-    """Batch use (percent) of each layer, `exploration.distance` and loss at the end of the short and the long runs."""
-    tables = []
-    for dataset in (short, long):
-        table = exploration.endings(dataset.sel(recipe=list(CHANGES)))
-        table.index = pd.MultiIndex.from_product(
-            [table.index, [f"{dataset['tokens'].values[-1] / 1e6:,.0f} M tokens"]], names=["recipe", "after"]
-        )
-        tables.append(table)
-    rows = [(name, when) for name in CHANGES for table in tables for when in table.index.unique("after")]
-    return pd.concat(tables).loc[rows]
+def lengths(*datasets: xr.Dataset, recipe: str = "lr × 2") -> pd.DataFrame:
+    """Batch use (percent) of each layer, `exploration.distance` and loss at the end of one recipe's runs.
+
+    A row a number of training tokens, the mean over its seeds. Of a dataset of several recipes, `recipe` is meant, or
+    its first.
+    """
+    rows = {}
+    for dataset in datasets:
+        if "recipe" in dataset.dims:
+            names = dataset["recipe"].values.tolist()
+            dataset = dataset.isel(recipe=names.index(recipe) if recipe in names else 0)
+        use = 100 * dataset["final_batch_use"].mean(["set", "seed"]).values
+        row = {f"layer {i}": round(float(value), 1) for i, value in enumerate(use)}
+        row |= {"distance": round(exploration.distance(use), 1), "loss": round(float(dataset["final_loss"].mean()), 2)}
+        rows[f"{int(dataset['tokens'][-1]):,}"] = row | {"seeds": dataset.sizes["seed"]}
+    return pd.DataFrame.from_dict(rows, orient="index").rename_axis("training tokens")

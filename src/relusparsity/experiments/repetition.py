@@ -1,11 +1,12 @@
 """Chapter 06: does reading text again empty layers? As many tokens, each text once or a quarter of it four times."""
 
 import dataclasses
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import xarray as xr
 
-from .. import corpora
+from .. import corpora, results
 from ..config import RunConfig, digest, replace
 from . import exploration, recipes, shared, variants
 
@@ -52,10 +53,15 @@ def run(config: Config) -> xr.Dataset:
     def compute() -> xr.Dataset:
         corpus = corpora.load(run.corpus)
         parts = [first_part(corpus, passes, run.train.tokens) for passes in PASSES.values()]
-        runs = [variants.measured(run, part) for part in parts]
-        dataset = variants.stack(runs, {name: {} for name in PASSES}, config.scale)
-        said = [f"{run.train.tokens / len(part.train):.2f} passes" for part in parts]
-        dataset.coords["changed"] = ("recipe", said, {"units": "1", "long_name": "passes over the training text"})
-        return dataset
+        return assemble([variants.measured(run, part) for part in parts], config.scale)
 
     return shared.cached("repetition", config, config.runs, __file__, compute)
+
+
+def assemble(runs: Sequence[xr.Dataset], scale: str) -> xr.Dataset:
+    """The dataset from those of the finished runs, in the order of `PASSES`."""
+    dataset = variants.stack(runs, {name: {} for name in PASSES}, scale)
+    facts = [results.provenance(run) for run in runs]
+    said = [f"{f['config']['train']['tokens'] / f['corpus']['train_tokens']:.2f} passes" for f in facts]
+    dataset.coords["changed"] = ("recipe", said, {"units": "1", "long_name": "passes over the training text"})
+    return dataset

@@ -68,4 +68,4 @@ def _filled(part: xr.Dataset, whole: xr.Dataset) -> xr.Dataset:
 
 
 def _said(changes: dict[str, Any]) -> str:
-    return ", ".join(f"{field.partition('.')[2]} {value}" for field, value in changes.items()) or "nothing"
+    return ", ".join(f"{field.partition('.')[2]} {value}" for field, value in changes.items()) or "nothing changed"

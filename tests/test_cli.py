@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from relusparsity import results
-from relusparsity.__main__ import find, main, run_paths
+from relusparsity.__main__ import main
+from relusparsity.ondisk import find, run_paths
 
 TINY = "train --scale smoke --train.tokens 2560 --measure.points 2 --measure.final_sets 1"
 

@@ -2,8 +2,6 @@
 
 import io
 import os
-import re
-import shutil
 import sys
 from collections.abc import Sequence
 from contextlib import redirect_stderr
@@ -16,6 +14,7 @@ import tyro
 from . import results, scales
 from .config import RunConfig
 from .errors import UserError
+from .ondisk import datasets, find, listing, remove, run_paths, size, state_of, summary
 
 DESCRIPTION = """Layer-dependent activation sparsity in ReLU Transformers, measured exactly.
 
@@ -57,7 +56,7 @@ class Train:
         chief = os.environ.get("RANK", "0") == "0"
         if chief:
             path = train.run_path(self.run, corpus)
-            known = _state(path) if path.is_dir() else "new"
+            known = state_of(path) if path.is_dir() else "new"
             print(f"{path}\n{BEFORE[known]}", flush=True)
         finished = train.run(self.run, corpus)
         if chief:
@@ -87,19 +86,19 @@ class Clean:
     """Really remove; without it, only say what would be."""
 
     def __call__(self) -> None:
-        chosen = [find(run) for run in self.runs] or [*run_paths(), *_datasets()]
+        chosen = [find(run) for run in self.runs] or [*run_paths(), *datasets()]
         tokens = results.runs_dir() / "corpora"
         if self.corpora and tokens.is_dir():
             chosen.append(tokens)
         for path in chosen:
-            print(f"{_size(path):>10}  {path}")
+            print(f"{size(path):>10}  {path}")
         if not chosen:
             print(f"nothing to remove in {results.runs_dir()}")
         elif not self.yes:
             print(f"would remove these {len(chosen)}; nothing was, add --yes to do it")
         else:
             for path in chosen:
-                _remove(path)
+                remove(path)
             print(f"removed {len(chosen)}")
 
 
@@ -158,128 +157,6 @@ class Compare:
         from .anymodel import command
 
         command.compare(self.measured, Path(self.out))
-
-
-def run_paths() -> list[Path]:
-    """Directories of all runs on this machine, newest last."""
-    found = [p for p in results.runs_dir().glob("run-*") if re.fullmatch("run-[0-9a-f]{16}", p.name) and p.is_dir()]
-    return sorted(found, key=lambda path: path.stat().st_mtime)
-
-
-def find(start: str) -> Path:
-    """The one run whose id starts so.
-
-    Raises
-    ------
-    UserError
-        If there is none, or more than one.
-    """
-    start = Path(start).name.removeprefix("run-")
-    found = [path for path in run_paths() if path.name.startswith(f"run-{start}")]
-    if len(found) != 1:
-        names = ", ".join(path.name[4:] for path in found or run_paths()) or "none"
-        raise UserError(
-            f"{len(found) or 'no'} runs in {results.runs_dir()} have an id that starts with {start!r}; "
-            f"give the start of exactly one of: {names}."
-        )
-    return found[0]
-
-
-def listing() -> str:
-    """All runs as a table, newest last."""
-    rows: list[tuple[str, ...]] = [
-        ("id", "state", "layers", "d_model", "d_ff", "activation", "tokens", "seed", "held-out loss")
-    ]
-    for path in run_paths():
-        if not (path / "config.json").is_file():
-            continue  # begun and killed before its first step
-        config = _read(path / "config.json")
-        model, state = config["model"], _state(path)
-        loss = f"{float(_dataset(path)['final_loss']):.3f}" if state == "finished" else ""
-        shape = [str(model[name]) for name in ("n_layers", "d_model", "d_ff", "activation")]
-        tokens, seed = f"{config['train']['tokens']:,}", str(config["seed"])
-        rows.append((path.name[4:], state, *shape, tokens, seed, loss))
-    return _table(rows) if len(rows) > 1 else f"no runs in {results.runs_dir()}; make one with: train --scale smoke"
-
-
-def summary(path: Path) -> str:
-    """One run: its shape, its losses and the use of every layer."""
-    state = _state(path)
-    if state == "unfinished":
-        raise UserError(f"{path} is not finished; train it again with the same options and it resumes.")
-    data = _dataset(path)
-    facts = results.provenance(data)
-    lines = [
-        f"run            {facts['run_id']} ({state})",
-        f"directory      {path}",
-        f"corpus         {facts['corpus']['name']}, {facts['corpus']['train_tokens']:,} training tokens",
-        f"model          {facts['parameters']:,} parameters; {facts['config']['model']['activation']}",
-        f"trained on     {facts['tokens_seen']:,} tokens in {facts['wall_seconds']:,.0f} s on "
-        f"{facts['environment']['device']}",
-    ]
-    if state == "stopped":
-        return "\n".join(
-            [*lines, f"stopped        after step {data.attrs['stopped_after_step']}: the loss was not finite"]
-        )
-    lines += [
-        f"held-out       {float(data['final_loss']):.3f} nats/token, {float(data['final_bits_per_byte']):.3f} "
-        f"bits/byte, {100 * float(data['final_accuracy']):.1f} % of tokens predicted first",
-        "",
-        f"units that fire, % of {data.attrs['d_ff']:,} a layer:",
-    ]
-    columns = {
-        "at a token": data["final_token_use"],
-        "in a sequence": data["final_sequence_use"],
-        f"in {facts['config']['measure']['set_tokens']:,} tokens": data["final_batch_use"].mean("set"),
-        f"in {data.attrs['final_sample_tokens']:,} tokens": (data["final_firing_count"] > 0).mean("unit"),
-    }
-    rows: list[tuple[str, ...]] = [("layer", *columns)]
-    rows += [(str(i), *(f"{100 * float(use[i]):.1f}" for use in columns.values())) for i in data["layer"].values]
-    return "\n".join([*lines, _table(rows)])
-
-
-def _state(path: Path) -> str:
-    if (path / "dataset.nc").is_file():
-        return "finished"
-    return "stopped" if (path / "stopped.nc").is_file() else "unfinished"
-
-
-def _dataset(path: Path) -> Any:
-    return results.load(path / ("stopped.nc" if _state(path) == "stopped" else "dataset.nc"))
-
-
-def _read(path: Path) -> Any:
-    import json
-
-    return json.loads(path.read_text())
-
-
-def _datasets() -> list[Path]:
-    found = results.runs_dir().glob("*.nc*")
-    return sorted(p for p in found if re.search(r"-[0-9a-f]{16}\.(nc|nc\.sha256)$", p.name))
-
-
-def _size(path: Path) -> str:
-    files = [p for p in path.rglob("*") if p.is_file()] if path.is_dir() else [path]
-    return f"{sum(p.stat().st_size for p in files) / 1e6:.1f} MB"
-
-
-def _remove(path: Path) -> None:
-    if not path.is_dir():
-        path.unlink()
-        return
-    from filelock import FileLock, Timeout
-
-    try:
-        with FileLock(path / "lock", timeout=0):
-            shutil.rmtree(path)
-    except Timeout:
-        raise UserError(f"{path} is being trained right now; stop that first, or wait for its end.") from None
-
-
-def _table(rows: Sequence[Sequence[str]]) -> str:
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return "\n".join("  ".join(cell.rjust(w) for cell, w in zip(row, widths, strict=True)) for row in rows)
 
 
 def _scale(arguments: Sequence[str]) -> str:

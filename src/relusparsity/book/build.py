@@ -14,6 +14,7 @@ import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
+from time import monotonic
 from typing import Any
 
 from tqdm.auto import tqdm
@@ -24,6 +25,7 @@ from ..experiments import shared
 from . import front
 
 DEFAULT = "laptop"  # the value of `scale` in every notebook's parameters
+LONGEST = "03_neuron_death"
 ignored = shutil.ignore_patterns("*.inputs", "*.unfinished.ipynb")
 
 
@@ -119,6 +121,7 @@ def execute(root: Path, scale: str, folder: Path) -> Path:
         output = folder / f"{source.stem}.ipynb"
         command = [sys.executable, "-m", "papermill", str(source), str(output), *parameters]
         quiet = ["--no-progress-bar", "--log-level", "WARNING"]
+        begun = monotonic()
         done = subprocess.run(
             [*command, *quiet], cwd=root, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
         )
@@ -126,16 +129,22 @@ def execute(root: Path, scale: str, folder: Path) -> Path:
             bar.write(done.stdout.decode(errors="replace"), file=sys.stderr)
         done.check_returncode()
         output.with_suffix(".inputs").write_text(inputs[source])
-        bar.write(f"{source.name}: done", file=sys.stderr)
+        bar.write(f"{source.name}: done in {monotonic() - begun:.0f} s", file=sys.stderr)
         bar.update()
 
     with bar, ThreadPoolExecutor(workers) as pool:
-        running = [pool.submit(run, source) for source in reversed(changed)]  # the last chapters take longest
+        # what takes longest begins first, or a core would wait for it at the end
+        running = [pool.submit(run, source) for source in sorted(changed, key=_how_short)]
         for future in as_completed(running):
             if future.exception() is not None:
                 pool.shutdown(cancel_futures=True)
             future.result()
     return folder
+
+
+def _how_short(source: Path) -> tuple[bool, int]:
+    """Sorts the chapters that take longest to the front: that on death, then the later ones."""
+    return source.stem != LONGEST, -int(source.stem[:2])
 
 
 def fingerprint(root: Path, notebook: Path) -> str:

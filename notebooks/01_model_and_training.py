@@ -63,7 +63,7 @@ training.choices(laptop, wide)
 training.sizes("smoke", "laptop", "paper")
 
 # %% [markdown]
-# Read the row of hidden units before any percentage: a point of use stands for a few units at laptop scale, and for
+# Read the row of hidden units before any percentage: a point of use stands for ten units at laptop scale, and for
 # hundreds at the paper's.
 #
 # ## Do they learn?
@@ -88,7 +88,7 @@ training.endings(recorded)
 
 # %% [markdown]
 # The spread between the ReLU rows is what the seed decides. Whether GELU is better or worse than ReLU can only be read
-# from a difference that is clearly larger than this spread: here it is, and GELU is the worse of the two, at this size
+# from a difference that is larger than this spread: here it is, and GELU is the worse of the two, at this size
 # and with this recipe.
 #
 # The models of the paper's width (chapter 2 says more about them):
@@ -138,8 +138,9 @@ training.endings(here)
 
 # %%
 patterns = results.recorded("layer_patterns", "laptop")
-both = {("layer_patterns", "paper"): wide, ("layer_patterns", "laptop"): patterns}
-claims.table(claims.evaluate(both, rows=claims.for_chapter(1)))
+scales_of = {"paper": wide, "factorial": results.recorded("layer_patterns", "factorial"), "laptop": patterns}
+every = {("layer_patterns", name): dataset for name, dataset in scales_of.items()}
+claims.table(claims.evaluate(every, rows=claims.for_chapter(1)))
 
 # %% [markdown]
 # The same row, read from the run of this machine:
@@ -156,7 +157,8 @@ claims.table([outcome for outcome in own if outcome.here])
 #   disagreement are always with this recipe.
 # - **Short training.** The laptop's models see few tokens for each parameter; loss curves that still fall at
 #   the end belong to models that are not done. At the paper's width, too, there are more parameters than tokens.
-# - **One text a scale.** The documentation of packages is regular text, and easier to predict than English at large.
+# - **One text a scale.** On a laptop it is the documentation of packages, on a GPU English; losses in nats cannot be
+#   compared between them.
 #
 # What the recorded ReLU runs cost:
 

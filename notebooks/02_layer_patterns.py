@@ -59,7 +59,7 @@ plots.batch_use(paper)
 
 # %% [markdown]
 # At the end of training batch use is measured once more, in float32 and on far more text. Percent, one row a seed,
-# one column a layer:
+# one column a layer (the mean over 128 sets; the ledger reads the first 64, which can change the last digit):
 
 # %%
 (100 * paper["final_batch_use"].mean("set")).to_pandas().astype(float).round(1)
@@ -83,8 +83,8 @@ plots.batch_use(quarter)
 
 # %% [markdown]
 # Here the last layer survives, to within two points of the paper's number in every seed, and the one before it nearly
-# does. Layer 0 has begun to empty and is far from done when the training ends. Chapter 6 trains the same recipe at this
-# size for five times as long, and there layer 0 goes on falling.
+# does. Layer 0 has begun to empty, and stands still over the last quarter of the training, in which the learning rate
+# is low. Chapter 6 trains the same recipe at this size for five times as long, and there layer 0 falls much further.
 #
 # The same on a laptop, where heights need not meet the paper's and the *shape* is what to compare: is there a low early
 # layer, and a high last one?
@@ -188,8 +188,8 @@ plots.window_curves(recorded)
 # %% [markdown]
 # ## Where in the sequence?
 #
-# The first tokens of a sequence have little or no context to look back on, so the deeper layers see something there
-# that they see nowhere else.
+# The first tokens of a sequence have little or no context to look back on. At the first of all, every layer fires
+# several times as many units as later on, the early ones after layer 0 most.
 
 # %%
 plots.use_by_position(paper)
@@ -205,8 +205,8 @@ here = layer_patterns.run(layer_patterns.config(live_scale))
 plots.batch_use(recorded, here)
 
 # %% [markdown]
-# Another processor rounds differently, and training amplifies this: the curves of a seed part after some hundred
-# steps. The pattern across layers should not.
+# Another processor rounds differently, and training amplifies this: the curves of a seed part within the first hundred
+# steps, later by up to ten points in a layer. The valley in the middle should stay; its lowest layer may move by one.
 #
 # ## Claims
 #
@@ -238,7 +238,7 @@ claims.table([outcome for outcome in own if outcome.here])
 # - **The recipe was searched for.** Of chapter 6's factorial and six more recipes, all at a quarter of the width, it
 #   is the nearest to the paper's numbers; it was frozen and run with seeds that the search had not seen. The data of
 #   the six were not kept, and nearest there was not near here.
-# - **Attention crosses documents** that share a packed sequence, and sequences are short at this scale, so sequence
+# - **Attention crosses documents** that share a packed sequence, and sequences are short on a laptop, so sequence
 #   use cannot be compared across scales; batch use can, because its window is stated in tokens.
 # - **The text.** On the laptop it is documentation of Python packages: real, but narrow. A unit that is idle there may
 #   be at work on other text; chapter 3 looks at domains.

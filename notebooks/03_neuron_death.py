@@ -101,8 +101,10 @@ later.sel(measured_at="before training").to_pandas().astype(float).round(1)
 later.sel(measured_at="after the warm-up").to_pandas().astype(float).round(1)
 
 # %% [markdown]
-# A row that falls from left to right says: the rare die. A flat row says that the rate at that moment was no omen.
-# This is a correlation and decides nothing about the cause, for which rows 10 and 11 ask.
+# A row that falls from left to right says: the rare die. One that rises says: the busy die. A flat row says that the
+# rate at that moment was no omen. Before training layers 1 and 2 rise and layer 5 falls; after the warm-up layer 1
+# still rises, and layers 4 and 5 fall, in every seed. So there is no one omen for all layers. This is a correlation and
+# decides nothing about the cause, for which rows 10 and 11 ask.
 #
 # ## What happens to a unit before it dies
 #
@@ -117,7 +119,7 @@ plots.drift_before_death(recorded)
 # %% [markdown]
 # Medians at the end of training, by fate, mean over seeds. `input_alignment` is the cosine between a unit's input
 # weights and the mean input of its layer: a strongly negative one means that the unit points away from what all
-# tokens share. A gap in the table is a layer without dead units among those followed.
+# tokens share. NaN marks a layer without dead units among those followed.
 
 # %%
 quantities = ["preactivation_mean", "input_alignment", "input_bias"]
@@ -189,11 +191,11 @@ recorded["domain_silent_units"].sum("layer").mean("seed").to_pandas().astype(flo
 # %% [markdown]
 # ## At the paper's width
 #
-# The same measurements on the models of 6 × 32,768 units, trained on English (chapter 2). Two things change.
+# The same measurements on the models of 6 × 32,768 units, trained on English (chapter 2).
 #
-# First, units die in every layer, and the layers have their own times: the last loses most of its units in one go,
+# Units die in every layer, and the layers have their own times: the last loses most of those that it loses in one go,
 # around the end of the warm-up; layers 1 to 4 begin then and go on for tens of millions of tokens; layer 0 comes
-# last, and over the longest stretch.
+# last.
 
 # %%
 paper = results.recorded("neuron_death", "paper")
@@ -219,7 +221,9 @@ neuron_death.fates(paper)
 plots.drift_before_death(paper)
 
 # %% [markdown]
-# Second, silence *is* death here. Of the units silent on one set of 8,192 tokens nearly all stay silent on a million
+# ### Silence is death here
+#
+# Of the units silent on one set of 8,192 tokens nearly all stay silent on a million
 # more; chance lets one expect a few dozen to wake in yet another million, out of more than a hundred thousand. On the
 # laptop a good part of the silent units were only rare.
 
@@ -258,6 +262,8 @@ neuron_death.fates(quarter)
 
 # %% [markdown]
 # ## On this machine
+#
+# Everything above is recorded data. The same, run here (or read back, if it has run before):
 
 # %% tags=["nbval-ignore-output"]
 live_scale = scales.live(scale)
@@ -289,7 +295,7 @@ claims.table([outcome for outcome in own if outcome.here])
 #   number.
 # - **Good–Turing assumes exchangeable draws.** Neighbouring sequences share documents; hence the second forecast with
 #   documents as draws, and the random halves.
-# - **Nothing here shows a cause.** Low rate and a drifting mean go before death, but both could follow from a third
+# - **Nothing here shows a cause.** What goes before death, such as a spread that narrows, could follow from a third
 #   thing. That takes interventions: updates with randomised directions (row 10), updates without their outliers (row
 #   11).
 # - **Silent on this text.** The laptop's text is documentation of Python packages, the paper scale's is Wikipedia,

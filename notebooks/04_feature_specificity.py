@@ -102,7 +102,8 @@ feature_specificity.contexts(recorded, "most selective")
 feature_specificity.contexts(recorded, "median selectivity")
 
 # %% [markdown]
-# The unit whose firings bunch most in sequences. Here the marked token says less than the kind of text around it:
+# The unit whose firings bunch most in sequences. Here the kind of text around the token matters as well:
+# lists, numbers, formulas.
 
 # %%
 feature_specificity.contexts(recorded, "most clustered")
@@ -132,9 +133,9 @@ feature_specificity.units(paper).drop(index="median selectivity", level="example
 feature_specificity.contexts(paper, "most clustered")
 
 # %% [markdown]
-# At a quarter of the width, five seeds, the layers part in the other measure rather than in this one, and neither by as
-# much as the ledger asks: the difference between first and last layer depends on the size, or on how far the training
-# went, for that differs too.
+# At a quarter of the width, five seeds, first and last layer part in both measures, a little more in token selectivity,
+# and in neither by as much as the ledger asks. The difference depends on the size, or on how far the training went, for
+# that differs too.
 
 # %%
 quarter = results.recorded("feature_specificity", "factorial")
@@ -142,6 +143,8 @@ plots.specificity(quarter)
 
 # %% [markdown]
 # ## On this machine
+#
+# Everything above is recorded data. The same, run here (or read back, if it has run before):
 
 # %% tags=["nbval-ignore-output"]
 live_scale = scales.live(scale)
@@ -182,8 +185,9 @@ claims.table([outcome for outcome in own if outcome.here])
 # layer.
 
 # %%
-print(results.provenance(recorded)["environment"]["device"])
-print("wall seconds of training, one a seed:", results.provenance(recorded)["wall_seconds"])
+for dataset in (paper, quarter, recorded):
+    print(results.provenance(dataset)["environment"]["device"])
+    print("wall seconds of training, one a seed:", results.provenance(dataset)["wall_seconds"])
 
 # %% [markdown]
 # Next: if so many units are silent or rare, what does the model lose when they are taken out?

@@ -92,14 +92,15 @@ capacity.growth(widths)
 capacity.by_width(widths, "heldout_loss").round(3)
 
 # %% [markdown]
-# No layer's count saturates in this range. In the two deepest layers every unit is used up to some two thousand; from
-# there each doubling adds less, 1.5 to 1.6 times at the end. In layer 0 the count first lags behind and then grows
-# with the width again, so that the *share* in use is lowest in the middle of the range. Layers 1 and 2 follow no rule
-# that one seed could show: their counts jump between widths by as much as between seeds. The loss hardly moves beyond
-# 4,096 units at this one learning rate, so the units that are added and used there buy nothing that can be seen.
+# No layer's count saturates in this range. In the two deepest layers nearly every unit is used up to some four
+# thousand; from there each doubling adds less, 1.5 to 1.6 times at the end. In layer 0 the count first lags behind and
+# then grows with the width again, so that the *share* in use is lowest in the middle of the range. Layers 1 and 2
+# follow no rule that one seed could show: their counts jump between widths by as much as between seeds. The loss hardly
+# moves beyond 4,096 units at this one learning rate, so the units that are added and used there buy nothing that can be
+# seen.
 #
 # A narrow model therefore does not show what a wide one does, even of the same recipe and text: at 512 units a layer
-# nearly everything is in use, and which layer is the emptiest changes on the way up.
+# nearly everything is in use, and on the way up the last layer goes from full to emptier than the first.
 #
 # ## Which layer empties is a matter of the recipe
 #
@@ -242,35 +243,40 @@ long = results.recorded("longer", "factorial")
 plots.recipes(long)
 
 # %% [markdown]
-# One of them comes near the paper's picture. Its two white lines are the paper's numbers:
+# In two of the four layer 0 empties further, *base* and *lr × 2*. *Modern* keeps all of it. *Large embeddings* keeps
+# nearly all, so what the pilot saw did not return; there layer 3 empties.
+#
+# One of the four comes near the paper's picture. The two white lines are the paper's numbers:
 
 # %%
 plots.batch_use(long.sel(recipe="lr × 2"))
 
 # %% [markdown]
-# How this recipe ends after three lengths of training; each has a learning rate that falls to a tenth over its own
-# length. *Distance* is the root mean square, over the two layers for which the paper states a number, of the difference
-# from it, in points:
+# How this recipe ends after three lengths of training, in percent by layer; each has a learning rate that falls to a
+# tenth over its own length. *Distance* is the root mean square, over the two layers for which the paper states a
+# number, of the difference from it, in points:
 
 # %%
 repeated = results.recorded("repetition", "factorial")
 longer.lengths(results.recorded("layer_patterns", "factorial"), repeated, long)
 
 # %% [markdown]
-# Is it the number of tokens, or the time at a high learning rate? The longest of these runs, in percent by layer, at the
-# moment when the shortest had ended, and its own learning rate had hardly begun to fall:
+# Is it the number of tokens, or the time at a high learning rate? The longest of these runs, in percent by layer, at
+# the moment when the shortest had ended, and its own learning rate had hardly begun to fall:
 
 # %%
-longest = long.sel(recipe="lr × 2").squeeze("seed").swap_dims(step="tokens")
-print((100 * longest["batch_use"].sel(tokens=49_152_000)).values.astype(float).round(1).tolist())
+longest = 100 * long["batch_use"].sel(recipe="lr × 2").squeeze("seed").swap_dims(step="tokens")
+print(longest.sel(tokens=49_152_000).values.astype(float).round(1).tolist())
 
 # %% [markdown]
-# It is the time at a high learning rate: at equal tokens, layer 0 is at less than half of what the short runs end with.
+# At equal tokens, layer 0 is at less than half of what the short runs end with. So it is not the tokens but the time at
+# a high learning rate that counts, up to a point: the figure above shows layer 0 standing still after some hundred
+# million tokens, though the learning rate is still above half of its peak.
 #
-# Of everything this book has varied, the length of training moves layer 0 most. It ends within ten points of the
+# For this recipe the length of training moves layer 0 more than seed or width do. It ends within ten points of the
 # paper's number, and the last layer within three, *in one and the same model*. Layers 1 and 2 end below layer 0 all the
-# same, so the first layer is not the lowest. It is one seed, at a quarter of the paper's width; to be counted, it has to
-# be frozen and run there with fresh seeds.
+# same, so the first layer is not the lowest. It is one seed, at a quarter of the paper's width; to be counted, it has
+# to be frozen and run there with fresh seeds.
 #
 # Longer training reads the text nearly three times. Is it the repetition that empties the layers? The control: as many
 # tokens as one pass lasts, once over the whole text, and once over a quarter of it, read four times. Same seed.
@@ -279,8 +285,8 @@ print((100 * longest["batch_use"].sel(tokens=49_152_000)).values.astype(float).r
 plots.recipes(repeated)
 
 # %% [markdown]
-# Reading the same text again does not empty layer 0 further; if anything, less. What the longer runs show is not the
-# work of repetition.
+# Reading the same text again does not empty layer 0 further; if anything, less. (Layer 3 alone ends lower, by less than
+# the seeds of the short runs differ.) What the longer runs show of layer 0 is not the work of repetition.
 #
 # ### Two recipes at the paper's width
 #
@@ -313,10 +319,10 @@ modern.beside(frozen, plain)
 #
 # A number without its recipe is a number about one recipe, and one without its training tokens is a number about one
 # moment. With the same architecture, text and token count, a change of the initial embeddings moves the emptiest layer,
-# and other ordinary choices decide whether any layer empties at all; with the same recipe, more training takes layer 0
-# from most of its units to a quarter of them. "The first layer" of one paper need not be the first layer of another;
-# ours is not the paper's. Quote the layer with the embedding scale, and the share with weight decay, learning rate,
-# initial matrices and training tokens.
+# and other ordinary choices decide whether any layer empties at all; with one of these recipes, and not with the modern
+# one, more training takes layer 0 from most of its units to a quarter of them. "The first layer" of one paper need not
+# be the first layer of another; ours is not the paper's. Quote the layer with the embedding scale, and the share with
+# weight decay, learning rate, initial matrices and training tokens.
 #
 # Two theories of why units die meet these runs. Weight drift {cite:p}`shvetsov2026bug` proves that standard losses
 # push weights behind positive activations negative early in training. All recipes here share one loss function, so
@@ -354,6 +360,8 @@ print(f"{100 / recorded['d_ff'].values.min():.2f} points of use; in the paper's 
 # before a large run is paid for.
 #
 # ## On this machine
+#
+# Everything above is recorded data. The same, run here (or read back, if it has run before):
 
 # %% tags=["nbval-ignore-output"]
 live_scale = scales.live(scale)

@@ -48,8 +48,8 @@ def run(config: Config) -> xr.Dataset:
 def lengths(*datasets: xr.Dataset, recipe: str = "lr × 2") -> pd.DataFrame:
     """Batch use (percent) of each layer, `exploration.distance` and loss at the end of one recipe's runs.
 
-    A row a number of training tokens, the mean over its seeds. Of a dataset of several recipes, `recipe` is meant, or
-    its first.
+    A row a number of training tokens, the mean over its seeds; columns 0, 1 … are the layers. Of a dataset of several
+    recipes, `recipe` is meant, or its first.
     """
     rows = {}
     for dataset in datasets:
@@ -57,7 +57,7 @@ def lengths(*datasets: xr.Dataset, recipe: str = "lr × 2") -> pd.DataFrame:
             names = dataset["recipe"].values.tolist()
             dataset = dataset.isel(recipe=names.index(recipe) if recipe in names else 0)
         use = 100 * dataset["final_batch_use"].mean(["set", "seed"]).values
-        row = {f"layer {i}": round(float(value), 1) for i, value in enumerate(use)}
+        row = {str(i): round(float(value), 1) for i, value in enumerate(use)}
         row |= {"distance": round(exploration.distance(use), 1), "loss": round(float(dataset["final_loss"].mean()), 2)}
         rows[f"{int(dataset['tokens'][-1]):,}"] = row | {"seeds": dataset.sizes["seed"]}
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis("training tokens")

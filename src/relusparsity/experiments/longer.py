@@ -1,12 +1,11 @@
 """Chapter 06: the four most telling recipes, trained five times as long as the factorial; exploration, one seed."""
 
-from dataclasses import dataclass
-
 import pandas as pd
 import xarray as xr
 
-from ..config import RunConfig, replace
+from ..config import replace
 from . import exploration, recipes, shared, variants
+from .exploration import Config
 
 TIMES = 5
 """Training tokens, in those of the factorial's runs (30,000 steps against 6,000)."""
@@ -17,16 +16,6 @@ a pilot run emptied layer 0; and the plain modern recipe."""
 
 RECORDED = ("factorial",)
 """Scales whose dataset is committed."""
-
-
-@dataclass(frozen=True)
-class Config:
-    """One run a recipe."""
-
-    scale: str
-    """smoke or factorial."""
-    runs: tuple[RunConfig, ...]
-    """In the order of `CHANGES`."""
 
 
 def config(scale: str) -> Config:

@@ -247,6 +247,13 @@ def test_random_type_entropy_is_that_of_tokens_drawn_at_random() -> None:
     assert many[-1] == pytest.approx(math.log(1000)) and many[0] == pytest.approx(math.log(2), rel=0.02)
 
 
+def test_random_type_entropy_draws_as_often_as_it_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn, original = [], metrics.type_entropy
+    monkeypatch.setattr(metrics, "type_entropy", lambda table: drawn.append(table.shape[1]) or original(table))
+    metrics.random_type_entropy(np.full(400, 500), np.array([1_000, 100_000]))
+    assert drawn == [8] * 33
+
+
 def test_random_type_entropy_between_its_sampled_points() -> None:
     """More distinct counts than sampled points: interpolated in log k, close to the exact expectation everywhere."""
     totals, k = np.full(400, 50), np.arange(1, 2001)
@@ -278,6 +285,7 @@ def test_token_selectivity_of_known_units() -> None:
     np.testing.assert_array_equal(everything[used], expected)
     assert not np.array_equal(everything, metrics.token_selectivity(table, totals, least=1, seed=6), equal_nan=True)
     assert np.isnan(metrics.token_selectivity(table[:, 3:4], totals)).all()
+    np.testing.assert_array_equal(found, metrics.token_selectivity(table, totals, seed=0))
 
 
 # Survival

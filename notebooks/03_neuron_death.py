@@ -223,9 +223,9 @@ plots.drift_before_death(paper)
 # %% [markdown]
 # ### Silence is death here
 #
-# Of the units silent on one set of 8,192 tokens nearly all stay silent on a million
-# more; chance lets one expect a few dozen to wake in yet another million, out of more than a hundred thousand. On the
-# laptop a good part of the silent units were only rare.
+# Of the units silent on one set of 8,192 tokens nearly all stay silent on a million more; chance lets one expect a few
+# dozen to wake in yet another million, out of more than a hundred thousand. On the laptop a good part of the silent
+# units were only rare.
 
 # %%
 plots.silent_vs_dead(paper)

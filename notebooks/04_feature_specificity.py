@@ -103,7 +103,7 @@ feature_specificity.contexts(recorded, "median selectivity")
 
 # %% [markdown]
 # The unit whose firings bunch most in sequences. Here the kind of text around the token matters as well:
-# lists, numbers, formulas.
+# headings, addresses, arrays.
 
 # %%
 feature_specificity.contexts(recorded, "most clustered")

@@ -65,8 +65,9 @@ def run(config: Config) -> xr.Dataset:
     """
 
     def compute() -> xr.Dataset:
-        trained = [run.dataset for run in shared.train_all((*config.runs, *config.others))]
-        return assemble(trained, shared.stack(shared.train_all(config.runs), config.scale, ["final_token_use"]))
+        trained = shared.train_all((*config.runs, *config.others))
+        stacked = shared.stack(trained[: len(config.runs)], config.scale, ["final_token_use"])
+        return assemble([run.dataset for run in trained], stacked)
 
     return shared.cached("capacity", config, (*config.runs, *config.others), __file__, compute)
 

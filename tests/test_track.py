@@ -326,6 +326,30 @@ def test_not_a_number_is_an_error_and_nothing_is_reported() -> None:
         tracker.token_use()
 
 
+class Padded(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.inside = nn.Sequential(nn.Linear(2, 3), nn.ReLU(), nn.Linear(3, 2))
+
+    def forward(self, inputs_embeds: torch.Tensor, attention_mask: torch.Tensor | None = None) -> torch.Tensor:
+        return self.inside(inputs_embeds)
+
+
+def test_not_a_number_at_padding_does_not_count_and_infinities_are_numbers() -> None:
+    model, mask = Padded(), torch.tensor([[1, 1, 0]])
+    given = torch.ones(1, 3, 2)
+    given[0, 2] = float("nan")
+    with relusparsity.track(model) as use:
+        model(given, attention_mask=mask)
+    assert use.counts()[0].tokens == 2
+    with pytest.raises(FloatingPointError, match="is NaN"), relusparsity.track(model):
+        model(given)
+    layer = nn.Sequential(nn.Identity(), nn.Linear(2, 2))
+    with relusparsity.track(layer, "0") as use:
+        layer(torch.tensor([[[float("inf"), -float("inf")]]]))
+    assert use.counts()[0].unit_tokens.tolist() == [1, 0]
+
+
 def test_experts_are_refused() -> None:
     import transformers as t
 

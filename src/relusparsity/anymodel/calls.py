@@ -3,6 +3,7 @@
 import inspect
 import sys
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -29,6 +30,18 @@ class Call:
     continues: bool = False
     """Whether a cache holds the sequences' earlier tokens."""
 
+    @cached_property
+    def rows(self) -> Tensor:
+        """(token): where the real ones are among all positions; looked up once for all layers."""
+        assert self.real is not None
+        return self.real.flatten().nonzero()[:, 0]
+
+    @cached_property
+    def starts(self) -> Tensor:
+        """(sequence + 1): the first real token of each sequence, and how many there are in all."""
+        assert self.real is not None
+        return nn.functional.pad(self.real.sum(1).cumsum(0), (1, 0))
+
 
 class Calls:
     """Follows the calls of the modules that take tokens (the model, its encoder, its decoder), innermost last."""
@@ -43,8 +56,8 @@ class Calls:
         around = {name[:at] for name in layers for at, letter in enumerate(name) if letter == "."}
         handles = []
         for name, module in model.named_modules():
-            takes = _parameters(module)
-            if name == "" or (name in around and any(part in takes for part in INPUTS)):
+            # few modules are asked for their parameters, which takes longer than all the rest
+            if name == "" or (name in around and any(part in _parameters(module) for part in INPUTS)):
                 handles.append(module.register_forward_pre_hook(self._enter, with_kwargs=True))
                 handles.append(module.register_forward_hook(self._leave, always_call=True))
         return handles

@@ -5,6 +5,7 @@ in the order read. Packed sequences whose length is a power of two give the same
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -15,6 +16,20 @@ from .. import metrics
 
 WIDEST = 20  # windows 1, 2, 4 … 2**20 tokens
 HOST = ("tokens", "sequences", "mixed")  # counted on the host: no waiting for a GPU
+
+
+@dataclass
+class Open:
+    """The sequences of a layer's last call, which the next may continue."""
+
+    fired: Bool[Tensor, "sequence unit"]
+    """What fired in them so far."""
+    lengths: Int[Tensor, "sequence"]
+    """Their tokens so far, on the host."""
+    units: Int[Tensor, "sequence"] | None = None
+    """On a GPU, how many units fired in them so far (-1: they have no token), so that nobody waits for `lengths`."""
+    tickets: Int[Tensor, "sequence"] | None = None
+    """On a GPU, zeros to count in."""
 
 
 class LayerUse:
@@ -44,8 +59,7 @@ class LayerUse:
         self.not_a_number = zeros(dtype=torch.bool)
         self.tokens = self.sequences = 0
         self.mixed = False  # tokens of several sequences came by turns: the stream is no running text
-        self._last: Tensor | None = None  # (sequence, unit): what fired so far in the sequences of the last call
-        self._lengths: Tensor | None = None  # (sequence), on the host: their real tokens so far
+        self.open: Open | None = None
 
     def update(
         self,
@@ -85,11 +99,12 @@ class LayerUse:
 
     def _sequences(self, in_sequence: Tensor, lengths: Tensor, continues: bool) -> None:
         """Count sequences by the units that fired in them; those that go on replace what was counted of them."""
-        if continues and self._last is not None and self._lengths is not None and len(self._last) == len(in_sequence):
-            self._count(self._last, self._lengths, -1)
-            in_sequence, lengths = in_sequence | self._last, lengths + self._lengths
+        before = self.open
+        if continues and before is not None and len(before.fired) == len(in_sequence):
+            self._count(before.fired, before.lengths, -1)
+            in_sequence, lengths = in_sequence | before.fired, lengths + before.lengths
         self._count(in_sequence, lengths, 1)
-        self._last, self._lengths = in_sequence, lengths
+        self.open = Open(in_sequence, lengths)
 
     def _count(self, in_sequence: Tensor, lengths: Tensor, sign: int) -> None:
         begun = lengths > 0
@@ -133,7 +148,7 @@ class LayerUse:
 
     def state(self) -> dict[str, Tensor]:
         """Every count by name; `load` takes it back. Sequences still open in a decoding are not continued."""
-        state = {name: value for name, value in vars(self).items() if isinstance(value, Tensor) and name[0] != "_"}
+        state = {name: value for name, value in vars(self).items() if isinstance(value, Tensor)}
         return state | {name: torch.tensor(getattr(self, name)) for name in HOST}
 
     def load(self, state: dict[str, Tensor]) -> None:

@@ -31,7 +31,7 @@ class Detailed(Use):
         """The followed units of a layer of this width."""
         return torch.linspace(0, width - 1, min(self.follow, width), dtype=torch.float64).round().long()
 
-    def fired(self, layer: int, activation: Tensor, fired: Tensor, call: Call) -> None:
+    def also(self, layer: int, activation: Tensor, call: Call) -> None:
         sequences, positions, width = activation.shape
         if layer not in self.types:
             device = activation.device
@@ -40,7 +40,8 @@ class Detailed(Use):
             self.types[layer] = torch.zeros(self.vocabulary, min(self.follow, width), dtype=torch.int32, device=device)
         chosen = self.units(width).to(activation.device)
         ids = self.ids.to(activation.device).flatten()
-        self.types[layer].index_add_(0, ids, fired[..., chosen].flatten(0, 1).int())
+        fired = self.rule.fired(layer, self.places[layer], activation)[..., chosen]
+        self.types[layer].index_add_(0, ids, fired.flatten(0, 1).int())
         size = activation if self.rule.thresholds is None else activation.abs()
         peak, place = size.max(dim=1)  # one context a sequence
         place = place + (self.first + torch.arange(sequences, device=activation.device))[:, None] * positions

@@ -33,6 +33,12 @@ class Rule:
         size = activation.abs().float()
         return size > (threshold.to(size.device) if isinstance(threshold, Tensor) else threshold)
 
+    def threshold(self, layer: int, place: Place) -> float | Tensor | None:
+        """What |activation| must be above, in float32, for a unit to fire; None: the activation must be above zero."""
+        if self.thresholds is None:
+            return 0.0 if place.kind == "smooth" else None
+        return self.thresholds[layer]
+
     def check(self, places: list[Place]) -> None:
         """Raise UserError if the rule was made for another number of layers."""
         if self.thresholds is not None and len(self.thresholds) != len(places):

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from .. import distributed, metrics, results
 from ..errors import UserError
 from ..schema import UNITS
+from . import gpu
 from .attach import Choice, Side
 from .calls import Call
 from .count import LayerUse
@@ -52,14 +53,17 @@ class Use(Watch):
             use = self.layers[layer] = LayerUse(activation.shape[-1], activation.device)
         elif use.units != activation.shape[-1]:
             raise UserError(f"{place.name} gave {activation.shape[-1]} units, and {use.units} before; match one layer.")
-        # a sum is NaN if any term is; read only at the end, for a GPU need not wait
-        use.not_a_number |= torch.isnan(activation.sum(dtype=torch.float32))
-        fired = self.rule.fired(layer, place, activation)
-        use.update(fired, call.real, call.continues, call.lengths)
-        self.fired(layer, activation, fired, call)
+        if gpu.takes(activation):
+            gpu.update(use, activation, self.rule.threshold(layer, place), call)
+        else:
+            # The largest is NaN if any is; read only at the end, for a GPU need not wait.
+            nan = torch.isnan(activation.amax(-1))
+            use.not_a_number |= (nan if call.real is None else nan & call.real).any()
+            use.update(self.rule.fired(layer, place, activation), call.real, call.continues, call.lengths)
+        self.also(layer, activation, call)
 
-    def fired(self, layer: int, activation: Tensor, fired: Tensor, call: Call) -> None:
-        """For those who want more than counts of what a layer does: where it fired (sequence, position, unit)."""
+    def also(self, layer: int, activation: Tensor, call: Call) -> None:
+        """For those who want more than counts of what a layer does (sequence, position, unit)."""
 
     def check(self) -> None:
         """Raise if anything went wrong in counting.
@@ -233,7 +237,7 @@ def track(
     UserError
         If no such layers are found, or the choice matches none or too much.
     FloatingPointError
-        At the end, if an activation was NaN.
+        At the end of the block or at the first reading, on every device, if an activation was NaN.
 
     Examples
     --------

@@ -305,7 +305,7 @@ plots.batch_use(plain)
 
 # %%
 frozen = results.recorded("layer_patterns", "paper")
-modern.beside(frozen, plain)
+modern.beside({"chapter 2": frozen, "modern": plain})
 
 # %% [markdown]
 # The modern recipe has the lower loss, and its last layer keeps as many of its units as the paper's. Its first layer

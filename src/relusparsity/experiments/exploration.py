@@ -40,6 +40,7 @@ CHANGES: dict[str, dict[str, Any]] = {
     "β2 0.999": {"train.beta2": 0.999},
     "batch × 4": {"train.batch_tokens": 32_768},
     "lr × 2": {"train.lr": 6e-4},
+    "decay × 2": {"train.weight_decay": 2.0},
     "large embeddings": _LARGE_EMBEDDINGS,
     "large embeddings, rotary": _LARGE_EMBEDDINGS | {"model.positions": "rotary"},
     "modern": MODERN | {"train.lr": 6e-4},

@@ -1,13 +1,13 @@
 """Chapter 06: the layers of the paper's shape under a plain modern recipe, one seed."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import pandas as pd
 import xarray as xr
 
 from ..config import RunConfig
-from ..schema import FINAL, MEASURED
-from . import shared
+from . import shared, variants
 from .exploration import MODERN, distance
 
 RECORDED = ("paper",)
@@ -31,20 +31,13 @@ def config(scale: str) -> Config:
 
 def run(config: Config) -> xr.Dataset:
     """Every measured variable by (seed, step, layer), and the final ones by (seed, layer), as in chapter 02."""
-
-    def compute() -> xr.Dataset:
-        names = (name for name in FINAL if name.startswith(("final_", "position_")))
-        dataset = shared.stack(shared.train_all(config.runs), config.scale, [*MEASURED, *names])
-        dataset.attrs.pop("search_seeds", None)  # nobody searched for this recipe
-        return dataset
-
-    return shared.cached("modern", config, config.runs, __file__, compute)
+    return variants.patterns("modern", config, __file__)
 
 
-def beside(frozen: xr.Dataset, modern: xr.Dataset) -> pd.DataFrame:
+def beside(recipes: Mapping[str, xr.Dataset]) -> pd.DataFrame:
     """Batch use (percent) of each layer, `exploration.distance` and loss at the end: a row a recipe and seed."""
     tables = {}
-    for name, dataset in {"chapter 2": frozen, "modern": modern}.items():
+    for name, dataset in recipes.items():
         use = 100 * dataset["final_batch_use"].mean("set").transpose("seed", "layer")
         table = use.to_pandas().astype(float).round(1)
         table["distance"] = [round(distance(row), 1) for row in use.values]

@@ -9,7 +9,9 @@ import xarray as xr
 
 from .. import corpora, results, train
 from ..config import RunConfig
+from ..schema import FINAL as OF_A_RUN
 from ..schema import MEASURED
+from . import shared
 
 FINAL = ("final_batch_use", "final_token_use", "final_sequence_use", "final_loss", "final_bits_per_byte")
 """What is kept of the measurement after the last step."""
@@ -22,6 +24,24 @@ def measured(config: RunConfig, corpus: corpora.Corpus | None = None) -> xr.Data
         return train.run(config, corpus).dataset
     except FloatingPointError:
         return results.load(train.run_path(config, corpus) / "stopped.nc")
+
+
+def patterns(name: str, config: Any, source: str) -> xr.Dataset:
+    """What chapter 02 shows of its runs, of one run of another recipe: by (seed, step, layer) and (seed, layer).
+
+    Parameters
+    ----------
+    name, config, source
+        Of the experiment, whose configuration has a scale and runs. See `shared.cached`.
+    """
+
+    def compute() -> xr.Dataset:
+        final = (name for name in OF_A_RUN if name.startswith(("final_", "position_")))
+        dataset = shared.stack(shared.train_all(config.runs), config.scale, [*MEASURED, *final])
+        dataset.attrs.pop("search_seeds", None)  # no verdict rests on it
+        return dataset
+
+    return shared.cached(name, config, config.runs, source, compute)
 
 
 def stack(runs: Sequence[xr.Dataset], changes: Mapping[str, dict[str, Any]], scale: str) -> xr.Dataset:

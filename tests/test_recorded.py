@@ -24,7 +24,13 @@ def dataset(request: pytest.FixtureRequest) -> xr.Dataset:
 def test_something_is_recorded() -> None:
     shared = ("layer_patterns", "neuron_death", "feature_specificity", "pruning")
     assert {f"{name}-{scale}" for name in shared for scale in ("laptop", "factorial", "paper")} <= set(NAMES)
-    assert {"recipes-factorial", "longer-factorial", "repetition-factorial", "capacity-factorial"} <= set(NAMES)
+    assert {
+        "recipes-factorial",
+        "longer-factorial",
+        "repetition-factorial",
+        "capacity-factorial",
+        "exploration-factorial",
+    } <= set(NAMES)
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -12,8 +12,8 @@ SEARCH_SEEDS = {"factorial": (0, 1), "paper": (0, 1)}
 SEEDS = {"smoke": (0, 1, 2), "laptop": (0, 1, 2), "factorial": (2, 3, 4, 5, 6), "paper": (2, 3, 4)}
 
 FROZEN = {"model.positions": "learned", "model.init": "xavier", "train.weight_decay": 1.0, "train.lr": 6e-4}
-"""What the recipe of the GPU scales changes of the defaults: nearest to the source's numbers among the factorial's
-recipes and six of `experiments.exploration`, by its `distance`."""
+"""What the recipe of the GPU scales changes of the defaults: when it was frozen, the nearest to the source's numbers by
+`experiments.exploration.distance`, among the factorial's recipes and six beside it."""
 
 _ENGLISH = CorpusConfig(source="hf", name="allenai/c4", subset="en", max_bytes=400_000_000, vocab_size=32_768)
 

@@ -17,8 +17,6 @@ from . import recipes, shared, variants
 BASE = (1, -1, 1, 1, -1)
 """Levels of the factorial's factors: tied, 0.02, 1.0, xavier, 3e-4."""
 
-_LARGE_EMBEDDINGS = {"model.tied": False, "model.embedding_std": 1.0, "train.lr": 6e-4}
-
 MODERN = {
     "model.norm": "rmsnorm",
     "model.positions": "rotary",
@@ -41,8 +39,7 @@ CHANGES: dict[str, dict[str, Any]] = {
     "batch × 4": {"train.batch_tokens": 32_768},
     "lr × 2": {"train.lr": 6e-4},
     "decay × 2": {"train.weight_decay": 2.0},
-    "large embeddings": _LARGE_EMBEDDINGS,
-    "large embeddings, rotary": _LARGE_EMBEDDINGS | {"model.positions": "rotary"},
+    "large embeddings": {"model.tied": False, "model.embedding_std": 1.0, "train.lr": 6e-4},
     "modern": MODERN | {"train.lr": 6e-4},
 }
 """Name of a recipe → what it changes of the base."""
@@ -104,7 +101,7 @@ def distance(batch_use: np.ndarray) -> float:
     Parameters
     ----------
     batch_use : (layer)
-        In percent. The recipe with the smallest distance among these and the factorial's is the one that is frozen and
-        run at paper scale with fresh seeds: a rule written before the runs.
+        In percent. The rule for the recipe that is frozen and run at paper scale with fresh seeds, written before the
+        runs: the smallest distance of those then known.
     """
     return float(np.sqrt(np.mean([(batch_use[layer] - stated) ** 2 for layer, stated in SOURCE.items()])))

@@ -5,13 +5,16 @@ learning rate, weight decay and steps, the last layer with the learning rate alo
 fewer units in use in layer 0 than that of chapter 2, and with far more in layer 5.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
+import pandas as pd
 import xarray as xr
 
-from ..config import RunConfig, replace
+from .. import results, train
+from ..config import RunConfig, from_dict, replace
 from ..scales import SEARCH_SEEDS, base
-from . import variants
+from . import exploration, variants
 
 TIMES = 1.75
 """Training tokens, in those of chapter 2's run of the scale."""
@@ -43,3 +46,41 @@ def config(scale: str) -> Config:
 def run(config: Config) -> xr.Dataset:
     """Every measured variable by (seed, step, layer), and the final ones by (seed, layer), as in chapter 02."""
     return variants.patterns("stronger_decay", config, __file__)
+
+
+def summed_decay(run: RunConfig) -> float:
+    """Sum over the steps of learning rate times weight decay.
+
+    AdamW takes that share off every weight at each step: without a gradient, a weight would end at exp(−sum) of where
+    it began.
+    """
+    steps = range(0, run.train.tokens, run.train.batch_tokens)
+    return run.train.weight_decay * sum(train.learning_rate(run.train, seen) for seen in steps)
+
+
+def by_summed_decay(runs: Mapping[str, xr.Dataset]) -> pd.DataFrame:
+    """What each run did to its weights, and batch use (percent) of layers 0 and 5 at the end, the mean over its seeds.
+
+    Parameters
+    ----------
+    runs
+        Name → dataset of one recipe. A coordinate `recipe` names what it changes of its provenance's configuration, as
+        in `exploration.CHANGES`.
+    """
+    rows = {}
+    for name, dataset in runs.items():
+        run = from_dict(RunConfig, results.provenance(dataset)["config"])
+        if "recipe" in dataset.coords:
+            run = exploration.changed(run, exploration.CHANGES.get(dataset["recipe"].item(), {}))
+        use = 100 * dataset["final_batch_use"].mean([dim for dim in ("seed", "set") if dim in dataset.dims])
+        rows[name] = {
+            "units a layer": f"{run.model.d_ff:,}",
+            "steps": f"{run.train.steps:,}",
+            "learning rate": run.train.lr,
+            "weight decay": run.train.weight_decay,
+            "summed decay": round(summed_decay(run), 1),
+            "layer 0": round(float(use.sel(layer=0)), 1),
+            "layer 5": round(float(use.sel(layer=5)), 1),
+            "seeds": dataset.sizes.get("seed", 1),
+        }
+    return pd.DataFrame.from_dict(rows, orient="index").sort_values("summed decay").rename_axis("run")

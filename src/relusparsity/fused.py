@@ -30,7 +30,14 @@ def relu_and_count(
     if preactivation.is_cuda and HAS_TRITON:
         return torch.ops.relusparsity.relu_and_count(preactivation)
     activation = F.relu(preactivation)
-    return activation, unit_counts(activation.detach() > 0)
+    return activation, unit_counts(_above_zero(activation.detach()))
+
+
+def _above_zero(activation: Tensor) -> Tensor:
+    """Which outputs of a ReLU fire. What is not zero does, or is NaN: on a CPU this is seen in half the time."""
+    if activation.device.type == "cpu" and not torch.compiler.is_compiling() and not activation.sum().isnan():
+        return activation.to(torch.bool)
+    return activation > 0
 
 
 HAS_TRITON = importlib.util.find_spec("triton") is not None and torch.cuda.is_available()

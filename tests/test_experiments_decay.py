@@ -1,0 +1,42 @@
+"""The run with a stronger decay: what it changes, and what its table says that AdamW does to a weight."""
+
+import math
+
+import pytest
+import torch
+
+from relusparsity import results, scales, train
+from relusparsity.config import replace
+from relusparsity.experiments import exploration, stronger_decay
+
+
+def test_it_changes_rate_decay_and_length_of_a_seed_without_a_verdict() -> None:
+    (run,) = stronger_decay.config("paper").runs
+    assert run.seed in scales.SEARCH_SEEDS["paper"] and run.seed not in scales.SEEDS["paper"]
+    assert run.train.steps == 28_000 and (run.train.lr, run.train.weight_decay) == (3e-4, 2.0)
+    frozen = scales.base("paper", run.seed)
+    back = {
+        name: getattr(frozen.train, name.partition(".")[2])
+        for name in ("train.lr", "train.weight_decay", "train.tokens")
+    }
+    assert replace(run, **back) == frozen
+
+
+@pytest.mark.parametrize("schedule", ["cosine", "constant"])
+def test_a_weight_without_a_gradient_shrinks_by_the_summed_decay(schedule: str) -> None:
+    run = replace(scales.base("smoke"), **{"train.schedule": schedule, "train.lr": 1e-3, "train.weight_decay": 3.0})
+    weight = torch.nn.Parameter(torch.ones(1, 1, dtype=torch.float64))
+    optimizer = torch.optim.AdamW([weight], weight_decay=run.train.weight_decay)
+    for step in range(run.train.steps):
+        optimizer.param_groups[0]["lr"] = train.learning_rate(run.train, step * run.train.batch_tokens)
+        weight.grad = torch.zeros_like(weight)
+        optimizer.step()
+    assert -math.log(weight.item()) == pytest.approx(stronger_decay.summed_decay(run), rel=5e-3)
+
+
+def test_a_recipe_is_summed_as_it_was_trained() -> None:
+    short = results.recorded("exploration", "factorial")
+    table = stronger_decay.by_summed_decay({name: short.sel(recipe=name) for name in ("lr × 2", "decay × 2", "base")})
+    assert table.index[0] == "base" and table["summed decay"].tolist() == [1.0, 2.0, 2.0]
+    assert table.loc["decay × 2", "weight decay"] == exploration.CHANGES["decay × 2"]["train.weight_decay"]
+    assert table.loc["lr × 2", "layer 0"] == exploration.endings(short).loc["lr × 2", 0]

@@ -3,6 +3,7 @@
 import io
 import json
 import re
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from any_models import build, names, stored
 from relusparsity import corpora, results
 from relusparsity import model as own
 from relusparsity.__main__ import main
-from relusparsity.anymodel import measure, report, text
+from relusparsity.anymodel import contexts, load, measure, report, text
 from relusparsity.config import ModelConfig
 from relusparsity.errors import UserError
 from relusparsity.plots import measured as figures_of
@@ -70,7 +71,7 @@ def sequences(place: Path, kind: str) -> tuple[torch.Tensor, torch.Tensor]:
     """What the command reads: tokens that it counts on, and those that it sets apart."""
     tokenizer = t.AutoTokenizer.from_pretrained(place / kind)
     ids = torch.from_numpy(text.pack(tokenizer, [str(place / "my.jsonl")], 1024 + 16384, 16))
-    return ids[: -(len(ids) // 8)], ids[-(len(ids) // 8) :]
+    return ids[: 1024 // 16], ids[-(len(ids) // 8) :]
 
 
 def test_the_dataset_says_what_stored_activations_say(place: Path, tmp_path: Path, capsys: Any) -> None:
@@ -155,11 +156,64 @@ def test_interrupted_it_resumes_to_the_same_dataset(
     assert sum(calls) == whole.attrs["final_sample_tokens"] // 16 + 4  # only the interrupted batch was read twice
     assert not (out / "state.safetensors").exists()
     xr.testing.assert_equal(whole, resumed)
+    # what is finished is not read again, unless it is of another measurement
+    before = len(calls)
+    again = measured(place, "opt", out, "--batch_size", "4")
+    assert len(calls) == before and again.identical(resumed)
     # a state of other settings, or one cut short, is not used
+    (out / "dataset.nc").unlink()
     save_file({"done": torch.tensor(3)}, tmp_path / "cut/state.safetensors", {"key": "other"})
     xr.testing.assert_equal(whole, measured(place, "opt", out, "--batch_size", "4"))
+    (out / "dataset.nc").unlink()
     (out / "state.safetensors").write_bytes(b"half")
     xr.testing.assert_equal(whole, measured(place, "opt", out, "--batch_size", "4"))
+
+
+def test_ctrl_c_keeps_what_was_read(place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The batch in hand is read to its end and kept, however short the time since the last saving."""
+    whole = measured(place, "opt", tmp_path / "whole", "--batch_size", "4")
+    read, calls = measure.load.logits, []
+
+    def interrupted(model: Any, ids: Any) -> Any:
+        calls.append(len(ids))
+        if len(calls) == 6:
+            signal.raise_signal(signal.SIGINT)
+        return read(model, ids)
+
+    monkeypatch.setattr(measure.load, "logits", interrupted)
+    out, before = tmp_path / "cut", signal.getsignal(signal.SIGINT)
+    assert main(options(place, "opt", out, "--batch_size", "4")) == 130
+    assert [p.name for p in out.iterdir()] == ["state.safetensors"] and len(calls) == 6
+    xr.testing.assert_equal(whole, measured(place, "opt", out, "--batch_size", "4"))
+    assert sum(calls) == whole.attrs["final_sample_tokens"] // 16, "no batch was read twice"
+    assert signal.getsignal(signal.SIGINT) == before
+
+
+def test_as_many_tokens_are_counted_as_were_asked_for(place: Path, tmp_path: Path) -> None:
+    data = measured(place, "opt", tmp_path)
+    assert data.attrs["final_sample_tokens"] == results.provenance(data)["text"]["tokens"] == 1024
+
+
+def test_brackets_of_the_text_are_no_marks() -> None:
+    class Letters:
+        def decode(self, ids: Any, **_: Any) -> str:
+            return "".join("ab[]"[int(i)] for i in ids)
+
+    ids = np.array([[0, 2, 2, 1, 3, 3, 2, 3, 3, 0, 2, 2]])
+    for at in range(ids.shape[1]):
+        cell = report._cell(contexts.context(ids, at, Letters()), "td", True)
+        (marked,) = re.findall("<mark>(.*?)</mark>", cell)
+        assert marked.replace("\u200b", "") == Letters().decode([ids[0, at]])
+        assert cell.count("mark>") == 2
+
+
+def test_roberta_numbers_positions_after_its_padding() -> None:
+    sizes = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 32}
+    model = t.RobertaForMaskedLM(t.RobertaConfig(vocab_size=99, max_position_embeddings=66, pad_token_id=1, **sizes))
+    most = load.positions(model)
+    assert most == 64 and model(torch.full((1, most), 7)).logits.shape == (1, most, 99)
+    with pytest.raises((IndexError, RuntimeError)):
+        model(torch.full((1, most + 1), 7))
 
 
 def test_a_report_is_one_file_that_asks_for_nothing(place: Path, tmp_path: Path) -> None:
@@ -244,6 +298,14 @@ def test_bad_input_is_one_clear_sentence_and_nothing_is_written(
     broken.save_pretrained(tmp_path / "nan")
     t.AutoTokenizer.from_pretrained(place / "opt").save_pretrained(tmp_path / "nan")
     build("vit", tmp_path / "vit")
+    small = t.MambaConfig(vocab_size=99, hidden_size=8, num_hidden_layers=1, state_size=4)
+    t.MambaForCausalLM(small).save_pretrained(tmp_path / "mamba")
+    t.AutoTokenizer.from_pretrained(place / "opt").save_pretrained(tmp_path / "mamba")
+    (tmp_path / "own").mkdir()
+    code = {"AutoConfig": "mine.Config", "AutoModelForCausalLM": "mine.Model"}
+    (tmp_path / "own" / "config.json").write_text(json.dumps({"model_type": "mine", "auto_map": code}))
+    (tmp_path / "own" / "mine.py").write_text("raise SystemExit('the code of a stranger ran')")
+    (tmp_path / "own" / "model.safetensors").write_bytes(b"")
     words = ["--text", str(place / "my.jsonl")]
     cases = [
         (["/no/such/folder", *words], "no folder"),
@@ -266,6 +328,12 @@ def test_bad_input_is_one_clear_sentence_and_nothing_is_written(
         ([str(place / "opt"), *words, "--batch_size", "0"], "above 0, or auto"),
         ([str(place / "opt"), *words, "--layers", "*.nothing"], "matches no module"),
         ([str(place / "opt"), *words, "--layers", "*"], "matches too much"),
+        ([str(place / "llama"), *words, "--layers", "*.mlp.[gu]*"], "of one block"),
+        ([str(place / "opt"), *words, "--of", "input"], "choose them too"),
+        ([str(place / "bert"), *words, "--rule", "cett-ppl=1"], "predicts each next token"),
+        ([str(place / "opt"), *words, "--layers", "*fc?"], "of one block"),
+        ([str(tmp_path / "mamba"), *words], "no layer of an MLP"),
+        ([str(tmp_path / "own"), *words], "add --trust_remote_code"),
         ([str(place / "opt"), *words, "--rule", "often"], "expected one like"),
         ([str(place / "opt"), *words, "--rule", "cett=7"], "between 0 and 1"),
         ([str(place / "opt"), str(place / "opt"), *words], "called the same"),
@@ -276,6 +344,12 @@ def test_bad_input_is_one_clear_sentence_and_nothing_is_written(
         assert main(["measure", *given]) == 2, given
         error = capsys.readouterr().err.strip().splitlines()[-1]
         assert error.startswith("error: ") and sentence in error, (given, error)
+    for given, sentence in (
+        ([str(place / "my.jsonl"), str(place / "my.jsonl")], "is no dataset"),
+        ([str(place / "opt"), str(place / "later"), "--out", str(tmp_path / "vit")], "is a folder"),
+    ):
+        assert main(["compare", *given]) == 2
+        assert sentence in capsys.readouterr().err
     assert main(["measure", str(tmp_path / "nan"), *words]) == 1
     assert "is NaN" in capsys.readouterr().err
     assert sorted(tmp_path.rglob("*")) == before

@@ -60,7 +60,7 @@ def test_checkpoints_of_a_run_side_by_side(run: train.Run, tmp_path: Path) -> No
     assert len(steps) >= 3 and measured(run, tmp_path, *weights) == 0
     corpus = corpora.load(run.config.corpus)
     ids = text.pack(corpus.tokenizer, [str(run.path.parent / "text.jsonl")], 512 + 16_384, 8)
-    ids = ids[: -(len(ids) // 8)]
+    ids = ids[: 512 // 8]
     silent: dict[int, np.ndarray] = {}
     for step in steps:
         name = f"{run.path.name[:12]}-step-{step}"

@@ -109,6 +109,27 @@ def test_decoding_with_a_cache_is_one_sequence(kind: str) -> None:
         assert np.isfinite(layer.window_use()[0]) and np.isnan(layer.window_use()[1:]).all()
 
 
+def test_another_cache_begins_other_sequences() -> None:
+    """Copies of a prompt's cache are as many sequences; two caches that go on by turns do not run into each other."""
+    model, ids = build("opt"), inputs("opt", 3)["input_ids"]
+    with torch.no_grad():
+        prompt = model(input_ids=ids[:1, :5], use_cache=True).past_key_values
+        with relusparsity.track(model) as use:
+            for row in range(3):
+                model(input_ids=ids[row : row + 1, 5:7], past_key_values=copy.deepcopy(prompt))
+        assert [(each.tokens, each.sequences) for each in use.counts()] == [(6, 3)] * 2
+        with relusparsity.track(model) as use:
+            one, other = copy.deepcopy(prompt), copy.deepcopy(prompt)
+            for cache in (one, other, one):
+                model(input_ids=ids[:1, 5:6], past_key_values=cache)
+        assert [each.sequences for each in use.counts()] == [3] * 2, "a cache taken up again begins anew as well"
+
+
+def test_what_is_no_module_is_refused() -> None:
+    with pytest.raises(UserError, match=r"expected a torch\.nn\.Module"):
+        relusparsity.track("facebook/opt-125m")  # type: ignore[arg-type]
+
+
 def test_generation_of_one_text_has_windows() -> None:
     model, ids = build("opt"), inputs("opt", 1)["input_ids"]
     with stored(model, names("opt")) as kept, relusparsity.track(model) as use:

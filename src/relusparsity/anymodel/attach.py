@@ -73,6 +73,8 @@ def find(model: nn.Module, choose: Choice | None = None, of: Side = "output") ->
     UserError
         If nothing is found, or the choice is ambiguous or nested.
     """
+    if not isinstance(model, nn.Module):
+        raise UserError(f"{model!r} is a {type(model).__name__}: expected a torch.nn.Module, such as a loaded model.")
     model = bare(model)
     if of not in ("output", "input", "product"):
         raise UserError(f"of = {of!r}: expected 'output', 'input' or 'product'.")
@@ -80,6 +82,8 @@ def find(model: nn.Module, choose: Choice | None = None, of: Side = "output") ->
         raise UserError("of = 'product' goes without a choice; give of='input' and the layers after the product.")
     if choose is not None:
         return _chosen(model, choose, "input" if of == "input" else "output")
+    if of == "input":
+        raise UserError("of = 'input' says which side of chosen layers to read; choose them too, with a pattern.")
     if isinstance(model, Decoder):
         kind: Literal["relu", "smooth"] = "relu" if model.config.activation == "relu" else "smooth"
         return [
@@ -156,6 +160,15 @@ def _chosen(model: nn.Module, choose: Choice, of: Literal["output", "input"]) ->
         inside = next((other for other in names if other.startswith(f"{name}.")), None)
         if inside:
             raise UserError(f"{what} matches too much: {name} and, inside it, {inside}; match one module a layer.")
+    blocks: dict[str, str] = {}
+    for name in names if isinstance(choose, str) else ():
+        numbers = list(re.finditer(r"(?:^|\.)\d+(?=\.|$)", name))
+        other = blocks.setdefault(name[: numbers[-1].end()], name) if numbers else name
+        if other != name:
+            both = " and ".join(sorted((other, name)))
+            raise UserError(
+                f"{what} matches too much: {both} of one block; match one module a layer, or choose with a function."
+            )
     return [_place(model, name, module, of) for name, module in found]
 
 

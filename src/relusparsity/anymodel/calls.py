@@ -2,6 +2,7 @@
 
 import inspect
 import sys
+import weakref
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -43,6 +44,29 @@ class Call:
         return nn.functional.pad(self.real.sum(1).cumsum(0), (1, 0))
 
 
+@dataclass(frozen=True)
+class Left:
+    """What a module's last call left behind, for the next to go on from."""
+
+    cache: "weakref.ref[Any] | None" = None
+    """The cache that it was given; None if it made one itself, or was given tuples."""
+    positions: int = 0
+    """Positions in the cache after it."""
+
+    def is_in(self, cache: Any, cached: int) -> bool:
+        """Whether a cache with so many positions is the one that the call left."""
+        if self.cache is not None and _weak(cache) is not None:
+            return self.cache() is cache
+        return self.positions == cached
+
+
+def _weak(cache: Any) -> "weakref.ref[Any] | None":
+    try:
+        return None if cache is None else weakref.ref(cache)
+    except TypeError:  # tuples, as caches once were, are made anew at each step
+        return None
+
+
 class Calls:
     """Follows the calls of the modules that take tokens (the model, its encoder, its decoder), innermost last."""
 
@@ -50,6 +74,7 @@ class Calls:
         self.open: list[Call] = []
         self.seen = False  # whether a layer has run in the outermost call
         self.cut = False  # whether such a call ended with an error
+        self.left: dict[nn.Module, Left] = {}  # what each module's last call left behind
 
     def follow(self, model: nn.Module, layers: list[str]) -> list[RemovableHandle]:
         """Hook the model and every module around the layers that takes tokens."""
@@ -67,7 +92,12 @@ class Calls:
         self.seen &= outer is not None
         self.open.append(Call())  # whatever happens now, leaving removes one
         given = _bound(module, args, kwargs)
-        self.open[-1] = _call(given, outer)
+        cache = given.get(CACHE)
+        cached = _cached(cache)
+        call = _call(given, outer, cached > 0 and self.left.get(module, Left()).is_in(cache, cached))
+        self.open[-1] = call
+        if call.shape is not None:
+            self.left[module] = Left(_weak(cache), cached + call.shape[1])
 
     def _leave(self, module: nn.Module, args: tuple[Any, ...], output: Any) -> None:
         if self.open:
@@ -88,14 +118,15 @@ def _bound(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> 
     return dict(zip(_parameters(module), args, strict=False)) | kwargs
 
 
-def _call(given: dict[str, Any], outer: Call | None) -> Call:
+def _call(given: dict[str, Any], outer: Call | None, continues: bool) -> Call:
     tokens = next((given[name] for name in INPUTS if isinstance(given.get(name), Tensor)), None)
     mask = given.get(MASK)
     flat = isinstance(mask, Tensor) and mask.ndim == 2
     if mask is not None and not flat and outer is None:
         what = f"shape {tuple(mask.shape)}" if isinstance(mask, Tensor) else f"type {type(mask).__name__}"
         raise UserError(
-            f"an attention_mask of {what} does not tell padding from tokens; expected (sequence, position), or none."
+            f"an attention_mask of {what} does not tell padding from tokens; expected (sequence, position), or none "
+            "(generate makes such masks for a static cache: leave it its default one)."
         )
     if tokens is None and not flat:
         return outer or Call()
@@ -107,7 +138,6 @@ def _call(given: dict[str, Any], outer: Call | None) -> Call:
         shape = (tokens.numel() // positions if tokens.ndim < 3 else len(tokens), positions)
     elif flat:
         shape = (mask.shape[0], mask.shape[1])  # type: ignore[union-attr]
-    continues = _cached(given.get(CACHE)) > 0
     if not flat or shape is None:
         return Call(shape, continues=continues)
     real = mask[:, -shape[1] :] != 0  # type: ignore[index]

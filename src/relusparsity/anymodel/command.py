@@ -51,11 +51,16 @@ def compare(folders: Sequence[str], out: Path) -> None:
     if len(folders) < 2:
         raise UserError("compare needs two or more folders that measure wrote.")
     paths = [Path(folder) / "dataset.nc" if Path(folder).is_dir() else Path(folder) for folder in folders]
+    if out.is_dir():
+        raise UserError(f"--out {out} is a folder; name the report's file, such as {out / 'comparison.html'}.")
+    _check_writable(out.parent)
     report.write([_measured(path) for path in paths], out)
     print(out)
 
 
 def _measured(path: Path) -> xr.Dataset:
+    if path.suffix != ".nc":
+        raise UserError(f"{path} is no dataset; give the folders that measure wrote, or their dataset.nc.")
     data = results.load(path)
     if "measurement" not in results.provenance(data):
         raise UserError(f"{path} was not written by measure; measure its model first, then compare what that writes.")

@@ -53,5 +53,11 @@ def context(ids: np.ndarray, at: int, tokenizer: Any) -> str:
     """The text around a token of the sequences (sequence, position); what follows the mark the unit has not seen."""
     row, place = divmod(at, ids.shape[1])
     before, after = ids[row, max(0, place - BEFORE) : place], ids[row, place + 1 : place + 1 + AFTER]
-    marked = MARK.format(shown_token(tokenizer, int(ids[row, place])))
-    return shown_text(tokenizer, before)[-CHARACTERS:] + marked + shown_text(tokenizer, after)[: CHARACTERS // 2]
+    marked = MARK.format(_unlike_marks(shown_token(tokenizer, int(ids[row, place]))))
+    left, right = shown_text(tokenizer, before)[-CHARACTERS:], shown_text(tokenizer, after)[: CHARACTERS // 2]
+    return _unlike_marks(left) + marked + _unlike_marks(right)
+
+
+def _unlike_marks(text: str) -> str:
+    """The text with a space of no width beside every bracket, so that none is taken for a mark."""
+    return text.replace("[", "\u200b[\u200b").replace("]", "\u200b]\u200b")

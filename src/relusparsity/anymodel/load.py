@@ -16,6 +16,16 @@ from ..errors import UserError
 from ..model import Decoder
 from . import runs
 
+# kinds that number positions from the one after the padding token's number
+AFTER_PADDING = (
+    "roberta",
+    "roberta-prelayernorm",
+    "xlm-roberta",
+    "xlm-roberta-xl",
+    "camembert",
+    "xmod",
+    "data2vec-text",
+)
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
@@ -109,12 +119,21 @@ def load(
         model: Any = kind.from_pretrained(source, dtype=DTYPES[dtype], use_safetensors=True, **options)
     if not isinstance(model, nn.Module) or model.main_input_name != "input_ids":
         raise UserError(f"{name} ({wanted}) reads no text; watch it from Python with relusparsity.track.")
+    _check_tokenizer(tokenizer or name)
     try:
         read = transformers.AutoTokenizer.from_pretrained(tokenizer or source, **options)
     except (OSError, ValueError, KeyError, ImportError) as error:
         first = str(error).splitlines()[0]
         raise UserError(f"no tokenizer in {tokenizer or name} ({first}); name one with --tokenizer.") from None
     return Loaded(name, model.to(at).eval(), read)
+
+
+def _check_tokenizer(name: str) -> None:
+    """That a folder has a tokenizer: of one without, transformers makes a tokenizer that knows no token."""
+    folder = Path(name).expanduser()
+    patterns = ("tokenizer*", "vocab*", "merges.txt", "*.model", "*.tiktoken")
+    if folder.is_dir() and not any(path for pattern in patterns for path in folder.glob(pattern)):
+        raise UserError(f"no tokenizer in {name} (no {', '.join(patterns)}); name one with --tokenizer.")
 
 
 def _unreachable() -> bool:
@@ -141,6 +160,11 @@ class _explained:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: object) -> None:
         if not isinstance(error, Exception) or isinstance(error, UserError):
             return
+        if "trust_remote_code" in str(error):
+            raise UserError(
+                f"{self.name} brings its own Python code, which does not run unasked; if you trust it, add "
+                "--trust_remote_code."
+            ) from None
         first = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
         offline = " (HF_HUB_OFFLINE is set)" if os.environ.get("HF_HUB_OFFLINE") else ""
         where = "the folder is damaged" if Path(self.name).is_dir() else "no such model, no network, or no safetensors"
@@ -154,9 +178,12 @@ def positions(model: nn.Module) -> int | None:
         return model.config.seq_len
     if getattr(config, "is_encoder_decoder", False) and hasattr(config, "relative_attention_num_buckets"):
         return None
-    return next(
+    most = next(
         (int(getattr(config, n)) for n in ("max_position_embeddings", "n_positions") if hasattr(config, n)), None
     )
+    if most is not None and getattr(config, "model_type", "") in AFTER_PADDING:
+        return most - int(config.pad_token_id) - 1  # type: ignore[union-attr]
+    return most
 
 
 def is_causal(model: nn.Module) -> bool:

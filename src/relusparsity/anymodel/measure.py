@@ -1,6 +1,8 @@
 """One model, one text → a Dataset with everything that the report shows; interrupted, it resumes."""
 
 import json
+import signal
+import threading
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -115,9 +117,11 @@ def measure(
             f"the text has token {ids.max()}, but the model knows {types}; the tokenizer is another model's."
         )
     apart = min(options.loss_tokens // seq_len, len(ids) // 8)
-    ids, heldout = ids[: len(ids) - apart], ids[len(ids) - apart :]
+    heldout, ids = ids[len(ids) - apart :], ids[: min(len(ids) - apart, max(1, options.tokens // seq_len))]
     batch = options.batch_size or _batch_size(model, seq_len, at)
     key = digest(asdict(options), __version__, source_digest(), load.fingerprint(model), _checksum(ids), batch)
+    if folder and (before := _finished(folder / "dataset.nc", key)) is not None:
+        return before
     rule = _rule(model, options, heldout, batch)
     use = Detailed(model, options.layers, None if options.of == "output" else options.of, rule)
     use.prepare(types, options.followed)
@@ -151,7 +155,7 @@ def _read(use: Detailed, ids: np.ndarray, batch: int, key: str, state: Path | No
         time.time(),
         tqdm(total=ids.size, initial=done * ids.shape[1], unit="token", unit_scale=True, disable=None),
     )
-    with use, torch.no_grad(), bar:
+    with use, torch.no_grad(), bar, _Interrupted() as interrupted:
         for start in range(done, len(ids), batch):
             part = torch.from_numpy(ids[start : start + batch]).to(at)
             use.ids, use.first = part, start
@@ -161,16 +165,66 @@ def _read(use: Detailed, ids: np.ndarray, batch: int, key: str, state: Path | No
                 raise UserError(
                     f"{batch} sequences do not fit the device's memory; give a smaller --batch_size."
                 ) from None
-            if start == done and len({layer.units for layer in use.counts()}) > 1:
-                use.dataset()  # says that layers of different widths do not go into one
+            if start == done:
+                _check_layers(use)
             if out is not None:
                 nats += float(removal.nats_of(out, part))
             bar.update(part.numel())
-            if state and time.time() - saved > SAVE_EVERY:
+            if state and (interrupted or time.time() - saved > SAVE_EVERY):
                 use.check()
                 _save(use, key, state, nats, start + len(part))
                 saved = time.time()
+            if interrupted:
+                raise KeyboardInterrupt
     return nats, len(ids)
+
+
+def _check_layers(use: Detailed) -> None:
+    """After the first batch: that every layer has read it, and that all go into one dataset."""
+    for place, layer in zip(use.places, use.layers, strict=True):
+        if layer is None or not layer.tokens:
+            raise UserError(
+                f"{type(use.model).__name__} does not run {place.name}, so it is no layer of an MLP; name others with "
+                "--layers."
+            )
+    if len({layer.units for layer in use.counts()}) > 1:
+        use.dataset()  # says that layers of different widths do not go into one
+
+
+class _Interrupted:
+    """In its block Ctrl-C is only noted, so that a batch is read to its end; a second one interrupts at once."""
+
+    def __init__(self) -> None:
+        self.noted = False
+
+    def __bool__(self) -> bool:
+        return self.noted
+
+    def __enter__(self) -> "_Interrupted":
+        self.ours = threading.current_thread() is threading.main_thread()
+        if self.ours:
+            self.before = signal.signal(signal.SIGINT, self._note)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.ours:
+            signal.signal(signal.SIGINT, self.before)
+
+    def _note(self, *_: object) -> None:
+        if self.noted:
+            raise KeyboardInterrupt
+        self.noted = True
+
+
+def _finished(path: Path, key: str) -> xr.Dataset | None:
+    """The dataset of this very measurement, if it was made before."""
+    if not path.is_file():
+        return None
+    try:
+        data = results.load(path)
+        return data if results.provenance(data).get("measurement") == key[:16] else None
+    except UserError:
+        return None  # damaged: it is made again
 
 
 def _save(use: Detailed, key: str, path: Path, nats: float, done: int) -> None:
@@ -227,6 +281,11 @@ def _rule(model: nn.Module, options: Options, heldout: np.ndarray, batch: int) -
         return calibrate.quantile(model, batches, value, options.layers)
     if options.layers is not None or options.of != "output":
         raise UserError(f"rule = {options.rule!r} finds its layers by itself; leave out layers and of.")
+    if kind == "cett-ppl" and not load.is_causal(model):
+        raise UserError(
+            f"rule = {options.rule!r} needs the loss of a model that predicts each next token, and "
+            f"{type(model).__name__} does not; take cett=0.2 or another rule."
+        )
     if kind == "cett":
         return calibrate.cett(model, batches, value)
     return calibrate.cett_at_perplexity(model, batches, value)

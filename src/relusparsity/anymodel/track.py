@@ -142,7 +142,10 @@ class Use(Watch):
         uses = self.counts()
         if len({use.units for use in uses}) > 1:
             widths = ", ".join(str(use.units) for use in uses)
-            raise UserError(f"the layers have different widths ({widths}); read use.layers one by one.")
+            raise UserError(
+                f"the layers have different widths ({widths}); choose layers of one width, or, in Python, read "
+                "use.layers one by one."
+            )
         by_layer = ("seed", "layer")
         shown = max(int(use.window_count.count_nonzero()) for use in uses)
         sizes = uses[0].windows[:shown]
@@ -228,8 +231,9 @@ def track(
     -------
     Use
         To be used with ``with``. Padding, as the attention mask of the model's own call says it, does not count;
-        without a mask every position does. Decoding with a cache continues its sequences (beam search, which swaps
-        them, makes sequence counts meaningless). Layers recomputed in the backward pass count once. A module that
+        without a mask every position does. Decoding with a cache continues its sequences if the last call left that
+        cache; with any other, such as the copy of a prompt's, new ones begin (beam search, which swaps sequences,
+        makes their counts meaningless). Layers recomputed in the backward pass count once. A module that
         runs several times in one call, as ALBERT's, counts every time.
 
     Raises

@@ -31,7 +31,9 @@ def layer_use(models: Models) -> Figure:
         numbers = layers(data["silent_units"])
         colours = [style.layer_colour(i, len(numbers)) for i in numbers]
         for row, (what, values) in enumerate(use.items()):
-            title = (f"{name}<br>" if row == 0 and len(models) > 1 else "") + f"{what}, % of units"
+            title = f"{what}, % of units"
+            if len(models) > 1:  # side by side there is room for one such title
+                title = (f"{name}<br>" if row == 0 else "") + (title if col == 0 else " ")
             hover = f"layer %{{x}}<br>{what}: %{{y:.3~g}} % of units"
             bars = Mark("bars", numbers, 100 * values, colours, hover=hover, bar_width=0.72, opacity=0.9)
             panels.append(Panel(title, _layers_axis(numbers), Axis(limits=PERCENT), [bars], row=row, col=col))
@@ -211,7 +213,7 @@ def changes(before: xr.Dataset, after: xr.Dataset) -> Figure:
     fell, woke = (~first & second).sum(axis=1), (first & ~second).sum(axis=1)
     numbers = layers(counts[0])
     colours = [style.layer_colour(i, len(numbers)) for i in numbers]
-    panel = Panel("units that changed: fallen silent (up), firing again (down)", _layers_axis(numbers), Axis())
+    panel = Panel("units fallen silent (up), firing again (down)", _layers_axis(numbers), Axis())
     for values, text, opacity in ((fell, "fell silent", 0.95), (-woke, "fire again", 0.4)):
         extra = np.abs(values)[:, None]
         hover = f"layer %{{x}}<br>{text}: %{{customdata[0]}} units"

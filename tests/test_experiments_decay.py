@@ -37,6 +37,6 @@ def test_a_weight_without_a_gradient_shrinks_by_the_summed_decay(schedule: str) 
 def test_a_recipe_is_summed_as_it_was_trained() -> None:
     short = results.recorded("exploration", "factorial")
     table = stronger_decay.by_summed_decay({name: short.sel(recipe=name) for name in ("lr × 2", "decay × 2", "base")})
-    assert table.index[0] == "base" and table["summed decay"].tolist() == [1.0, 2.0, 2.0]
-    assert table.loc["decay × 2", "weight decay"] == exploration.CHANGES["decay × 2"]["train.weight_decay"]
+    assert table.index[0] == "base" and table["sum"].tolist() == [1.0, 2.0, 2.0]
+    assert table.loc["decay × 2", "decay"] == exploration.CHANGES["decay × 2"]["train.weight_decay"]
     assert table.loc["lr × 2", "layer 0"] == exploration.endings(short).loc["lr × 2", 0]

@@ -10,13 +10,13 @@ from tokenizers import Tokenizer
 from ..corpora import bpe, text
 from ..errors import UserError
 
-MULTIPLES = {"": 1, "k": 10**3, "M": 10**6, "G": 10**9}
+MULTIPLES = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9}
 
 
 def count(given: str) -> int:
     """A number of tokens as people write it.
 
-    >>> count("1M"), count("64k"), count("8,192")
+    >>> count("1M"), count("64K"), count("8,192")
     (1000000, 64000, 8192)
 
     Raises
@@ -24,7 +24,7 @@ def count(given: str) -> int:
     UserError
         If it is not one.
     """
-    found = re.fullmatch(r"([0-9.]+)([kMG]?)", given.replace(",", "").replace("_", ""))
+    found = re.fullmatch(r"([0-9.]+)([kmg]?)", given.replace(",", "").replace("_", "").lower())
     try:
         number = float(found[1]) * MULTIPLES[found[2]] if found else 0.0
     except ValueError:

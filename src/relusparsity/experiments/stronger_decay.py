@@ -59,7 +59,7 @@ def summed_decay(run: RunConfig) -> float:
 
 
 def by_summed_decay(runs: Mapping[str, xr.Dataset]) -> pd.DataFrame:
-    """What each run did to its weights, and batch use (percent) of layers 0 and 5 at the end, the mean over its seeds.
+    """Rate, decay, their `summed_decay`, and batch use (percent) of layers 0 and 5 at the end, the mean over seeds.
 
     Parameters
     ----------
@@ -74,13 +74,13 @@ def by_summed_decay(runs: Mapping[str, xr.Dataset]) -> pd.DataFrame:
             run = exploration.changed(run, exploration.CHANGES.get(dataset["recipe"].item(), {}))
         use = 100 * dataset["final_batch_use"].mean([dim for dim in ("seed", "set") if dim in dataset.dims])
         rows[name] = {
-            "units a layer": f"{run.model.d_ff:,}",
+            "units": f"{run.model.d_ff:,}",
             "steps": f"{run.train.steps:,}",
-            "learning rate": run.train.lr,
-            "weight decay": run.train.weight_decay,
-            "summed decay": round(summed_decay(run), 1),
+            "rate": run.train.lr,
+            "decay": run.train.weight_decay,
+            "sum": round(summed_decay(run), 1),
             "layer 0": round(float(use.sel(layer=0)), 1),
             "layer 5": round(float(use.sel(layer=5)), 1),
             "seeds": dataset.sizes.get("seed", 1),
         }
-    return pd.DataFrame.from_dict(rows, orient="index").sort_values("summed decay").rename_axis("run")
+    return pd.DataFrame.from_dict(rows, orient="index").sort_values("sum").rename_axis("run")

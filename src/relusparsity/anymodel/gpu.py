@@ -33,7 +33,8 @@ def update(use: LayerUse, activation: Tensor, threshold: float | Tensor | None, 
     activation : (sequence, position, unit)
         A NaN at a token, not at padding, sets `use.not_a_number`.
     threshold
-        A unit fires where |activation| > threshold, a number or one a unit (unit); None: where activation > 0.
+        A unit fires where ``|activation|`` is above it, a number or one a unit (unit); None: where the activation is
+        above zero.
     """
     sequences, positions, units = activation.shape
     padded = call.real is not None

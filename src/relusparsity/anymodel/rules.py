@@ -34,7 +34,7 @@ class Rule:
         return size > (threshold.to(size.device) if isinstance(threshold, Tensor) else threshold)
 
     def threshold(self, layer: int, place: Place) -> float | Tensor | None:
-        """What ``|activation|`` must be above, in float32, for a unit to fire; None: the activation must exceed zero."""
+        """What ``|activation|`` must exceed, in float32, for a unit to fire; None: the activation must exceed zero."""
         if self.thresholds is None:
             return 0.0 if place.kind == "smooth" else None
         return self.thresholds[layer]

@@ -358,7 +358,7 @@ modern.beside({"chapter 2": frozen, "modern": plain})
 # **Question.** Chapter 2's recipe leaves too many units in layer 0 and too few in layer 5. Is there a change that moves
 # both the right way? The runs above suggest one. Each step of AdamW takes the product of learning rate and weight decay
 # off every weight, as a share of it. Layer 0 seems to empty with the *sum* of these products over the training, the
-# last layer with the learning rate *itself*. So, was written before the run, half the learning rate with twice the
+# last layer with the learning rate *itself*. This was written before the run: half the learning rate with twice the
 # weight decay and 1.75 times the tokens should end with fewer units in use in layer 0 than chapter 2's recipe, and with
 # far more in layer 5. **What would falsify it:** a layer 0 or a layer 5 within the range of chapter 2's three seeds. One
 # run, with a seed that no verdict rests on:

@@ -238,8 +238,8 @@ claims.table([outcome for outcome in own if outcome.here])
 #   was the nearest to the paper's numbers; it was frozen and run with seeds that the search had not seen. The data of
 #   the six were not kept; five of them were trained again, and chapter 6 shows those.
 # - **Nearest there was not near here.** A run since then, with a lower learning rate, a stronger decay and more training,
-#   ends at half the distance, with layer 0 at the paper's number or a little below (chapter 6). It is one seed, and no
-#   verdict rests on it.
+#   ends at half the distance, with layer 0 less than three points below the paper's number (chapter 6). It is one seed,
+#   and no verdict rests on it.
 # - **Attention crosses documents** that share a packed sequence, and sequences are short on a laptop, so sequence
 #   use cannot be compared across scales; batch use can, because its window is stated in tokens.
 # - **The text.** On the laptop it is documentation of Python packages: real, but narrow. A unit that is idle there may

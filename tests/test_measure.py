@@ -22,7 +22,7 @@ from any_models import build, names, stored
 from relusparsity import corpora, results
 from relusparsity import model as own
 from relusparsity.__main__ import main
-from relusparsity.anymodel import contexts, load, measure, report, text
+from relusparsity.anymodel import contexts, load, measure, reading, report, text
 from relusparsity.config import ModelConfig
 from relusparsity.errors import UserError
 from relusparsity.plots import measured as figures_of
@@ -138,7 +138,7 @@ def test_interrupted_it_resumes_to_the_same_dataset(
     place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     whole = measured(place, "opt", tmp_path / "whole", "--batch_size", "4")
-    monkeypatch.setattr(measure, "SAVE_EVERY", 0.0)
+    monkeypatch.setattr(reading, "SAVE_EVERY", 0.0)
     read, calls = measure.load.logits, []
 
     def stops(model: Any, ids: Any) -> Any:

@@ -30,6 +30,8 @@ def test_something_is_recorded() -> None:
         "repetition-factorial",
         "capacity-factorial",
         "exploration-factorial",
+        "modern-paper",
+        "stronger_decay-paper",
     } <= set(NAMES)
 
 

@@ -125,6 +125,16 @@ def test_another_cache_begins_other_sequences() -> None:
         assert [each.sequences for each in use.counts()] == [3] * 2, "a cache taken up again begins anew as well"
 
 
+def test_a_sequence_goes_on_in_a_later_block() -> None:
+    model, ids = build("opt"), inputs("opt", 1)["input_ids"]
+    use = relusparsity.track(model)
+    with torch.no_grad(), use:
+        cache = model(input_ids=ids[:, :5], use_cache=True).past_key_values
+    with torch.no_grad(), use:
+        model(input_ids=ids[:, 5:6], past_key_values=cache)
+    assert [(each.tokens, each.sequences) for each in use.counts()] == [(6, 1)] * 2
+
+
 def test_what_is_no_module_is_refused() -> None:
     with pytest.raises(UserError, match=r"expected a torch\.nn\.Module"):
         relusparsity.track("facebook/opt-125m")  # type: ignore[arg-type]

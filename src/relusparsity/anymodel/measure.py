@@ -1,8 +1,6 @@
 """One model, one text → a Dataset with everything that the report shows; interrupted, it resumes."""
 
 import json
-import signal
-import threading
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -12,8 +10,6 @@ from typing import Any
 import numpy as np
 import torch
 import xarray as xr
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import nn
 from tqdm import tqdm
 
@@ -21,12 +17,11 @@ from .. import __version__, results
 from ..config import digest, source_digest
 from ..corpora import text as files
 from ..errors import UserError
-from . import calibrate, contexts, load, removal, statistics, text
+from . import calibrate, contexts, load, reading, removal, statistics, text
 from .attach import Side, find
 from .details import Detailed
 from .rules import Rule, above, exact
 
-SAVE_EVERY = 30.0  # seconds
 RULES = "exact, epsilon=0.1, quantile=0.9, cett=0.2, cett-ppl=1"
 
 
@@ -120,13 +115,13 @@ def measure(
     heldout, ids = ids[len(ids) - apart :], ids[: min(len(ids) - apart, max(1, options.tokens // seq_len))]
     batch = options.batch_size or _batch_size(model, seq_len, at)
     key = digest(asdict(options), __version__, source_digest(), load.fingerprint(model), _checksum(ids), batch)
-    if folder and (before := _finished(folder / "dataset.nc", key)) is not None:
+    if folder and (before := reading.finished(folder / "dataset.nc", key)) is not None:
         return before
     rule = _rule(model, options, heldout, batch)
     use = Detailed(model, options.layers, None if options.of == "output" else options.of, rule)
     use.prepare(types, options.followed)
     state = folder / "state.safetensors" if folder else None
-    nats, sequences = _read(use, ids, batch, key, state)
+    nats, sequences = reading.read(use, ids, batch, key, state)
     dataset = use.dataset()
     values = {name: value for name, value in statistics.silent(dataset, seq_len).items()}
     values |= statistics.specificity(use, ids, seq_len) | statistics.strongest(use)
@@ -145,109 +140,6 @@ def measure(
     if state:
         state.unlink(missing_ok=True)
     return dataset
-
-
-def _read(use: Detailed, ids: np.ndarray, batch: int, key: str, state: Path | None) -> tuple[float, int]:
-    """Read all sequences, from where a state with this key left off; summed loss and sequences read."""
-    at = next(use.model.parameters()).device
-    nats, done = _resume(use, key, state, at)
-    saved, bar = (
-        time.time(),
-        tqdm(total=ids.size, initial=done * ids.shape[1], unit="token", unit_scale=True, disable=None),
-    )
-    with use, torch.no_grad(), bar, _Interrupted() as interrupted:
-        for start in range(done, len(ids), batch):
-            part = torch.from_numpy(ids[start : start + batch]).to(at)
-            use.ids, use.first = part, start
-            try:
-                out = load.logits(use.model, part)
-            except torch.OutOfMemoryError:
-                raise UserError(
-                    f"{batch} sequences do not fit the device's memory; give a smaller --batch_size."
-                ) from None
-            if start == done:
-                _check_layers(use)
-            if out is not None:
-                nats += float(removal.nats_of(out, part))
-            bar.update(part.numel())
-            if state and (interrupted or time.time() - saved > SAVE_EVERY):
-                use.check()
-                _save(use, key, state, nats, start + len(part))
-                saved = time.time()
-            if interrupted:
-                raise KeyboardInterrupt
-    return nats, len(ids)
-
-
-def _check_layers(use: Detailed) -> None:
-    """After the first batch: that every layer has read it, and that all go into one dataset."""
-    for place, layer in zip(use.places, use.layers, strict=True):
-        if layer is None or not layer.tokens:
-            raise UserError(
-                f"{type(use.model).__name__} does not run {place.name}, so it is no layer of an MLP; name others with "
-                "--layers."
-            )
-    if len({layer.units for layer in use.counts()}) > 1:
-        use.dataset()  # says that layers of different widths do not go into one
-
-
-class _Interrupted:
-    """In its block Ctrl-C is only noted, so that a batch is read to its end; a second one interrupts at once."""
-
-    def __init__(self) -> None:
-        self.noted = False
-
-    def __bool__(self) -> bool:
-        return self.noted
-
-    def __enter__(self) -> "_Interrupted":
-        self.ours = threading.current_thread() is threading.main_thread()
-        if self.ours:
-            self.before = signal.signal(signal.SIGINT, self._note)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self.ours:
-            signal.signal(signal.SIGINT, self.before)
-
-    def _note(self, *_: object) -> None:
-        if self.noted:
-            raise KeyboardInterrupt
-        self.noted = True
-
-
-def _finished(path: Path, key: str) -> xr.Dataset | None:
-    """The dataset of this very measurement, if it was made before."""
-    if not path.is_file():
-        return None
-    try:
-        data = results.load(path)
-        return data if results.provenance(data).get("measurement") == key[:16] else None
-    except UserError:
-        return None  # damaged: it is made again
-
-
-def _save(use: Detailed, key: str, path: Path, nats: float, done: int) -> None:
-    tensors = {name: value.detach().cpu().contiguous() for name, value in use.state().items()}
-    tensors["nats"] = torch.tensor(nats, dtype=torch.float64)
-    tensors["done"] = torch.tensor(done)
-    with results.atomic_write(path) as temporary:
-        save_file(tensors, temporary, {"key": key})
-
-
-def _resume(use: Detailed, key: str, path: Path | None, at: torch.device) -> tuple[float, int]:
-    if path is None or not path.is_file():
-        return 0.0, 0
-    try:
-        with safe_open(path, "pt") as file:
-            if (file.metadata() or {}).get("key") != key:
-                return 0.0, 0  # of another measurement: it is overwritten
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except SafetensorError:
-        return 0.0, 0
-    nats, done = float(tensors.pop("nats")), int(tensors.pop("done"))
-    use.load(tensors, at)
-    return nats, done
 
 
 def _batch_size(model: nn.Module, seq_len: int, at: torch.device) -> int:

@@ -54,7 +54,6 @@ class Watch:
             handle.remove()
         self._handles.clear()
         self._calls.open.clear()
-        self._calls.left.clear()
 
     def _see(self, layer: int, activation: Any) -> None:
         if not self._calls.open:

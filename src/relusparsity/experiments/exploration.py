@@ -1,4 +1,4 @@
-"""Chapter 06: beyond the factorial, one ingredient changed at a time; exploration, one seed each.
+"""Chapter 06: beyond the factorial, one ingredient changed at a time, and two recipes with several changes; one seed.
 
 The base is the cell of the factorial in which layer 0 kept fewest units in both seeds: tied embeddings of scale 0.02,
 Xavier matrices, weight decay 1, learning rate 3e-4, with pre-LayerNorm, biases and learned positions.

@@ -16,7 +16,7 @@ RECORDED = ("paper",)
 
 @dataclass(frozen=True)
 class Config:
-    """One run, of the first of the scale's seeds: the same order of text as that seed of the other recipe."""
+    """One run of a recipe that is not the scale's own."""
 
     scale: str
     """smoke, laptop, factorial or paper."""
@@ -25,7 +25,7 @@ class Config:
 
 
 def config(scale: str) -> Config:
-    """The recipe at a scale."""
+    """The recipe at a scale, with the first of its seeds: the same order of text as that seed of the scale's recipe."""
     return Config(scale, shared.seeds(scale, **MODERN)[:1])
 
 

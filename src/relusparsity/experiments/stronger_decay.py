@@ -6,7 +6,6 @@ fewer units in use in layer 0 than that of chapter 2, and with far more in layer
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 import pandas as pd
 import xarray as xr
@@ -15,6 +14,7 @@ from .. import results, train
 from ..config import RunConfig, from_dict, replace
 from ..scales import SEARCH_SEEDS, base
 from . import exploration, variants
+from .modern import Config
 
 TIMES = 1.75
 """Training tokens, in those of chapter 2's run of the scale."""
@@ -26,18 +26,8 @@ RECORDED = ("paper",)
 """Scales whose dataset is committed."""
 
 
-@dataclass(frozen=True)
-class Config:
-    """One run, of a seed that no verdict rests on."""
-
-    scale: str
-    """smoke, laptop, factorial or paper."""
-    runs: tuple[RunConfig, ...]
-    """The one run."""
-
-
 def config(scale: str) -> Config:
-    """The recipe at a scale."""
+    """The recipe at a scale, with a seed that no verdict rests on."""
     run = base(scale, SEARCH_SEEDS.get(scale, (0,))[0])
     steps = int(TIMES * run.train.steps)
     return Config(scale, (replace(run, **CHANGES, **{"train.tokens": steps * run.train.batch_tokens}),))
@@ -51,8 +41,8 @@ def run(config: Config) -> xr.Dataset:
 def summed_decay(run: RunConfig) -> float:
     """Sum over the steps of learning rate times weight decay.
 
-    AdamW takes that share off every weight at each step: without a gradient, a weight would end at exp(−sum) of where
-    it began.
+    AdamW takes that share off every matrix at each step: without a gradient, a weight of it would end at exp(−sum) of
+    where it began.
     """
     steps = range(0, run.train.tokens, run.train.batch_tokens)
     return run.train.weight_decay * sum(train.learning_rate(run.train, seen) for seen in steps)
@@ -64,14 +54,14 @@ def by_summed_decay(runs: Mapping[str, xr.Dataset]) -> pd.DataFrame:
     Parameters
     ----------
     runs
-        Name → dataset of one recipe. A coordinate `recipe` names what it changes of its provenance's configuration, as
-        in `exploration.CHANGES`.
+        Name → dataset of one recipe. With a coordinate `recipe`, one of `exploration.CHANGES`: what it changes of its
+        provenance's configuration.
     """
     rows = {}
     for name, dataset in runs.items():
         run = from_dict(RunConfig, results.provenance(dataset)["config"])
         if "recipe" in dataset.coords:
-            run = exploration.changed(run, exploration.CHANGES.get(dataset["recipe"].item(), {}))
+            run = exploration.changed(run, exploration.CHANGES[dataset["recipe"].item()])
         use = 100 * dataset["final_batch_use"].mean([dim for dim in ("seed", "set") if dim in dataset.dims])
         rows[name] = {
             "units": f"{run.model.d_ff:,}",

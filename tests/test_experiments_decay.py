@@ -7,7 +7,7 @@ import torch
 
 from relusparsity import results, scales, train
 from relusparsity.config import replace
-from relusparsity.experiments import exploration, stronger_decay
+from relusparsity.experiments import equal_decay, exploration, stronger_decay
 
 
 def test_it_changes_rate_decay_and_length_of_a_seed_without_a_verdict() -> None:
@@ -40,3 +40,13 @@ def test_a_recipe_is_summed_as_it_was_trained() -> None:
     assert table.index[0] == "base" and table["sum"].tolist() == [1.0, 2.0, 2.0]
     assert table.loc["decay × 2", "decay"] == exploration.CHANGES["decay × 2"]["train.weight_decay"]
     assert table.loc["lr × 2", "layer 0"] == exploration.endings(short).loc["lr × 2", 0]
+
+
+def test_the_four_recipes_have_the_sum_of_the_run_before_them() -> None:
+    (longer,) = stronger_decay.config("paper").runs
+    runs = equal_decay.config("paper").runs
+    for run in runs:
+        assert run.train.tokens == scales.base("paper").train.tokens and run.seed == longer.seed
+        assert stronger_decay.summed_decay(run) == pytest.approx(stronger_decay.summed_decay(longer), rel=0.01)
+    # a recipe's configuration is found again from that of the first, as by_summed_decay does
+    assert [exploration.changed(runs[0], changes) for changes in equal_decay.CHANGES.values()] == list(runs)

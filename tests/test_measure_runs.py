@@ -17,6 +17,7 @@ from fixtures_core import tiny_run
 from relusparsity import corpora, results, train
 from relusparsity.__main__ import main
 from relusparsity.anymodel import text
+from relusparsity.corpora import bpe
 from relusparsity.errors import UserError
 
 
@@ -126,7 +127,26 @@ def test_what_is_no_checkpoint_is_refused_in_one_sentence(
     changed = replace(corpora.load(run.config.corpus), checksum="0" * 64)
     monkeypatch.setattr(corpora, "load", lambda config: changed)
     assert measured(run, tmp_path / "out", str(run.path)) == 2
-    assert "name its tokenizer.json" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "name its tokenizer.json" in said
+    assert f"checksum 000000000000, expected {results.provenance(run.dataset)['corpus']['checksum'][:12]}" in said
+
+
+def test_the_tokenizer_of_another_text_is_refused_by_its_checksum(
+    run: train.Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    own = corpora.load(run.config.corpus)
+    other = Path(shutil.copy(own.folder / "tokenizer.json", tmp_path))
+    words = str(run.path.parent / "text.jsonl")
+    command = ["measure", str(run.path), "--text", words, "--tokens", "512", "--out", str(tmp_path / "out")]
+    assert main([*command, "--tokenizer", str(other)]) == 0  # a copy is as good
+
+    texts = [" ".join(words) for words in np.random.default_rng(1).permutation(list("abcdefgh" * 40)).reshape(-1, 4)]
+    swapped = bpe.train([text * 5 for text in texts], 300)
+    swapped.save(str(other))
+    assert main([*command, "--tokenizer", str(other)]) == 2
+    said = capsys.readouterr().err
+    assert f"its checksum is {bpe.checksum(swapped)[:12]}, expected {bpe.checksum(own.tokenizer)[:12]}" in said
 
 
 def test_only_a_run_of_this_text_is_taken_before_it_is_finished(run: train.Run, tmp_path: Path) -> None:
@@ -134,6 +154,9 @@ def test_only_a_run_of_this_text_is_taken_before_it_is_finished(run: train.Run, 
 
     unfinished = Path(shutil.copytree(run.path, tmp_path / run.path.name))
     (unfinished / "dataset.nc").unlink()
+    found = runs.find(str(unfinished))
+    assert found and found.tokenizer().get_vocab_size() == 300
+    (unfinished / train.CORPUS).unlink()  # as an older version of the package left it: its name alone says its text
     found = runs.find(str(unfinished))
     assert found and found.tokenizer().get_vocab_size() == 300
     renamed = unfinished.rename(tmp_path / "run-0123456789abcdef")

@@ -1,5 +1,6 @@
 """The training loop: what it counts, what it writes down, and that nothing that happens to it changes a bit."""
 
+import dataclasses
 import json
 import math
 import multiprocessing
@@ -484,14 +485,35 @@ def test_a_loss_that_is_not_a_number_stops_the_run_and_keeps_what_was_measured(f
         train.run(tiny_run(**changes), tiny_corpus())  # not taken for finished
 
 
-def test_too_little_memory_names_the_shape_and_what_to_change(monkeypatch: pytest.MonkeyPatch) -> None:
-    def advance(_: Trainer) -> None:
-        raise torch.OutOfMemoryError("CUDA out of memory")
+@pytest.mark.parametrize("place", ["advance", "__init__"])
+@pytest.mark.parametrize(
+    "error", [torch.OutOfMemoryError("CUDA out of memory"), RuntimeError("DefaultCPUAllocator: not enough memory")]
+)
+def test_too_little_memory_names_the_shape_and_what_to_change(
+    place: str, error: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise error
 
-    monkeypatch.setattr(Trainer, "advance", advance)
+    monkeypatch.setattr(Trainer, place, fail)
     config = tiny_run(seed=4711)
     with pytest.raises(UserError, match=rf"too little memory for .* d_ff {config.model.d_ff} .* lower batch_tokens"):
         train.run(config, tiny_corpus())
+
+
+def test_a_fault_that_is_not_of_memory_stays_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(_: Trainer) -> None:
+        raise RuntimeError("something else")
+
+    monkeypatch.setattr(Trainer, "advance", fail)
+    with pytest.raises(RuntimeError, match="something else"):
+        train.run(tiny_run(seed=4712), tiny_corpus())
+
+
+def test_a_corpus_of_another_vocabulary_is_refused() -> None:
+    corpus = dataclasses.replace(tiny_corpus(), vocab_size=70)
+    with pytest.raises(UserError, match=rf"checksum {corpus.checksum[:12]}\) has 70 token types.* configured for 64"):
+        train.run(tiny_run(), corpus)
 
 
 def test_damaged_results_are_named(folder: Path) -> None:

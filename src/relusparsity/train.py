@@ -23,6 +23,9 @@ from .errors import UserError
 from .model import Decoder, build
 from .tracking import DeathTracker
 
+CORPUS = "corpus.json"
+"""Of a run's directory: what its text was, with the checksums of text and tokenizer."""
+
 
 class Objective(nn.Module):
     """The training step's forward pass: loss and the firing counts, taken while the activations are at hand."""
@@ -165,11 +168,17 @@ def run(config: RunConfig, corpus: corpora.Corpus | None = None) -> Run:
     Raises
     ------
     UserError
-        For an unusable corpus, a damaged state or a device with too little memory; FloatingPointError when the loss
-        stops being finite, with what was measured kept.
+        For an unusable corpus or one of another vocabulary than the model's, a damaged state or a device with too
+        little memory; FloatingPointError when the loss stops being finite, with what was measured kept.
     """
     distributed.join()
     corpus = corpora.load(config.corpus) if corpus is None else corpus
+    if corpus.vocab_size != config.model.vocab_size:
+        raise UserError(
+            f"the corpus {corpus.name} (checksum {corpus.checksum[:12]}) has {corpus.vocab_size} token types, the run "
+            f"{run_path(config, corpus).name} is configured for {config.model.vocab_size}; set vocab_size of model and "
+            "corpus alike."
+        )
     path = run_path(config, corpus)
     if distributed.missing(path / "dataset.nc"):
         path.mkdir(parents=True, exist_ok=True)
@@ -188,6 +197,24 @@ def _train(config: RunConfig, corpus: corpora.Corpus, path: Path) -> None:
     if config.train.deterministic:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS refuses to be repeatable without it
     torch.use_deterministic_algorithms(config.train.deterministic)
+    try:
+        _from_the_last_state(config, corpus, path, device)
+    except RuntimeError as error:
+        # what PyTorch raises on a CPU has no class of its own
+        if not isinstance(error, torch.OutOfMemoryError) and "DefaultCPUAllocator" not in str(error):
+            raise
+        model, each = config.model, config.train.batch_tokens // config.model.seq_len // distributed.world()
+        raise UserError(
+            f"{device} has too little memory for {model.n_layers} layers of d_ff {model.d_ff:,} and d_model "
+            f"{model.d_model:,} with {each} sequences of {model.seq_len} tokens at a time; lower batch_tokens, use "
+            "more processes, or share the parameters out among them (shard)."
+        ) from error
+    if distributed.rank() == 0:
+        shutil.rmtree(path / "states", ignore_errors=True)  # nothing is left to resume
+    distributed.barrier()
+
+
+def _from_the_last_state(config: RunConfig, corpus: corpora.Corpus, path: Path, device: torch.device) -> None:
     main, started = distributed.rank() == 0, monotonic()
     trainer = Trainer(config, corpus, device)
     log = resuming.Log(path, enabled=main)
@@ -195,6 +222,7 @@ def _train(config: RunConfig, corpus: corpora.Corpus, path: Path) -> None:
         resuming.tidy(path)
         results.write_json(path / "config.json", to_dict(config))
         results.write_json(path / "environment.json", results.environment(str(device)))
+        results.write_json(path / CORPUS, corpus.facts())
     before = resuming.restore(trainer, path)
     log.keep(trainer.step)
     recorder = measurements.Recorder(config, corpus, path, enabled=main)
@@ -209,16 +237,6 @@ def _train(config: RunConfig, corpus: corpora.Corpus, path: Path) -> None:
         last = len(log.losses)  # the run may have gone on for some steps until the loss was looked at
         recorder.keep_stopped(trainer, last, seconds())
         raise FloatingPointError(f"{path.name} stopped after step {last}: {error}") from error
-    except torch.OutOfMemoryError as error:
-        model, each = config.model, trainer.sequences // distributed.world()
-        raise UserError(
-            f"{device} has too little memory for {model.n_layers} layers of d_ff {model.d_ff:,} and d_model "
-            f"{model.d_model:,} with {each} sequences of {model.seq_len} tokens at a time; lower batch_tokens, use "
-            "more processes, or share the parameters out among them (shard)."
-        ) from error
-    if main:
-        shutil.rmtree(path / "states", ignore_errors=True)  # nothing is left to resume
-    distributed.barrier()
 
 
 def _steps(

@@ -3,6 +3,7 @@
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from tokenizers import Tokenizer
 
@@ -30,20 +31,37 @@ class Checkpoint:
         Raises
         ------
         UserError
-            If the text that the run was trained on is not there or has changed.
+            If the text that the run was trained on is not there or has changed, or the file is another tokenizer's. (Of
+            runs from before their tokenizer's checksum was kept, only the size of the vocabulary is compared.)
         """
         if given:
             path = Path(given).expanduser()
-            return bpe.read(path / "tokenizer.json" if path.is_dir() else path, self.run.config.model.vocab_size)
+            path = path / "tokenizer.json" if path.is_dir() else path
+            tokenizer = bpe.read(path, self.run.config.model.vocab_size)
+            expected = self._corpus().get("tokenizer")
+            if expected and (found := bpe.checksum(tokenizer)) != expected:
+                raise UserError(
+                    f"{path} is not the tokenizer that {self.run.path} was trained with: its checksum is {found[:12]}, "
+                    f"expected {expected[:12]}; name the tokenizer.json of that run's corpus, which lay in "
+                    "corpora/ of the directory of runs."
+                )
+            return tokenizer
         corpus = corpora.load(self.run.config.corpus)
-        finished = (self.run.path / "dataset.nc").is_file()
-        known = results.provenance(self.run.dataset)["corpus"]["checksum"] if finished else ""
+        known = self._corpus().get("checksum", "")
         if corpus.checksum != known and self.run.path.name != f"run-{run_id(self.run.config, corpus.checksum)}":
             raise UserError(
-                f"the text that {self.run.path} was trained on is not what its configuration gives here now; name its "
-                "tokenizer.json with --tokenizer."
+                f"the text that {self.run.path} was trained on is not what its configuration gives here now (checksum "
+                f"{corpus.checksum[:12]}, expected {known[:12] or 'another'}); name its tokenizer.json, which lay in "
+                "corpora/ of the directory of runs, with --tokenizer."
             )
         return corpus.tokenizer
+
+    def _corpus(self) -> dict[str, Any]:
+        """What the run noted of its text; nothing, if an older version of this package left it unfinished."""
+        if (noted := _json(self.run.path / train.CORPUS)) is not None:
+            return noted
+        finished = (self.run.path / "dataset.nc").is_file()
+        return results.provenance(self.run.dataset)["corpus"] if finished else {}
 
 
 def find(given: str) -> Checkpoint | None:
@@ -59,7 +77,8 @@ def find(given: str) -> Checkpoint | None:
     if not of_file and not path.is_dir():
         return None
     folder = (path.parent.parent if of_file else path).resolve()
-    values = _values(folder / "config.json")
+    values = _json(folder / "config.json")
+    values = values if values and {"model", "corpus", "train"} <= set(values) else None
     if values is None:
         if of_file:
             raise UserError(f"{path} is no checkpoint of a training run (runs/run-…/weights); give the model's folder.")
@@ -75,10 +94,10 @@ def find(given: str) -> Checkpoint | None:
     return Checkpoint(run, int(path.stem) if of_file else steps[-1])
 
 
-def _values(path: Path) -> dict[str, object] | None:
-    """A run's configuration; None if the file is missing or another program's."""
+def _json(path: Path) -> dict[str, Any] | None:
+    """What a JSON file of a run says; None if there is none, or it is another program's."""
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
-    return values if isinstance(values, dict) and {"model", "corpus", "train"} <= set(values) else None
+    return values if isinstance(values, dict) else None

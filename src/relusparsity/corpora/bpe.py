@@ -8,6 +8,7 @@ import numpy as np
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from tqdm import tqdm
 
+from ..config import digest
 from ..errors import UserError
 from .document import draw
 
@@ -97,6 +98,12 @@ def read(path: Path, vocab_size: int | None = None) -> Tokenizer:
             f"{path} has {tokenizer.get_vocab_size()} token types but vocab_size = {vocab_size}; give both the same."
         )
     return tokenizer
+
+
+def checksum(tokenizer: Tokenizer) -> str:
+    """sha256 over the token types in the order of their numbers; that of a copy is the same."""
+    numbers = tokenizer.get_vocab()
+    return digest(sorted(numbers, key=numbers.__getitem__))
 
 
 def eos(tokenizer: Tokenizer) -> int:

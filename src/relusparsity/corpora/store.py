@@ -69,6 +69,17 @@ class Corpus:
     """sha256 over the token files and the tokenizer."""
     folder: Path
 
+    def facts(self) -> dict[str, Any]:
+        """What a run's provenance says of its text."""
+        return {
+            "name": self.name,
+            "checksum": self.checksum,
+            "tokenizer": bpe.checksum(self.tokenizer),
+            "train_tokens": len(self.train),
+            "heldout_tokens": len(self.heldout),
+            "heldout_bytes": self.heldout_bytes,
+        }
+
 
 def open_or_build(source: Source, config: CorpusConfig, cache: Path) -> Corpus:
     """The corpus of a source, tokenised now unless that was done before.

@@ -32,6 +32,7 @@ def test_something_is_recorded() -> None:
         "exploration-factorial",
         "modern-paper",
         "stronger_decay-paper",
+        "equal_decay-paper",
     } <= set(NAMES)
 
 

@@ -54,14 +54,11 @@ def by_summed_decay(runs: Mapping[str, xr.Dataset]) -> pd.DataFrame:
     Parameters
     ----------
     runs
-        Name → dataset of one recipe. With a coordinate `recipe`, one of `exploration.CHANGES`: what it changes of its
-        provenance's configuration.
+        Name → dataset of one recipe, which may be selected from one of several.
     """
     rows = {}
     for name, dataset in runs.items():
-        run = from_dict(RunConfig, results.provenance(dataset)["config"])
-        if "recipe" in dataset.coords:
-            run = exploration.changed(run, exploration.CHANGES[dataset["recipe"].item()])
+        run = _config(dataset)
         use = 100 * dataset["final_batch_use"].mean([dim for dim in ("seed", "set") if dim in dataset.dims])
         rows[name] = {
             "units": f"{run.model.d_ff:,}",
@@ -74,3 +71,15 @@ def by_summed_decay(runs: Mapping[str, xr.Dataset]) -> pd.DataFrame:
             "seeds": dataset.sizes.get("seed", 1),
         }
     return pd.DataFrame.from_dict(rows, orient="index").sort_values("sum").rename_axis("run")
+
+
+def _config(dataset: xr.Dataset) -> RunConfig:
+    """The configuration of a dataset's one recipe."""
+    facts = results.provenance(dataset)
+    first = from_dict(RunConfig, facts["config"])
+    if "recipe" not in dataset.coords:
+        return first
+    name = dataset["recipe"].item()
+    if "configs" not in facts:  # recorded before each was kept: all of these are recipes of the exploration
+        return exploration.changed(first, exploration.CHANGES[name])
+    return from_dict(RunConfig, facts["configs"][name])

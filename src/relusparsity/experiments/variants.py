@@ -16,7 +16,6 @@ from . import shared
 FINAL = ("final_batch_use", "final_token_use", "final_sequence_use", "final_loss", "final_bits_per_byte")
 """What is kept of the measurement after the last step."""
 
-
 def measured(config: RunConfig, corpus: corpora.Corpus | None = None) -> xr.Dataset:
     """The run's dataset; of a run that diverged, what was measured before it stopped."""
     corpus = corpora.load(config.corpus) if corpus is None else corpus
@@ -53,7 +52,8 @@ def stack(runs: Sequence[xr.Dataset], changes: Mapping[str, dict[str, Any]], sca
     Parameters
     ----------
     changes
-        Name of each recipe, in the order of `runs` → what it changes of the first.
+        Name of each recipe, in the order of `runs` → what it changes of the base, which need not be among them. The
+        provenance has every recipe's whole configuration, as `configs`.
     """
     names = [*MEASURED, *FINAL]
     parts = [data.swap_dims(step="tokens").drop_vars("step") for data in runs]
@@ -77,6 +77,7 @@ def stack(runs: Sequence[xr.Dataset], changes: Mapping[str, dict[str, Any]], sca
     about = {"units": "1", "long_name": "seed of the initial weights and of the order of the text"}
     dataset.coords["seed"] = ("seed", [facts[0]["config"]["seed"]], about)
     runs_of = {"runs": [f["run_id"] for f in facts], "wall_seconds": [f["wall_seconds"] for f in facts]}
+    runs_of |= {"configs": {name: f["config"] for name, f in zip(changes, facts, strict=True)}}
     dataset.attrs |= {"scale": scale, "provenance": json.dumps(facts[0] | runs_of, sort_keys=True)}
     return dataset
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from relusparsity import plots
+from relusparsity import plots, results
 from relusparsity.config import to_dict
 from relusparsity.experiments import capacity, layer_patterns
 
@@ -37,6 +37,11 @@ def test_the_shared_width_agrees_with_the_shared_runs(dataset: xr.Dataset) -> No
     shared = layer_patterns.run(layer_patterns.config("smoke"))
     expected = 64 * shared["batch_use"].isel(step=-1)
     np.testing.assert_allclose(dataset["used_units"].sel(d_ff=64), expected, rtol=1e-6)
+
+
+def test_provenance_names_the_run_of_every_width(dataset: xr.Dataset) -> None:
+    facts = results.provenance(dataset)
+    assert len(set(facts["runs"])) == len(facts["wall_seconds"]) == 6, "three seeds and three other widths"
 
 
 def test_growth_is_the_factor_a_doubling_beside_the_spread_of_seeds() -> None:

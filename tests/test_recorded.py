@@ -1,8 +1,11 @@
 """What is committed in data/: whole, described, within range, and of the size that it says it has."""
 
 import importlib
+import re
+from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import xarray as xr
 
@@ -110,6 +113,26 @@ def test_counts_agree_with_use() -> None:
         from_counts = data["final_firing_count"].astype(np.int64).sum("unit") / (tokens * d_ff)
         np.testing.assert_allclose(from_counts, data["final_token_use"], rtol=1e-5)
         assert (data["final_sequences_fired"] <= data["final_firing_count"]).all()
+
+
+def test_contributing_says_how_each_dataset_of_the_gpu_scales_is_made_again(root: Path) -> None:
+    rows = re.findall(
+        r"^\| (`.+`) \| `(make .+)` \| (\d+) min, \D*(\d+) run", (root / "CONTRIBUTING.md").read_text(), re.M
+    )
+    found = []
+    for datasets, command, minutes, runs in rows:
+        names = re.findall(r"`(\w+)-(\w+)`", datasets)
+        found += ["-".join(name) for name in names]
+        assert command == f'make record SCALE={names[0][1]} ONLY="{" ".join(name for name, _ in names)}"'
+        seconds = pd.Series(results.provenance(results.recorded(*names[0]))["wall_seconds"]).explode()
+        assert (round(seconds.sum() / 60), len(seconds)) == (int(minutes), int(runs)), datasets
+    assert sorted(found) == [name for name in NAMES if not name.endswith("-laptop")]
+
+
+@pytest.mark.parametrize("page", front.PAGES)
+def test_the_front_pages_show_the_verdicts_of_these_data(page: str, root: Path) -> None:
+    text = (root / page).read_text()
+    assert front.filled(text, front.markdown()) == text
 
 
 def test_verdicts_come_from_these_data_alone() -> None:

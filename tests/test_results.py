@@ -226,5 +226,9 @@ def test_the_environment_names_versions_device_and_commit(monkeypatch: pytest.Mo
     assert {"python", "packages", "platform", "device", "commit", "source"} <= set(facts)
     assert facts["packages"]["torch"] and facts["device"].startswith("cpu (")
     assert json.loads(json.dumps(facts)) == facts
+    monkeypatch.setenv("RELUSPARSITY_COMMIT", "abc123")
+    assert results.environment()["commit"] == facts["commit"], "git knows better"
     monkeypatch.setattr(results, "_CHECKOUT", Path("/nowhere"))
+    assert results.environment()["commit"] == "abc123"
+    monkeypatch.delenv("RELUSPARSITY_COMMIT")
     assert results.environment()["commit"] == "unknown (not a git checkout)"

@@ -164,7 +164,10 @@ def recorded(experiment: str, scale: str = "laptop") -> xr.Dataset:
 
 
 def environment(device: str = "cpu") -> dict[str, Any]:
-    """Versions, device and commit, for provenance."""
+    """Versions, device and commit, for provenance.
+
+    In a copy without the repository, as on a GPU machine, $RELUSPARSITY_COMMIT says which commit was copied.
+    """
     packages = ("torch", "numpy", "xarray", "tokenizers", "h5netcdf")
     name = platform.processor() or platform.machine()
     if device.startswith("cuda"):
@@ -184,7 +187,7 @@ def environment(device: str = "cpu") -> dict[str, Any]:
 def _commit() -> str:
     root = checkout()
     if root is None or not (root / ".git").exists():
-        return "unknown (not a git checkout)"
+        return os.environ.get("RELUSPARSITY_COMMIT") or "unknown (not a git checkout)"
 
     def git(*arguments: str) -> str:
         return subprocess.run(

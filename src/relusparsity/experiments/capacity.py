@@ -1,5 +1,6 @@
 """Chapter 06: the same training at several widths; does the number of used units saturate?"""
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -73,14 +74,16 @@ def run(config: Config) -> xr.Dataset:
 
 
 def assemble(trained: Sequence[xr.Dataset], stacked: xr.Dataset) -> xr.Dataset:
-    """The dataset from those of the finished runs; `stacked` (the shared runs, by seed) gives its provenance."""
+    """The dataset from those of the finished runs; `stacked` (the shared runs, by seed) gives its attributes."""
     table = xr.merge([_one(data) for data in trained], join="outer", compat="no_conflicts")
     for name in table.variables:
         units, long_name = SCHEMA[str(name)]
         table[name].attrs = {"units": units, "long_name": long_name}
-    kept = ("scale", "provenance", "sample_tokens")
-    table.attrs = {name: stacked.attrs[name] for name in kept}
-    table.attrs["shared_d_ff"] = results.provenance(stacked)["config"]["model"]["d_ff"]
+    facts, each = results.provenance(stacked), [results.provenance(data) for data in trained]
+    runs = {"runs": [f["run_id"] for f in each], "wall_seconds": [f["wall_seconds"] for f in each]}  # of all widths
+    table.attrs = {name: stacked.attrs[name] for name in ("scale", "sample_tokens")}
+    table.attrs["provenance"] = json.dumps(facts | runs, sort_keys=True)
+    table.attrs["shared_d_ff"] = facts["config"]["model"]["d_ff"]
     return table
 
 

@@ -15,11 +15,10 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from .. import results, train
+from .. import results
 from ..config import RunConfig, replace
 from ..scales import base
-from ..schema import MEASURED
-from . import shared
+from . import shared, variants
 
 # factor: (field, low, high); the order is that of the design
 FACTORS: dict[str, tuple[str, Any, Any]] = {
@@ -75,33 +74,34 @@ def config(scale: str) -> Config:
 
 
 def run(config: Config) -> xr.Dataset:
-    """Every measured variable by (recipe, seed, step, layer), with the factors' levels as coordinates of `recipe`."""
+    """Every measured variable by (recipe, seed, step, layer), with the factors' levels as coordinates of `recipe`.
+
+    A run that diverged is missing (NaN) from where it stopped.
+    """
 
     def compute() -> xr.Dataset:
-        return assemble(config, shared.train_all(config.runs))
+        return assemble(config, [variants.measured(run) for run in config.runs])
 
     return shared.cached("recipes", config, config.runs, __file__, compute)
 
 
-def assemble(config: Config, runs: Sequence[train.Run]) -> xr.Dataset:
-    """The factorial's dataset from its finished runs, in the order of `config.runs`."""
-    final = ("final_batch_use", "final_token_use", "final_sequence_use", "final_loss", "final_bits_per_byte")
+def assemble(config: Config, runs: Sequence[xr.Dataset]) -> xr.Dataset:
+    """The factorial's dataset from those of its runs, in the order of `config.runs`; see `variants.stack`."""
     count = len(config.levels)
-    by_cell = [
-        shared.stack([runs[seed * count + cell] for seed in range(len(SEEDS))], config.scale, [*MEASURED, *final])
-        for cell in range(count)
+    names = [_name(run) for run in config.runs[:count]]
+    by_seed = [
+        variants.stack(runs[first : first + count], {name: {} for name in names}, config.scale)
+        for first in range(0, len(runs), count)
     ]
-    facts = results.provenance(by_cell[0])
-    facts["runs"] = [results.provenance(cell)["runs"] for cell in by_cell]
-    facts["wall_seconds"] = [results.provenance(cell)["wall_seconds"] for cell in by_cell]
     dataset = xr.concat(
-        by_cell, dim="recipe", join="exact", coords="minimal", compat="override", combine_attrs="drop_conflicts"
-    )
-    dataset.attrs["provenance"] = json.dumps(facts, sort_keys=True)
+        by_seed, dim="seed", join="exact", coords="minimal", compat="override", combine_attrs="drop_conflicts"
+    ).drop_vars("changed")
+    facts = [results.provenance(part) for part in by_seed]
+    of_cells = {name: list(zip(*(f[name] for f in facts), strict=True)) for name in ("runs", "wall_seconds")}
+    dataset.attrs["provenance"] = json.dumps(facts[0] | of_cells, sort_keys=True)
     for i, (name, (field, low, high)) in enumerate(FACTORS.items()):
         values = [str(high if levels[i] > 0 else low) for levels in config.levels]
         dataset.coords[name] = ("recipe", values, {"units": "1", "long_name": field})
-    names = [_name(config.runs[cell]) for cell in range(count)]
     dataset.coords["recipe"] = ("recipe", names, {"units": "1", "long_name": "cell of the factorial"})
     return dataset
 
@@ -114,10 +114,13 @@ def _name(config: RunConfig) -> str:
 
 
 def endings(dataset: xr.Dataset) -> pd.DataFrame:
-    """Batch use of each layer at the end (percent), the lowest layer and the loss: a row a recipe, mean over seeds."""
+    """Batch use of each layer at the end (percent), the lowest layer and the loss: a row a recipe, mean over seeds.
+
+    A run that diverged has no end: its lowest layer is a dash, and the mean is that of the other seed.
+    """
     use = 100 * dataset["final_batch_use"].mean("set")
     table = use.mean("seed").to_pandas().astype(float).round(1)
-    lowest = use.argmin("layer").transpose("recipe", "seed").values
-    table["lowest layer, by seed"] = [" ".join(map(str, row)) for row in lowest]
+    lowest = use.fillna(np.inf).argmin("layer").where(use.notnull().all("layer"), -1).transpose("recipe", "seed")
+    table["lowest layer, by seed"] = [" ".join("–" if i < 0 else str(i) for i in row) for row in lowest.values]
     table["loss"] = dataset["final_loss"].mean("seed").to_series().astype(float).round(2)
     return table

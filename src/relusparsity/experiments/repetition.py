@@ -46,14 +46,18 @@ def first_part(corpus: corpora.Corpus, passes: int, tokens: int) -> corpora.Corp
     return dataclasses.replace(corpus, name=name, train=corpus.train[:kept], checksum=checksum)
 
 
+def own_texts(config: Config) -> list[corpora.Corpus]:
+    """What the configuration is run on, in the order of `PASSES`."""
+    run = config.runs[0]
+    corpus = corpora.load(run.corpus)
+    return [first_part(corpus, passes, run.train.tokens) for passes in PASSES.values()]
+
+
 def run(config: Config) -> xr.Dataset:
     """Every measured variable by (recipe, seed, step, layer); `recipe` is how often the text is read. One seed."""
-    run = config.runs[0]
 
     def compute() -> xr.Dataset:
-        corpus = corpora.load(run.corpus)
-        parts = [first_part(corpus, passes, run.train.tokens) for passes in PASSES.values()]
-        return assemble([variants.measured(run, part) for part in parts], config.scale)
+        return assemble([variants.measured(config.runs[0], part) for part in own_texts(config)], config.scale)
 
     return shared.cached("repetition", config, config.runs, __file__, compute)
 

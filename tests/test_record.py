@@ -1,0 +1,147 @@
+"""`make record`: what it refuses before any training, what it writes, and what becomes of a run that diverges."""
+
+import subprocess
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import xarray as xr
+
+from fixtures_core import tiny_corpus
+from relusparsity import corpora, distributed, plots, results
+from relusparsity.book import build, front
+from relusparsity.config import replace
+from relusparsity.errors import UserError
+from relusparsity.experiments import recipes, repetition
+from relusparsity.scales import base
+
+
+@pytest.fixture
+def no_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(distributed, "device", lambda: torch.device("cpu"))
+
+
+def experiment(**attributes: Any) -> SimpleNamespace:
+    """An experiment of one run at scale smoke that is never trained."""
+    return SimpleNamespace(config=lambda scale: SimpleNamespace(runs=(base("smoke"),)), **attributes)
+
+
+def dataset(text: str) -> xr.Dataset:
+    made = xr.Dataset({"use": ("layer", [0.5], {"units": "1", "long_name": "use"})})
+    return made.assign_attrs(provenance=f'{{"corpus": {{"checksum": "{text}"}}}}')
+
+
+def test_names_that_are_not_recorded_are_refused() -> None:
+    with pytest.raises(UserError, match=r"not recorded at scale paper: capacity, x; recorded are .*modern, .*pruning"):
+        build.chosen("paper", ["modern", "capacity", "x"])
+    for scale in ("smoke", "huge"):
+        with pytest.raises(UserError, match=f"at scale '{scale}'; choose one of laptop, factorial, paper"):
+            build.chosen(scale, [])
+    assert list(build.chosen("paper", ["modern"])) == ["modern"]
+    assert {"modern", "layer_patterns"} < set(build.chosen("paper", []))
+
+
+@pytest.mark.usefixtures("no_gpu")
+def test_a_scale_for_a_gpu_is_refused_before_the_text_is_fetched(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(corpora, "load", lambda config: pytest.fail("fetched"))
+    for make in (build.record, build.book):
+        for scale in ("factorial", "paper"):
+            with pytest.raises(UserError, match=f"scale {scale} needs an NVIDIA GPU.* smoke and laptop need none"):
+                make(Path("/nowhere"), scale)
+    build.check_device("laptop")
+
+
+def test_another_text_is_refused_with_both_checksums(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    corpus = tiny_corpus()
+    monkeypatch.setattr(results, "data_dir", lambda: tmp_path)
+    monkeypatch.setattr(corpora, "load", lambda config: corpus)
+    build.check_text({"new": experiment()}, "smoke")  # never recorded
+    for name, text in {"same": corpus.checksum, "a": "a" * 64, "b": "b" * 64}.items():
+        results.save(dataset(text), tmp_path / f"{name}-smoke.nc")
+    results.save(dataset("").assign_attrs(provenance="{}"), tmp_path / "silent-smoke.nc")
+    build.check_text({"same": experiment(), "silent": experiment()}, "smoke")
+    now = corpus.checksum[:12]
+    with pytest.raises(UserError, match=rf"a-smoke.nc from aaaaaaaaaaaa \(now {now}\); b-smoke.nc from b{{12}} \(now"):
+        build.check_text({"same": experiment(), "a": experiment(), "b": experiment()}, "smoke")
+    own = experiment(own_texts=lambda config: [SimpleNamespace(checksum="a" * 64)])
+    build.check_text({"a": own}, "smoke")
+
+
+def test_recorded_data_say_their_text() -> None:
+    """Those of the GPU scales rest on one, and `repetition` on the first part of it."""
+    texts = {path.stem: build.text_of(results.load(path)) for path in results.data_dir().glob("*.nc")}
+    english = {name: text for name, text in texts.items() if text and not name.endswith("-laptop")}
+    assert all(texts.values()) and texts["any_model-laptop"] == texts["layer_patterns-laptop"]
+    whole = english["layer_patterns-paper"]
+    assert {name for name, text in english.items() if text != whole} == {"repetition-factorial"}
+    facts = results.provenance(results.recorded("repetition", "factorial"))
+    corpus = SimpleNamespace(**facts["corpus"] | {"checksum": whole, "train": range(87_945_077)})
+    tokens = repetition.STEPS["factorial"] * 8192
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(repetition.dataclasses, "replace", lambda corpus, **changes: SimpleNamespace(**changes))
+        assert repetition.first_part(corpus, 1, tokens).checksum == texts["repetition-factorial"]
+
+
+@pytest.mark.parametrize("scale", ["laptop", "factorial", "paper"])
+def test_the_text_of_every_recorded_dataset_is_looked_at(scale: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(corpora, "load", lambda config: tiny_corpus())
+    advice = "requirements.txt" if scale == "laptop" else "RELUSPARSITY_TEXT"
+    with pytest.raises(UserError, match=f"recorded from another text: .*{advice}.*, or move these files") as refused:
+        build.check_text(build.recorded_at(scale), scale)
+    there = {path.name for path in results.data_dir().glob(f"*-{scale}.nc")}
+    assert {name for name in there if f"{name} from " in str(refused.value)} == there
+
+
+def test_with_only_the_named_datasets_are_written_and_no_chapter(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    there = {name: experiment(run=lambda config: dataset("c" * 64)) for name in ("a", "b", "c")}
+    trained: list[str] = []
+    monkeypatch.setattr(results, "data_dir", lambda: tmp_path)
+    monkeypatch.setattr(build, "recorded_at", lambda scale: there)
+    monkeypatch.setattr(build, "train_first", lambda modules, scale: trained.extend(modules))
+    monkeypatch.setattr(front, "write", lambda root: pytest.fail("front pages"))
+    monkeypatch.setattr(build, "execute", lambda *given: pytest.fail("chapters"))
+    build.record(tmp_path, "laptop", ["c", "a"])
+    assert trained == ["a", "c"] == [path.stem.split("-")[0] for path in sorted(tmp_path.glob("*.nc"))]
+    assert "`make record` renews them" in capsys.readouterr().out.splitlines()[-1]
+
+    def diverges(config: Any) -> xr.Dataset:
+        raise FloatingPointError("run-1 stopped after step 9: its loss is nan")
+
+    there["b"].run = diverges
+    with pytest.raises(
+        UserError, match=r"run-1 stopped after step 9.*b needs each of its runs whole, so b-laptop.nc was"
+    ):
+        build.record(tmp_path, "laptop", ["b"])
+    assert not (tmp_path / "b-laptop.nc").exists()
+
+
+def test_make_hands_the_names_on(root: Path) -> None:
+    command = ["make", "--dry-run", "record", "SCALE=paper", "ONLY=modern pruning"]
+    said = subprocess.run(command, cwd=root, capture_output=True, text=True, check=True).stdout
+    assert "record --scale paper --only modern pruning\n" in said
+
+
+@pytest.mark.usefixtures("no_gpu")
+def test_a_factorial_with_a_run_that_diverges_is_recorded(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    whole = recipes.config("smoke")
+    cells, count = (3, 12), len(whole.levels)
+    runs = [whole.runs[seed * count + cell] for seed in (0, 1) for cell in cells]
+    runs[1] = replace(runs[1], **{"train.lr": 1e4})  # second cell, first seed
+    config = recipes.Config("smoke", tuple(runs), tuple(whole.levels[cell] for cell in cells))
+    build.train_first({"recipes": SimpleNamespace(config=lambda scale: config)}, "smoke")
+    assert "stopped after step" in capsys.readouterr().out
+    data = recipes.run(config)
+    results.save(data, tmp_path / "saved.nc")  # whole: units and names everywhere
+    assert data["batch_use"].dims == ("recipe", "seed", "step", "layer")
+    finished = np.array([[True, True], [False, True]])
+    assert (np.isfinite(data["final_loss"].values) == finished).all()
+    assert (np.isfinite(data["batch_use"]).all(["step", "layer"]).values == finished).all()
+    assert np.isfinite(data["batch_use"].isel(recipe=1, seed=0, step=0)).all(), "kept up to where it stopped"
+    assert [len(each) for each in results.provenance(data)["runs"]] == [2, 2]
+    assert recipes.endings(data)["lowest layer, by seed"].str.startswith("–").tolist() == [False, True]
+    assert plots.recipes(data)

@@ -8,8 +8,11 @@ import multiprocessing
 import os
 import sys
 import tempfile
+import time
+from contextlib import nullcontext
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -270,20 +273,38 @@ def test_a_full_disk_leaves_nothing_half_made(tmp_path: Path, monkeypatch: pytes
         patched.setattr(store._Part, "add", full)
         with pytest.raises(OSError, match="No space"):
             load(config(path), tmp_path / "cache")
-    assert list((tmp_path / "cache").iterdir()) == []
+    assert made(tmp_path / "cache") == []
     assert load(config(path), tmp_path / "cache").documents
 
 
-def _load_checksum(path: str, cache: str) -> str:
-    return load(config(Path(path)), Path(cache)).checksum
+def made(cache: Path) -> list[Path]:
+    """What stands in a cache, but for the locks."""
+    return [path for path in cache.iterdir() if path.suffix != ".lock"]
 
 
-def test_two_processes_at_once_get_the_same_corpus(tmp_path: Path) -> None:
+def _load_checksum(path: str, cache: str, together: Any) -> tuple[str, int]:
+    """The corpus's checksum, and how often this process built it."""
+    builds, build = [], store._build
+
+    def slow(*arguments: Any) -> None:
+        builds.append(1)
+        time.sleep(1)  # long enough for the other to come to the same place
+        build(*arguments)
+
+    store._build = slow
+    together.wait()
+    return load(config(Path(path)), Path(cache)).checksum, len(builds)
+
+
+def test_two_processes_at_once_build_once(tmp_path: Path) -> None:
     path = jsonl(tmp_path / "a.jsonl", texts(200))
-    with multiprocessing.get_context("spawn").Pool(2) as pool:
-        both = pool.starmap(_load_checksum, [(str(path), str(tmp_path / "cache"))] * 2, chunksize=1)
-    assert both == [load(config(path), tmp_path / "cache").checksum] * 2
-    assert len(list((tmp_path / "cache").iterdir())) == 1
+    context = multiprocessing.get_context("spawn")
+    with context.Manager() as manager, context.Pool(2) as pool:
+        given = (str(path), str(tmp_path / "cache"), manager.Barrier(2))
+        both = pool.starmap(_load_checksum, [given] * 2, chunksize=1)
+    assert sorted(builds for _, builds in both) == [0, 1]
+    assert {checksum for checksum, _ in both} == {load(config(path), tmp_path / "cache").checksum}
+    assert len(made(tmp_path / "cache")) == 1
 
 
 def test_a_folder_finished_meanwhile_is_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -296,8 +317,9 @@ def test_a_folder_finished_meanwhile_is_used(tmp_path: Path, monkeypatch: pytest
         build(*args)  # type: ignore[arg-type]
 
     monkeypatch.setattr(store, "_build", overtaken)
+    monkeypatch.setattr(store, "FileLock", nullcontext)  # a file system on which locks are each machine's own
     assert load(config(path), tmp_path / "cache").documents
-    assert len(list((tmp_path / "cache").iterdir())) == 1
+    assert len(made(tmp_path / "cache")) == 1
 
 
 # Docstrings
@@ -408,7 +430,7 @@ def test_what_the_hub_source_needs_is_said(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setitem(sys.modules, "datasets", None)
     with pytest.raises(UserError, match=r"pip install relusparsity\[hf\]"):
         load(plain, tmp_path / "cache")
-    assert list((tmp_path / "cache").iterdir()) == []
+    assert made(tmp_path / "cache") == []
 
 
 # Batches

@@ -20,6 +20,8 @@ __all__ = ["Corpus", "batch", "chunks", "heldout_sequences", "load"]
 def load(config: CorpusConfig, cache: Path | None = None) -> Corpus:
     """The corpus a config describes: tokenised the first time (minutes for hundreds of MB), then read back.
 
+    Processes side by side, such as torchrun's, may all call it: one makes the token files, the others wait for them.
+
     Parameters
     ----------
     config

@@ -13,6 +13,7 @@ from tqdm import tqdm
 
 from ..config import CorpusConfig, digest
 from ..errors import UserError
+from .store import once
 
 
 def fetch(config: CorpusConfig, cache: Path) -> Path:
@@ -34,10 +35,15 @@ def fetch(config: CorpusConfig, cache: Path) -> Path:
         )
     safe = re.sub(r"[^\w.-]+", "-", config.name).strip("-.")[-60:]
     target = cache / f"{safe}-{digest(config.name, config.subset, config.max_bytes)[:16]}.jsonl.zst"
-    if target.exists():
-        return target
-    cache.mkdir(parents=True, exist_ok=True)
-    handle, part = tempfile.mkstemp(prefix=".fetching-", dir=cache)
+    if not target.exists():
+        with once(target):
+            if not target.exists():
+                _fetch(config, target)
+    return target
+
+
+def _fetch(config: CorpusConfig, target: Path) -> None:
+    handle, part = tempfile.mkstemp(prefix=".fetching-", dir=target.parent)
     try:
         with os.fdopen(handle, "wb") as raw, zstandard.ZstdCompressor().stream_writer(raw) as packed:
             _stream(config, packed)
@@ -45,7 +51,6 @@ def fetch(config: CorpusConfig, cache: Path) -> Path:
         os.replace(part, target)
     finally:
         Path(part).unlink(missing_ok=True)
-    return target
 
 
 def _stream(config: CorpusConfig, packed: Any) -> None:

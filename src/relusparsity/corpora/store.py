@@ -15,6 +15,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 import tokenizers
+from filelock import FileLock
 from tqdm import tqdm
 
 from ..config import CorpusConfig, digest
@@ -84,7 +85,8 @@ class Corpus:
 def open_or_build(source: Source, config: CorpusConfig, cache: Path) -> Corpus:
     """The corpus of a source, tokenised now unless that was done before.
 
-    Two processes may do this at once: each writes a folder of its own, the first to finish gives it its name.
+    Of processes side by side the first does it and the others wait. Where a lock does not reach other machines,
+    each writes a folder of its own and the first to finish gives it its name.
     """
     saved = Path(config.tokenizer).expanduser() if config.tokenizer else None
     if saved:
@@ -94,19 +96,30 @@ def open_or_build(source: Source, config: CorpusConfig, cache: Path) -> Corpus:
     values = vars(config) | places
     folder = cache / digest(1, values, source.fingerprint, tokenizers.__version__)[:16]
     if not folder.exists():
-        cache.mkdir(parents=True, exist_ok=True)
-        building = Path(tempfile.mkdtemp(prefix=".building-", dir=cache))
-        try:
-            _build(source, config, building)
-            building.chmod(0o755)
-            try:
-                os.rename(building, folder)
-            except OSError:
-                if not folder.exists():
-                    raise
-        finally:
-            shutil.rmtree(building, ignore_errors=True)
+        with once(folder):
+            if not folder.exists():
+                _build_beside(source, config, folder)
     return read(folder)
+
+
+def once(target: Path) -> FileLock:
+    """A lock on making a file or folder: look again whether it is there once it is held."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    return FileLock(target.with_name(f".{target.name}.lock"))
+
+
+def _build_beside(source: Source, config: CorpusConfig, folder: Path) -> None:
+    building = Path(tempfile.mkdtemp(prefix=".building-", dir=folder.parent))
+    try:
+        _build(source, config, building)
+        building.chmod(0o755)
+        try:
+            os.rename(building, folder)
+        except OSError:
+            if not folder.exists():
+                raise
+    finally:
+        shutil.rmtree(building, ignore_errors=True)
 
 
 def _build(source: Source, config: CorpusConfig, folder: Path) -> None:

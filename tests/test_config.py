@@ -95,6 +95,11 @@ def test_every_scale_is_a_valid_run_that_survives_json(scale: str) -> None:
     assert from_dict(RunConfig, json.loads(json.dumps(to_dict(config)))) == config
 
 
+def test_a_killed_run_of_the_papers_width_loses_a_quarter_at_most() -> None:
+    run = scales.base("paper").train
+    assert run.tokens == 4 * run.resume_every
+
+
 def test_text_of_ones_own_replaces_the_hub_at_gpu_scales(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RELUSPARSITY_TEXT", str(tmp_path))
     assert scales.base("laptop") == scales.SCALES["laptop"]

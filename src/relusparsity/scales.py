@@ -37,7 +37,7 @@ SCALES: dict[str, RunConfig] = {
                 precision="bf16",
                 compile=True,
                 dead_after=1_048_576,
-                resume_every=0,
+                resume_every=0,  # two minutes: beginning again costs less than writing states does
                 snapshots=0,
             ),
             MeasureConfig(final_sets=128, history_units=256),
@@ -56,7 +56,7 @@ SCALES: dict[str, RunConfig] = {
                 precision="bf16",
                 compile=True,
                 dead_after=1_048_576,
-                resume_every=0,
+                resume_every=32_768_000,  # every quarter of 13 minutes; a state takes 5.5 GB, two are kept
                 snapshots=0,
             ),
             MeasureConfig(final_sets=128),

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from relusparsity import results
+from relusparsity import results, train
 from relusparsity.__main__ import main
 from relusparsity.ondisk import find, run_paths
 
@@ -53,6 +53,38 @@ def test_a_run_that_diverges_stops_with_its_step(runs: Path, capsys: pytest.Capt
     (path,) = run_paths()
     assert main(["show", path.name]) == 0
     assert "not finite" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("options", "word", "next_time"),
+    [
+        ("", "the last whole state is of step 5, the same command resumes from it", "resumed from step 5"),
+        ("--train.resume_every 0", "no state was kept (resume_every = 0), the same command begins again", "begins"),
+        ("--train.resume_every 2048", "no state was kept yet, the same command begins again", "begins again"),
+    ],
+)
+def test_interrupted_it_says_what_the_same_command_will_do(
+    options: str,
+    word: str,
+    next_time: str,
+    runs: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    command = shlex.split(f"{TINY} --train.resume_every 1280 {options}")
+    advance = train.Trainer.advance
+
+    def interrupted(trainer: train.Trainer) -> object:
+        if trainer.step == 7:
+            raise KeyboardInterrupt
+        return advance(trainer)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(train.Trainer, "advance", interrupted)
+        assert main(command) == 130
+    assert capsys.readouterr().err.splitlines()[-1] == f"interrupted; {word}"
+    assert main(command) == 0
+    assert next_time in capsys.readouterr().out.splitlines()[1]
 
 
 def test_what_is_not_a_run_is_never_removed(runs: Path) -> None:

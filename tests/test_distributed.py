@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -17,13 +18,18 @@ from relusparsity import distributed, results, resuming, train
 JOB = Path(__file__).with_name("distributed_job.py")
 
 
+def torchrun(*job: str, runs: Path | None = None) -> subprocess.CompletedProcess[str]:
+    """What two processes printed, and how they ended."""
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", *job]
+    settings = {"CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "1"} | ({"RELUSPARSITY_RUNS": str(runs)} if runs else {})
+    return subprocess.run(command, env=os.environ | settings, capture_output=True, text=True, timeout=300)
+
+
 @pytest.fixture(scope="module")
 def two(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Where two processes left what they found."""
     out = tmp_path_factory.mktemp("two")
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", str(JOB), str(out)]
-    settings = {"CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(command, env=os.environ | settings, capture_output=True, text=True, timeout=300)
+    done = torchrun(str(JOB), str(out))
     assert done.returncode == 0, done.stderr[-5000:]
     return out
 
@@ -118,3 +124,68 @@ def test_one_process_needs_no_group() -> None:
     distributed.join()
     assert distributed.world() == 1 and distributed.gather("mine") == ["mine"]
     distributed.barrier()
+
+
+# One of them comes to grief
+
+FAILING = Path(__file__).with_name("failing_job.py")
+NO_TRACEBACK = "To enable traceback see"
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    """The command of a run of 50 steps on a text that is tokenised at once: the tests, twenty lines a document."""
+    path = tmp_path_factory.mktemp("text") / "text.jsonl"
+    lines = [line for file in sorted(FAILING.parent.glob("*.py")) for line in file.read_text().splitlines(True)]
+    documents = ["".join(lines[start : start + 20]) for start in range(0, len(lines), 20)]
+    path.write_text("".join(json.dumps({"text": text}) + "\n" for text in documents))
+    changes = ["--train.snapshots", "0", "--measure.points", "2", "--measure.final_sets", "1"]
+    return ["train", "--scale", "smoke", "--corpus.source", "text", "--corpus.paths", str(path), *changes]
+
+
+def sentences(said: str) -> list[str]:
+    return re.findall(r"^(?:rank \d stopped|error): .*$", said, re.M)
+
+
+def root_cause(said: str) -> str:
+    return said.partition("Root Cause")[2]
+
+
+@pytest.mark.slow
+def test_an_error_of_one_stands_in_the_summary_and_the_run_resumes(tmp_path: Path, small: list[str]) -> None:
+    said = torchrun(str(FAILING), "raise", *small, runs=tmp_path)
+    assert said.returncode == 1
+    assert sentences(said.stderr) == [
+        "rank 1 stopped: RuntimeError: a cable was pulled; the last whole state is of step 20, "
+        "the same command resumes from it"
+    ]
+    assert "RuntimeError: a cable was pulled" in root_cause(said.stderr)
+    assert "in failing" in root_cause(said.stderr), "with its place"
+    assert "gloo" not in said.stderr and NO_TRACEBACK not in said.stderr
+    again = torchrun("-m", "relusparsity", *small, runs=tmp_path)
+    assert again.returncode == 0 and "interrupted before: resumed from step 20" in again.stdout
+
+
+@pytest.mark.slow
+def test_who_outlives_a_killed_one_says_how_the_run_goes_on(tmp_path: Path, small: list[str]) -> None:
+    said = torchrun(str(FAILING), "kill", *small, "--train.resume_every", "0", runs=tmp_path)
+    assert said.returncode == 1
+    (sentence,) = sentences(said.stderr)
+    assert sentence.startswith("rank 0 stopped: ") and "another process is gone" in sentence
+    assert sentence.endswith("; no state was kept (resume_every = 0), the same command begins again")
+    assert "SIGKILL" in root_cause(said.stderr) and NO_TRACEBACK not in said.stderr
+
+
+@pytest.mark.slow
+def test_what_is_refused_is_said_once_by_the_first_or_by_whom_alone_it_concerns(
+    tmp_path: Path, small: list[str]
+) -> None:
+    for job, sentence in {
+        ("-m", "relusparsity", *small, "--model.n_heads", "3"): "error: n_heads = 3 does not divide d_model = 16",
+        (str(FAILING), "refuse", *small): "error: this machine alone has no text.",
+    }.items():
+        said = torchrun(*job, runs=tmp_path)
+        assert said.returncode == 1, "torchrun's own status"
+        (found,) = sentences(said.stderr)
+        assert found.startswith(sentence)
+        assert f"traceback : {sentence}" in root_cause(said.stderr) and NO_TRACEBACK not in said.stderr

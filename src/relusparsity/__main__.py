@@ -11,10 +11,10 @@ from typing import Annotated, Any, Literal
 
 import tyro
 
-from . import results, scales
+from . import results, scales, stopping
 from .config import RunConfig
 from .errors import UserError
-from .ondisk import datasets, find, listing, remove, run_paths, size, state_of, summary
+from .ondisk import datasets, find, last_state, listing, remove, run_paths, size, state_of, summary
 
 DESCRIPTION = """Layer-dependent activation sparsity in ReLU Transformers, measured exactly.
 
@@ -27,13 +27,15 @@ Try, in this order:
   python -m relusparsity measure facebook/opt-125m --text my.jsonl   any model, from a folder or the hub, on your text
 
 Runs lie in runs/ of the clone, or in $RELUSPARSITY_RUNS. The same configuration is never trained twice: a finished run
-is reused, one that was interrupted is resumed. With many GPUs: torchrun --nproc-per-node 8 -m relusparsity train ...
+is reused, one that was interrupted is resumed from its last state, if it keeps any (--train.resume_every).
+With many GPUs: torchrun --nproc-per-node 8 -m relusparsity train ...
 """
 
 BEFORE = {
     "new": "trained now",
     "finished": "finished before, with the same configuration: reused",
-    "unfinished": "interrupted before: resumed",
+    "unfinished": "interrupted before: resumed from step {step:,}",
+    "stateless": "interrupted before, and no state was kept: begins again",
     "stopped": "stopped before, because the loss was not finite: tried again",
 }
 
@@ -54,10 +56,13 @@ class Train:
 
         corpus = corpora.load(self.run.corpus)
         chief = os.environ.get("RANK", "0") == "0"
+        path = train.run_path(self.run, corpus)
+        stopping.begin(path, self.run.train.resume_every)
         if chief:
-            path = train.run_path(self.run, corpus)
-            known = state_of(path) if path.is_dir() else "new"
-            print(f"{path}\n{BEFORE[known]}", flush=True)
+            known, step = state_of(path) if path.is_dir() else "new", last_state(path)
+            if known == "unfinished" and step is None:
+                known = "stateless"
+            print(f"{path}\n{BEFORE[known].format(step=step)}", flush=True)
         finished = train.run(self.run, corpus)
         if chief:
             print(summary(finished.path))
@@ -196,25 +201,27 @@ def _parse(arguments: Sequence[str]) -> Train | Show | Clean | Measure | Compare
             if isinstance(cause, UserError):
                 raise cause from None
             cause = cause.__context__
-        print(messages.getvalue(), end="", file=sys.stderr)
+        if messages.getvalue():
+            stopping.refuse(messages.getvalue().rstrip("\n"), 2)
         raise
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; 0: done, 1: the training had to stop, 2: the input is at fault."""
+    stopping.watch()
     try:
         _parse(sys.argv[1:] if arguments is None else arguments)()
     except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+        return stopping.refuse(f"error: {error}", 2)
     except FloatingPointError as error:
-        print(f"stopped: {error}", file=sys.stderr)
-        return 1
+        return stopping.refuse(f"stopped: {error}", 1)
     except BrokenPipeError:  # the reader, such as head, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except KeyboardInterrupt:
-        print("interrupted; the same command resumes the run", file=sys.stderr)
-        return 130
+        return stopping.interrupt()
+    except Exception as error:
+        stopping.fail(error)
+        raise
     return 0
 
 

@@ -59,7 +59,7 @@ def summary(path: Path) -> str:
     """One run: its shape, its losses and the use of every layer."""
     state = state_of(path)
     if state == "unfinished":
-        raise UserError(f"{path} is not finished; train it again with the same options and it resumes.")
+        raise UserError(f"{path} is not finished; train it again with the same options to finish it.")
     data = _dataset(path)
     facts = results.provenance(data)
     lines = [
@@ -96,6 +96,22 @@ def state_of(path: Path) -> str:
     if (path / "dataset.nc").is_file():
         return "finished"
     return "stopped" if (path / "stopped.nc").is_file() else "unfinished"
+
+
+def last_state(path: Path) -> int | None:
+    """Step of the newest whole state that an unfinished run resumes from; None if it begins again."""
+    return max((int(state.name) for state in path.glob("states/[0-9]*")), default=None)
+
+
+def outlook(path: Path, resume_every: int) -> str:
+    """What the same command does with a run that was interrupted."""
+    if state_of(path) == "finished":
+        return "the run is finished, the same command reuses it"
+    step = last_state(path)
+    if step is not None:
+        return f"the last whole state is of step {step:,}, the same command resumes from it"
+    why = "no state was kept yet" if resume_every else "no state was kept (resume_every = 0)"
+    return f"{why}, the same command begins again"
 
 
 def _dataset(path: Path) -> Any:

@@ -35,6 +35,11 @@ def texts(count: int, seed: int = 0) -> list[str]:
     return [f"{i}: {' '.join(rng.choice(SENTENCE.split(), 30))} é … 🙂 <eos>\n" for i in range(count)]
 
 
+def made(cache: Path) -> list[Path]:
+    """What stands in a cache, but for the locks."""
+    return [path for path in cache.iterdir() if path.suffix != ".lock"]
+
+
 def jsonl(path: Path, documents: list[str], source: str | None = None) -> Path:
     rows = [{"text": each} | ({"source": source} if source else {}) for each in documents]
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
@@ -212,7 +217,7 @@ def test_bad_files_are_named(tmp_path: Path, name: str, content: bytes, sentence
     (tmp_path / name).write_bytes(content)
     with pytest.raises(UserError, match=sentence):
         load(config(tmp_path / name, tokenizer=_saved(tmp_path)), tmp_path / "cache")
-    assert list((tmp_path / "cache").glob("*")) == [], "nothing half-made stays behind"
+    assert made(tmp_path / "cache") == [], "nothing half-made stays behind"
 
 
 def _saved(folder: Path) -> str:
@@ -275,11 +280,6 @@ def test_a_full_disk_leaves_nothing_half_made(tmp_path: Path, monkeypatch: pytes
             load(config(path), tmp_path / "cache")
     assert made(tmp_path / "cache") == []
     assert load(config(path), tmp_path / "cache").documents
-
-
-def made(cache: Path) -> list[Path]:
-    """What stands in a cache, but for the locks."""
-    return [path for path in cache.iterdir() if path.suffix != ".lock"]
 
 
 def _load_checksum(path: str, cache: str, together: Any) -> tuple[str, int]:

@@ -37,7 +37,7 @@ def texts(count: int, seed: int = 0) -> list[str]:
 
 def made(cache: Path) -> list[Path]:
     """What stands in a cache, but for the locks."""
-    return [path for path in cache.iterdir() if path.suffix != ".lock"]
+    return [path for path in cache.glob("*") if path.suffix != ".lock"]
 
 
 def jsonl(path: Path, documents: list[str], source: str | None = None) -> Path:

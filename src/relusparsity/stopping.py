@@ -96,9 +96,11 @@ def watch() -> None:
         while os.read(reading, 1)[0] != signal.SIGTERM:
             pass
         ended = "torchrun ended it, since another process is gone or the job was stopped"
-        _outlive(ended)
-        with _speaking:
-            _record(ended, ended)
+        try:
+            _outlive(ended)
+            with _speaking:
+                _record(ended, ended)
+        finally:  # also when nobody hears it any more, or this process would stay
             _leave(128 + signal.SIGTERM)
 
     threading.Thread(target=wait, daemon=True).start()
@@ -140,6 +142,8 @@ def _record(message: str, details: str) -> None:
 
 def _leave(status: int) -> NoReturn:
     """Exit at once: taking leave of the others, as at a usual exit, would wait for those that are gone."""
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(status)
+    try:
+        sys.stdout.flush()
+        sys.stderr.flush()
+    finally:
+        os._exit(status)

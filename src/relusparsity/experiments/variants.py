@@ -16,6 +16,7 @@ from . import shared
 FINAL = ("final_batch_use", "final_token_use", "final_sequence_use", "final_loss", "final_bits_per_byte")
 """What is kept of the measurement after the last step."""
 
+
 def measured(config: RunConfig, corpus: corpora.Corpus | None = None) -> xr.Dataset:
     """The run's dataset; of a run that diverged, what was measured before it stopped."""
     corpus = corpora.load(config.corpus) if corpus is None else corpus
@@ -76,8 +77,11 @@ def stack(runs: Sequence[xr.Dataset], changes: Mapping[str, dict[str, Any]], sca
         dataset.coords[name] = ("recipe", values, {"units": "1", "long_name": long_name})
     about = {"units": "1", "long_name": "seed of the initial weights and of the order of the text"}
     dataset.coords["seed"] = ("seed", [facts[0]["config"]["seed"]], about)
-    runs_of = {"runs": [f["run_id"] for f in facts], "wall_seconds": [f["wall_seconds"] for f in facts]}
-    runs_of |= {"configs": {name: f["config"] for name, f in zip(changes, facts, strict=True)}}
+    runs_of = {
+        "runs": [f["run_id"] for f in facts],
+        "wall_seconds": [f["wall_seconds"] for f in facts],
+        "configs": {name: f["config"] for name, f in zip(changes, facts, strict=True)},
+    }
     dataset.attrs |= {"scale": scale, "provenance": json.dumps(facts[0] | runs_of, sort_keys=True)}
     return dataset
 

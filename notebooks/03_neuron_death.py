@@ -213,7 +213,7 @@ plots.deaths_and_revivals(paper)
 neuron_death.fates(paper)
 
 # %% [markdown]
-# Is it written at the start? Not before the first step: no layer's shares rise or fall in every seed.
+# Is it written at the start? Not before the first step: on average the quarters of a layer lie within six points.
 
 # %%
 later = 100 * paper["death_share_by_rate"].mean("seed")

@@ -102,9 +102,9 @@ later.sel(measured_at="after the warm-up").to_pandas().astype(float).round(1)
 
 # %% [markdown]
 # A row that falls from left to right says: the rare die. One that rises says: the busy die. A flat row says that the
-# rate at that moment was no omen. Before training layers 1 and 2 rise and layer 5 falls. After the warm-up layer 1
-# still rises, and in layer 5 the rarest quarter dies most, in every seed. So there is no one omen for all layers, and
-# at the paper's width the answer is another one (below). This is a correlation and decides nothing about the cause, for
+# rate at that moment was no omen. Before training layers 1 and 2 rise and layer 5 falls. After the warm-up, in every
+# seed, the busiest quarter of layer 1 and the rarest of layer 5 die most. So there is no one omen for all layers, and at
+# the paper's width the answer is another one (below). This is a correlation and decides nothing about the cause, for
 # which rows 10 and 11 ask.
 #
 # ## What happens to a unit before it dies
@@ -223,14 +223,15 @@ later.sel(measured_at="before training").to_pandas().astype(float).round(1)
 later.sel(measured_at="after the warm-up").to_pandas().astype(float).round(1)
 
 # %% [markdown]
-# After the warm-up it is, in every seed: in layers 1 to 5 the rarest quarter dies most, and beyond it the rate is
-# hardly an omen. In layer 0 the rarest quarter dies *least*. On the laptop layer 1 is the other way about, and no unit
-# of layer 0 dies at all.
+# After the warm-up the rate says something. In every seed the rarest quarter of layers 1 to 5 dies most; among the other
+# three no order is common to the seeds. In layer 0 the rarest quarter dies *least*. On the laptop it is the busiest
+# quarter of layer 1 that dies most, and no unit of layer 0 dies at all.
 #
 # What happens before a unit's last firing: the mean pre-activation sinks in units that die and in units that live; in
 # the last two layers it sinks further in those that live. Where they part is the spread, which stays narrower in the
-# dying, so that the upper tail no longer reaches zero; in layer 0 the mean of the dying lies lower as well. While a
-# unit is silent no gradient reaches it, and its weights shrink at the pace of weight decay alone.
+# dying, so that the upper tail no longer reaches zero; in layer 0 the mean of the dying, at first higher, is lower too
+# by the last firing. While a unit is silent no gradient reaches it, and its weights shrink at the pace of weight decay
+# alone.
 
 # %%
 plots.drift_before_death(paper)

@@ -140,9 +140,9 @@ pruning.costs(paper, "c4-eval")
 # random choice, at the same count in every layer, costs from the first tenth on.
 #
 # At a quarter of the width, five seeds, a smaller share is silent, so the free part ends earlier, at a third of the
-# units, and a random choice costs more than at the paper's width from the first tenth on. The weights alone are no
-# guide here: units chosen by magnitude cost more than as many chosen at random in the same layers. Change of the loss
-# on C4 in percent, mean over seeds:
+# units, and a random choice costs more than at the paper's width: on average from the first tenth on, in every seed from
+# two fifths on. The weights alone are no guide here: units chosen by magnitude cost more than as many chosen at random
+# in the same layers. Change of the loss on C4 in percent, mean over seeds:
 
 # %%
 quarter = results.recorded("pruning", "factorial")

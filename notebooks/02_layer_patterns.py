@@ -190,16 +190,13 @@ plots.window_curves(recorded)
 #
 # The first tokens of a sequence have little or no context to look back on. At the first of all, every layer fires
 # several times as many units as later on, the early ones after layer 0 most. On the laptop the first token differs
-# little: by at most a seventh in any layer and seed. In percent, mean over seeds, at the first token and, on average,
-# from the ninth on:
+# little: by at most a seventh in any layer and seed. Below the figure both scales, in percent, mean over seeds:
 
 # %%
 plots.use_by_position(paper)
 
 # %%
-for name, dataset in {"paper": paper, "laptop": recorded}.items():
-    use = 100 * dataset["position_use"].mean("seed").transpose("position", "layer").astype(float).values
-    print(f"{name:6} first", use[0].round(2).tolist(), "later", use[8:].mean(axis=0).round(2).tolist())
+layer_patterns.first_token(paper, recorded)
 
 # %% [markdown]
 # ## On this machine

@@ -73,3 +73,17 @@ def before_and_after(dataset: xr.Dataset) -> pd.DataFrame:
     three = 100 * dataset[["token_use", "sequence_use", "batch_use"]].mean("seed").isel(step=[0, -1])
     table = three.to_array("window").to_series().astype(float).unstack(["window", "step"])
     return table[["token_use", "sequence_use", "batch_use"]].round(1)
+
+
+SETTLED = 8
+"""Position in a sequence from which on token use hardly changes."""
+
+
+def first_token(*datasets: xr.Dataset) -> pd.DataFrame:
+    """Token use of each layer at a sequence's first token, and its mean from `SETTLED` on; percent, mean over seeds."""
+    rows = {}
+    for dataset in datasets:
+        use = 100 * dataset["position_use"].astype(float).mean("seed").transpose("layer", "position").to_pandas()
+        rows[dataset.attrs["scale"], "first token"] = use[0]
+        rows[dataset.attrs["scale"], f"from position {SETTLED}"] = use.loc[:, SETTLED:].mean(axis=1)
+    return pd.DataFrame(rows).T.round(2)

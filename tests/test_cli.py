@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from relusparsity import results, train
+from relusparsity import results, stopping, train
 from relusparsity.__main__ import main
 from relusparsity.ondisk import find, run_paths
 
@@ -85,6 +85,13 @@ def test_interrupted_it_says_what_the_same_command_will_do(
     assert capsys.readouterr().err.splitlines()[-1] == f"interrupted; {word}"
     assert main(command) == 0
     assert next_time in capsys.readouterr().out.splitlines()[1]
+
+
+def test_the_next_command_does_not_speak_of_the_run_before_it(runs: Path) -> None:
+    stopping.begin(runs / "run-of-the-last-command", 0)
+    assert "begins again" in stopping.prospect()
+    assert main(["show"]) == 0
+    assert stopping.prospect() == "the same command resumes from what was kept"
 
 
 def test_what_is_not_a_run_is_never_removed(runs: Path) -> None:

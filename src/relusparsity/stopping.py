@@ -33,8 +33,8 @@ def begin(path: Path, resume_every: int) -> None:
 
 
 def prospect() -> str:
-    """How the run that was begun goes on."""
-    return outlook(*_begun) if _begun else "the same command goes on from what was kept"
+    """How the run that was begun goes on; or, of a command that trains none, that it does."""
+    return outlook(*_begun) if _begun else "the same command resumes from what was kept"
 
 
 def refuse(sentence: str, status: int) -> int:
@@ -81,10 +81,14 @@ def fail(error: Exception) -> None:
 
 
 def watch() -> None:
-    """Say a word when torchrun ends this process, since another one died or the job was stopped; alone, do nothing.
+    """Say a word when torchrun ends this process, since another one died or the job was stopped; alone, say nothing.
+
+    A command begins: no run is being trained yet.
 
     A thread says it: the main one may be waiting inside NCCL for the one that died, where no handler of Python's runs.
     """
+    global _begun
+    _begun = None
     if TORCHRUN not in os.environ:
         return
     reading, writing = os.pipe()

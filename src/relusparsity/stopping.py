@@ -81,9 +81,7 @@ def fail(error: Exception) -> None:
 
 
 def watch() -> None:
-    """Say a word when torchrun ends this process, since another one died or the job was stopped; alone, say nothing.
-
-    A command begins: no run is being trained yet.
+    """Begin a command, which trains no run yet; when torchrun ends this process, since another one died, say a word.
 
     A thread says it: the main one may be waiting inside NCCL for the one that died, where no handler of Python's runs.
     """

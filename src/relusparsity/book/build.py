@@ -14,6 +14,7 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from functools import cache
 from pathlib import Path
 from time import monotonic
 from typing import Any
@@ -154,14 +155,14 @@ def check_text(modules: dict[str, Any], scale: str) -> None:
     UserError
         Naming every such dataset and both checksums.
     """
-    others, source = [], ""
+    others, source, load = [], "", cache(corpora.load)  # most experiments read one text
     for name, module in modules.items():
         path = results.recorded_path(name, scale)
         before = text_of(results.load(path)) if path.is_file() else None
         if before is None:
             continue
         config = module.config(scale)
-        texts = module.own_texts(config) if hasattr(module, "own_texts") else [corpora.load(config.runs[0].corpus)]
+        texts = module.own_texts(config) if hasattr(module, "own_texts") else [load(config.runs[0].corpus)]
         if texts[0].checksum != before:
             others.append(f"{path.name} from {before[:12]} (now {texts[0].checksum[:12]})")
             source = config.runs[0].corpus.source

@@ -14,7 +14,7 @@ import xarray as xr
 
 from ..config import replace
 from ..scales import SEARCH_SEEDS, base
-from . import shared, variants
+from . import variants
 from .exploration import MODERN, Config
 
 CHANGES: dict[str, dict[str, Any]] = {
@@ -37,8 +37,4 @@ def config(scale: str) -> Config:
 
 def run(config: Config) -> xr.Dataset:
     """Every measured variable by (recipe, seed, step, layer); one seed. See `variants.stack`."""
-
-    def compute() -> xr.Dataset:
-        return variants.stack([variants.measured(run) for run in config.runs], CHANGES, config.scale)
-
-    return shared.cached("equal_decay", config, config.runs, __file__, compute)
+    return variants.stacked("equal_decay", config, CHANGES, __file__)

@@ -12,7 +12,7 @@ import pandas as pd
 import xarray as xr
 
 from ..config import RunConfig, replace
-from . import recipes, shared, variants
+from . import recipes, variants
 
 BASE = (1, -1, 1, 1, -1)
 """Levels of the factorial's factors: tied, 0.02, 1.0, xavier, 3e-4."""
@@ -71,11 +71,7 @@ def config(scale: str) -> Config:
 
 def run(config: Config) -> xr.Dataset:
     """Every measured variable by (recipe, seed, step, layer); one seed. See `variants.stack`."""
-
-    def compute() -> xr.Dataset:
-        return variants.stack([variants.measured(run) for run in config.runs], CHANGES, config.scale)
-
-    return shared.cached("exploration", config, config.runs, __file__, compute)
+    return variants.stacked("exploration", config, CHANGES, __file__)
 
 
 def changed(base: RunConfig, changes: dict[str, Any]) -> RunConfig:

@@ -76,7 +76,7 @@ def before_and_after(dataset: xr.Dataset) -> pd.DataFrame:
 
 
 SETTLED = 8
-"""Position in a sequence from which on token use hardly changes."""
+"""Position in a sequence from which on token use falls slowly, if at all."""
 
 
 def first_token(*datasets: xr.Dataset) -> pd.DataFrame:

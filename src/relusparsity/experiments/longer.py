@@ -4,7 +4,7 @@ import pandas as pd
 import xarray as xr
 
 from ..config import replace
-from . import exploration, recipes, shared, variants
+from . import exploration, recipes, variants
 from .exploration import Config
 
 TIMES = 5
@@ -27,11 +27,7 @@ def config(scale: str) -> Config:
 
 def run(config: Config) -> xr.Dataset:
     """Every measured variable by (recipe, seed, step, layer); one seed. See `variants.stack`."""
-
-    def compute() -> xr.Dataset:
-        return variants.stack([variants.measured(run) for run in config.runs], CHANGES, config.scale)
-
-    return shared.cached("longer", config, config.runs, __file__, compute)
+    return variants.stacked("longer", config, CHANGES, __file__)
 
 
 def lengths(*datasets: xr.Dataset, recipe: str = "lr × 2") -> pd.DataFrame:

@@ -44,6 +44,15 @@ def patterns(name: str, config: Any, source: str) -> xr.Dataset:
     return shared.cached(name, config, config.runs, source, compute)
 
 
+def stacked(name: str, config: Any, changes: Mapping[str, dict[str, Any]], source: str) -> xr.Dataset:
+    """The recipes of an experiment as one dataset, trained where they do not exist; see `stack` and `shared.cached`."""
+
+    def compute() -> xr.Dataset:
+        return stack([measured(run) for run in config.runs], changes, config.scale)
+
+    return shared.cached(name, config, config.runs, source, compute)
+
+
 def stack(runs: Sequence[xr.Dataset], changes: Mapping[str, dict[str, Any]], scale: str) -> xr.Dataset:
     """Every measured variable by (recipe, seed, step, layer), from runs of one seed that read as many tokens.
 

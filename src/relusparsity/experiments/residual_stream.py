@@ -1,0 +1,69 @@
+"""Chapter 06: residual streams of several widths below the same layers; is it the stream that fills the last one?
+
+Exploration, one seed. At one stream, of 512 numbers a token, the share of units that the last layer uses falls as the
+layers widen (`capacity`: 100, 100, 97, 83 and 65 % at 4, 8, 16, 32 and 64 units a number of the stream). The paper's
+stream is not known to us; ours of scale paper has 32 units a number. Two readings make different predictions, written
+before the runs:
+
+1. The share goes by units *a number of the stream*. Then, at scale factorial, 8,192 units on 256 numbers keep what
+   16,384 on 512 do, 83 %; 8,192 on 1,024 keep all; 16,384 on 1,024 keep 97, 32,768 on 1,024 keep 83 and 16,384 on 256
+   keep 65 %: each within 5 points, and at scale paper layer 5 rises with every step from 512 to 2,048 numbers.
+2. The share goes by the units alone. Then 8,192 keep 97 on every stream (five seeds on 512: 95 to 97), 16,384 keep 83
+   and 32,768 keep 65 %, within 5 points, and at scale paper the stream does not matter.
+
+If the first holds, layer 5 at scale paper should end at least 10 points higher on 2,048 numbers than on 1,024, and
+layer 0, which empties with the sum over steps of rate times decay, under 20 % on each.
+"""
+
+from typing import Any
+
+import xarray as xr
+
+from ..config import replace
+from ..scales import SEARCH_SEEDS, SEEDS, base
+from . import variants
+from .exploration import Config
+
+SHAPES = {
+    "smoke": ((16, 64), (8, 64), (32, 64)),
+    "laptop": ((64, 1024), (16, 1024), (32, 1024), (128, 1024)),
+    "factorial": ((512, 8192), (256, 8192), (1024, 8192), (256, 16_384), (1024, 16_384), (1024, 32_768)),
+    "paper": ((1024, 32_768), (512, 32_768), (1536, 32_768), (2048, 32_768)),
+}
+"""Numbers of the residual stream and hidden units a layer of each run; that of the scale comes first."""
+
+RECIPE = {"train.lr": 3e-4, "train.weight_decay": 3.5}
+"""What is changed at scale paper besides: the sum of decay that had emptied layer 0 as far as the paper's
+(`stronger_decay`), over as many tokens as chapter 2's runs read. The other scales keep their recipe."""
+
+RECORDED = ("factorial", "paper")
+"""Scales whose dataset is committed."""
+
+
+def changes(scale: str) -> dict[str, dict[str, Any]]:
+    """Name of a shape → what it changes of the scale's run; heads keep their size."""
+    run = base(scale)
+    head, recipe = run.model.d_model // run.model.n_heads, RECIPE if scale == "paper" else {}
+    return {
+        f"stream {d_model:,}, {d_ff:,} units": recipe
+        | {"model.d_model": d_model, "model.d_ff": d_ff, "model.n_heads": d_model // head}
+        for d_model, d_ff in SHAPES[scale]
+    }
+
+
+def config(scale: str) -> Config:
+    """The shapes at a scale: one seed, at scale factorial that of `capacity`, so that both read the text in one order.
+
+    Raises
+    ------
+    UserError
+        For a scale that does not exist.
+    """
+    base(scale)  # refuses what does not exist
+    run = base(scale, SEARCH_SEEDS[scale][0] if scale == "paper" else SEEDS[scale][0])
+    return Config(scale, tuple(replace(run, **fields) for fields in changes(scale).values()))
+
+
+def run(config: Config) -> xr.Dataset:
+    """Every measured variable by (recipe, seed, step, layer), a recipe being a shape. See `variants.stack`."""
+    return variants.stacked("residual_stream", config, changes(config.scale), __file__)

@@ -39,7 +39,7 @@ def test_a_recipe_is_summed_as_it_was_trained() -> None:
     table = stronger_decay.by_summed_decay({name: short.sel(recipe=name) for name in ("lr × 2", "decay × 2", "base")})
     assert table.index[0] == "base" and table["sum"].tolist() == [1.0, 2.0, 2.0]
     assert table.loc["decay × 2", "decay"] == exploration.CHANGES["decay × 2"]["train.weight_decay"]
-    assert table.loc["lr × 2", "layer 0"] == exploration.endings(short).loc["lr × 2", 0]
+    assert table.loc["lr × 2", 0] == exploration.endings(short).loc["lr × 2", 0]
 
 
 def test_the_four_recipes_have_the_sum_of_the_run_before_them() -> None:
@@ -59,4 +59,4 @@ def test_each_of_the_four_is_summed_as_it_was_trained() -> None:
             changes["train.lr"],
             changes["train.weight_decay"],
         )
-        assert table.loc[name, "layer 5"] == exploration.endings(four).loc[name, 5]
+        assert table.loc[name, 5] == exploration.endings(four).loc[name, 5]

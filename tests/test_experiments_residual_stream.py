@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from relusparsity import results, scales
-from relusparsity.config import replace
+from relusparsity.config import replace, to_dict
 from relusparsity.errors import UserError
 from relusparsity.experiments import capacity, layer_patterns, residual_stream
 
@@ -39,3 +39,15 @@ def test_shapes_are_kept_by_name() -> None:
     configs = results.provenance(dataset)["configs"]
     assert [configs[name]["model"]["d_model"] for name in dataset["recipe"].values] == [16, 8, 32]
     assert np.isfinite(dataset["final_loss"]).all()
+
+
+def test_recorded_shapes_read_the_text_and_keep_the_recipe_of_their_scale() -> None:
+    for scale in residual_stream.RECORDED:
+        dataset = results.recorded("residual_stream", scale)
+        configs = results.provenance(dataset)["configs"]
+        assert dataset["recipe"].values.tolist() == list(residual_stream.changes(scale))
+        for name, run in zip(residual_stream.changes(scale), residual_stream.config(scale).runs, strict=True):
+            made, kept = to_dict(run), configs[name]
+            assert (made["model"], made["measure"], made["seed"]) == (kept["model"], kept["measure"], kept["seed"])
+            same = {"resume_every": made["train"]["resume_every"]}  # states to go on from change no result
+            assert made["train"] == kept["train"] | same

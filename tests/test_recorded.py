@@ -36,6 +36,8 @@ def test_something_is_recorded() -> None:
         "modern-paper",
         "stronger_decay-paper",
         "equal_decay-paper",
+        "residual_stream-factorial",
+        "residual_stream-paper",
     } <= set(NAMES)
 
 

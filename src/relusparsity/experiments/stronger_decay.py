@@ -49,7 +49,9 @@ def summed_decay(run: RunConfig) -> float:
 
 
 def by_summed_decay(runs: Mapping[str, xr.Dataset]) -> pd.DataFrame:
-    """Rate, decay, their `summed_decay`, and batch use (percent) of layers 0 and 5 at the end, the mean over seeds.
+    """Shape, rate, decay, their `summed_decay`, and the end: batch use (percent) of each layer, loss and distance.
+
+    Means over the seeds; columns 0, 1 … are the layers. A row a run, by rising sum.
 
     Parameters
     ----------
@@ -59,15 +61,20 @@ def by_summed_decay(runs: Mapping[str, xr.Dataset]) -> pd.DataFrame:
     rows = {}
     for name, dataset in runs.items():
         run = _config(dataset)
-        use = 100 * dataset["final_batch_use"].mean([dim for dim in ("seed", "set") if dim in dataset.dims])
+        over = [dim for dim in ("seed", "set") if dim in dataset["final_batch_use"].dims]
+        use = 100 * dataset["final_batch_use"].mean(over).astype(float).values
         rows[name] = {
             "units": f"{run.model.d_ff:,}",
+            "stream": f"{run.model.d_model:,}",
             "steps": f"{run.train.steps:,}",
             "rate": run.train.lr,
             "decay": run.train.weight_decay,
             "sum": round(summed_decay(run), 1),
-            "layer 0": round(float(use.sel(layer=0)), 1),
-            "layer 5": round(float(use.sel(layer=5)), 1),
+        }
+        rows[name] |= dict(enumerate(use.round(1)))
+        rows[name] |= {
+            "loss": round(float(dataset["final_loss"].mean()), 2),
+            "distance": round(exploration.distance(use), 1),
             "seeds": dataset.sizes.get("seed", 1),
         }
     return pd.DataFrame.from_dict(rows, orient="index").sort_values("sum").rename_axis("run")

@@ -49,7 +49,7 @@ from relusparsity.experiments import capacity, exploration, longer, modern, reci
 # - *modern*: RMSNorm, rotary positions, no biases, normal matrices, rate 6e-4, and a decay of 0.1 where none is named.
 #
 # Only the factorial had its endpoints named before its runs, and only the ledger's rows have verdicts. **All else in
-# this chapter is exploration**, one seed unless the table's last column says more.
+# this chapter is exploration**, one seed unless the tables' column *seeds* says more.
 
 # %%
 factorial, single, long, repeated, quarter, streams = (

@@ -49,7 +49,7 @@ def summed_decay(run: RunConfig) -> float:
 
 
 def by_summed_decay(runs: Mapping[str, xr.Dataset]) -> pd.DataFrame:
-    """Shape, rate, decay, their `summed_decay`, and the end: batch use (percent) of each layer, loss and distance.
+    """The end (batch use in percent of each layer, distance and loss), and the recipe: `summed_decay`, rate, shape.
 
     Means over the seeds; columns 0, 1 … are the layers. A row a run, by rising sum.
 
@@ -63,19 +63,16 @@ def by_summed_decay(runs: Mapping[str, xr.Dataset]) -> pd.DataFrame:
         run = _config(dataset)
         over = [dim for dim in ("seed", "set") if dim in dataset["final_batch_use"].dims]
         use = 100 * dataset["final_batch_use"].mean(over).astype(float).values
-        rows[name] = {
-            "units": f"{run.model.d_ff:,}",
-            "stream": f"{run.model.d_model:,}",
-            "steps": f"{run.train.steps:,}",
+        rows[name] = dict(enumerate(use.round(1))) | {
+            "distance": round(exploration.distance(use), 1),
+            "loss": round(float(dataset["final_loss"].mean()), 2),
+            "seeds": dataset.sizes.get("seed", 1),
+            "sum": round(summed_decay(run), 1),
             "rate": run.train.lr,
             "decay": run.train.weight_decay,
-            "sum": round(summed_decay(run), 1),
-        }
-        rows[name] |= dict(enumerate(use.round(1)))
-        rows[name] |= {
-            "loss": round(float(dataset["final_loss"].mean()), 2),
-            "distance": round(exploration.distance(use), 1),
-            "seeds": dataset.sizes.get("seed", 1),
+            "steps": f"{run.train.steps:,}",
+            "stream": f"{run.model.d_model:,}",
+            "units": f"{run.model.d_ff:,}",
         }
     return pd.DataFrame.from_dict(rows, orient="index").sort_values("sum").rename_axis("run")
 

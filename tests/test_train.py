@@ -7,6 +7,7 @@ import multiprocessing
 import os
 import pickle
 import random
+import shutil
 import signal
 import time
 from collections.abc import Iterator
@@ -371,20 +372,24 @@ def test_killed_between_any_two_writes_it_resumes_to_the_bit(
 
 
 def test_killed_at_random_moments_it_resumes_to_the_bit(folder: Path, undisturbed: Run) -> None:
-    rng, killed = random.Random(), 0
+    rng, killed, longest = random.Random(), 0, 0.6
     for _ in range(20):
         child = start.Process(target=train_in_child, args=(folder, {}, 0))
         child.start()
         while child.is_alive() and not list(folder.glob("run-*/metrics.jsonl")):
             time.sleep(0.01)
-        child.join(rng.uniform(0, 0.6))
+        child.join(rng.uniform(0, longest))
         if child.is_alive():
             os.kill(child.pid, signal.SIGKILL)  # type: ignore[arg-type]
             child.join()
             killed += 1
             survivors_are_whole(folder)
-        if killed == 4 or child.exitcode == 0:
+        if killed == 4 or (killed and child.exitcode == 0):
             break
+        if child.exitcode == 0:  # too quick to be killed: once more from the beginning, and sooner
+            longest /= 2
+            for finished in folder.glob("run-*"):
+                shutil.rmtree(finished)
     assert killed, "never killed: the case was not tried"
     assert_same_to_the_bit(train.run(tiny_run(), tiny_corpus()), undisturbed)
 

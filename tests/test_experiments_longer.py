@@ -50,7 +50,7 @@ def test_lengths_takes_the_recipe_that_is_meant() -> None:
     )
     table = longer.lengths(two, two.isel(recipe=1).assign_coords(tokens=("step", [0, 2000])))
     assert table.index.tolist() == ["1,000", "2,000"] and table["loss"].tolist() == [3.0, 4.0]
-    assert table.loc["1,000", ["0", "1", "loss", "seeds"]].tolist() == [30.0, 50.0, 3.0, 1]
+    assert table.loc["1,000", [0, 1, "loss", "seeds"]].tolist() == [30.0, 50.0, 3.0, 1]
     assert table.loc["1,000", "distance"] == pytest.approx(12.2)
     assert longer.lengths(two, recipe="base").loc["1,000", "loss"] == 4.0
 

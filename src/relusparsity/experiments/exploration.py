@@ -91,6 +91,17 @@ def endings(dataset: xr.Dataset) -> pd.DataFrame:
     return table.sort_values("distance")
 
 
+def ending(dataset: xr.Dataset) -> dict[int | str, float]:
+    """One recipe's end: batch use (percent) by layer, `distance`, loss (means over its seeds) and number of seeds."""
+    over = [dim for dim in ("seed", "set") if dim in dataset["final_batch_use"].dims]
+    use = 100 * dataset["final_batch_use"].mean(over).astype(float).values
+    return dict(enumerate(use.round(1))) | {
+        "distance": round(distance(use), 1),
+        "loss": round(float(dataset["final_loss"].mean()), 2),
+        "seeds": dataset.sizes.get("seed", 1),
+    }
+
+
 def distance(batch_use: np.ndarray) -> float:
     """How far a recipe is from the source: root mean square over its stated layers of the difference, in points.
 

@@ -41,8 +41,5 @@ def lengths(*datasets: xr.Dataset, recipe: str = "lr × 2") -> pd.DataFrame:
         if "recipe" in dataset.dims:
             names = dataset["recipe"].values.tolist()
             dataset = dataset.isel(recipe=names.index(recipe) if recipe in names else 0)
-        use = 100 * dataset["final_batch_use"].mean(["set", "seed"]).values
-        row = {str(i): round(float(value), 1) for i, value in enumerate(use)}
-        row |= {"distance": round(exploration.distance(use), 1), "loss": round(float(dataset["final_loss"].mean()), 2)}
-        rows[f"{int(dataset['tokens'][-1]):,}"] = row | {"seeds": dataset.sizes["seed"]}
+        rows[f"{int(dataset['tokens'][-1]):,}"] = exploration.ending(dataset)
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis("training tokens")

@@ -61,12 +61,7 @@ def by_summed_decay(runs: Mapping[str, xr.Dataset]) -> pd.DataFrame:
     rows = {}
     for name, dataset in runs.items():
         run = _config(dataset)
-        over = [dim for dim in ("seed", "set") if dim in dataset["final_batch_use"].dims]
-        use = 100 * dataset["final_batch_use"].mean(over).astype(float).values
-        rows[name] = dict(enumerate(use.round(1))) | {
-            "distance": round(exploration.distance(use), 1),
-            "loss": round(float(dataset["final_loss"].mean()), 2),
-            "seeds": dataset.sizes.get("seed", 1),
+        rows[name] = exploration.ending(dataset) | {
             "sum": round(summed_decay(run), 1),
             "rate": run.train.lr,
             "decay": run.train.weight_decay,

@@ -103,8 +103,8 @@ later.sel(measured_at="after the warm-up").to_pandas().astype(float).round(1)
 # %% [markdown]
 # A row that falls from left to right says: the rare die. One that rises says: the busy die. A flat row says that the
 # rate at that moment was no omen. Before training layers 1 and 2 rise and layer 5 falls. After the warm-up, in every
-# seed, the busiest quarter of layer 1 and the rarest of layer 5 die most. So there is no one omen for all layers, and at
-# the paper's width the answer is another one (below). This is a correlation and decides nothing about the cause, for
+# seed, the busiest quarter of layer 1 and the rarest of layer 5 die most. So there is no one omen for all layers, and
+# at the paper's width the answer is another one (below). This is a correlation and decides nothing about the cause, for
 # which rows 10 and 11 ask.
 #
 # ## What happens to a unit before it dies
@@ -194,9 +194,9 @@ recorded["domain_silent_units"].sum("layer").mean("seed").to_pandas().astype(flo
 #
 # The same measurements on the models of 6 × 32,768 units, trained on English (chapter 2).
 #
-# Units die in every layer, and the layers have their own times: the last loses most of those that it loses in one go,
-# around the end of the warm-up; layers 1 to 4 begin then and go on for tens of millions of tokens; layer 0 comes
-# last.
+# Units die in every layer, and the layers have their own times. Of the units that die, the last layer loses a quarter
+# before the warm-up is over, at 8 million tokens; layers 1 and 2 lose most of theirs in the next twenty million; layer
+# 0 begins last, at some 15 million, and layers 3 and 4 go on longest.
 
 # %%
 paper = results.recorded("neuron_death", "paper")
@@ -213,7 +213,8 @@ plots.deaths_and_revivals(paper)
 neuron_death.fates(paper)
 
 # %% [markdown]
-# Is it written at the start? Not before the first step: on average the quarters of a layer lie within six points.
+# Is it written at the start? Hardly before the first step: on average the quarters of a layer lie within nine points,
+# where chance alone makes one of 128 units in a seed vary by about four.
 
 # %%
 later = 100 * paper["death_share_by_rate"].mean("seed")
@@ -223,14 +224,14 @@ later.sel(measured_at="before training").to_pandas().astype(float).round(1)
 later.sel(measured_at="after the warm-up").to_pandas().astype(float).round(1)
 
 # %% [markdown]
-# After the warm-up the rate says something. In every seed the rarest quarter of layers 1 to 5 dies most; among the other
-# three no order is common to the seeds. In layer 0 the rarest quarter dies *least*. On the laptop it is the busiest
+# After the warm-up the rate says something. In every seed the rarest quarter of layers 4 and 5 dies most, in layer 5
+# twice as often as any other. In layer 0 it is the busiest quarter, in every seed. In layers 1 to 3, where most units
+# die, the seeds have no order in common. On the laptop it is the busiest
 # quarter of layer 1 that dies most, and no unit of layer 0 dies at all.
 #
-# What happens before a unit's last firing: the mean pre-activation sinks in units that die and in units that live; in
-# the last two layers it sinks further in those that live. Where they part is the spread, which stays narrower in the
-# dying, so that the upper tail no longer reaches zero; in layer 0 the mean of the dying, at first higher, is lower too
-# by the last firing. While a unit is silent no gradient reaches it, and its weights shrink at the pace of weight decay
+# What happens before a unit's last firing: the mean pre-activation sinks in units that die and in units that live, and
+# about as far in both. Where they part is the spread, which is narrower in the dying, so that the upper tail no longer
+# reaches zero. While a unit is silent no gradient reaches it, and its weights shrink at the pace of weight decay
 # alone.
 
 # %%
@@ -239,8 +240,8 @@ plots.drift_before_death(paper)
 # %% [markdown]
 # ### Silence is death here
 #
-# Of the units silent on one set of 8,192 tokens nearly all stay silent on a million more; chance lets one expect a few
-# dozen to wake in yet another million, out of more than a hundred thousand. On the laptop a good part of the silent
+# Of the units silent on one set of 8,192 tokens nearly all stay silent on a million more; chance lets one expect fewer
+# than ten to wake in yet another million, out of more than a hundred thousand. On the laptop a good part of the silent
 # units were only rare.
 
 # %%
@@ -252,9 +253,9 @@ counts.to_dataframe().astype(float).round(1).T
 
 # %% [markdown]
 # Nor do they sleep until their kind of text comes up. Of the many units silent on one domain, hardly any fires on
-# another, about as many as on a second sample of the same one. Those silent on C4, web text of which the models have
-# seen none, are a small exception: somewhat more of them fire on the other two than on more C4. Units of all layers,
-# mean over seeds; rows: silent on, columns: fires on.
+# another, about as many as on a second sample of the same one: some twenty out of a hundred and thirty thousand. That
+# holds of C4 too, web text of which the models have seen none. Units of all layers, mean over seeds; rows: silent on,
+# columns: fires on.
 
 # %%
 paper["domain_silent_units"].sum("layer").mean("seed").to_pandas().astype(float).round(1)
@@ -262,8 +263,9 @@ paper["domain_silent_units"].sum("layer").mean("seed").to_pandas().astype(float)
 # %% [markdown]
 # ## At a quarter of the width
 #
-# Five seeds of the same recipe at 6 × 8,192 units, for fewer tokens. Fewer units are silent, and a somewhat larger part
-# of them is only rare; but here too silence on 8,192 tokens is nearly always silence on a million:
+# Five seeds at 6 × 8,192 units, with a recipe of less decay (chapter 2) and for fewer tokens. Fewer units are silent,
+# and a somewhat larger part of them is only rare; but here too silence on 8,192 tokens is nearly always silence on a
+# million:
 
 # %%
 quarter = results.recorded("neuron_death", "factorial")

@@ -122,8 +122,9 @@ paper = results.recorded("feature_specificity", "paper")
 plots.specificity(paper)
 
 # %% [markdown]
-# Here first and last layer part more clearly than on the laptop, in how firings bunch in sequences: at equal firing
-# rate the units of the last layer keep more to some sequences. What they fire on, the most selective unit of every
+# Here first and last layer part more clearly than on the laptop. At equal firing rate the units of the last layer keep
+# more to some sequences, in every seed by more than the ledger asks, and more to some words, by as much in one seed of
+# three. Few units of layer 1 are left to look at. What they fire on, the most selective unit of every
 # layer and the one whose firings bunch most:
 
 # %%
@@ -134,8 +135,8 @@ feature_specificity.contexts(paper, "most clustered")
 
 # %% [markdown]
 # At a quarter of the width, five seeds, first and last layer part in both measures, a little more in token selectivity,
-# and in neither by as much as the ledger asks. The difference depends on the size, or on how far the training went, for
-# that differs too.
+# and in neither by as much as the ledger asks. So the difference depends on the size, or on the recipe and the length
+# of the training, which differ too.
 
 # %%
 quarter = results.recorded("feature_specificity", "factorial")

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from relusparsity import UserError, claims
+from relusparsity import UserError, claims, scales
 from relusparsity.claims import Verdict, reading
 
 SHAPES = {
@@ -343,6 +343,8 @@ def test_a_dataset_must_be_what_its_scale_says() -> None:
         claims.evaluate({("layer_patterns", "laptop"): paper})
     with pytest.raises(UserError, match="d_ff = 8192"):
         claims.evaluate({("layer_patterns", "paper"): MAKERS["2"]("S", [True]).assign_attrs(scale="paper")})
+    with pytest.raises(UserError, match="layer_patterns is given twice at P; judge one recipe at a time"):
+        claims.evaluate({("layer_patterns", "paper"): paper, ("layer_patterns", "paper_first"): paper})
     with pytest.raises(UserError, match="'huge' is not known"):
         claims.evaluate({("layer_patterns", "huge"): paper})
     with pytest.raises(UserError, match="repeats a seed"):
@@ -427,6 +429,7 @@ def test_every_row_closes_a_chapter() -> None:
 
 def test_scale_names_and_seeds_needed() -> None:
     assert [reading.scale_name(s) for s in ("paper", "factorial", "laptop", "smoke")] == ["P", "S", "L", "smoke"]
+    assert all(reading.scale_name(replaced) == "P" for replaced in scales.REPLACED)
     assert claims.judge.seeds_needed("12", "P") == 3
     assert claims.judge.seeds_needed("12", "S") == 5
     assert claims.judge.seeds_needed("6", "L") == 3

@@ -51,7 +51,7 @@ def test_choices_are_read_off_every_field() -> None:
     }
     assert set(table.index) == fields | {"seed"}
     assert table.loc["model.d_ff"].tolist() == ["32,768", "1,024", "32,768"]
-    assert table.loc["train.lr"].tolist() == [training.NOT_KNOWN, "0.003", "0.0006"]
+    assert table.loc["train.lr"].tolist() == [training.NOT_KNOWN, "0.003", "0.0003"]
     assert set(training.STATED) <= set(table.index)
 
 

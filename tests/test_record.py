@@ -35,20 +35,20 @@ def dataset(text: str) -> xr.Dataset:
 
 
 def test_names_that_are_not_recorded_are_refused() -> None:
-    with pytest.raises(UserError, match=r"not recorded at scale paper: capacity, x; recorded are .*modern, .*pruning"):
-        build.chosen("paper", ["modern", "capacity", "x"])
+    with pytest.raises(UserError, match=r"not recorded at scale paper: modern, x; recorded are .*layer_patterns, .*pruning"):
+        build.chosen("paper", ["pruning", "modern", "x"])
     for scale in ("smoke", "huge"):
-        with pytest.raises(UserError, match=f"at scale '{scale}'; choose one of laptop, factorial, paper"):
+        with pytest.raises(UserError, match=f"at scale '{scale}'; choose one of laptop, factorial, paper, paper_first"):
             build.chosen(scale, [])
-    assert list(build.chosen("paper", ["modern"])) == ["modern"]
-    assert {"modern", "layer_patterns"} < set(build.chosen("paper", []))
+    assert list(build.chosen("paper_first", ["modern"])) == ["modern"]
+    assert {"modern", "layer_patterns"} < set(build.chosen("paper_first", []))
 
 
 @pytest.mark.usefixtures("no_gpu")
 def test_a_scale_for_a_gpu_is_refused_before_the_text_is_fetched(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(corpora, "load", lambda config: pytest.fail("fetched"))
     for make in (build.record, build.book):
-        for scale in ("factorial", "paper"):
+        for scale in ("factorial", "paper_first", "paper"):
             with pytest.raises(UserError, match=f"scale {scale} needs an NVIDIA GPU.* smoke and laptop need none"):
                 make(Path("/nowhere"), scale)
     build.check_device("laptop")
@@ -85,7 +85,7 @@ def test_recorded_data_say_their_text() -> None:
         assert repetition.first_part(corpus, 1, tokens).checksum == texts["repetition-factorial"]
 
 
-@pytest.mark.parametrize("scale", ["laptop", "factorial", "paper"])
+@pytest.mark.parametrize("scale", ["laptop", "factorial", "paper_first", "paper"])
 def test_the_text_of_every_recorded_dataset_is_looked_at(scale: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(corpora, "load", lambda config: tiny_corpus())
     advice = "requirements.txt" if scale == "laptop" else "RELUSPARSITY_TEXT"
@@ -121,9 +121,9 @@ def test_with_only_the_named_datasets_are_written_and_no_chapter(
 
 
 def test_make_hands_the_names_on(root: Path) -> None:
-    command = ["make", "--dry-run", "record", "SCALE=paper", "ONLY=modern pruning"]
+    command = ["make", "--dry-run", "record", "SCALE=paper_first", "ONLY=modern pruning"]
     said = subprocess.run(command, cwd=root, capture_output=True, text=True, check=True).stdout
-    assert "record --scale paper --only modern pruning\n" in said
+    assert "record --scale paper_first --only modern pruning\n" in said
 
 
 @pytest.mark.usefixtures("no_gpu")

@@ -16,6 +16,7 @@ RECORDED = sorted(path.stem.rpartition("-") for path in results.data_dir().glob(
 NAMES = [f"{experiment}-{scale}" for experiment, _, scale in RECORDED]
 SLACK = 1e-6  # shares are quotients of exact counts, kept in 32 or 64 bits
 SHARES = ("token_use", "sequence_use", "batch_use")
+SHARED_AT = ("laptop", "factorial", "paper", "paper_first")
 
 
 @pytest.fixture(scope="module", params=RECORDED, ids=NAMES)
@@ -26,18 +27,19 @@ def dataset(request: pytest.FixtureRequest) -> xr.Dataset:
 
 def test_something_is_recorded() -> None:
     shared = ("layer_patterns", "neuron_death", "feature_specificity", "pruning")
-    assert {f"{name}-{scale}" for name in shared for scale in ("laptop", "factorial", "paper")} <= set(NAMES)
+    assert {f"{name}-{scale}" for name in shared for scale in SHARED_AT} <= set(NAMES)
     assert {
         "recipes-factorial",
         "longer-factorial",
         "repetition-factorial",
         "capacity-factorial",
         "exploration-factorial",
-        "modern-paper",
-        "stronger_decay-paper",
-        "equal_decay-paper",
+        "modern-paper_first",
+        "stronger_decay-paper_first",
+        "equal_decay-paper_first",
         "residual_stream-factorial",
-        "residual_stream-paper",
+        "residual_stream-paper_first",
+        "rotary-paper_first",
     } <= set(NAMES)
 
 
@@ -109,7 +111,7 @@ def test_percentiles_rise(dataset: xr.Dataset) -> None:
 
 
 def test_counts_agree_with_use() -> None:
-    for scale in ("laptop", "factorial", "paper"):
+    for scale in SHARED_AT:
         data = results.recorded("layer_patterns", scale)
         tokens, d_ff = data.attrs["final_sample_tokens"], data.attrs["d_ff"]
         from_counts = data["final_firing_count"].astype(np.int64).sum("unit") / (tokens * d_ff)

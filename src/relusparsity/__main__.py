@@ -48,7 +48,8 @@ class Train:
     """
 
     scale: Annotated[str, tyro.conf.arg(metavar="{" + ",".join(scales.SCALES) + "}")] = "laptop"
-    """The run to start from: smoke (seconds), laptop (minutes), factorial or paper (one data-centre GPU)."""
+    """The run to start from: smoke (seconds), laptop (minutes), factorial, paper or paper_first, its
+    earlier recipe (one data-centre GPU)."""
     run: Annotated[RunConfig, tyro.conf.arg(name=""), tyro.conf.FlagConversionOff] = field(default_factory=RunConfig)
 
     def __call__(self) -> None:

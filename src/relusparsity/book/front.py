@@ -5,6 +5,7 @@ from pathlib import Path
 import xarray as xr
 
 from .. import claims, plots, results
+from ..scales import REPLACED
 
 BEGIN, END = "<!-- claims: written by make record -->", "<!-- /claims -->"
 PAGES = ("README.md", "book/index.md")
@@ -12,9 +13,10 @@ FIGURE = "book/images/batch_use.png"
 
 
 def recorded() -> dict[tuple[str, str], xr.Dataset]:
-    """Every committed dataset by (experiment, scale)."""
+    """The committed datasets by (experiment, scale), without those of a recipe that another has replaced."""
     names = [path.stem.rsplit("-", 1) for path in sorted(results.data_dir().glob("*.nc"))]
-    return {(experiment, scale): results.recorded(experiment, scale) for experiment, scale in names}
+    kept = [(experiment, scale) for experiment, scale in names if scale not in REPLACED]
+    return {name: results.recorded(*name) for name in kept}
 
 
 def markdown() -> str:

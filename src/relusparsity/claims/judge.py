@@ -122,6 +122,8 @@ def _by_letter(datasets: Datasets) -> dict[tuple[str, str], xr.Dataset]:
         scale = scale_of(dataset)
         if scale != scale_name(name):
             raise UserError(f"{experiment} is given as scale {name!r} but was recorded at {scale}; correct the key.")
+        if (experiment, scale) in found:
+            raise UserError(f"{experiment} is given twice at {scale}; judge one recipe at a time.")
         found[experiment, scale] = dataset
     return dict(sorted(found.items()))
 

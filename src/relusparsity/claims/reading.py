@@ -14,6 +14,7 @@ Floats = NDArray[np.float64]
 
 _SCALES = {
     "paper": "P",
+    "paper_first": "P",
     "P": "P",
     "factorial": "S",
     "S": "S",

@@ -2,9 +2,9 @@
 
 Exploration. The run with a stronger decay (`stronger_decay`) suggests that layer 0 empties with that sum and that the
 last layer goes by the learning rate; the plain modern recipe (`modern`) keeps its last layer at the higher rate. These
-four have that run's sum, 9.2, over the tokens of chapter 2's runs. Written before them: layer 0 ends under 30 % in
+four have that run's sum, 9.2, over the tokens of the first recipe's runs. Written before them: layer 0 ends under 30 % in
 each; layer 5 ends above the 74.5 % of that run at the lowest rate, and above 85 % in both modern recipes, further up at
-the lower rate; with rotary positions in chapter 2's recipe, layer 0 ends the lowest of all, as in the short run at a
+the lower rate; with rotary positions in the first recipe, layer 0 ends the lowest of all, as in the short run at a
 quarter of the width (`exploration`).
 """
 
@@ -23,9 +23,9 @@ CHANGES: dict[str, dict[str, Any]] = {
     "modern": MODERN | {"train.lr": 6e-4, "train.weight_decay": 1.75},
     "modern, rate ÷ 2": MODERN | {"train.lr": 3e-4, "train.weight_decay": 3.5},
 }
-"""Name of a recipe → what it changes of chapter 2's run of the scale."""
+"""Name of a recipe → what it changes of the scale's run."""
 
-RECORDED = ("paper",)
+RECORDED = ("paper_first",)
 """Scales whose dataset is committed."""
 
 

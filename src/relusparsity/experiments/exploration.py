@@ -108,7 +108,7 @@ def distance(batch_use: np.ndarray) -> float:
     Parameters
     ----------
     batch_use : (layer)
-        In percent. The rule for the recipe that is frozen and run at paper scale with fresh seeds, written before the
-        runs: the smallest distance of those then known.
+        In percent. The rule for a recipe that is frozen and run with fresh seeds, written before the runs: the smallest
+        distance of those then known.
     """
     return float(np.sqrt(np.mean([(batch_use[layer] - stated) ** 2 for layer, stated in SOURCE.items()])))

@@ -45,7 +45,7 @@ BEFORE, AFTER, CHARACTERS = 10, 4, 36
 MARK = "[[{}]]"
 Described = tuple[tuple[str, ...], np.ndarray]
 
-RECORDED = ("laptop", "factorial", "paper")
+RECORDED = ("laptop", "factorial", "paper", "paper_first")
 """Scales whose dataset is committed."""
 
 

@@ -10,7 +10,7 @@ from ..config import RunConfig
 from ..schema import FINAL, MEASURED
 from . import shared
 
-RECORDED = ("laptop", "factorial", "paper")
+RECORDED = ("laptop", "factorial", "paper", "paper_first")
 """Scales whose dataset is committed."""
 
 

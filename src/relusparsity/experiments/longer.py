@@ -11,7 +11,7 @@ TIMES = 5
 """Training tokens, in those of the factorial's runs (30,000 steps against 6,000)."""
 
 CHANGES = {name: exploration.CHANGES[name] for name in ("base", "lr × 2", "large embeddings", "modern")}
-"""The cell of the factorial that empties layer 0 most; the recipe of the paper's width; the large embeddings with which
+"""The cell of the factorial that empties layer 0 most; the first frozen recipe; the large embeddings with which
 a pilot run emptied layer 0; and the plain modern recipe."""
 
 RECORDED = ("factorial",)

@@ -10,7 +10,7 @@ from ..config import RunConfig
 from . import shared, variants
 from .exploration import MODERN, distance
 
-RECORDED = ("paper",)
+RECORDED = ("paper_first",)
 """Scales whose dataset is committed."""
 
 

@@ -72,7 +72,7 @@ COORDINATES = {
 }
 DRIFT = ("preactivation_mean", "preactivation_std", "preactivation_p99", "input_weight_norm")
 
-RECORDED = ("laptop", "factorial", "paper")
+RECORDED = ("laptop", "factorial", "paper", "paper_first")
 """Scales whose dataset is committed."""
 
 

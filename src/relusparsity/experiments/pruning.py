@@ -36,7 +36,7 @@ SCHEMA = COORDINATES | {
     "removed_difference": ("1", "largest change of a logit when units silent on that text are removed physically"),
 }
 
-RECORDED = ("laptop", "factorial", "paper")
+RECORDED = ("laptop", "factorial", "paper", "paper_first")
 """Scales whose dataset is committed."""
 
 

@@ -19,9 +19,9 @@ CHANGES: dict[str, dict[str, Any]] = {
     "rotary, decay 2": {"train.lr": 3e-4, "train.weight_decay": 2.0, "model.positions": "rotary"},
     "rotary, decay 1": {"train.lr": 3e-4, "train.weight_decay": 1.0, "model.positions": "rotary"},
 }
-"""Name of a recipe → what it changes of chapter 2's run of the scale."""
+"""Name of a recipe → what it changes of the scale's run."""
 
-RECORDED = ("paper",)
+RECORDED = ("paper_first",)
 """Scales whose dataset is committed."""
 
 

@@ -2,7 +2,8 @@
 
 Exploration. What the factorial and the longer runs suggest, written before the run: layer 0 empties with the product of
 learning rate, weight decay and steps, the last layer with the learning rate alone. If so, this recipe should end with
-fewer units in use in layer 0 than that of chapter 2, and with far more in layer 5.
+fewer units in use in layer 0 than the first recipe, which chapter 2 then showed, and with far more in layer 5. It did,
+and was the nearest to the source: scale paper has it since (`scales.NEAREST`).
 """
 
 from collections.abc import Mapping
@@ -17,12 +18,12 @@ from . import exploration, variants
 from .modern import Config
 
 TIMES = 1.75
-"""Training tokens, in those of chapter 2's run of the scale."""
+"""Training tokens, in those of the scale's run."""
 
 CHANGES = {"train.lr": 3e-4, "train.weight_decay": 2.0}
 """What else it changes of that run."""
 
-RECORDED = ("paper",)
+RECORDED = ("paper_first",)
 """Scales whose dataset is committed."""
 
 

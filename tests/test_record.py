@@ -35,7 +35,9 @@ def dataset(text: str) -> xr.Dataset:
 
 
 def test_names_that_are_not_recorded_are_refused() -> None:
-    with pytest.raises(UserError, match=r"not recorded at scale paper: modern, x; recorded are .*layer_patterns, .*pruning"):
+    with pytest.raises(
+        UserError, match=r"not recorded at scale paper: modern, x; recorded are .*layer_patterns, .*pruning"
+    ):
         build.chosen("paper", ["pruning", "modern", "x"])
     for scale in ("smoke", "huge"):
         with pytest.raises(UserError, match=f"at scale '{scale}'; choose one of laptop, factorial, paper, paper_first"):

@@ -2,9 +2,9 @@
 
 Exploration. The run with a stronger decay (`stronger_decay`) suggests that layer 0 empties with that sum and that the
 last layer goes by the learning rate; the plain modern recipe (`modern`) keeps its last layer at the higher rate. These
-four have that run's sum, 9.2, over the tokens of the first recipe's runs. Written before them: layer 0 ends under 30 % in
-each; layer 5 ends above the 74.5 % of that run at the lowest rate, and above 85 % in both modern recipes, further up at
-the lower rate; with rotary positions in the first recipe, layer 0 ends the lowest of all, as in the short run at a
+four have that run's sum, 9.2, over the tokens of the first recipe's runs. Written before them: layer 0 ends under 30 %
+in each; layer 5 ends above the 74.5 % of that run at the lowest rate, and above 85 % in both modern recipes, further up
+at the lower rate; with rotary positions in the first recipe, layer 0 ends the lowest of all, as in the short run at a
 quarter of the width (`exploration`).
 """
 

@@ -2,18 +2,18 @@
 
 Exploration, one seed. At one stream, of 512 numbers a token, the share of units that the last layer uses falls as the
 layers widen (`capacity`: 100, 100, 97, 83 and 65 % at 4, 8, 16, 32 and 64 units a number of the stream). The paper's
-stream is not known to us; ours of scale paper_first has 32 units a number. Two readings made different predictions, written
-before the runs:
+stream is not known to us; ours at the paper's width has 32 units a number. Two readings made different predictions,
+written before the runs:
 
 1. The share goes by units *a number of the stream*. Then, at scale factorial, 8,192 units on 256 numbers keep what
    16,384 on 512 do, 83 %; 8,192 on 1,024 keep all; 16,384 on 1,024 keep 97 and 16,384 on 256 keep 65 %: each within 5
-   points, and at scale paper_first layer 5 rises with every step from 512 to 2,048 numbers, by at least 10 points from 1,024
-   to 2,048; layer 0 ends under 20 % on each.
+   points, and at the paper's width layer 5 rises with every step from 512 to 2,048 numbers, by at least 10 points from
+   1,024 to 2,048; layer 0 ends under 20 % on each.
 2. The share goes by the units alone. Then 8,192 keep 97 on every stream (five seeds on 512: 95 to 97) and 16,384 keep
-   83 %, within 5 points, and at scale paper_first the stream does not matter.
+   83 %, within 5 points, and at the paper's width the stream does not matter.
 
-Of these, streams of 512 and 2,048 at scale paper_first have no result, for want of time, nor have 32,768 units on 1,024 at
-scale factorial (83 % by the first reading, 65 % by the second).
+Of these, streams of 512 and 2,048 at the paper's width have no result, for want of time, nor have 32,768 units on 1,024
+at scale factorial (83 % by the first reading, 65 % by the second).
 """
 
 from typing import Any

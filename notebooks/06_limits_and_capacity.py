@@ -387,13 +387,13 @@ modern.beside({"the search's seed": nearer, "fresh seeds": frozen})
 # layer 0, four in layer 5, and most in layer 2 (3 to 22 %). Their mean lies a little further from the paper than
 # the run that was picked for being near (15.7 against 15.0).
 #
-# The recipe's part in a verdict can be read off the two. This is what the ledger says of the *first* recipe at the
-# paper's width; what it says of the *nearest* stands at the end of chapters 1 to 5 and on the front page:
+# The recipe's part in a verdict can be read off the two frozen ones, by the same rules at the same width:
 
 # %%
 names = ("layer_patterns", "neuron_death", "pruning", "feature_specificity")
-of_first = claims.evaluate({(name, "paper_first"): results.recorded(name, "paper_first") for name in names})
-claims.table([outcome for outcome in of_first if outcome.scale == "P"])
+data = {scale: {(name, scale): results.recorded(name, scale) for name in names} for scale in ("paper_first", "paper")}
+judged = {"first": claims.evaluate(data["paper_first"]), "nearest": claims.evaluate(data["paper"])}
+claims.verdicts(judged, "P")
 
 # %% [markdown]
 # Two rows change from *not reproduced* to *reproduced*: the first layer collapses (1), and the layers differ

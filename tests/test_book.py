@@ -168,6 +168,12 @@ def test_columns_of_words_are_marked_and_numbers_are_not() -> None:
     assert [cell.get_text() for cell in page.select("th.words")] == ["text", ""]  # the row of index names has no word
 
 
+def test_long_names_of_rows_are_marked() -> None:
+    names = ["first", "rate ÷ 2, rotary, decay 1"]
+    page = BeautifulSoup(tables.marked(pd.DataFrame({"n": [1, 2]}, index=names).to_html()), "html.parser")
+    assert [cell.get_text() for cell in page.select("th.name")] == names[1:]
+
+
 NOTEBOOK = '# %%\nfrom pathlib import Path\nfor name in {waits}:\n    assert Path(name).is_file()\nprint("{said}")\n'
 
 

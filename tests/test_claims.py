@@ -412,6 +412,19 @@ def test_the_table_says_everything_in_text_html_and_markdown() -> None:
     assert "&lt; 30" in claims.table(claims.evaluate({}, rows=(row("1"),)))._repr_html_()
 
 
+def test_verdicts_of_several_recipes_stand_side_by_side() -> None:
+    holds = claims.evaluate({("layer_patterns", "paper"): MAKERS["1"]("P", [True] * 3)}, rows=(row("1"), row("12")))
+    mixed = claims.evaluate({("layer_patterns", "paper"): MAKERS["1"]("P", [True, False, True])}, rows=(row("1"),))
+    table = claims.verdicts({"a": holds, "b": mixed}, "P")
+    assert table.loc["1"].tolist() == [
+        row("1").claim,
+        "reproduced, n = 3",
+        "inconclusive (holds in 2 of 3 seeds), n = 3",
+    ]
+    assert "no run recorded" in table.loc["12", "a"]
+    assert claims.verdicts({"a": holds}, "S").index.tolist() == ["12"]
+
+
 def test_the_ledger_is_as_it_was_written() -> None:
     assert [r.number for r in claims.LEDGER] == [*"123", "3b", *"456789", "10", "11", "12", "13", "14"]
     assert {(r.date, r.version) for r in claims.LEDGER} == {("2026-11-21", 1)}

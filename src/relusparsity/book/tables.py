@@ -1,4 +1,4 @@
-"""Columns of words in a table that pandas printed are set left; numbers stay right, digit under digit."""
+"""Tables that pandas printed: columns of words are set left, numbers right, and long names of rows get room."""
 
 import re
 from typing import Any
@@ -8,11 +8,14 @@ from docutils import nodes
 from sphinx.application import Sphinx
 from sphinx.transforms.post_transforms import SphinxPostTransform
 
+LONG_NAME = 12
+"""Characters of a row's name beyond which a narrow column would break it word by word."""
+
 NUMBER = re.compile(r"\s*([-+−]?[\d.,]+(e[-+]?\d+)?\s*%?|nan|–|)\s*", re.IGNORECASE)
 
 
 class ColumnsOfWords(SphinxPostTransform):
-    """Give the cells and the heading of such a column the class `words`; `book.css` does the rest."""
+    """Give cells and headings of words the class `words` and long names of rows `name`; `book.css` does the rest."""
 
     default_priority = 900  # after MyST-NB has chosen the HTML of each output
 
@@ -23,8 +26,11 @@ class ColumnsOfWords(SphinxPostTransform):
 
 
 def marked(html: str) -> str:
-    """The table with its columns of words marked: those with a cell that is no number."""
+    """The table with its columns of words marked, those with a cell that is no number, and its long names of rows."""
     page = BeautifulSoup(html, "html.parser")
+    for name in page.select("table.dataframe tbody th"):
+        if len(name.get_text()) > LONG_NAME:
+            name["class"] = "name"  # pandas gives them no class
     for table in page.select("table.dataframe"):
         rows = [row.find_all("td") for row in table.select("tbody tr")]
         for index, column in enumerate(zip(*rows, strict=True)):  # names of rows are th, and are not among them

@@ -3,7 +3,7 @@
 from .judge import Outcome, Verdict, evaluate
 from .ledger import LEDGER, Claim, for_chapter, ledger_hash
 from .statistics import kendall_tau, poisson_upper
-from .table import Table, table
+from .table import Table, table, verdicts
 
 __all__ = [
     "LEDGER",
@@ -17,4 +17,5 @@ __all__ = [
     "ledger_hash",
     "poisson_upper",
     "table",
+    "verdicts",
 ]

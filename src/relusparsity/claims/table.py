@@ -1,12 +1,13 @@
 """The claims as a table: text for a terminal and for comparison under test, HTML for the page, Markdown for README."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from html import escape
 from itertools import groupby
 
 import numpy as np
+import pandas as pd
 
 from .judge import Outcome, Verdict
 from .ledger import LEDGER, Claim, ledger_hash
@@ -57,6 +58,24 @@ def table(outcomes: list[Outcome]) -> Table:
     return Table(tuple(outcomes))
 
 
+def verdicts(recipes: Mapping[str, list[Outcome]], scale: str) -> pd.DataFrame:
+    """What the ledger says of several recipes at one scale: a row a claim, a column a recipe.
+
+    Parameters
+    ----------
+    recipes
+        Name of a recipe → outcomes of `evaluate` on its datasets.
+    scale
+        The ledger's letter.
+    """
+    rows: dict[str, dict[str, str]] = {}
+    for name, outcomes in recipes.items():
+        for outcome in outcomes:
+            if outcome.scale == scale:
+                rows.setdefault(outcome.row.number, {"claim": outcome.row.claim})[name] = _verdict(outcome, False)
+    return pd.DataFrame.from_dict(rows, orient="index").rename_axis("row")
+
+
 def number(value: float | str) -> str:
     """Three significant digits, no exponent.
 
@@ -89,13 +108,13 @@ def _values(outcome: Outcome) -> list[str]:
     return entries
 
 
-def _verdict(outcome: Outcome) -> str:
+def _verdict(outcome: Outcome, agreement: bool = True) -> str:
     text = str(outcome.verdict) if outcome.verdict else ""
     if outcome.reason:
         text = f"{text} ({outcome.reason})" if text else outcome.reason
     if outcome.verdict in (Verdict.REPRODUCED, Verdict.NOT_REPRODUCED, Verdict.INCONCLUSIVE):
         text += f", n = {outcome.n}"
-        if outcome.agreement:
+        if agreement and outcome.agreement:
             text += ", numerical agreement in {} of {} seeds".format(*outcome.agreement)
     return text
 

@@ -244,7 +244,7 @@ claims.table([outcome for outcome in own if outcome.here])
 #   (chapter 6). The runs of the paper's width read their text 2.6 times.
 # - **The recipes were searched for**, by their distance from the paper's two numbers, and then frozen and run with
 #   seeds that the search had not seen. That of a quarter of the width was the nearest of chapter 6's factorial and six
-#   more (the data of the six were not kept; five were trained again, and chapter 6 shows those). At the paper's width it
+#   more (the data of the six were not kept; five were trained again; chapter 6 shows those). At the paper's width it
 #   kept 40 % of layer 0 and 59 % of layer 5, and rows 1 and 3 below were not reproduced. The recipe that this chapter
 #   shows there is the nearest of the nine that were known there when it was frozen, on 28 November 2026.
 # - **It is not alone.** With half the first recipe's learning rate and rotary positions a run of one seed ends as near

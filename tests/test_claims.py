@@ -418,8 +418,8 @@ def test_verdicts_of_several_recipes_stand_side_by_side() -> None:
     table = claims.verdicts({"a": holds, "b": mixed}, "P")
     assert table.loc["1"].tolist() == [
         row("1").claim,
-        "reproduced, n = 3",
-        "inconclusive (holds in 2 of 3 seeds), n = 3",
+        "reproduced",
+        "inconclusive (holds in 2 of 3 seeds)",
     ]
     assert "no run recorded" in table.loc["12", "a"]
     assert claims.verdicts({"a": holds}, "S").index.tolist() == ["12"]

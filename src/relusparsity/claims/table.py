@@ -72,7 +72,8 @@ def verdicts(recipes: Mapping[str, list[Outcome]], scale: str) -> pd.DataFrame:
     for name, outcomes in recipes.items():
         for outcome in outcomes:
             if outcome.scale == scale:
-                rows.setdefault(outcome.row.number, {"claim": outcome.row.claim})[name] = _verdict(outcome, False)
+                reason = f" ({outcome.reason})" if outcome.reason else ""
+                rows.setdefault(outcome.row.number, {"claim": outcome.row.claim})[name] = f"{outcome.verdict}{reason}"
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis("row")
 
 
@@ -108,13 +109,13 @@ def _values(outcome: Outcome) -> list[str]:
     return entries
 
 
-def _verdict(outcome: Outcome, agreement: bool = True) -> str:
+def _verdict(outcome: Outcome) -> str:
     text = str(outcome.verdict) if outcome.verdict else ""
     if outcome.reason:
         text = f"{text} ({outcome.reason})" if text else outcome.reason
     if outcome.verdict in (Verdict.REPRODUCED, Verdict.NOT_REPRODUCED, Verdict.INCONCLUSIVE):
         text += f", n = {outcome.n}"
-        if agreement and outcome.agreement:
+        if outcome.agreement:
             text += ", numerical agreement in {} of {} seeds".format(*outcome.agreement)
     return text
 

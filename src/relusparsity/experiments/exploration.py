@@ -56,9 +56,9 @@ class Config:
     """One run a recipe."""
 
     scale: str
-    """smoke or factorial."""
+    """Its name."""
     runs: tuple[RunConfig, ...]
-    """In the order of `CHANGES`."""
+    """In the order of the experiment's changes."""
 
 
 def config(scale: str) -> Config:

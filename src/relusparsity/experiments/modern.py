@@ -19,7 +19,7 @@ class Config:
     """One run of a recipe that is not the scale's own."""
 
     scale: str
-    """smoke, laptop, factorial or paper."""
+    """smoke, laptop, factorial, paper or paper_first."""
     runs: tuple[RunConfig, ...]
     """The one run."""
 

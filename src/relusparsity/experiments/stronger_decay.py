@@ -2,8 +2,9 @@
 
 Exploration. What the factorial and the longer runs suggest, written before the run: layer 0 empties with the product of
 learning rate, weight decay and steps, the last layer with the learning rate alone. If so, this recipe should end with
-fewer units in use in layer 0 than the first recipe, which chapter 2 then showed, and with far more in layer 5. It did,
-and was the nearest to the source: scale paper has it since (`scales.NEAREST`).
+fewer units in use in layer 0 than the first recipe, which chapter 2 then showed, and with far more in layer 5. Layer 0
+fell and layer 5 rose, by more than seeds differ by; what had been suggested of the rate alone did not last
+(`equal_decay`). It was the nearest to the source of those then known: scale paper has it since (`scales.NEAREST`).
 """
 
 from collections.abc import Mapping

@@ -40,8 +40,9 @@ from relusparsity.experiments import layer_patterns, training
 # ## What the source says, and what we chose
 #
 # We know the paper's abstract, a summary and its first page. What they state is cited in the table below; the rest is
-# ours, read off the configuration that the recorded runs were made with, one row a field. Chapter 6 returns to what
-# these choices decide.
+# ours, read off the configuration that the recorded runs were made with, one row a field. The runs of scale *factorial*
+# have other sizes and another recipe than those of the paper's width (chapter 2). Chapter 6 returns to what these
+# choices decide.
 
 # %%
 laptop, wide = (results.recorded("layer_patterns", name) for name in ("laptop", "paper"))

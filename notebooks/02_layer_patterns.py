@@ -66,13 +66,13 @@ plots.batch_use(paper)
 
 # %% [markdown]
 # The first layer does collapse, to within five points of the paper's number in two of three seeds, and the layers come
-# apart by sixty points and more. But the pattern is not quite the paper's: layer 1 is emptier still, and the last
-# layer, though the fullest in every seed, keeps about three quarters of its units where the paper's keeps nearly all.
-# The seeds agree within some seven points on layers 0 and 5 and within three on layer 1; on layers 2 to 4 they differ
-# by 12 to 19. Another recipe gives another pattern at the same width: one keeps the last layer as full as the paper's,
-# in another layer 0 is the lowest (chapter 6). Nearly all of the fall happens in the first half of the training, and
-# what has fallen stays down. The dip in the first million tokens was different: every layer but the first lost batch
-# use for a moment, the last one a third of it, and won most of it back.
+# apart by sixty points and more. But the pattern is not quite the paper's: layer 1 is emptier still, in two seeds layer
+# 2 is too, and the last layer, though the fullest in every seed, keeps about three quarters of its units where the
+# paper's keeps nearly all. The seeds agree within some seven points on layers 0 and 5 and within three on layer 1; on
+# layers 2 to 4 they differ by 13 to 19. Another recipe gives another pattern at the same width: one keeps the last
+# layer as full as the paper's, in another layer 0 is the lowest (chapter 6). Nearly all of the fall happens in the
+# first half of the training, and what has fallen stays down. The dip in the first million tokens was different: every
+# layer but the first lost batch use for a moment, the last one a third of it, and won most of it back.
 #
 # A quarter of the width, on a residual stream half as wide, with twice the learning rate, half the weight decay and 49
 # million tokens; five seeds:
@@ -101,7 +101,7 @@ plots.batch_use(recorded)
 # %% [markdown]
 # The answer is another one on the laptop; size, text and recipe differ together, so this does not say which of them
 # changes it. The small model keeps all of layer 0 and most of the last layer, so that it resembles the paper's last
-# layer and not its first. Its valley lies in the middle; the wide model's lies at layers 1 and 2.
+# layer and not its first. Its valley lies in the middle; the wide model's lies at layers 0 to 2, lowest at layer 1.
 #
 # A pattern can also be the mark of a model that learned badly, so the loss stands beside it:
 
@@ -191,9 +191,9 @@ plots.window_curves(recorded)
 # %% [markdown]
 # ## Where in the sequence?
 #
-# The first tokens of a sequence have little or no context to look back on. At the first of all, every layer fires two
-# to five times as many units as later on. On the laptop the first token differs little: by at most a seventh in any
-# layer and seed. Below the figure both scales, in percent, mean over seeds:
+# The first tokens of a sequence have little or no context to look back on. At the first of all, every layer fires, on
+# average over the seeds, two to five times as many units as later on. On the laptop the first token differs little: by
+# at most a seventh in any layer and seed. Below the figure both scales, in percent, mean over seeds:
 
 # %%
 plots.use_by_position(paper)
@@ -240,14 +240,15 @@ claims.table([outcome for outcome in own if outcome.here])
 #   change how much of layer 0 empties, and the last two which layer empties most (chapter 6); nothing here speaks for
 #   "the" ReLU Transformer.
 # - **Training ends with its schedule.** At the paper's width use stands still over the last third, but the learning
-#   rate, which the cosine takes down, is low by then. At a quarter of the width more training empties layer 0 further
-#   (chapter 6). The runs of the paper's width read their text 2.6 times.
+#   rate, which the cosine takes down, is low by then. At a quarter of the width more training with the first recipe
+#   empties layer 0 further (chapter 6). The runs of the paper's width read their text 2.6 times.
 # - **The recipes were searched for**, by their distance from the paper's two numbers, and then frozen and run with
-#   seeds that the search had not seen. That of a quarter of the width was the nearest of chapter 6's factorial and six
-#   more (the data of the six were not kept; five were trained again; chapter 6 shows those). At the paper's width it
-#   kept 40 % of layer 0 and 59 % of layer 5, and rows 1 and 3 below were not reproduced. The recipe that this chapter
-#   shows there is the nearest of the nine that were known there when it was frozen, on 28 November 2026.
-# - **It is not alone.** With half the first recipe's learning rate and rotary positions a run of one seed ends as near
+#   seeds with which they had not been run before. That of a quarter of the width was the nearest of chapter 6's
+#   factorial and six more (the data of the six were not kept; five were trained again; chapter 6 shows those). At the
+#   paper's width it kept 40 % of layer 0 and 59 % of layer 5, and rows 1 and 3, reproduced above, were not. The recipe
+#   that this chapter shows there is the nearest of the nine that were known there when it was frozen, on 28 November
+#   2026.
+# - **It is not alone.** The first recipe with half its learning rate and rotary positions, one seed, ends as near
 #   to the paper, with layer 0 the lowest of all (chapter 6). No verdict rests on it.
 # - **Attention crosses documents** that share a packed sequence, and sequences are short on a laptop, so sequence
 #   use cannot be compared across scales; batch use can, because its window is stated in tokens.

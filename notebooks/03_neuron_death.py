@@ -194,9 +194,10 @@ recorded["domain_silent_units"].sum("layer").mean("seed").to_pandas().astype(flo
 #
 # The same measurements on the models of 6 × 32,768 units, trained on English (chapter 2).
 #
-# Units die in every layer, and the layers have their own times. Of the units that die, the last layer loses a quarter
-# before the warm-up is over, at 8 million tokens; layers 1 and 2 lose most of theirs in the next twenty million; layer
-# 0 begins last, at some 15 million, and layers 3 and 4 go on longest.
+# Units die in every layer, and the layers have their own times. Of the units that die, the last layer loses a fifth to
+# a quarter before the warm-up is over, at 8 million tokens; layer 1 loses more than four fifths of its in the next
+# twenty million, layer 2 from two fifths to more than four; layer 0 begins last, at some 15 million, and layer 4 goes
+# on longest.
 
 # %%
 paper = results.recorded("neuron_death", "paper")
@@ -214,7 +215,8 @@ neuron_death.fates(paper)
 
 # %% [markdown]
 # Is it written at the start? Hardly before the first step: on average the quarters of a layer lie within nine points,
-# where chance alone makes one of 128 units in a seed vary by about four.
+# where chance alone gives the mean of one (128 units in each of three seeds) a standard deviation of up to two and a
+# half.
 
 # %%
 later = 100 * paper["death_share_by_rate"].mean("seed")
@@ -225,14 +227,14 @@ later.sel(measured_at="after the warm-up").to_pandas().astype(float).round(1)
 
 # %% [markdown]
 # After the warm-up the rate says something. In every seed the rarest quarter of layers 4 and 5 dies most, in layer 5
-# twice as often as any other. In layer 0 it is the busiest quarter, in every seed. In layers 1 to 3, where most units
-# die, the seeds have no order in common. On the laptop it is the busiest
-# quarter of layer 1 that dies most, and no unit of layer 0 dies at all.
+# twice as often as any other. In layer 0 it is the busiest quarter, in every seed. In layers 2 and 3 the seeds have no
+# order in common, and in layer 1, where nearly all die, the quarters lie within three points. On the laptop it is the
+# busiest quarter of layer 1 that dies most, and no unit of layer 0 dies at all.
 #
-# What happens before a unit's last firing: the mean pre-activation sinks in units that die and in units that live, and
-# about as far in both. Where they part is the spread, which is narrower in the dying, so that the upper tail no longer
-# reaches zero. While a unit is silent no gradient reaches it, and its weights shrink at the pace of weight decay
-# alone.
+# What happens before a unit's last firing: the mean pre-activation sinks in units that die and in units that live, by
+# the last firing somewhat further in the dying, most in layers 0 and 1. The spread, alike before, is by then narrower
+# in them (in all but one layer of one seed), and the upper tail no longer reaches zero. While a unit is silent no
+# gradient reaches it, and its weights shrink at the pace of weight decay alone.
 
 # %%
 plots.drift_before_death(paper)
@@ -253,9 +255,9 @@ counts.to_dataframe().astype(float).round(1).T
 
 # %% [markdown]
 # Nor do they sleep until their kind of text comes up. Of the many units silent on one domain, hardly any fires on
-# another, about as many as on a second sample of the same one: some twenty out of a hundred and thirty thousand. That
-# holds of C4 too, web text of which the models have seen none. Units of all layers, mean over seeds; rows: silent on,
-# columns: fires on.
+# another, about as many as on a second sample of the same one: one to two dozen out of a hundred and thirty thousand.
+# That holds of C4 too, web text of which the models have seen none. Units of all layers, mean over seeds; rows: silent
+# on, columns: fires on.
 
 # %%
 paper["domain_silent_units"].sum("layer").mean("seed").to_pandas().astype(float).round(1)
@@ -264,8 +266,8 @@ paper["domain_silent_units"].sum("layer").mean("seed").to_pandas().astype(float)
 # ## At a quarter of the width
 #
 # Five seeds at 6 × 8,192 units, with a recipe of less decay (chapter 2) and for fewer tokens. Fewer units are silent,
-# and a somewhat larger part of them is only rare; but here too silence on 8,192 tokens is nearly always silence on a
-# million:
+# and a larger part of them is only rare (4 to 5 % against one half); but here too silence on 8,192 tokens is nearly
+# always silence on a million:
 
 # %%
 quarter = results.recorded("neuron_death", "factorial")

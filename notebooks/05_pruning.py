@@ -134,16 +134,17 @@ pruning.costs(paper, "c4-eval")
 
 # %% [markdown]
 # The answer is another one on the laptop (size, text and recipe differ together). There firing rates are spread out,
-# and after the first fifth each further step costs more. Here units fall into two heaps, the silent and those that
-# fire a hundred times and more in a million tokens, with next to none between. That makes the first three fifths of the
+# and after the first fifth each further step costs more. Here units fall into two heaps, the silent and those that fire
+# a hundred times and more in a million tokens, with next to none between. That makes the first three fifths of the
 # units free; and because dead units have lost their weights to weight decay, the weights alone find nearly all of them.
-# A random choice, at the same count in every layer, costs from the first tenth on, and much: the layers that can spare
-# most units have the fewest that work, and a random draw takes those too.
+# Among units that never fire the rate decides nothing: they go layer by layer from the first, so that the first tenth
+# is all taken from layer 0, and up to the share of silent units the bars show this order, not what a layer can spare. A
+# random choice of as many units in the same layers costs from the first tenth on, and much.
 #
 # At a quarter of the width, five seeds of a recipe with less decay, a smaller share is silent, so the free part ends
-# earlier, at a third of the units, and a random choice costs less than at the paper's width. The weights alone are no
-# guide here: units chosen by magnitude cost more than as many chosen at random in the same layers. Change of the loss
-# on C4 in percent, mean over seeds:
+# earlier, at a third of the units, and a random choice costs less, on average, than at the paper's width, also beyond
+# the silent units of both. The weights alone are no guide here: units chosen by magnitude cost more than as many chosen
+# at random in the same layers. Change of the loss on C4 in percent, mean over seeds:
 
 # %%
 quarter = results.recorded("pruning", "factorial")

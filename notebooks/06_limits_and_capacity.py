@@ -54,7 +54,7 @@ from relusparsity.experiments import capacity, exploration, longer, modern, reci
 #   and 15 % in three fresh seeds), and leaves layer 5 at 72 to 76 %. The *first* ends at 40 and 59 %. Three verdicts of
 #   the ledger change between the two: the first layer collapses and the layers differ dramatically become *reproduced*,
 #   specificity *inconclusive*.
-# - Layer 0 is the lowest, as in the paper, in the three runs with rotary positions and half the rate of *first* (decays
+# - Layer 0 is the lowest, as in the paper, in the three runs of *first* with rotary positions and half its rate (decays
 #   of 1, 2 and 3.5, one seed each); in all other runs of this width layer 1 or 2 is. With a decay of 1 the model ends
 #   at 28 and 80 %, by distance as near to the paper as *nearest*.
 # - The wider the layers, the smaller the share of *layer 5* that is used, and a wider residual stream does not bring it

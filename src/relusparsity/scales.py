@@ -7,7 +7,7 @@ from .config import CorpusConfig, MeasureConfig, ModelConfig, RunConfig, TrainCo
 from .errors import UserError
 
 SEARCH_SEEDS = {"factorial": (0, 1), "paper": (0, 1), "paper_first": (0, 1)}
-"""Seeds set apart for the search of a scale's recipe (at the paper's width, 0 alone was used); fresh ones judge it."""
+"""Seeds with which the recipe of a scale was found (at the paper's width, 0 alone); fresh ones must judge it."""
 
 SEEDS = {
     "smoke": (0, 1, 2),

@@ -45,7 +45,7 @@ class Config:
     """The shared run of the first seed, and how much text every model reads."""
 
     scale: str
-    """smoke, laptop, factorial or paper."""
+    """smoke, laptop, factorial, paper or paper_first."""
     runs: tuple[RunConfig, ...]
     """One run; the fresh models get its sizes and its tokenizer."""
     tokens: int

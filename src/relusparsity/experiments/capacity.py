@@ -40,7 +40,7 @@ class Config:
     """The shared runs, and runs of other widths that differ from them in d_ff alone."""
 
     scale: str
-    """smoke, laptop, factorial or paper."""
+    """smoke, laptop, factorial, paper or paper_first."""
     runs: tuple[RunConfig, ...]
     """The shared runs, one a seed."""
     others: tuple[RunConfig, ...]

@@ -54,7 +54,7 @@ class Config:
     """The shared runs and the held-out text that their final weights read."""
 
     scale: str
-    """smoke, laptop, factorial or paper."""
+    """smoke, laptop, factorial, paper or paper_first."""
     runs: tuple[RunConfig, ...]
     """Runs that differ in their seed only."""
     sample_tokens: int

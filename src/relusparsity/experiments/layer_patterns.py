@@ -19,7 +19,7 @@ class Config:
     """The shared runs, one a seed."""
 
     scale: str
-    """smoke, laptop, factorial or paper."""
+    """smoke, laptop, factorial, paper or paper_first."""
     runs: tuple[RunConfig, ...]
     """Runs that differ in their seed only."""
 

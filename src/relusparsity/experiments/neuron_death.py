@@ -81,7 +81,7 @@ class Config:
     """The shared runs and the held-out samples that their final weights read."""
 
     scale: str
-    """smoke, laptop, factorial or paper."""
+    """smoke, laptop, factorial, paper or paper_first."""
     runs: tuple[RunConfig, ...]
     """Runs that differ in their seed only."""
     small_tokens: int

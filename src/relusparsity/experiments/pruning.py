@@ -45,7 +45,7 @@ class Config:
     """The shared runs, what to remove from them, and on how much text to look."""
 
     scale: str
-    """smoke, laptop, factorial or paper."""
+    """smoke, laptop, factorial, paper or paper_first."""
     runs: tuple[RunConfig, ...]
     """Runs that differ in their seed only."""
     shares: tuple[float, ...] = SHARES

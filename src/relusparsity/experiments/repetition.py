@@ -31,7 +31,7 @@ class Config:
 
 
 def config(scale: str) -> Config:
-    """The recipe of the paper's width, at a scale, for as many tokens as one pass lasts."""
+    """The recipe that was frozen first (*lr × 2*), at a scale, for as many tokens as one pass lasts."""
     base = recipes.recipe(scale, exploration.BASE, seed=0)
     tokens = STEPS.get(scale, STEPS["smoke"]) * base.train.batch_tokens
     return Config(scale, (replace(base, **exploration.CHANGES["lr × 2"], **{"train.tokens": tokens}),))

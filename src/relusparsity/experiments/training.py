@@ -43,7 +43,7 @@ class Config:
     """The shared ReLU runs, and GELU runs that differ in the activation alone."""
 
     scale: str
-    """smoke, laptop, factorial or paper."""
+    """smoke, laptop, factorial, paper or paper_first."""
     runs: tuple[RunConfig, ...]
     """ReLU, one a seed."""
     gelu: tuple[RunConfig, ...]

@@ -246,7 +246,7 @@ claims.table([outcome for outcome in own if outcome.here])
 #   seeds with which they had not been run before. That of a quarter of the width was the nearest of chapter 6's
 #   factorial and six more (the data of the six were not kept; five were trained again; chapter 6 shows those). At the
 #   paper's width it kept 40 % of layer 0 and 59 % of layer 5, and rows 1 and 3, reproduced above, were not. The recipe
-#   that this chapter shows there is the nearest of the nine that were known there when it was frozen, on 28 November
+#   that this chapter shows there was the nearest of the nine known there when it was frozen, on 28 November
 #   2026.
 # - **It is not alone.** The first recipe with half its learning rate and rotary positions, one seed, ends as near
 #   to the paper, with layer 0 the lowest of all (chapter 6). No verdict rests on it.

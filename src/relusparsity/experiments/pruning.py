@@ -231,7 +231,7 @@ def silent_removal(dataset: xr.Dataset, evaluation: str = "heldout") -> pd.DataF
     units = dataset.attrs["d_ff"] * dataset.sizes["layer"]
     rows = {
         "silent, % of units": (100 * dataset["silent_removed"].sum("layer") / units).round(1),
-        "their cost, %": (100 * (chosen["silent_loss"] / chosen["baseline_loss"] - 1)).round(4),
+        "their cost, %": (100 * (chosen["silent_loss"] / chosen["baseline_loss"] - 1)).round(4) + 0.0,  # no −0
         "logit change, masked": dataset["masked_difference"],
         "logit change, removed": dataset["removed_difference"].astype(float).round(7),
     }

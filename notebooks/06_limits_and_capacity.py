@@ -488,8 +488,8 @@ stronger_decay.by_summed_decay({name: dataset for name, dataset in wide.items() 
 # at a quarter of it. With 512, the share of layer 5 that is used falls as the layers widen, from all of 2,048 units to
 # two thirds of 32,768 (*Does the number of used units saturate?*, below). Is a layer 5 that empties merely too wide for
 # its stream? **What would falsify it** was written before the runs. If layer 5 goes by its units *a number of the
-# stream*, then with the first recipe 8,192 units keep 83 % on a stream of 256 and 100 % on 1,024, 16,384 units keep 65
-# % on 256 and 97 % on 1,024, each within five points, and at the paper's width layer 5 rises with every step from 512
+# stream*, then with the first recipe 8,192 units keep 83 % on a stream of 256 and 100 % on 1,024, 16,384 units keep
+# 65 % on 256 and 97 % on 1,024, each within five points, and at the paper's width layer 5 rises with every step from 512
 # to 2,048. If it goes by the *units alone*, then the four keep 97, 97, 83 and 83 %, and at the paper's width the stream
 # does not matter. There, layer 0 was to end under 20 % on each. Streams of 512 and 2,048 at the paper's width, and
 # 32,768 units on 1,024 with the first recipe and 49 million tokens, had predictions too and have no result, for want

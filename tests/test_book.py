@@ -56,6 +56,15 @@ def test_every_code_cell_was_executed_in_order(chapter: str) -> None:
 
 
 @pytest.mark.parametrize("chapter", CHAPTERS)
+def test_no_line_of_the_text_is_a_comment(chapter: str) -> None:
+    """MyST takes a line that begins with a percent sign for a comment and leaves it out of the page."""
+    lines = [
+        line for cell in executed(chapter).cells if cell.cell_type == "markdown" for line in cell.source.splitlines()
+    ]
+    assert [line for line in lines if line.lstrip().startswith("%")] == []
+
+
+@pytest.mark.parametrize("chapter", CHAPTERS)
 def test_a_chapter_holds_no_logic(chapter: str) -> None:
     for cell in executed(chapter).cells:
         if cell.cell_type == "code" and "parameters" not in cell.metadata.get("tags", []):

@@ -423,6 +423,8 @@ def test_verdicts_of_several_recipes_stand_side_by_side() -> None:
     ]
     assert "no run recorded" in table.loc["12", "a"]
     assert claims.verdicts({"a": holds}, "S").index.tolist() == ["12"]
+    beside = claims.evaluate({("layer_patterns", "laptop"): MAKERS["1"]("L", [True] * 3)}, rows=(row("1"),))
+    assert claims.verdicts({"a": beside}, "L").empty
 
 
 def test_the_ledger_is_as_it_was_written() -> None:

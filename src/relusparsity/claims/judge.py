@@ -100,7 +100,7 @@ def evaluate(recorded: Datasets, here: Datasets | None = None, rows: tuple[Claim
     Raises
     ------
     UserError
-        For a dataset of another scale than its key says, or one that lacks what a rule reads.
+        For a dataset of another scale than its key says, two of one letter, or one that lacks what a rule reads.
     """
     kept, own = _by_letter(recorded), _by_letter(here or {})
     outcomes: list[Outcome] = []

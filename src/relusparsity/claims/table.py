@@ -71,7 +71,7 @@ def verdicts(recipes: Mapping[str, list[Outcome]], scale: str) -> pd.DataFrame:
     rows: dict[str, dict[str, str]] = {}
     for name, outcomes in recipes.items():
         for outcome in outcomes:
-            if outcome.scale == scale:
+            if outcome.scale == scale and outcome.verdict:
                 reason = f" ({outcome.reason})" if outcome.reason else ""
                 rows.setdefault(outcome.row.number, {"claim": outcome.row.claim})[name] = f"{outcome.verdict}{reason}"
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis("row")

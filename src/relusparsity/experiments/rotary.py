@@ -2,8 +2,8 @@
 
 Exploration. With a sum of 9.2 (`equal_decay`) this was the only recipe of the paper's shape whose layer 0 ended the
 lowest, at 10 %, but its layer 5 keeps 52 % of its units. These two have sums of 5.3 and 2.6 over as many tokens.
-Written before them: layer 0 ends the lowest of all and under 30 % in both; layer 5 ends above 60 % at 5.3 and above 75
-% at 2.6; both end nearer to the paper's figure (`exploration.distance`) than the 30.6 points of the sum of 9.2.
+Written before them: layer 0 ends the lowest of all and under 30 % in both; layer 5 ends above 60 % at 5.3 and above
+75 % at 2.6; both end nearer to the paper's figure (`exploration.distance`) than the 30.6 points of the sum of 9.2.
 """
 
 from typing import Any

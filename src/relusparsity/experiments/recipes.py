@@ -46,10 +46,10 @@ class Config:
     """Level of each factor, −1 or +1, by cell."""
 
 
-def cells() -> Iterator[tuple[int, ...]]:
-    """The sixteen cells as levels −1 or +1 of each factor."""
+def cells(half: int = 1) -> Iterator[tuple[int, ...]]:
+    """The sixteen cells of a half as levels −1 or +1 of each factor; `half`, 1 or −1, is the product of all five."""
     for four in product((-1, 1), repeat=4):
-        yield (*four, int(np.prod(four)))
+        yield (*four, half * int(np.prod(four)))
 
 
 def recipe(scale: str, levels: tuple[int, ...], seed: int) -> RunConfig:
@@ -67,9 +67,9 @@ def recipe(scale: str, levels: tuple[int, ...], seed: int) -> RunConfig:
     return config
 
 
-def config(scale: str) -> Config:
-    """The factorial at a scale."""
-    levels = tuple(cells())
+def config(scale: str, half: int = 1) -> Config:
+    """A half of the factorial at a scale."""
+    levels = tuple(cells(half))
     return Config(scale, tuple(recipe(scale, cell, seed) for seed in SEEDS for cell in levels), levels)
 
 

@@ -1,8 +1,12 @@
 """The search for the source's two numbers: its rows are what they say, its screens and its target decide as written."""
 
-import pytest
+from itertools import combinations
 
-from relusparsity import scales
+import numpy as np
+import pytest
+import xarray as xr
+
+from relusparsity import results, scales
 from relusparsity.config import replace
 from relusparsity.errors import UserError
 from relusparsity.experiments import exploration, lead, other_half, recipes, search
@@ -81,3 +85,40 @@ def test_both_halves_are_the_whole_factorial() -> None:
     assert len({*first.levels, *second.levels}) == 32
     assert len({*first.runs, *second.runs}) == 64
     assert {run.seed for run in second.runs} == set(recipes.SEEDS)
+
+
+def half(which: int, logit: np.ndarray) -> xr.Dataset:
+    """A half of the factorial in which every layer's use has these logits (recipe, layer), in two seeds alike."""
+    cells = list(recipes.cells(which))
+    use = np.repeat((1 / (1 + np.exp(-logit)))[:, None, None], 4, axis=2).repeat(2, axis=1)
+    levels = {
+        name: ("recipe", [str(high if cell[i] > 0 else low) for cell in cells], {"long_name": field})
+        for i, (name, (field, low, high)) in enumerate(recipes.FACTORS.items())
+    }
+    coords = {"recipe": [recipes.named(cell) for cell in cells], "layer": np.arange(6)} | levels
+    return xr.Dataset({"final_batch_use": (("recipe", "seed", "set", "layer"), use)}, coords, {"d_ff": 10**9})
+
+
+def logits(which: int, order: int) -> np.ndarray:
+    """Effects of up to so many factors on each layer, the same for both halves."""
+    rng, cells = np.random.default_rng(0), np.array(list(recipes.cells(which)))
+    total = np.ones((16, 6))
+    for size in range(1, order + 1):
+        for factors in combinations(range(5), size):
+            total += 0.4 * rng.normal(size=6) * cells[:, list(factors)].prod(axis=1)[:, None]
+    return total
+
+
+def test_the_forecast_is_exact_where_no_more_than_two_factors_act_together() -> None:
+    first, second = half(1, logits(1, 2)), half(-1, logits(-1, 2))
+    expected = other_half.forecast(first)
+    np.testing.assert_allclose(expected, 100 * second["final_batch_use"].mean(["set", "seed"]), atol=1e-4)
+    said = other_half.judged(first, second)
+    assert said.loc[["shares within 15 points", "lowest layers"], "came"].tolist() == [96, 16]
+    three = half(-1, logits(-1, 3) * 2)
+    assert other_half.judged(first, three).loc["shares within 15 points", "came"] < 96
+
+
+def test_names_of_the_first_half_are_those_that_were_recorded() -> None:
+    recorded = results.recorded("recipes", "factorial")
+    assert recorded["recipe"].values.tolist() == [recipes.named(cell) for cell in recipes.cells()]

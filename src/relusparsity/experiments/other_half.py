@@ -8,9 +8,14 @@ cell does layer 0 end under 60 %. The cell of the first recipe at the larger rat
 1e-3) ends with layer 2 the lowest, under 10 %, and layer 5 under 90 %.
 """
 
+import numpy as np
+import pandas as pd
 import xarray as xr
 
-from . import recipes, shared, variants
+from . import recipe_effects, recipes, shared, variants
+
+WITHIN, SHARES, LOWEST = 15, 72, 11
+"""The forecast's bars: points of a share, and how many of 96 shares and of 16 lowest layers must be right."""
 
 RECORDED: tuple[str, ...] = ()
 """Scales whose dataset is committed."""
@@ -28,3 +33,52 @@ def run(config: recipes.Config) -> xr.Dataset:
         return recipes.assemble(config, [variants.measured(run) for run in config.runs])
 
     return shared.cached("other_half", config, config.runs, __file__, compute)
+
+
+def forecast(first: xr.Dataset) -> xr.DataArray:
+    """Batch use (percent) that main effects and pairs of the first half give each new cell, (recipe, layer)."""
+    use = first["final_batch_use"].transpose("recipe", "seed", "set", "layer").astype(float)
+    chances = first.attrs["d_ff"] * use.sizes["set"]
+    fired = use.mean("set").values * chances
+    logit = np.log((fired + 0.5) / (chances - fired + 0.5)).mean(axis=1)  # (recipe, layer)
+    known = recipe_effects.design(first)
+    new = _levels_of(list(recipes.cells(half=-1)))
+    slopes = np.linalg.solve(_columns(known), logit)
+    share = 100 / (1 + np.exp(-_columns(new) @ slopes))
+    return xr.DataArray(share, dims=("recipe", "layer"), coords={"recipe": list(new.index), "layer": first["layer"]})
+
+
+def _levels_of(cells: list[tuple[int, ...]]) -> pd.DataFrame:
+    """The columns that `recipe_effects.design` has for the first half, for other cells."""
+    values = {name: np.array([cell[i] for cell in cells]) for i, name in enumerate(recipes.FACTORS)}
+    dataset = xr.Dataset(coords={"recipe": [recipes.named(cell) for cell in cells]})
+    for name, (field, low, high) in recipes.FACTORS.items():
+        levels = [str(high if level > 0 else low) for level in values[name]]
+        dataset.coords[name] = ("recipe", levels, {"long_name": field})
+    return recipe_effects.design(dataset)
+
+
+def _columns(terms: pd.DataFrame) -> np.ndarray:
+    return np.hstack([np.ones((len(terms), 1)), terms.values])
+
+
+def judged(first: xr.Dataset, second: xr.Dataset) -> pd.DataFrame:
+    """The forecast's written predictions against the runs: what was said, what came, whether it holds."""
+    expected = forecast(first)
+    use = 100 * second["final_batch_use"].mean(["set", "seed"]).astype(float).transpose("recipe", "layer")
+    use = use.sel(recipe=expected["recipe"])
+    near = int((abs(use - expected) <= WITHIN).sum())
+    lowest = int((use.argmin("layer") == expected.argmin("layer")).sum())
+    least = float(use.sel(layer=0).min())
+    missing = use.sel(recipe=recipes.named((1, -1, 1, 1, 1)))
+    rows = {
+        f"shares within {WITHIN} points": (f"at least {SHARES} of {use.size}", near, near >= SHARES),
+        "lowest layers": (f"at least {LOWEST} of {len(use)}", lowest, lowest >= LOWEST),
+        "lowest U_0 (%)": ("at least 60", round(least, 1), least >= 60),
+        "first recipe at rate 1e-3": (
+            "layer 2 lowest, under 10 %; layer 5 under 90 %",
+            " ".join(f"{value:.1f}" for value in missing.values),
+            bool(missing.values.argmin() == 2 and missing[2] < 10 and missing[5] < 90),
+        ),
+    }
+    return pd.DataFrame.from_dict(rows, orient="index", columns=["written before", "came", "holds"])

@@ -88,7 +88,7 @@ def run(config: Config) -> xr.Dataset:
 def assemble(config: Config, runs: Sequence[xr.Dataset]) -> xr.Dataset:
     """The factorial's dataset from those of its runs, in the order of `config.runs`; see `variants.stack`."""
     count = len(config.levels)
-    names = [_name(run) for run in config.runs[:count]]
+    names = [named(levels) for levels in config.levels]
     by_seed = [
         variants.stack(runs[first : first + count], {name: {} for name in names}, config.scale)
         for first in range(0, len(runs), count)
@@ -106,11 +106,12 @@ def assemble(config: Config, runs: Sequence[xr.Dataset]) -> xr.Dataset:
     return dataset
 
 
-def _name(config: RunConfig) -> str:
+def named(levels: tuple[int, ...]) -> str:
     """Short name of a cell, for a panel's title."""
-    model, train_ = config.model, config.train
-    tied = "tied" if model.tied else "untied"
-    return f"{tied}, embedding {model.embedding_std:g}, {model.init}, decay {train_.weight_decay:g}, lr {train_.lr:g}"
+    tied, std, decay, init, lr = (
+        high if level > 0 else low for (_, low, high), level in zip(FACTORS.values(), levels, strict=True)
+    )
+    return f"{'tied' if tied else 'untied'}, embedding {std:g}, {init}, decay {decay:g}, lr {lr:g}"
 
 
 def endings(dataset: xr.Dataset) -> pd.DataFrame:

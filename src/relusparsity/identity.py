@@ -1,0 +1,73 @@
+"""What made this: the one home of the names of runs, of experiments' datasets and of measurements.
+
+A **run** is named by what it computes: the fields that differ from their defaults, the content of its text and
+tokenizer, and `MEANING`, a number that is raised by hand when the same fields come to give other results. Not by text
+of files, comments, docstrings or folders, nor by fields that change no result. PyTorch's version is not part of it, as
+the processor is not: both change last digits, neither what a run means; the provenance names them, and a half-trained
+run is taken up by the version that began it alone.
+
+What is **derived** from runs, an experiment's dataset or a measurement, is named by the code it rests on too, as
+loaded: see `loaded.code`.
+"""
+
+import dataclasses
+import hashlib
+import json
+from typing import Any
+
+MEANING = 1
+"""Raise it when a run of the same fields gives other results; `golden` fails until its values are renewed with it."""
+
+NO_RESULT = ("train.resume_every", "train.snapshots")
+"""Fields that say what is kept of a run, not what it computes."""
+
+NAMED_BY_CONTENT = ("corpus",)
+"""Fields that a checksum of the tokens and the tokenizer stands for."""
+
+
+def digest(*parts: Any) -> str:
+    """sha256 of the parts' canonical JSON, in hexadecimal."""
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+
+def changed(config: Any, prefix: str = "") -> dict[str, Any]:
+    """Fields that differ from their defaults, by dotted name; those of `NO_RESULT` and `NAMED_BY_CONTENT` are left out.
+
+    Raises
+    ------
+    TypeError
+        For a field without a default: its absence could not be told from a value.
+    """
+    found: dict[str, Any] = {}
+    for field in dataclasses.fields(config):
+        name, value = prefix + field.name, getattr(config, field.name)
+        if name in NO_RESULT or name in NAMED_BY_CONTENT:
+            continue
+        if dataclasses.is_dataclass(value):
+            found |= changed(value, f"{name}.")
+        elif value != _default(field):
+            found[name] = value
+    return found
+
+
+def _default(field: "dataclasses.Field[Any]") -> Any:
+    if field.default is not dataclasses.MISSING:
+        return field.default
+    if field.default_factory is not dataclasses.MISSING:
+        return field.default_factory()
+    raise TypeError(f"the field {field.name} has no default; give it one.")
+
+
+def run_id(config: Any, checksum: str, meaning: str = str(MEANING)) -> str:
+    """Name of a run's directory: 16 hexadecimal digits.
+
+    Parameters
+    ----------
+    config
+        The run's whole configuration.
+    checksum
+        Of its corpus: tokens and tokenizer.
+    meaning
+        `MEANING`, or what `golden` says of code that gives other results.
+    """
+    return digest(changed(config), checksum, meaning)[:16]

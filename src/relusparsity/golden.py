@@ -4,15 +4,13 @@ In float64 a firing hangs on no rounding, so counts are the same integers on eve
 agree to `TOLERANCE`. Together the four take every choice that a configuration has of model, optimiser and schedule.
 """
 
-import json
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
-from . import evaluate, identity
+from . import evaluate
 from .config import CorpusConfig, MeasureConfig, ModelConfig, RunConfig, TrainConfig, replace
 from .train import Trainer
 

@@ -31,13 +31,7 @@ def digest(*parts: Any) -> str:
 
 
 def changed(config: Any, prefix: str = "") -> dict[str, Any]:
-    """Fields that differ from their defaults, by dotted name; those of `NO_RESULT` and `NAMED_BY_CONTENT` are left out.
-
-    Raises
-    ------
-    TypeError
-        For a field without a default: its absence could not be told from a value.
-    """
+    """Fields that differ from their defaults, by dotted name, but for `NO_RESULT` and `NAMED_BY_CONTENT`."""
     found: dict[str, Any] = {}
     for field in dataclasses.fields(config):
         name, value = prefix + field.name, getattr(config, field.name)
@@ -45,17 +39,16 @@ def changed(config: Any, prefix: str = "") -> dict[str, Any]:
             continue
         if dataclasses.is_dataclass(value):
             found |= changed(value, f"{name}.")
-        elif value != _default(field):
+        elif not is_default(field, value):
             found[name] = value
     return found
 
 
-def _default(field: "dataclasses.Field[Any]") -> Any:
-    if field.default is not dataclasses.MISSING:
-        return field.default
+def is_default(field: "dataclasses.Field[Any]", value: Any) -> bool:
+    """Whether a field's value is the one that it has if none is given; False where one must be given."""
     if field.default_factory is not dataclasses.MISSING:
-        return field.default_factory()
-    raise TypeError(f"the field {field.name} has no default; give it one.")
+        return value == field.default_factory()
+    return field.default is not dataclasses.MISSING and value == field.default
 
 
 def run_id(config: Any, checksum: str, meaning: str = str(MEANING)) -> str:

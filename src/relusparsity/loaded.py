@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from functools import cached_property
 from typing import Any
 
-from .identity import changed, digest
+from .identity import digest, is_default
 
 PACKAGE = __name__.partition(".")[0]
 
@@ -41,16 +41,20 @@ def code(*modules: str) -> str:
 
 def _imports(module: types.ModuleType) -> set[str]:
     """The package's modules that a module uses: where its globals come from, and what its functions import."""
-    found = set()
-    for value in vars(module).values():
-        found.add(value.__name__ if isinstance(value, types.ModuleType) else getattr(value, "__module__", None))
-    for function in _functions(vars(module).values(), module.__name__):
+    named = vars(module)
+    found = {getattr(value, "__module__", None) for value in named.values()}
+    for function in _functions(named.values(), module.__name__):
         steps = list(dis.get_instructions(function))
         for at, step in enumerate(steps):
             if step.opname == "IMPORT_NAME":
                 level, names = steps[at - 2].argval, steps[at - 1].argval or ()
-                base = importlib.util.resolve_name("." * level + step.argval, module.__package__) if level else step.argval
+                base = (
+                    importlib.util.resolve_name("." * level + step.argval, module.__package__) if level else step.argval
+                )
                 found |= {base} | {f"{base}.{name}" for name in names}
+            elif step.opname == "LOAD_GLOBAL" and isinstance(named.get(step.argval), types.ModuleType):
+                # one that is only there may have been put there by another module's import
+                found.add(named[step.argval].__name__)
     ours = {each for each in found if isinstance(each, str) and each.partition(".")[0] == PACKAGE}
     return {each for each in ours if each in sys.modules or _exists(each)}
 
@@ -126,5 +130,7 @@ def _plain(value: Any) -> Any:
     if isinstance(value, re.Pattern):
         return value.pattern
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return [type(value).__name__, _plain(changed(value))]
+        held = {f.name: getattr(value, f.name) for f in dataclasses.fields(value)}
+        unlike = {f.name: held[f.name] for f in dataclasses.fields(value) if not is_default(f, held[f.name])}
+        return [type(value).__name__, _plain(unlike)]
     return None

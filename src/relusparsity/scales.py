@@ -2,7 +2,9 @@
 
 import os
 from pathlib import Path
+from typing import Annotated
 
+from .checks import Only
 from .config import CorpusConfig, MeasureConfig, ModelConfig, RunConfig, TrainConfig, replace
 from .errors import UserError
 
@@ -85,6 +87,10 @@ SCALES: dict[str, RunConfig] = {
     "paper": replace(_WIDE, **NEAREST),
     "paper_first": _WIDE,
 }
+
+
+Scale = Annotated[str, Only(SCALES.__contains__, f"one of {', '.join(SCALES)}")]
+"""The hint of a field that holds the name of a scale."""
 
 
 def base(scale: str, seed: int = 0) -> RunConfig:

@@ -13,10 +13,11 @@ from torch import Tensor, nn
 
 from .. import anymodel, corpora, distributed, results, train
 from ..anymodel import measure
-from ..config import RunConfig, digest
+from ..checks import Checked
+from ..config import RunConfig, Seed, Size, Tokens, digest
 from ..errors import UserError
 from ..model import build
-from ..scales import SEEDS, base
+from ..scales import Scale
 from . import shared
 
 READINGS = {
@@ -41,22 +42,22 @@ RECORDED = ("laptop",)
 
 
 @dataclass(frozen=True)
-class Config:
+class Config(Checked):
     """The shared run of the first seed, and how much text every model reads."""
 
-    scale: str
+    scale: Scale
     """smoke, laptop, factorial, paper or paper_first."""
     runs: tuple[RunConfig, ...]
     """One run; the fresh models get its sizes and its tokenizer."""
-    tokens: int
+    tokens: Tokens
     """Held-out tokens that are counted on, from the start of the held-out text."""
-    apart: int
+    apart: Tokens
     """Tokens after them: for thresholds, and for the loss without units."""
-    followed: int
+    followed: Size
     """Units a layer whose token types are counted."""
     instrument: str
     """Digest of the code that measures: another instrument, another dataset."""
-    weights_seed: int = 0
+    weights_seed: Seed = 0
     """Seed of the fresh models' weights."""
 
 
@@ -65,7 +66,7 @@ def config(scale: str) -> Config:
     tokens, apart, followed = {"smoke": (8_192, 1_024, 32)}.get(scale, (65_536, 8_192, 128))
     files = sorted(Path(anymodel.__file__).parent.glob("*.py"))
     instrument = digest(*(file.read_text() for file in files))[:16]
-    return Config(scale, (base(scale, SEEDS[scale][0]),), tokens, apart, followed, instrument)
+    return Config(scale, shared.seeds(scale)[:1], tokens, apart, followed, instrument)
 
 
 def run(config: Config) -> xr.Dataset:

@@ -3,6 +3,7 @@
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Annotated
 
 import numpy as np
 import pandas as pd
@@ -11,9 +12,11 @@ import xarray as xr
 from tqdm import tqdm
 
 from .. import corpora, distributed, evaluate, pruning, results, train
-from ..config import RunConfig
+from ..checks import Checked, real
+from ..config import RunConfig, Size, Tokens
 from ..errors import UserError
 from ..model import Decoder
+from ..scales import Scale
 from ..schema import COORDINATES
 from . import shared
 
@@ -41,18 +44,18 @@ RECORDED = ("laptop", "factorial", "paper", "paper_first")
 
 
 @dataclass(frozen=True)
-class Config:
+class Config(Checked):
     """The shared runs, what to remove from them, and on how much text to look."""
 
-    scale: str
+    scale: Scale
     """smoke, laptop, factorial, paper or paper_first."""
     runs: tuple[RunConfig, ...]
     """Runs that differ in their seed only."""
-    shares: tuple[float, ...] = SHARES
+    shares: tuple[Annotated[float, real(0, 1)], ...] = SHARES
     """Shares of all hidden units to remove."""
-    random_draws: int = 2
+    random_draws: Size = 2
     """Random choices that the method "random" averages over."""
-    evaluation_tokens: int = 16_384
+    evaluation_tokens: Tokens = 16_384
     """Tokens of held-out text evaluated on; extra evaluation sets are read whole."""
 
 

@@ -16,8 +16,9 @@ import pandas as pd
 import xarray as xr
 
 from .. import results
+from ..checks import Checked
 from ..config import RunConfig, replace
-from ..scales import base
+from ..scales import Scale, base
 from . import shared, variants
 
 # factor: (field, low, high); the order is that of the design
@@ -35,10 +36,10 @@ RECORDED = ("factorial",)
 
 
 @dataclass(frozen=True)
-class Config:
+class Config(Checked):
     """All runs of the factorial."""
 
-    scale: str
+    scale: Scale
     """smoke or factorial."""
     runs: tuple[RunConfig, ...]
     """Cell by cell within a seed, so that a part of the list is a whole replicate."""

@@ -4,19 +4,22 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import xarray as xr
 from tqdm.auto import tqdm
 
 from .. import corpora, distributed, results, train
 from ..config import RunConfig, digest, from_dict, replace, to_dict
+from ..errors import UserError
 from ..model import training_flops
 from ..scales import SEARCH_SEEDS, SEEDS, base
 from ..schema import UNITS
+
+T = TypeVar("T")
 
 WORTH_A_PROCESS = 1e11
 """Floating-point operations of a training below which starting a process costs more than it saves."""
@@ -24,7 +27,22 @@ WORTH_A_PROCESS = 1e11
 
 def seeds(scale: str, **changes: Any) -> tuple[RunConfig, ...]:
     """The scale's run, changed field by field (dotted names), once a seed."""
-    return tuple(replace(base(scale, seed), **changes) for seed in SEEDS[scale])
+    first = base(scale)
+    return tuple(replace(first, seed=seed, **changes) for seed in SEEDS[scale])
+
+
+def setting(table: Mapping[str, T], scale: str, what: str) -> T:
+    """What an experiment's table has for a scale.
+
+    Raises
+    ------
+    UserError
+        For a scale that does not exist, or that the table leaves out.
+    """
+    base(scale)
+    if scale not in table:
+        raise UserError(f"scale {scale} has no {what}; those that have are {', '.join(table)}.")
+    return table[scale]
 
 
 def train_all(configs: Sequence[RunConfig]) -> list[train.Run]:

@@ -121,10 +121,10 @@ def pruned(scale: str, costs: list[tuple[float, float, float]], text: str = "c4-
         return {
             "baseline_loss": (("evaluation",), np.array([5.0, 4.0])),
             "silent_loss": (("evaluation",), np.array([9.0, 4 * (1 + silent / 100)])),
-            "loss": (("method", "share", "evaluation"), loss),
+            "loss": (("chosen_by", "share", "evaluation"), loss),
         }
 
-    coords = {"method": ["rate", "random"], "share": [0.25, 0.5], "evaluation": ["other", text]}
+    coords = {"chosen_by": ["rate", "random"], "share": [0.25, 0.5], "evaluation": ["other", text]}
     return made(scale, [seed(*c) for c in costs], coords, **{"silent_sample_tokens": 10**6} | attrs)
 
 

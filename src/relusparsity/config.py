@@ -130,7 +130,7 @@ class TrainConfig(Checked):
     batch_tokens: Batch = 1024
     """Tokens of one step over all processes; a multiple of seq_len."""
     optimizer: Literal["adamw", "adafactor", "sgd"] = "adamw"
-    """AdamW decays matrices and embeddings only."""
+    """Each decays matrices and embeddings only."""
     lr: Rate = 3e-3
     """Peak learning rate."""
     schedule: Literal["cosine", "rsqrt", "constant"] = "constant"
@@ -142,7 +142,7 @@ class TrainConfig(Checked):
     beta2: Moment = 0.98
     """AdamW's second-moment decay."""
     weight_decay: Decay = 0.1
-    """Decoupled weight decay."""
+    """Decoupled: whatever the optimizer (adamw, adafactor or sgd), a step takes lr times this off a weight."""
     clip: RateOrNone = 1.0
     """Largest norm of the whole gradient; 0 switches clipping off."""
     precision: Literal["float32", "bf16"] = "float32"

@@ -69,7 +69,16 @@ def _optimizer(model: nn.Module, config: TrainConfig, device: torch.device) -> t
     if config.optimizer == "adafactor":
         return torch.optim.Adafactor(groups, lr=config.lr)
     if config.optimizer == "sgd":
-        return torch.optim.SGD(groups, lr=config.lr, momentum=config.beta1)
+        # PyTorch's own decay would go into the gradient, and so through the momentum
+        sgd = torch.optim.SGD([*matrices, *vectors], lr=config.lr, momentum=config.beta1)
+
+        @torch.no_grad()
+        def decay(*_: Any) -> None:
+            for weight in matrices:
+                weight.mul_(1 - sgd.param_groups[0]["lr"] * config.weight_decay)
+
+        sgd.register_step_pre_hook(decay)
+        return sgd
     return torch.optim.AdamW(groups, lr=config.lr, betas=(config.beta1, config.beta2), fused=device.type == "cuda")
 
 

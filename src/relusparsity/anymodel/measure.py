@@ -134,7 +134,7 @@ def measure(
             values |= removal.costs(use.model, heldout, batch, counts, options.layers, options.of, bar)
     more = results.described(values | examples, statistics.DESCRIBED)
     dataset = dataset.merge(more.drop_vars("seed", errors="ignore"), combine_attrs="override")
-    dataset = dataset.set_coords([n for n in ("method", "share", "evaluation", "context", "rank") if n in dataset])
+    dataset = dataset.set_coords([n for n in ("chosen_by", "share", "evaluation", "context", "rank") if n in dataset])
     dataset["firing_count"].attrs["sample_tokens"] = int(ids.size)
     dataset.attrs |= _about(model, use, options, name, seq_len, batch, ids, started, source, key)
     if state:

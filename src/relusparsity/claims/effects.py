@@ -4,7 +4,7 @@
 |---|---|---|---|
 | 9 | neuron_death | `silent_small`, `silent_both`, `good_turing_expected`, `good_turing_upper` `(seed, layer)` | small_sample_tokens, large_sample_tokens |
 | 10 11 | death_controls | `deaths(seed, control)`; control: none, diffusion, winsorised, random_winsorised | |
-| 12 | pruning | `baseline_loss`, `silent_loss` `(seed, evaluation)`, `loss(seed, method, share, evaluation)` | silent_sample_tokens |
+| 12 | pruning | `baseline_loss`, `silent_loss` `(seed, evaluation)`, `loss(seed, chosen_by, share, evaluation)` | silent_sample_tokens |
 | 13 | feature_specificity | `within_sequence_rate`, `token_selectivity`, `firing_count` `(seed, layer, unit)` | |
 """  # noqa: E501
 
@@ -111,7 +111,7 @@ def units_can_be_pruned(dataset: xr.Dataset) -> Finding:
     """
     baseline = take(dataset, "baseline_loss", "seed", "evaluation", missing=True)
     silent = take(dataset, "silent_loss", "seed", "evaluation", missing=True)
-    loss = take(dataset, "loss", "seed", "method", "share", "evaluation", missing=True)
+    loss = take(dataset, "loss", "seed", "chosen_by", "share", "evaluation", missing=True)
     limits = []
     if (tokens := attribute(dataset, "silent_sample_tokens")) < _LARGE_SAMPLE:
         limits.append(f"units are silent on {tokens:,} tokens, the rule's on 1 M")
@@ -123,8 +123,8 @@ def units_can_be_pruned(dataset: xr.Dataset) -> Finding:
     read = {
         "baseline_loss": at(baseline, "evaluation", text).values,
         "silent_loss": at(silent, "evaluation", text).values,
-        "loss of the lowest-rate half": at(half, "method", "rate").values,
-        "loss of a random half": at(half, "method", "random").values,
+        "loss of the lowest-rate half": at(half, "chosen_by", "rate").values,
+        "loss of a random half": at(half, "chosen_by", "random").values,
     }
     for name, values in read.items():
         if not (values > 0).all():

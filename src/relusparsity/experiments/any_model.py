@@ -161,7 +161,7 @@ def together(parts: dict[str, xr.Dataset], config: Config, finished: train.Run) 
         if shown.sizes.get("example"):
             examples.append(shown.assign(example_model=("example", [name] * shown.sizes["example"])))
     names = pd.Index(list(parts), name="model")
-    dataset = xr.concat(whole, names, join="exact", coords="minimal", compat="override", combine_attrs="drop_conflicts")
+    dataset = xr.concat(whole, names, join="exact", coords="minimal", compat="override", combine_attrs=shared.agreed)
     if examples:
         dataset = dataset.merge(xr.concat(examples, dim="example"), combine_attrs="override")
     for name, (units, long_name) in SCHEMA.items():
@@ -261,9 +261,9 @@ def costs(dataset: xr.Dataset, models: list[str]) -> pd.DataFrame:
     """Change of the loss in percent when a share of all units is removed, a row a share, by model and method."""
     chosen = dataset.isel(seed=0, evaluation=0).sel(model=models)
     rise = 100 * (chosen["loss"] / chosen["baseline_loss"] - 1)
-    table = rise.transpose("share", "model", "method").stack(of=["model", "method"]).to_pandas().astype(float)
+    table = rise.transpose("share", "model", "chosen_by").stack(of=["model", "chosen_by"]).to_pandas().astype(float)
     table.index = pd.Index([f"{100 * share:.3g} %" for share in rise["share"].values], name="units removed")
-    return table.round(2) + 0.0  # no −0
+    return table.rename_axis(columns=["model", "method"]).round(2) + 0.0  # no −0
 
 
 def rules(dataset: xr.Dataset) -> pd.DataFrame:

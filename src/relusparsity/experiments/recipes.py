@@ -95,10 +95,13 @@ def assemble(config: Config, runs: Sequence[xr.Dataset]) -> xr.Dataset:
         for first in range(0, len(runs), count)
     ]
     dataset = xr.concat(
-        by_seed, dim="seed", join="exact", coords="minimal", compat="override", combine_attrs="drop_conflicts"
+        by_seed, dim="seed", join="exact", coords="minimal", compat="override", combine_attrs=shared.agreed
     ).drop_vars("changed")
     facts = [results.provenance(part) for part in by_seed]
-    of_cells = {name: list(zip(*(f[name] for f in facts), strict=True)) for name in ("runs", "wall_seconds")}
+    of_cells: dict[str, Any] = {
+        name: list(zip(*(f[name] for f in facts), strict=True)) for name in ("runs", "wall_seconds")
+    }
+    of_cells["stopped_after_step"] = [f["stopped_after_step"] for f in facts]  # by seed
     dataset.attrs["provenance"] = json.dumps(facts[0] | of_cells, sort_keys=True)
     for i, (name, (field, low, high)) in enumerate(FACTORS.items()):
         values = [str(high if levels[i] > 0 else low) for levels in config.levels]

@@ -4,11 +4,12 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, TypeVar
 
+import numpy as np
 import xarray as xr
 from tqdm.auto import tqdm
 
@@ -88,15 +89,23 @@ def _train_given() -> None:
     train.run(from_dict(RunConfig, json.load(sys.stdin)))
 
 
+def agreed(parts: Iterable[dict[str, Any]], context: Any = None) -> dict[str, Any]:
+    """Attributes that all parts have alike; what one of them alone has is not true of the whole."""
+    first, *others = parts
+    return {
+        name: value
+        for name, value in first.items()
+        if all(name in other and np.array_equal(other[name], value) for other in others)
+    }
+
+
 def stack(runs: Sequence[train.Run], scale: str, variables: Sequence[str] | None = None) -> xr.Dataset:
     """The runs' datasets over a new first dimension `seed`, with a provenance that names every run.
 
     All runs must differ in their seed only. `variables` keeps these (and their coordinates) alone.
     """
     parts = [run.dataset if variables is None else run.dataset[list(variables)] for run in runs]
-    stacked = xr.concat(
-        parts, dim="seed", join="exact", coords="minimal", compat="override", combine_attrs="drop_conflicts"
-    )
+    stacked = xr.concat(parts, dim="seed", join="exact", coords="minimal", compat="override", combine_attrs=agreed)
     stacked = stacked.transpose("seed", ...)
     units, long_name = UNITS["seed"]
     stacked = stacked.assign_coords(

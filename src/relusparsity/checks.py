@@ -30,6 +30,21 @@ def real(low: float, high: float) -> Only:
     return Only(lambda value: low <= value <= high, f"a number from {low:g} to {high:g}")
 
 
+# Of each kind of number, more than has ever been trained and less than what PyTorch, or anybody's patience, bears.
+Size = Annotated[int, whole(1, 2**24)]
+Batch = Annotated[int, whole(1, 2**28)]
+Tokens = Annotated[int, whole(1, 10**15)]
+TokensOrNone = Annotated[int, whole(0, 10**15)]
+Points = Annotated[int, whole(1, 10**6)]
+Seed = Annotated[int, whole(0, 2**63 - 1)]
+Share = Annotated[float, Only(lambda value: 0 < value < 1, "a share between 0 and 1")]
+Moment = Annotated[float, Only(lambda value: 0 <= value < 1, "at least 0 and below 1")]
+Factor = Annotated[float, real(1e-6, 1e6)]  # of a smaller one, float32 leaves nothing to learn from
+Decay = Annotated[float, Only(lambda value: 0 <= value <= 1e6, "0 or more and at most 1e+06")]
+Rate = Annotated[float, real(1e-12, 1e30)]
+RateOrNone = Annotated[float, Only(lambda v: v == 0 or 1e-12 <= v <= 1e30, "0 (off) or a number from 1e-12 to 1e+30")]
+
+
 class Checked:
     """A frozen dataclass that refuses, when it is made, a value that its hint does not allow.
 

@@ -1,4 +1,8 @@
-"""Every choice of a run as frozen data, with its unit; nothing else decides what a run computes."""
+"""Every choice of a run as frozen data, with its unit.
+
+What else its numbers depend on: the text that `corpus` names (of a scale, also $RELUSPARSITY_TEXT), the code, and, in
+how sums are rounded, the device, its arithmetic and the number of processes.
+"""
 
 import dataclasses
 import hashlib
@@ -8,12 +12,14 @@ from dataclasses import dataclass, field, is_dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
-from .checks import Checked, Only, hints, real, shown, whole
+from . import checks
+from .checks import Checked, hints, shown
 from .errors import UserError
 
 T = TypeVar("T")
 
-# An edit of one of these files changes what a run measures, so it changes the run's id.
+# An edit of one of these files changes the run's id: of all but `pruning` because it changes what a run measures; of
+# `pruning`, which no training imports, because datasets of pruned models are kept under the ids of their runs.
 HASHED_SOURCES = (
     "model",
     "fused",
@@ -29,36 +35,22 @@ HASHED_SOURCES = (
 # Windows double this many times beyond a sequence: the widest is 2**LEVELS sequences (of 512 tokens: 1,048,576).
 LEVELS = 11
 
-# Of each kind of number, more than has ever been trained and less than what PyTorch, or anybody's patience, bears.
-Size = Annotated[int, whole(1, 2**24)]
-Batch = Annotated[int, whole(1, 2**28)]
-Tokens = Annotated[int, whole(1, 10**15)]
-TokensOrNone = Annotated[int, whole(0, 10**15)]
-Points = Annotated[int, whole(1, 10**6)]
-Seed = Annotated[int, whole(0, 2**63 - 1)]
-Share = Annotated[float, Only(lambda value: 0 < value < 1, "a share between 0 and 1")]
-Moment = Annotated[float, Only(lambda value: 0 <= value < 1, "at least 0 and below 1")]
-Factor = Annotated[float, real(1e-6, 1e6)]  # of a smaller one, float32 leaves nothing to learn from
-Decay = Annotated[float, Only(lambda value: 0 <= value <= 1e6, "0 or more and at most 1e+06")]
-Rate = Annotated[float, real(1e-12, 1e30)]
-RateOrNone = Annotated[float, Only(lambda v: v == 0 or 1e-12 <= v <= 1e30, "0 (off) or a number from 1e-12 to 1e+30")]
-
 
 @dataclass(frozen=True)
 class ModelConfig(Checked):
     """A decoder-only Transformer with two-layer, non-gated MLPs (the paper's section on its model)."""
 
-    n_layers: Annotated[int, whole(1, 4096)] = 6
+    n_layers: Annotated[int, checks.whole(1, 4096)] = 6
     """Blocks, each attention and MLP (paper: 6)."""
-    d_model: Size = 64
+    d_model: checks.Size = 64
     """Width of the residual stream, in numbers a token."""
-    d_ff: Size = 1024
+    d_ff: checks.Size = 1024
     """Hidden units of each MLP (paper: 32,768)."""
-    n_heads: Size = 4
+    n_heads: checks.Size = 4
     """Attention heads; must divide d_model."""
-    seq_len: Size = 64
+    seq_len: checks.Size = 64
     """Tokens of one packed sequence."""
-    vocab_size: Size = 4096
+    vocab_size: checks.Size = 4096
     """Token types, `<eos>` included."""
     activation: Literal["relu", "gelu"] = "relu"
     """Nonlinearity of the MLP; gelu (exact, erf) is the baseline that has no zeros."""
@@ -74,11 +66,11 @@ class ModelConfig(Checked):
     """Whether linear layers and LayerNorms have biases (the output layer never has)."""
     tied: bool = True
     """Whether the output layer is the embedding matrix."""
-    embedding_std: Factor = 0.02
+    embedding_std: checks.Factor = 0.02
     """Standard deviation of the initial embeddings."""
     init: Literal["normal", "xavier", "fan_in"] = "normal"
     """Initial matrices: N(0, 0.02²), Xavier uniform, or N(0, 1/fan_in)."""
-    logit_scale: Factor = 1.0
+    logit_scale: checks.Factor = 1.0
     """Factor on the logits; tied embeddings of scale 1 need d_model**-0.5 (as in T5)."""
 
     def __post_init__(self) -> None:
@@ -109,15 +101,15 @@ class CorpusConfig(Checked):
     """hf: name of the set, such as allenai/c4."""
     subset: str | None = None
     """hf: configuration of the set, such as en."""
-    max_bytes: Tokens | None = None
+    max_bytes: checks.Tokens | None = None
     """hf: stop reading after this many bytes of UTF-8 text."""
-    vocab_size: Size = 4096
+    vocab_size: checks.Size = 4096
     """Types of the byte-level BPE, `<eos>` included."""
-    heldout_share: Share = 0.17
+    heldout_share: checks.Share = 0.17
     """Share of the documents, chosen by hash, that is never trained on (unless heldout_paths is given)."""
     tokenizer: str | None = None
     """A saved tokenizer.json to use instead of training one."""
-    tokenizer_bytes: Tokens = 30_000_000
+    tokenizer_bytes: checks.Tokens = 30_000_000
     """Bytes of text, spread over the corpus, that the BPE is trained on at most."""
 
 
@@ -125,25 +117,25 @@ class CorpusConfig(Checked):
 class TrainConfig(Checked):
     """The optimisation; token counts, not steps, wherever a length of training is meant."""
 
-    tokens: Tokens = 819_200
+    tokens: checks.Tokens = 819_200
     """Training tokens; a multiple of batch_tokens."""
-    batch_tokens: Batch = 1024
+    batch_tokens: checks.Batch = 1024
     """Tokens of one step over all processes; a multiple of seq_len."""
     optimizer: Literal["adamw", "adafactor", "sgd"] = "adamw"
     """Each decays matrices and embeddings only."""
-    lr: Rate = 3e-3
+    lr: checks.Rate = 3e-3
     """Peak learning rate."""
     schedule: Literal["cosine", "rsqrt", "constant"] = "constant"
     """After the warm-up: cosine to a tenth, inverse square root, or constant."""
-    warmup: TokensOrNone = 51_200
+    warmup: checks.TokensOrNone = 51_200
     """Tokens over which the learning rate rises linearly from 0."""
-    beta1: Moment = 0.9
+    beta1: checks.Moment = 0.9
     """AdamW's first-moment decay; SGD's momentum."""
-    beta2: Moment = 0.98
+    beta2: checks.Moment = 0.98
     """AdamW's second-moment decay."""
-    weight_decay: Decay = 0.1
+    weight_decay: checks.Decay = 0.1
     """Decoupled: whatever the optimizer (adamw, adafactor or sgd), a step takes lr times this off a weight."""
-    clip: RateOrNone = 1.0
+    clip: checks.RateOrNone = 1.0
     """Largest norm of the whole gradient; 0 switches clipping off."""
     precision: Literal["float32", "bf16"] = "float32"
     """bf16: autocast over float32 weights."""
@@ -153,11 +145,11 @@ class TrainConfig(Checked):
     """Several processes: whether each holds a share of the parameters (FSDP2) rather than all of them (DDP)."""
     deterministic: bool = False
     """Bitwise repeatable on a GPU too, at a cost in speed; a CPU always is."""
-    dead_after: Tokens = 65_536
+    dead_after: checks.Tokens = 65_536
     """n of dead(n): tokens of the training stream without firing; a multiple of batch_tokens."""
-    resume_every: TokensOrNone = 102_400
+    resume_every: checks.TokensOrNone = 102_400
     """Tokens between states to resume from; 0 keeps none."""
-    snapshots: Annotated[int, whole(0, 10**6)] = 8
+    snapshots: Annotated[int, checks.whole(0, 10**6)] = 8
     """Saved weights: this many evenly spaced ones, and log-spaced ones before the first; 0 keeps the last only."""
 
     def __post_init__(self) -> None:
@@ -183,17 +175,17 @@ class TrainConfig(Checked):
 class MeasureConfig(Checked):
     """What is measured, when, and on how much held-out text."""
 
-    points: Points = 50
+    points: checks.Points = 50
     """Evenly spaced measurements over training; log-spaced ones come before the first."""
-    sets: Size = 2
+    sets: checks.Size = 2
     """Held-out sets of set_tokens read at each measurement."""
-    final_sets: Size = 64
+    final_sets: checks.Size = 64
     """Held-out sets read at the end, in float32 (paper's batch use: the mean over them)."""
-    set_tokens: Batch = 8192
+    set_tokens: checks.Batch = 8192
     """Tokens of one set (the paper's batch); seq_len times a power of two."""
-    history_units: Size = 512
+    history_units: checks.Size = 512
     """Units of each layer, evenly spaced, whose drift is recorded."""
-    histories: Points = 32
+    histories: checks.Points = 32
     """Measurements, spread evenly, at which the drift is recorded."""
 
 
@@ -205,7 +197,7 @@ class RunConfig(Checked):
     corpus: CorpusConfig = field(default_factory=CorpusConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
     measure: MeasureConfig = field(default_factory=MeasureConfig)
-    seed: Seed = 0
+    seed: checks.Seed = 0
     """Decides the initial weights and the order of the data."""
 
     def __post_init__(self) -> None:
@@ -283,7 +275,8 @@ def source_digest(names: tuple[str, ...] = HASHED_SOURCES) -> str:
 def run_id(config: RunConfig, corpus_checksum: str) -> str:
     """Name of the run's directory: 16 hexadecimal digits.
 
-    Hashes every field, the corpus, the torch version and the source, so that nothing stale is reused.
+    Hashes every field, the corpus, the torch version and the files of `HASHED_SOURCES` as they lie on the disk when the
+    id is made: what a process imported before an edit of them, and what other modules do, is not in it.
     """
     from importlib.metadata import version
 

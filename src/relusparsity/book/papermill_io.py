@@ -30,9 +30,8 @@ import nbformat
 from nbformat import NotebookNode
 
 SCHEME = "jupytext:"
-PARAMETERS = (
-    "-p --parameters -r --parameters_raw -f --parameters_file -y --parameters_yaml -b --parameters_base64".split()
-)
+PARAMETERS = {"-p", "-r", "-f", "-y", "-b", "--parameters", "--parameters_raw", "--parameters_file"}
+PARAMETERS |= {"--parameters_yaml", "--parameters_base64"}
 KERNEL = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
 
 

@@ -13,8 +13,8 @@ from torch import Tensor, nn
 
 from .. import anymodel, corpora, distributed, results, train
 from ..anymodel import measure
-from ..checks import Checked
-from ..config import RunConfig, Seed, Size, Tokens, digest
+from ..checks import Checked, Seed, Size, Tokens
+from ..config import RunConfig, digest
 from ..errors import UserError
 from ..model import build
 from ..scales import Scale

@@ -13,8 +13,8 @@ from torch import Tensor
 from tqdm import tqdm
 
 from .. import corpora, distributed, evaluate, metrics, results
-from ..checks import Checked
-from ..config import RunConfig, Size, Tokens
+from ..checks import Checked, Size, Tokens
+from ..config import RunConfig
 from ..errors import UserError
 from ..scales import Scale
 from ..train import Run

@@ -15,8 +15,8 @@ from torch import Tensor
 from tqdm import tqdm
 
 from .. import claims, corpora, distributed, evaluate, metrics, results
-from ..checks import Checked
-from ..config import RunConfig, Size, Tokens
+from ..checks import Checked, Size, Tokens
+from ..config import RunConfig
 from ..errors import UserError
 from ..model import Decoder
 from ..scales import Scale

@@ -12,8 +12,8 @@ import xarray as xr
 from tqdm import tqdm
 
 from .. import corpora, distributed, evaluate, pruning, results, train
-from ..checks import Checked, real
-from ..config import RunConfig, Size, Tokens
+from ..checks import Checked, Size, Tokens, real
+from ..config import RunConfig
 from ..errors import UserError
 from ..model import Decoder
 from ..scales import Scale

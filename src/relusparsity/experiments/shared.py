@@ -128,7 +128,10 @@ def stack(runs: Sequence[train.Run], scale: str, variables: Sequence[str] | None
 def cached(
     name: str, config: Any, runs: Sequence[RunConfig], source: str, compute: Callable[[], xr.Dataset]
 ) -> xr.Dataset:
-    """The experiment's dataset: read back if this code made it from these runs, else computed and kept.
+    """The experiment's dataset: read back if it was made from these runs, by an experiment of this source; else made.
+
+    Of the code, only the experiment's file, this one and what decides the runs' ids count: after an edit of another
+    module that an experiment works with, remove what it made (`clean`).
 
     Parameters
     ----------
@@ -137,7 +140,7 @@ def cached(
     runs
         The training runs it rests on.
     source
-        `__file__` of the experiment: an edit makes a new id.
+        `__file__` of the experiment: an edit makes a new id, one of what it imports does not.
     """
     paths = [train.run_path(run, corpora.load(run.corpus)).name for run in runs]
     key = digest(to_dict(config), paths, Path(source).read_text(), Path(__file__).read_text())[:16]

@@ -1,7 +1,7 @@
 """What the fields of a configuration accept: their type hints, asked of every value however it was set."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, fields, is_dataclass
 from functools import cache
 from numbers import Integral, Real
@@ -72,6 +72,14 @@ def hints(kind: Any) -> dict[str, Any]:
     """Field of a dataclass → its hint, with what `Only` adds."""
     known = get_type_hints(kind, include_extras=True)
     return {field.name: known[field.name] for field in fields(kind)}
+
+
+def refuse_unknown(kind: Any, names: Iterable[Any]) -> None:
+    """Refuse names that are none of a dataclass's fields."""
+    known = hints(kind)
+    unknown = sorted(shown(name).strip("'") for name in names if name not in known)
+    if unknown:
+        raise UserError(f"{kind.__name__} has no field {', '.join(unknown)}; it has {', '.join(known)}.")
 
 
 def shown(value: object) -> str:

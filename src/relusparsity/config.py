@@ -7,13 +7,12 @@ how sums are rounded, the device, its arithmetic and the number of processes.
 import dataclasses
 import hashlib
 import json
-from collections.abc import Iterable
 from dataclasses import dataclass, field, is_dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
 from . import checks
-from .checks import Checked, hints, shown
+from .checks import Checked, hints, refuse_unknown, shown
 from .errors import UserError
 
 T = TypeVar("T")
@@ -246,19 +245,13 @@ def from_dict(cls: type[T], values: dict[str, Any]) -> T:
     if not isinstance(values, dict):
         raise UserError(f"{cls.__name__} is given as {shown(values)}: expected a table of fields.")
     known = hints(cls)  # type: ignore[arg-type]
-    _refuse_unknown(cls, values)
+    refuse_unknown(cls, values)
     return cls(
         **{
             name: from_dict(known[name], value) if is_dataclass(known[name]) and not is_dataclass(value) else value
             for name, value in values.items()
         }
     )
-
-
-def _refuse_unknown(cls: type, names: Iterable[Any]) -> None:
-    unknown = sorted(shown(name).strip("'") for name in names if name not in hints(cls))
-    if unknown:
-        raise UserError(f"{cls.__name__} has no field {', '.join(unknown)}; it has {', '.join(hints(cls))}.")
 
 
 def digest(*parts: Any) -> str:
@@ -297,7 +290,7 @@ def replace(config: T, **changes: Any) -> T:
             nested.setdefault(head, {})[rest] = value
         else:
             flat[head] = value
-    _refuse_unknown(type(config), [*flat, *nested])
+    refuse_unknown(type(config), [*flat, *nested])
     for head, inner in nested.items():
         whole_one = flat.get(head, getattr(config, head))
         if not is_dataclass(whole_one):

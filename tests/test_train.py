@@ -495,9 +495,29 @@ def test_a_loss_that_is_not_a_number_stops_the_run_and_keeps_what_was_measured(f
         train.run(tiny_run(**changes), tiny_corpus())  # not taken for finished
 
 
+def test_a_machine_without_a_compiler_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    from torch._inductor.exc import InductorError, InvalidCxxCompiler
+
+    def fail(*_: object) -> None:
+        raise InductorError(InvalidCxxCompiler(), None)
+
+    monkeypatch.setattr(Trainer, "advance", fail)
+    with pytest.raises(
+        UserError, match=r"compile = True does not work on this machine \(InvalidCxxCompiler: "
+    ):
+        train.run(tiny_run(seed=4712, **{"train.compile": True}), tiny_corpus())
+    with pytest.raises(InductorError):  # of a run that asked for nothing of the kind, it is another matter
+        train.run(tiny_run(seed=4712), tiny_corpus())
+
+
 @pytest.mark.parametrize("place", ["advance", "__init__"])
 @pytest.mark.parametrize(
-    "error", [torch.OutOfMemoryError("CUDA out of memory"), RuntimeError("DefaultCPUAllocator: not enough memory")]
+    "error",
+    [
+        torch.OutOfMemoryError("CUDA out of memory"),
+        RuntimeError("DefaultCPUAllocator: not enough memory"),
+        MemoryError("Unable to allocate 8 TiB for an array"),
+    ],
 )
 def test_too_little_memory_names_the_shape_and_what_to_change(
     place: str, error: Exception, monkeypatch: pytest.MonkeyPatch

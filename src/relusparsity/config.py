@@ -34,12 +34,14 @@ HASHED_SOURCES = (
 # Windows double this many times beyond a sequence: the widest is 2**LEVELS sequences (of 512 tokens: 1,048,576).
 LEVELS = 11
 
+MOST_STEPS = 10**8  # more than a day at a millisecond each
+
 
 @dataclass(frozen=True)
 class ModelConfig(Checked):
     """A decoder-only Transformer with two-layer, non-gated MLPs (the paper's section on its model)."""
 
-    n_layers: Annotated[int, checks.whole(1, 4096)] = 6
+    n_layers: Annotated[int, checks.whole(1, 1024)] = 6
     """Blocks, each attention and MLP (paper: 6)."""
     d_model: checks.Size = 64
     """Width of the residual stream, in numbers a token."""
@@ -75,14 +77,10 @@ class ModelConfig(Checked):
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.d_model % self.n_heads:
+            raise UserError(f"n_heads = {self.n_heads} does not divide d_model = {self.d_model}; choose one that does.")
+        if self.positions == "rotary" and (head := self.d_model // self.n_heads) % 2:
             raise UserError(
-                f"n_heads = {self.n_heads} does not divide d_model = {self.d_model}; "
-                "choose a number of heads that does."
-            )
-        if self.positions == "rotary" and (self.d_model // self.n_heads) % 2:
-            raise UserError(
-                f"rotary positions need an even head size, but d_model / n_heads = "
-                f"{self.d_model // self.n_heads}; change n_heads or positions."
+                f"rotary positions need an even head size, but d_model / n_heads = {head}; change n_heads or positions."
             )
 
 
@@ -159,6 +157,11 @@ class TrainConfig(Checked):
                     f"TrainConfig.{name} = {getattr(self, name)} is not a multiple of batch_tokens = "
                     f"{self.batch_tokens}; round it."
                 )
+        if self.steps > MOST_STEPS:
+            raise UserError(
+                f"TrainConfig.tokens = {self.tokens} takes {self.steps:,} steps of batch_tokens = {self.batch_tokens}: "
+                f"expected {MOST_STEPS:,} at most; lower tokens or raise batch_tokens."
+            )
         if self.shard and self.optimizer == "adafactor":
             raise UserError(
                 "optimizer = adafactor cannot work on shares of the parameters (shard = True): its statistics are "
@@ -222,11 +225,9 @@ class RunConfig(Checked):
                 f"set_tokens = {self.measure.set_tokens} is more than {2**LEVELS} sequences of {seq_len} tokens, the "
                 "widest window that is counted; lower it."
             )
-        if self.corpus.vocab_size != self.model.vocab_size:
-            raise UserError(
-                f"corpus.vocab_size = {self.corpus.vocab_size} but model.vocab_size = "
-                f"{self.model.vocab_size}; give both the same."
-            )
+        of_text, of_model = self.corpus.vocab_size, self.model.vocab_size
+        if of_text != of_model:
+            raise UserError(f"corpus.vocab_size = {of_text} but model.vocab_size = {of_model}; give both the same.")
 
 
 def to_dict(config: Any) -> dict[str, Any]:

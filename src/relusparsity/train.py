@@ -208,9 +208,12 @@ def _train(config: RunConfig, corpus: corpora.Corpus, path: Path) -> None:
     torch.use_deterministic_algorithms(config.train.deterministic)
     try:
         _from_the_last_state(config, corpus, path, device)
-    except RuntimeError as error:
+    except (RuntimeError, MemoryError) as error:
+        if config.train.compile and type(error).__module__.startswith(("torch._dynamo", "torch._inductor")):
+            why = str(error).splitlines()[0]
+            raise UserError(f"compile = True does not work on this machine ({why}); use compile = False.") from error
         # what PyTorch raises on a CPU has no class of its own
-        if not isinstance(error, torch.OutOfMemoryError) and "DefaultCPUAllocator" not in str(error):
+        if not isinstance(error, torch.OutOfMemoryError | MemoryError) and "DefaultCPUAllocator" not in str(error):
             raise
         model, each = config.model, config.train.batch_tokens // config.model.seq_len // distributed.world()
         raise UserError(

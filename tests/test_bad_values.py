@@ -135,6 +135,8 @@ def refused(name: str, typed: str, capsys: pytest.CaptureFixture[str]) -> None:
         ({"train.snapshots": 10**9}, "snapshots = 1000000000"),
         ({"model.n_layers": 10**9}, "n_layers = 1000000000: expected a number above 0 and at most 1,024"),
         ({"model.d_ff": 10**30}, "d_ff = 1000000000000000000000000000000: expected"),
+        ({"corpus.paths": ["my.txt"]}, "CorpusConfig.paths is not read by source = docs; choose source = text"),
+        ({"corpus.source": "hf", "corpus.heldout_paths": ("a",)}, "heldout_paths is not read by source = hf"),
         ({"corpus.max_bytes": 0}, "max_bytes = 0: expected a number above 0 and at most 1,000,000,000,000,000 or None"),
         ({"corpus.tokenizer": "x" * 500, "corpus.name": 3}, "CorpusConfig.name = 3: expected str or None"),
         ({"model.activation": "r" * 5000}, "… (5,002 characters): expected one of relu, gelu"),
@@ -156,7 +158,7 @@ def test_a_number_that_equals_a_plain_one_is_that_one() -> None:
     for value in (same.train.lr, same.model.d_ff, same.seed, same.model.bias, same.model.norm):
         assert type(value) in (float, int, bool, str)
     assert replace(SMOKE, **{"train.lr": Fraction(1, 2)}).train.lr == 0.5
-    assert replace(SMOKE, **{"corpus.paths": ["a", "b"]}).corpus.paths == ("a", "b")
+    assert replace(SMOKE, **{"corpus.paths": ["a", "b"], "corpus.source": "text"}).corpus.paths == ("a", "b")
 
 
 def test_a_part_and_its_field_may_be_changed_together() -> None:

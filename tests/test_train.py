@@ -502,9 +502,7 @@ def test_a_machine_without_a_compiler_is_said(monkeypatch: pytest.MonkeyPatch) -
         raise InductorError(InvalidCxxCompiler(), None)
 
     monkeypatch.setattr(Trainer, "advance", fail)
-    with pytest.raises(
-        UserError, match=r"compile = True does not work on this machine \(InvalidCxxCompiler: "
-    ):
+    with pytest.raises(UserError, match=r"compile = True does not work on this machine \(InvalidCxxCompiler: "):
         train.run(tiny_run(seed=4712, **{"train.compile": True}), tiny_corpus())
     with pytest.raises(InductorError):  # of a run that asked for nothing of the kind, it is another matter
         train.run(tiny_run(seed=4712), tiny_corpus())

@@ -19,17 +19,8 @@ T = TypeVar("T")
 
 # An edit of one of these files changes the run's id: of all but `pruning` because it changes what a run measures; of
 # `pruning`, which no training imports, because datasets of pruned models are kept under the ids of their runs.
-HASHED_SOURCES = (
-    "model",
-    "fused",
-    "metrics",
-    "tracking",
-    "evaluate",
-    "measurements",
-    "train",
-    "pruning",
-    "corpora/batches",
-)
+HASHED_SOURCES: tuple[str, ...] = ("model", "fused", "metrics", "tracking", "evaluate", "measurements", "train")
+HASHED_SOURCES += ("pruning", "corpora/batches")
 
 # Windows double this many times beyond a sequence: the widest is 2**LEVELS sequences (of 512 tokens: 1,048,576).
 LEVELS = 11
@@ -108,6 +99,12 @@ class CorpusConfig(Checked):
     """A saved tokenizer.json to use instead of training one."""
     tokenizer_bytes: checks.Tokens = 30_000_000
     """Bytes of text, spread over the corpus, that the BPE is trained on at most."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name in ("paths", "heldout_paths"):
+            if getattr(self, name) and self.source != "text":
+                raise UserError(f"CorpusConfig.{name} is not read by source = {self.source}; choose source = text.")
 
 
 @dataclass(frozen=True)

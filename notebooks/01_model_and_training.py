@@ -58,8 +58,8 @@ training.choices(laptop, wide)
 # ## Size and cost
 #
 # Parameters are counted on the model itself. Training costs six floating-point operations per matrix parameter and
-# token, and some for the attention scores (the count of [Kaplan et al.](https://arxiv.org/abs/2001.08361), section
-# 2.1, with the output layer).
+# token, and some for the attention scores: the count of [PaLM](https://arxiv.org/abs/2204.02311), appendix B, with the
+# output layer. [Kaplan et al.](https://arxiv.org/abs/2001.08361), section 2.1, count half as many for the scores.
 
 # %%
 training.sizes("smoke", "laptop", "paper")

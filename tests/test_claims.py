@@ -11,6 +11,7 @@ import xarray as xr
 
 from relusparsity import UserError, claims, scales
 from relusparsity.claims import Verdict, reading
+from relusparsity.claims.table import number
 
 SHAPES = {
     "P": {"n_layers": 6, "d_ff": 32768, "d_model": 1024},
@@ -121,10 +122,10 @@ def pruned(scale: str, costs: list[tuple[float, float, float]], text: str = "c4-
         return {
             "baseline_loss": (("evaluation",), np.array([5.0, 4.0])),
             "silent_loss": (("evaluation",), np.array([9.0, 4 * (1 + silent / 100)])),
-            "loss": (("method", "share", "evaluation"), loss),
+            "loss": (("chosen_by", "share", "evaluation"), loss),
         }
 
-    coords = {"method": ["rate", "random"], "share": [0.25, 0.5], "evaluation": ["other", text]}
+    coords = {"chosen_by": ["rate", "random"], "share": [0.25, 0.5], "evaluation": ["other", text]}
     return made(scale, [seed(*c) for c in costs], coords, **{"silent_sample_tokens": 10**6} | attrs)
 
 
@@ -335,6 +336,43 @@ def test_seeds_that_searched_for_the_recipe_are_shown_and_do_not_count() -> None
     assert "0 (search), 1, 2, 3" in repr(claims.table([outcome]))
     few = judge("2", dataset.isel(seed=slice(0, 3)))
     assert few.reason == "2 seeds of 3 that did not search for the recipe"
+
+
+@pytest.mark.parametrize(("number", "scale"), JUDGED)
+@pytest.mark.parametrize("searched", ["holds", "fails", "opposite", "not a number"])
+def test_a_search_seed_changes_nothing_of_a_verdict(number: str, scale: str, searched: str) -> None:
+    """Whatever it shows: the other seeds are judged as if it were not there, and it stands among the readings."""
+    needed = claims.judge.seeds_needed(number, scale)
+    for rest in ([True] * needed, [False] * needed, [True] * (needed - 1) + [False]):
+        dataset = MAKERS[number](scale, [searched == "holds", *rest]).assign_attrs(search_seeds="[0]")
+        if searched == "not a number":
+            dataset = dataset.copy(deep=True)
+            for name in dataset.data_vars:
+                dataset[name] = dataset[name].astype(float)
+                dataset[name][{"seed": 0}] = np.nan
+        elif searched == "opposite" and number == "13":
+            for name in ("within_sequence_rate", "token_selectivity"):
+                dataset[name][{"seed": 0}] = -dataset[name][{"seed": 1}] * 9
+        alone, beside = judge(number, dataset.isel(seed=slice(1, None))), judge(number, dataset)
+        assert (beside.verdict, beside.reason, beside.n) == (alone.verdict, alone.reason, alone.n)
+        assert beside.agreement == alone.agreement and beside.readings[1:] == alone.readings
+        assert beside.readings[0].seed == 0 and "0 (search)" in repr(claims.table([beside]))
+
+
+def test_search_seeds_of_the_small_model_are_left_out_of_its_mean() -> None:
+    up, down = (10, 20, 30, 40, 50, 60), (60, 50, 40, 30, 20, 10)
+    large = made("P", [use(*up)] * 3)
+    small = made("L", [use(*down)] * 4 + [use(*up)] * 3, search_seeds="[0, 1, 2, 3]")
+    assert judge("14", small, large).verdict is Verdict.NOT_REPRODUCED
+    assert judge("14", small.assign_attrs(search_seeds="[]"), large).verdict is Verdict.REPRODUCED
+
+
+def test_a_cost_below_what_float32_tells_apart_is_no_number() -> None:
+    step = 100 * 2.0**-23  # of float32, percent of a loss
+    values = judge("12", pruned("P", [(step, -2 * step, 5.0), (0.0, 0.002, 5.0), (-0.09, 0.9, 5.0)])).readings
+    shown = [[number(value) for value in each.values.values()] for each in values]
+    assert shown == [["< 0.001", "< 0.001", "5"], ["0", "0.002", "5"], ["−0.09", "0.9", "5"]]
+    assert all(each.holds for each in values), "the rule is asked of the costs, not of what is shown"
 
 
 def test_a_dataset_must_be_what_its_scale_says() -> None:

@@ -86,6 +86,9 @@ def test_a_wrong_value_is_one_clear_sentence(kind: type, values: dict[str, Any],
 def test_a_scale_that_does_not_exist() -> None:
     with pytest.raises(UserError, match="there is no scale 'huge'; choose one of smoke, laptop, factorial, paper"):
         scales.base("huge")
+    for wrong in (3, None, ["smoke"], "x" * 5000):
+        with pytest.raises(UserError, match="there is no scale"):
+            scales.base(wrong)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("scale", list(scales.SCALES))
@@ -105,6 +108,11 @@ def test_text_of_ones_own_replaces_the_hub_at_gpu_scales(tmp_path: Path, monkeyp
     assert scales.base("laptop") == scales.SCALES["laptop"]
     with pytest.raises(UserError, match=r"lacks .*english-val.jsonl.xz, .*c4-eval.jsonl.xz, .*english-0"):
         scales.base("paper")
+    for absurd in ("x" * 5000, "/not/there", "~nosuchuser/text", str(Path(scales.__file__) / "inside a file")):
+        monkeypatch.setenv("RELUSPARSITY_TEXT", absurd)
+        with pytest.raises(UserError, match=r"lacks english-val.jsonl.xz, c4-eval.jsonl.xz, english-0.jsonl.xz; unset"):
+            scales.base("paper")
+    monkeypatch.setenv("RELUSPARSITY_TEXT", str(tmp_path))
     for name in ("english-0", "english-1", "english-val", "c4-eval"):
         (tmp_path / f"{name}.jsonl.xz").touch()
     corpus = scales.base("paper").corpus

@@ -235,10 +235,11 @@ def test_bad_requests_are_named(tmp_path: Path) -> None:
         config(path, vocab_size=256): "vocab_size = 256",
         config(path, vocab_size=5000): "the text has only enough words for",
         config(path, heldout_share=1e-9): "no document for its heldout part",
-        config(path, source="web"): "'web': expected docs, text or hf",
     }.items():
         with pytest.raises(UserError, match=sentence):
             load(changed, tmp_path / "cache")
+    with pytest.raises(UserError, match="'web': expected one of docs, text, hf"):
+        config(path, source="web")
 
 
 # The cache

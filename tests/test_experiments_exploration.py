@@ -8,7 +8,8 @@ import xarray as xr
 
 from relusparsity import results, train
 from relusparsity.config import replace
-from relusparsity.experiments import exploration, recipes
+from relusparsity.errors import UserError
+from relusparsity.experiments import exploration, recipes, variants
 
 
 def test_every_recipe_differs_from_the_base_in_what_it_says() -> None:
@@ -53,3 +54,8 @@ def test_a_diverged_run_is_marked(monkeypatch: pytest.MonkeyPatch, tmp_path: Pat
     assert 0 < int(seen.max()) <= 30 * 256 < int(dataset["tokens"].max())
     assert np.isnan(dataset["final_loss"].values.ravel()).tolist() == [False, True, False]
     assert dataset["changed"].values.tolist() == ["nothing changed", "norm rmsnorm", "batch_tokens 32768"]
+    assert "stopped_after_step" not in dataset.attrs, "one recipe stopped, not all"
+    assert results.provenance(dataset)["stopped_after_step"] == {"RMSNorm": 30}
+    alone = variants.measured(broken)
+    with pytest.raises(UserError, match="each of one, other diverged"):
+        variants.stack([alone, alone], {"one": {}, "other": {}}, "smoke")

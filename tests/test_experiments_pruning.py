@@ -30,7 +30,7 @@ def test_as_many_units_go_as_were_asked_for(dataset: xr.Dataset) -> None:
     for share in (0.0, 0.5, 0.9):
         kept = left.sel(share=share, method="nearest") if share else left.sel(share=0)
         assert (kept.sum("layer") == 6 * 64 - round(share * 6 * 64)).all()
-    assert (left == left.sel(method="rate")).all(), "methods differ in the units, not in how many of each layer"
+    assert (left == left.sel(chosen_by="rate")).all(), "methods differ in the units, not in how many of each layer"
 
 
 def test_silent_units_go_for_nothing(dataset: xr.Dataset) -> None:
@@ -67,10 +67,10 @@ def test_the_claim_and_the_figure_read_it(dataset: xr.Dataset) -> None:
 
 def test_affordable_stops_at_the_first_share_that_costs_too_much() -> None:
     share = xr.DataArray([0.0, 0.3, 0.6, 0.9], dims="share")
-    loss = xr.DataArray([[[[2.0], [2.01], [2.5], [2.0]]]], dims=("seed", "method", "share", "evaluation"))
+    loss = xr.DataArray([[[[2.0], [2.01], [2.5], [2.0]]]], dims=("seed", "chosen_by", "share", "evaluation"))
     made = xr.Dataset(
         {"loss": loss, "baseline_loss": (("seed", "evaluation"), [[2.0]])},
-        {"share": share, "seed": [0], "method": ["rate"], "evaluation": ["heldout"]},
+        {"share": share, "seed": [0], "chosen_by": ["rate"], "evaluation": ["heldout"]},
     )
     assert float(pruning.affordable(made, 1.0).iloc[0, 0]) == 30
     assert pruning.costs(made)["rate"].tolist() == [0, 0.5, 25, 0]

@@ -77,6 +77,8 @@ def test_the_lead_differs_from_row_to_row_in_its_decay_alone() -> None:
     assert [run.train.weight_decay for run in runs] == [1.0, 1.5, 2.0]
     assert {replace(run, **{"train.weight_decay": 1.0}) for run in runs} == {runs[0]}
     assert runs[0].train.steps == 28_000 and runs[0].model.init == "fan_in"
+    (mid,) = lead.config("factorial").runs
+    assert (mid.model.d_ff, mid.train.steps, mid.model.init, mid.train.weight_decay) == (8192, 6000, "fan_in", 1.0)
     assert lead.config("smoke").runs[0].train.tokens == scales.base("smoke").train.tokens
 
 

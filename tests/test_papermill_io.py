@@ -62,7 +62,7 @@ def test_the_options_are_papermills() -> None:
         if isinstance(parameter, click.Option) and not parameter.is_flag and not parameter.count
         for name in parameter.opts
     }
-    assert theirs == papermill_io.VALUES
+    assert theirs == papermill_io.options()
 
 
 @pytest.mark.parametrize(
@@ -78,6 +78,15 @@ def test_the_options_are_papermills() -> None:
         ("-- 03_death.py", "-- S D/03_death.ipynb"),
         ("03_death.py -", "S jupytext:-"),
         ("03_death.py out.ipynb -k python3", "S jupytext:N/out.ipynb -k python3"),
+        ("03_death.py -k python3", "S D/03_death.ipynb -k python3"),
+        ("-k python3 03_death.py", "-k python3 S D/03_death.ipynb"),
+        ("-kpython3 03_death.py -lpython", "-kpython3 S D/03_death.ipynb -lpython"),
+        ("-l python 03_death.py --kernel=python3", "-l python S D/03_death.ipynb --kernel=python3"),
+        ("-f some.yaml 03_death.py", "-f some.yaml S D/some.yaml/03_death.ipynb"),
+        ("-ya:1 03_death.py -b Zm9v", "-ya:1 S D/Zm9v,a-1/03_death.ipynb -b Zm9v"),
+        ("-r scale smoke 03_death.py -pb 2", "-r scale smoke S D/b=2,scale=smoke/03_death.ipynb -pb 2"),
+        ("-hk python3 03_death.py", "-hk python3 S D/03_death.ipynb"),
+        ("03_death.py -k", "S D/03_death.ipynb -k"),
         ("03_death.py s3://bucket/out.ipynb", "S s3://bucket/out.ipynb"),
         ("some.ipynb out.ipynb", "some.ipynb out.ipynb"),
         ("some.ipynb", "some.ipynb"),

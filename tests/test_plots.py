@@ -107,14 +107,14 @@ def _details(d: xr.Dataset, rng: np.random.Generator, by_layer: tuple, by_unit: 
     share = np.linspace(0, 0.95, 20)
     steep = np.array([9.0, 7.0, 2.5])[:, None]
     rise = 0.9 * share**steep + np.abs(rng.normal(0, 0.003, (SEEDS, 3, 20))) * share
-    d["loss"] = ("seed", "method", "share", "evaluation"), (4.1 + rise)[..., None]
+    d["loss"] = ("seed", "chosen_by", "share", "evaluation"), (4.1 + rise)[..., None]
     d["baseline_loss"] = ("seed", "evaluation"), np.full((SEEDS, 1), 4.1)
     left = UNITS * (1 - share[:, None] * np.array([1.05, 1.03, 1.05, 1.0, 0.97, 0.9]))
     d["units_left"] = (
-        ("seed", "method", "share", "layer"),
+        ("seed", "chosen_by", "share", "layer"),
         np.broadcast_to(np.maximum(left, 0), (SEEDS, 3, 20, 6)).round(),
     )
-    return d.assign_coords(share=share, method=["rate", "magnitude", "random"], evaluation=["heldout"])
+    return d.assign_coords(share=share, chosen_by=["rate", "magnitude", "random"], evaluation=["heldout"])
 
 
 def made_up_widths() -> xr.Dataset:
@@ -291,8 +291,8 @@ def test_the_slider_of_figure_1_shows_the_mean_use_at_each_step(drawn):
 
 def test_the_pruning_slider_shows_units_left_and_loss(drawn):
     live = drawn["pruning"].live
-    left = RECORDED["units_left"].mean("seed").sel({"method": "rate"})
-    loss = RECORDED["loss"].mean("seed").isel(evaluation=0).sel({"method": "random"})
+    left = RECORDED["units_left"].mean("seed").sel(chosen_by="rate")
+    loss = RECORDED["loss"].mean("seed").isel(evaluation=0).sel(chosen_by="random")
     for at, step in enumerate(live["layout"]["sliders"][0]["steps"]):
         new, moved, _ = step["args"]
         np.testing.assert_allclose(new["y"][0], left.isel(share=at), rtol=1e-3)

@@ -145,5 +145,8 @@ def test_a_factorial_with_a_run_that_diverges_is_recorded(tmp_path: Path, capsys
     assert (np.isfinite(data["batch_use"]).all(["step", "layer"]).values == finished).all()
     assert np.isfinite(data["batch_use"].isel(recipe=1, seed=0, step=0)).all(), "kept up to where it stopped"
     assert [len(each) for each in results.provenance(data)["runs"]] == [2, 2]
+    stopped = results.provenance(data)["stopped_after_step"]
+    assert "stopped_after_step" not in data.attrs
+    assert [len(by_seed) for by_seed in stopped] == [1, 0] and set(stopped[0]) == {data["recipe"].values[1]}
     assert recipes.endings(data)["lowest layer, by seed"].str.startswith("–").tolist() == [False, True]
     assert plots.recipes(data)

@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import sys
+from inspect import signature
 from pathlib import Path
 
 import numpy as np
@@ -36,6 +37,22 @@ def test_a_dataset_comes_back(tmp_path: Path) -> None:
     assert files(tmp_path / "deep") == ["some.nc", "some.nc.sha256"]
     os.remove(tmp_path / "deep" / "some.nc")  # the file is closed, and nothing of it is read lazily
     assert float(found["batch_use"].sum()) == 6000
+
+
+def test_an_earlier_name_of_a_dimension_is_read_as_the_one_of_now(tmp_path: Path) -> None:
+    earlier = dataset().expand_dims(method=["rate", "random"])
+    earlier["method"].attrs = {"units": "1", "long_name": "which units go first"}
+    results.save(earlier, tmp_path / "earlier.nc")
+    found = results.load(tmp_path / "earlier.nc")
+    xr.testing.assert_identical(found.rename(chosen_by="method"), earlier)
+    assert "chosen_by" not in found["batch_use"].sel(chosen_by="rate").dims
+
+
+@pytest.mark.parametrize("name", sorted(path.name for path in results.data_dir().glob("*.nc")))
+def test_no_dimension_of_a_dataset_is_a_word_of_sel(name: str) -> None:
+    """Such a dimension cannot be selected by its name: xarray takes it for the option, and returns all of it."""
+    words = {word for of in (xr.Dataset.sel, xr.Dataset.isel, xr.Dataset.mean) for word in signature(of).parameters}
+    assert not {str(dim) for dim in results.load(results.data_dir() / name).dims} & words
 
 
 def test_the_checksum_is_the_one_that_sha256sum_knows(tmp_path: Path) -> None:

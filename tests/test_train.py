@@ -241,14 +241,19 @@ def test_gradients_are_clipped_and_their_norm_is_logged() -> None:
 
 
 @pytest.mark.parametrize("optimizer", ["adamw", "adafactor", "sgd"])
-def test_only_matrices_and_embeddings_decay(optimizer: str) -> None:
-    config = tiny_run(**{"train.optimizer": optimizer, "model.tied": False, "model.positions": "learned"})
-    trainer = Trainer(config, tiny_corpus(), torch.device("cpu"))
-    decay = {id(p): group["weight_decay"] for group in trainer.optimizer.param_groups for p in group["params"]}
-    names = dict(trainer.model.named_parameters())
-    assert len(decay) == len(names) == sum(len(group["params"]) for group in trainer.optimizer.param_groups)
-    for name, parameter in names.items():
-        assert decay[id(parameter)] == (0.0 if "norm" in name or "bias" in name else 0.1), name
+def test_a_step_takes_rate_times_decay_off_matrices_and_embeddings_alone(optimizer: str) -> None:
+    """Without gradients nothing else moves a weight: whatever the momentum, 1 − lr · decay of it is left a step."""
+    changes = {"train.optimizer": optimizer, "model.tied": False, "model.positions": "learned"}
+    changes |= {"train.weight_decay": 0.5, "train.warmup": 0, "train.schedule": "constant"}
+    trainer = Trainer(tiny_run(**changes), tiny_corpus(), torch.device("cpu"))
+    before = {name: parameter.detach().clone() for name, parameter in trainer.model.named_parameters()}
+    for parameter in trainer.model.parameters():
+        parameter.register_hook(torch.zeros_like)
+    for _ in range(3):
+        trainer.advance()
+    for name, parameter in trainer.model.named_parameters():
+        left = 1.0 if "norm" in name or "bias" in name else 0.95**3
+        torch.testing.assert_close(parameter.detach(), left * before[name], msg=name)
     kinds = {"adamw": torch.optim.AdamW, "adafactor": torch.optim.Adafactor, "sgd": torch.optim.SGD}
     assert type(trainer.optimizer) is kinds[optimizer]
     if optimizer == "adamw":
@@ -490,9 +495,27 @@ def test_a_loss_that_is_not_a_number_stops_the_run_and_keeps_what_was_measured(f
         train.run(tiny_run(**changes), tiny_corpus())  # not taken for finished
 
 
+def test_a_machine_without_a_compiler_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    from torch._inductor.exc import InductorError, InvalidCxxCompiler
+
+    def fail(*_: object) -> None:
+        raise InductorError(InvalidCxxCompiler(), None)
+
+    monkeypatch.setattr(Trainer, "advance", fail)
+    with pytest.raises(UserError, match=r"compile = True does not work on this machine \(InvalidCxxCompiler: "):
+        train.run(tiny_run(seed=4712, **{"train.compile": True}), tiny_corpus())
+    with pytest.raises(InductorError):  # of a run that asked for nothing of the kind, it is another matter
+        train.run(tiny_run(seed=4712), tiny_corpus())
+
+
 @pytest.mark.parametrize("place", ["advance", "__init__"])
 @pytest.mark.parametrize(
-    "error", [torch.OutOfMemoryError("CUDA out of memory"), RuntimeError("DefaultCPUAllocator: not enough memory")]
+    "error",
+    [
+        torch.OutOfMemoryError("CUDA out of memory"),
+        RuntimeError("DefaultCPUAllocator: not enough memory"),
+        MemoryError("Unable to allocate 8 TiB for an array"),
+    ],
 )
 def test_too_little_memory_names_the_shape_and_what_to_change(
     place: str, error: Exception, monkeypatch: pytest.MonkeyPatch

@@ -207,7 +207,8 @@ def count_parameters(config: ModelConfig) -> dict[str, int]:
 def training_flops(config: ModelConfig) -> float:
     """Floating-point operations a training token: 6 a matrix parameter, plus attention's scores.
 
-    The count of Kaplan et al. (2020, section 2.1), with the output layer, without the embedding look-up.
+    The count of PaLM (Chowdhery et al. 2022, appendix B): 12 · layers · positions · width for the scores, of which
+    Kaplan et al. (2020, section 2.1) count half. With the output layer, without the embedding look-up.
     """
     C, F_, T = config.d_model, config.d_ff, config.seq_len
     matrices = config.n_layers * (4 * C * C + 2 * C * F_) + C * config.vocab_size

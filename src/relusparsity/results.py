@@ -19,6 +19,9 @@ from . import __version__
 from .config import source_digest
 from .errors import UserError
 
+RENAMED = {"method": "chosen_by"}
+"""Names in datasets written by earlier versions → their names now: `sel` takes `method` for how to fill gaps."""
+
 _CHECKOUT = Path(__file__).resolve().parents[2]
 
 
@@ -141,7 +144,7 @@ def load(path: Path) -> xr.Dataset:
     dataset = xr.load_dataset(path, engine="h5netcdf")
     if "provenance" not in dataset.attrs:
         raise UserError(f"{path} has no provenance; expected a dataset that this library wrote.")
-    return dataset
+    return dataset.rename({old: new for old, new in RENAMED.items() if old in dataset.dims})
 
 
 def recorded_path(experiment: str, scale: str) -> Path:

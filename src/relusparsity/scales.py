@@ -1,8 +1,11 @@
 """The run of each scale: smoke (seconds), laptop (minutes), factorial, paper and paper_first (one data-centre GPU)."""
 
 import os
+from glob import escape, glob
 from pathlib import Path
+from typing import Annotated
 
+from .checks import Only, shown
 from .config import CorpusConfig, MeasureConfig, ModelConfig, RunConfig, TrainConfig, replace
 from .errors import UserError
 
@@ -87,6 +90,10 @@ SCALES: dict[str, RunConfig] = {
 }
 
 
+Scale = Annotated[str, Only(SCALES.__contains__, f"one of {', '.join(SCALES)}")]
+"""The hint of a field that holds the name of a scale."""
+
+
 def base(scale: str, seed: int = 0) -> RunConfig:
     """The run that a scale starts from; every experiment changes it field by field.
 
@@ -98,23 +105,26 @@ def base(scale: str, seed: int = 0) -> RunConfig:
     UserError
         For a scale that does not exist.
     """
-    if scale not in SCALES:
-        raise UserError(f"there is no scale {scale!r}; choose one of {', '.join(SCALES)}.")
+    if not isinstance(scale, str) or scale not in SCALES:
+        raise UserError(f"there is no scale {shown(scale)}; choose one of {', '.join(SCALES)}.")
     config = replace(SCALES[scale], seed=seed)
     folder = os.environ.get("RELUSPARSITY_TEXT")
     return replace(config, corpus=_local_english(Path(folder))) if folder and config.corpus is _ENGLISH else config
 
 
 def _local_english(folder: Path) -> CorpusConfig:
-    shards = sorted(path for path in folder.glob("english-[0-9]*.jsonl.xz"))
+    shards = sorted(glob(str(Path(escape(str(folder)), "english-[0-9]*.jsonl.xz"))))
     held = [folder / "english-val.jsonl.xz", folder / "c4-eval.jsonl.xz"]
-    missing = [str(path) for path in held if not path.is_file()] + ([] if shards else [f"{folder}/english-0.jsonl.xz"])
+    # of a path that can be none, these say that there is no such file, where Path's own raise
+    missing = [path.name for path in held if not os.path.isfile(path)] + ([] if shards else ["english-0.jsonl.xz"])
     if missing:
-        raise UserError(f"RELUSPARSITY_TEXT = {folder} lacks {', '.join(missing)}; unset it to stream C4 instead.")
+        raise UserError(
+            f"RELUSPARSITY_TEXT = {shown(str(folder))} lacks {', '.join(missing)}; unset it to stream C4 instead."
+        )
     tokenizer = folder / "tokenizer.json"
     return CorpusConfig(
         source="text",
-        paths=tuple(map(str, shards)),
+        paths=tuple(shards),
         heldout_paths=tuple(map(str, held)),
         vocab_size=32_768,
         tokenizer=str(tokenizer) if tokenizer.is_file() else None,

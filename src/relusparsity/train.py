@@ -69,7 +69,16 @@ def _optimizer(model: nn.Module, config: TrainConfig, device: torch.device) -> t
     if config.optimizer == "adafactor":
         return torch.optim.Adafactor(groups, lr=config.lr)
     if config.optimizer == "sgd":
-        return torch.optim.SGD(groups, lr=config.lr, momentum=config.beta1)
+        # PyTorch's own decay would go into the gradient, and so through the momentum
+        sgd = torch.optim.SGD([*matrices, *vectors], lr=config.lr, momentum=config.beta1)
+
+        @torch.no_grad()
+        def decay(*_: Any) -> None:
+            for weight in matrices:
+                weight.mul_(1 - sgd.param_groups[0]["lr"] * config.weight_decay)
+
+        sgd.register_step_pre_hook(decay)
+        return sgd
     return torch.optim.AdamW(groups, lr=config.lr, betas=(config.beta1, config.beta2), fused=device.type == "cuda")
 
 
@@ -199,9 +208,12 @@ def _train(config: RunConfig, corpus: corpora.Corpus, path: Path) -> None:
     torch.use_deterministic_algorithms(config.train.deterministic)
     try:
         _from_the_last_state(config, corpus, path, device)
-    except RuntimeError as error:
+    except (RuntimeError, MemoryError) as error:
+        if config.train.compile and type(error).__module__.startswith(("torch._dynamo", "torch._inductor")):
+            why = str(error).splitlines()[0]
+            raise UserError(f"compile = True does not work on this machine ({why}); use compile = False.") from error
         # what PyTorch raises on a CPU has no class of its own
-        if not isinstance(error, torch.OutOfMemoryError) and "DefaultCPUAllocator" not in str(error):
+        if not isinstance(error, torch.OutOfMemoryError | MemoryError) and "DefaultCPUAllocator" not in str(error):
             raise
         model, each = config.model, config.train.batch_tokens // config.model.seq_len // distributed.world()
         raise UserError(

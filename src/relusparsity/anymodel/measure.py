@@ -14,6 +14,7 @@ from torch import nn
 from tqdm import tqdm
 
 from .. import __version__, results
+from ..checks import Batch, Checked, Size, Tokens, TokensOrNone
 from ..config import digest, source_digest
 from ..corpora import text as files
 from ..errors import UserError
@@ -26,14 +27,14 @@ RULES = "exact, epsilon=0.1, quantile=0.9, cett=0.2, cett-ppl=1"
 
 
 @dataclass(frozen=True)
-class Options:
+class Options(Checked):
     """What is measured of a model, and on how much text."""
 
-    tokens: int = 1_000_000
+    tokens: Tokens = 1_000_000
     """Tokens to count on."""
-    seq_len: int | None = None
+    seq_len: Size | None = None
     """Tokens of a sequence, a power of two; None: 512, or as many as the model can read."""
-    batch_size: int | None = None
+    batch_size: Batch | None = None
     """Sequences read at a time; None: chosen by the device's memory."""
     rule: str = "exact"
     """When a unit fires: exact, epsilon=0.1, quantile=0.9, cett=0.2 or cett-ppl=1."""
@@ -41,9 +42,9 @@ class Options:
     """Pattern of module names; None: found by structure."""
     of: Side = "output"
     """Side of the modules that is the hidden activation."""
-    followed: int = 32
+    followed: Size = 32
     """Units a layer whose token types are counted."""
-    loss_tokens: int = 16_384
+    loss_tokens: TokensOrNone = 16_384
     """Tokens kept apart, for thresholds and for the loss without units; at most an eighth of the text."""
 
 
@@ -134,7 +135,7 @@ def measure(
             values |= removal.costs(use.model, heldout, batch, counts, options.layers, options.of, bar)
     more = results.described(values | examples, statistics.DESCRIBED)
     dataset = dataset.merge(more.drop_vars("seed", errors="ignore"), combine_attrs="override")
-    dataset = dataset.set_coords([n for n in ("method", "share", "evaluation", "context", "rank") if n in dataset])
+    dataset = dataset.set_coords([n for n in ("chosen_by", "share", "evaluation", "context", "rank") if n in dataset])
     dataset["firing_count"].attrs["sample_tokens"] = int(ids.size)
     dataset.attrs |= _about(model, use, options, name, seq_len, batch, ids, started, source, key)
     if state:

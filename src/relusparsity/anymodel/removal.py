@@ -90,9 +90,9 @@ def costs(
     for method, at, units in bar(list(choices(counts))):
         losses[method, at] = without(units)
         left[method, at] = (~units).sum(axis=1)
-    points = ("seed", "method", "share")
+    points = ("seed", "chosen_by", "share")
     return {
-        "method": (("method",), list(METHODS)),
+        "chosen_by": (("chosen_by",), list(METHODS)),
         "share": (("share",), np.array(SHARES)),
         "evaluation": (("evaluation",), ["heldout"]),
         "loss": ((*points, "evaluation"), losses[None, ..., None]),

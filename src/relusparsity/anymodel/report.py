@@ -237,8 +237,8 @@ def _removal(of: str, data: xr.Dataset) -> Iterator[str]:
     )
     head = [
         "units removed, %",
-        *(f"{m}, loss" for m in data["method"].values),
-        *(f"{m}, %" for m in data["method"].values),
+        *(f"{m}, loss" for m in data["chosen_by"].values),
+        *(f"{m}, %" for m in data["chosen_by"].values),
     ]
     rows = []
     for at, share in enumerate(data["share"].values):

@@ -19,6 +19,8 @@ import os
 import re
 import sys
 import warnings
+from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
 from typing import NoReturn
 
@@ -28,16 +30,27 @@ import nbformat
 from nbformat import NotebookNode
 
 SCHEME = "jupytext:"
+PARAMETERS = {"-p", "-r", "-f", "-y", "-b", "--parameters", "--parameters_raw", "--parameters_file"}
+PARAMETERS |= {"--parameters_yaml", "--parameters_base64"}
 KERNEL = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
 
-# papermill's options by the number of values that they take; a test holds this equal to papermill's own table
-PARAMETERS = {
-    **dict.fromkeys(("-p", "--parameters", "-r", "--parameters_raw"), 2),
-    **dict.fromkeys(("-f", "--parameters_file", "-y", "--parameters_yaml", "-b", "--parameters_base64"), 1),
-}
-ONE = "--engine --autosave-cell-every -k --kernel -l --language --cwd --stdout-file --stderr-file --log-level"
-ONE += " --start-timeout --start_timeout --execution-timeout"
-VALUES = PARAMETERS | dict.fromkeys(ONE.split(), 1)
+
+@cache
+def options() -> dict[str, int]:
+    """papermill's options by the number of values that they take, from its own source.
+
+    Its module cannot be imported here: it needs the rest of papermill, which is still loading while it loads this one.
+    """
+    spec = find_spec("papermill.cli")
+    tree = ast.parse(Path(spec.origin).read_text(encoding="utf-8")) if spec and spec.origin else ast.Module([], [])
+    found: dict[str, int] = {}
+    for call in ast.walk(tree):
+        if isinstance(call, ast.Call) and ast.unparse(call.func) == "click.option":
+            names = [ast.literal_eval(name) for name in call.args]
+            said = {word.arg: word.value for word in call.keywords}
+            if "is_flag" not in said and "/" not in names[0]:  # --yes/--no
+                found |= dict.fromkeys(names, ast.literal_eval(said.get("nargs", ast.Constant(1))))
+    return found
 
 
 def stop(message: str) -> NoReturn:
@@ -85,25 +98,38 @@ def split(arguments: list[str]) -> tuple[list[int], list[str]]:
     at, only_paths = 0, False
     while at < len(arguments):
         argument = arguments[at]
-        name, _, joined = argument.partition("=")
-        count = VALUES.get(argument, 0)
+        at += 1
         if only_paths or argument == "-" or not argument.startswith("-"):
-            places.append(at)
+            places.append(at - 1)
         elif argument == "--":
             only_paths = True
-        elif argument in PARAMETERS:
-            given.append("=".join(arguments[at + 1 : at + 1 + count]))
-        elif argument[:2] in VALUES and not argument.startswith("--"):  # -pscale smoke
-            count = VALUES[argument[:2]] - 1
-            given.append("=".join([argument[2:], *arguments[at + 1 : at + 1 + count]]))
-        elif joined and name in VALUES:  # --parameters=scale smoke
-            count = VALUES[name] - 1
-            if name in PARAMETERS:
-                given.append("=".join([joined, *arguments[at + 1 : at + 1 + count]]))
         elif argument == "--prepare-only":
             given.append("prepared")
-        at += 1 + (count if argument not in ("-", "--") else 0)
+        else:
+            name, values = read_option(argument)
+            following = at + options().get(name, 0) - len(values)
+            values += arguments[at:following]
+            at = max(at, following)
+            if name in PARAMETERS:
+                given.append("=".join(values))
     return places, given
+
+
+def read_option(argument: str) -> tuple[str, list[str]]:
+    """Name of an option, and the value joined to it: --name=value, -nvalue, or after letters without one, as -hnvalue.
+
+    Examples
+    --------
+    >>> read_option("--kernel=python3"), read_option("-kpython3"), read_option("-k")
+    (('--kernel', ['python3']), ('-k', ['python3']), ('-k', []))
+    """
+    if argument.startswith("--"):
+        name, equals, value = argument.partition("=")
+        return name, [value] if equals else []
+    for place, letter in enumerate(argument[1:], 2):
+        if options().get(f"-{letter}"):
+            return f"-{letter}", [argument[place:]] if argument[place:] else []
+    return argument, []
 
 
 def default_output(source: Path, given: list[str]) -> Path:

@@ -4,7 +4,7 @@
 |---|---|---|---|
 | 9 | neuron_death | `silent_small`, `silent_both`, `good_turing_expected`, `good_turing_upper` `(seed, layer)` | small_sample_tokens, large_sample_tokens |
 | 10 11 | death_controls | `deaths(seed, control)`; control: none, diffusion, winsorised, random_winsorised | |
-| 12 | pruning | `baseline_loss`, `silent_loss` `(seed, evaluation)`, `loss(seed, method, share, evaluation)` | silent_sample_tokens |
+| 12 | pruning | `baseline_loss`, `silent_loss` `(seed, evaluation)`, `loss(seed, chosen_by, share, evaluation)` | silent_sample_tokens |
 | 13 | feature_specificity | `within_sequence_rate`, `token_selectivity`, `firing_count` `(seed, layer, unit)` | |
 """  # noqa: E501
 
@@ -102,6 +102,11 @@ def death_is_not_outliers(dataset: xr.Dataset) -> Finding:
     return Finding(tuple(readings))
 
 
+def _percent(cost: float) -> float | str:
+    """A cost in percent, but for one that float32, in which losses are measured and kept, does not tell from none."""
+    return "< 0.001" if 0 < abs(cost) < 1e-5 else 100 * cost
+
+
 def units_can_be_pruned(dataset: xr.Dataset) -> Finding:
     """Row 12: on c4-eval the silent cost ≤ 0.1 % loss, the lowest-rate half ≤ 1 %, a random half ≥ 5 × that.
 
@@ -111,7 +116,7 @@ def units_can_be_pruned(dataset: xr.Dataset) -> Finding:
     """
     baseline = take(dataset, "baseline_loss", "seed", "evaluation", missing=True)
     silent = take(dataset, "silent_loss", "seed", "evaluation", missing=True)
-    loss = take(dataset, "loss", "seed", "method", "share", "evaluation", missing=True)
+    loss = take(dataset, "loss", "seed", "chosen_by", "share", "evaluation", missing=True)
     limits = []
     if (tokens := attribute(dataset, "silent_sample_tokens")) < _LARGE_SAMPLE:
         limits.append(f"units are silent on {tokens:,} tokens, the rule's on 1 M")
@@ -123,8 +128,8 @@ def units_can_be_pruned(dataset: xr.Dataset) -> Finding:
     read = {
         "baseline_loss": at(baseline, "evaluation", text).values,
         "silent_loss": at(silent, "evaluation", text).values,
-        "loss of the lowest-rate half": at(half, "method", "rate").values,
-        "loss of a random half": at(half, "method", "random").values,
+        "loss of the lowest-rate half": at(half, "chosen_by", "rate").values,
+        "loss of a random half": at(half, "chosen_by", "random").values,
     }
     for name, values in read.items():
         if not (values > 0).all():
@@ -136,7 +141,7 @@ def units_can_be_pruned(dataset: xr.Dataset) -> Finding:
         holds = off <= 0.001 and low <= 0.01 and drawn > 0 and drawn >= 5 * low
         labels = "silent removed (% loss)", "lowest-rate half (% loss)", "random half (% loss)"
         readings.append(
-            Reading(seed, holds, {label: 100 * c for label, c in zip(labels, (off, low, drawn), strict=True)})
+            Reading(seed, holds, {label: _percent(c) for label, c in zip(labels, (off, low, drawn), strict=True)})
         )
     return Finding(tuple(readings), tuple(limits))
 
@@ -147,7 +152,8 @@ def layers_differ_in_specificity(dataset: xr.Dataset) -> Finding:
     δ > 0: the last layer's units are higher. Specificity is two numbers (`within_sequence_rate`,
     `token_selectivity`), and the rule asks it of both, so that the better of two chances is not taken. Units
     below 100 firings have no specificity and are left out; the rest are compared within strata of equal firing
-    count (`statistics.matched_delta`). A seed whose sign differs from that of the largest |δ| of any seed fails.
+    count (`statistics.matched_delta`). A seed whose sign differs from that of the largest |δ| of any seed fails; seeds
+    that searched for the recipe are not among them (`judge`).
     """
     counts = take(dataset, "firing_count", "seed", "layer", "unit").values
     if counts.shape[1] < 2:

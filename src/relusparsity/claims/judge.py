@@ -1,7 +1,7 @@
 """From datasets to verdicts, by the ledger's wording and nothing else."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 import xarray as xr
@@ -9,7 +9,7 @@ import xarray as xr
 from ..errors import UserError
 from . import effects, rules
 from .ledger import LEDGER, Claim, seeds_needed
-from .reading import SHAPES, Finding, NotTestable, Reading, recipe, scale_name, scale_of, search_seeds
+from .reading import SHAPES, Finding, NotTestable, Reading, fresh, recipe, scale_name, scale_of, search_seeds, seeds
 
 Datasets = Mapping[tuple[str, str], xr.Dataset]
 """(experiment, scale) → dataset; the scale as its attribute has it or as the ledger's letter."""
@@ -135,12 +135,31 @@ def _judged(row: Claim, scale: str, kept: Datasets) -> Outcome:
         return _unrecorded(row, scale, rule.experiment, absent)
     datasets = [kept[rule.experiment, part] for part in parts]
     try:
-        finding = rule.find(*datasets)
+        finding = _read(rule.find, datasets)
     except NotTestable as reason:
         return Outcome(row, scale, Verdict.NOT_TESTABLE, str(reason), recipe=recipe(datasets[-1]))
     ignored = search_seeds(datasets[-1])
     verdict, reason_ = _verdict(row, parts, datasets, finding, ignored)
     return Outcome(row, scale, verdict, reason_, finding.readings, ignored, recipe(datasets[-1]))
+
+
+def _read(find: Callable[..., Finding], datasets: list[xr.Dataset]) -> Finding:
+    """What the seeds that count show, read without the others; the search seeds of the last dataset beside them.
+
+    Each of these is read on its own, so that no sign, mean or reason of a verdict is taken from it.
+    """
+    *before, last = map(fresh, datasets)
+    finding = find(*before, last)
+    readings = {reading.seed: reading for reading in finding.readings}
+    everything = datasets[-1]
+    for place, seed in enumerate(seeds(everything)):
+        if seed not in readings:
+            try:
+                (readings[seed],) = find(*before, everything.isel(seed=[place])).readings
+            except (NotTestable, UserError) as reason:
+                undefined: dict[str, float | str] = dict.fromkeys(finding.readings[0].values, "undefined")
+                readings[seed] = Reading(seed, None, undefined, str(reason))
+    return replace(finding, readings=tuple(readings[seed] for seed in seeds(everything)))
 
 
 def _unrecorded(row: Claim, scale: str, experiment: str, absent: list[str]) -> Outcome:
@@ -182,7 +201,7 @@ def _verdict(
 
 def _beside(row: Claim, scale: str, datasets: list[xr.Dataset], here: bool) -> Outcome:
     try:
-        finding = RULES[row.number].find(*datasets)
+        finding = _read(RULES[row.number].find, datasets)
     except NotTestable as reason:
         return Outcome(row, scale, None, str(reason), recipe=recipe(datasets[-1]), here=here)
     return Outcome(

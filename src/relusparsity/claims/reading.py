@@ -137,6 +137,15 @@ def search_seeds(dataset: xr.Dataset) -> frozenset[int]:
     return frozenset(int(seed) for seed in json.loads(dataset.attrs.get("search_seeds", "[]")))
 
 
+def fresh(dataset: xr.Dataset) -> xr.Dataset:
+    """The dataset without its search seeds; as it is where it has no other, and so cannot be judged."""
+    searched = search_seeds(dataset)
+    if not searched or "seed" not in dataset.dims:
+        return dataset
+    kept = [place for place, seed in enumerate(seeds(dataset)) if seed not in searched]
+    return dataset.isel(seed=kept) if kept else dataset
+
+
 def take(dataset: xr.Dataset, name: str, *dims: str, share: bool = False, missing: bool = False) -> xr.DataArray:
     """A variable as float64 with exactly these dims, in this order.
 

@@ -13,10 +13,11 @@ from torch import Tensor, nn
 
 from .. import anymodel, corpora, distributed, results, train
 from ..anymodel import measure
+from ..checks import Checked, Seed, Size, Tokens
 from ..config import RunConfig, digest
 from ..errors import UserError
 from ..model import build
-from ..scales import SEEDS, base
+from ..scales import Scale
 from . import shared
 
 READINGS = {
@@ -41,22 +42,22 @@ RECORDED = ("laptop",)
 
 
 @dataclass(frozen=True)
-class Config:
+class Config(Checked):
     """The shared run of the first seed, and how much text every model reads."""
 
-    scale: str
+    scale: Scale
     """smoke, laptop, factorial, paper or paper_first."""
     runs: tuple[RunConfig, ...]
     """One run; the fresh models get its sizes and its tokenizer."""
-    tokens: int
+    tokens: Tokens
     """Held-out tokens that are counted on, from the start of the held-out text."""
-    apart: int
+    apart: Tokens
     """Tokens after them: for thresholds, and for the loss without units."""
-    followed: int
+    followed: Size
     """Units a layer whose token types are counted."""
     instrument: str
     """Digest of the code that measures: another instrument, another dataset."""
-    weights_seed: int = 0
+    weights_seed: Seed = 0
     """Seed of the fresh models' weights."""
 
 
@@ -65,7 +66,7 @@ def config(scale: str) -> Config:
     tokens, apart, followed = {"smoke": (8_192, 1_024, 32)}.get(scale, (65_536, 8_192, 128))
     files = sorted(Path(anymodel.__file__).parent.glob("*.py"))
     instrument = digest(*(file.read_text() for file in files))[:16]
-    return Config(scale, (base(scale, SEEDS[scale][0]),), tokens, apart, followed, instrument)
+    return Config(scale, shared.seeds(scale)[:1], tokens, apart, followed, instrument)
 
 
 def run(config: Config) -> xr.Dataset:
@@ -160,7 +161,7 @@ def together(parts: dict[str, xr.Dataset], config: Config, finished: train.Run) 
         if shown.sizes.get("example"):
             examples.append(shown.assign(example_model=("example", [name] * shown.sizes["example"])))
     names = pd.Index(list(parts), name="model")
-    dataset = xr.concat(whole, names, join="exact", coords="minimal", compat="override", combine_attrs="drop_conflicts")
+    dataset = xr.concat(whole, names, join="exact", coords="minimal", compat="override", combine_attrs=shared.agreed)
     if examples:
         dataset = dataset.merge(xr.concat(examples, dim="example"), combine_attrs="override")
     for name, (units, long_name) in SCHEMA.items():
@@ -260,9 +261,9 @@ def costs(dataset: xr.Dataset, models: list[str]) -> pd.DataFrame:
     """Change of the loss in percent when a share of all units is removed, a row a share, by model and method."""
     chosen = dataset.isel(seed=0, evaluation=0).sel(model=models)
     rise = 100 * (chosen["loss"] / chosen["baseline_loss"] - 1)
-    table = rise.transpose("share", "model", "method").stack(of=["model", "method"]).to_pandas().astype(float)
+    table = rise.transpose("share", "model", "chosen_by").stack(of=["model", "chosen_by"]).to_pandas().astype(float)
     table.index = pd.Index([f"{100 * share:.3g} %" for share in rise["share"].values], name="units removed")
-    return table.round(2) + 0.0  # no −0
+    return table.rename_axis(columns=["model", "method"]).round(2) + 0.0  # no −0
 
 
 def rules(dataset: xr.Dataset) -> pd.DataFrame:

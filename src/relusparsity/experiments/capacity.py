@@ -10,8 +10,10 @@ import pandas as pd
 import xarray as xr
 
 from .. import results
+from ..checks import Checked
 from ..config import RunConfig, from_dict, replace
 from ..model import count_parameters
+from ..scales import Scale
 from ..schema import COORDINATES
 from . import shared
 
@@ -36,10 +38,10 @@ RECORDED = ("laptop", "factorial")
 
 
 @dataclass(frozen=True)
-class Config:
+class Config(Checked):
     """The shared runs, and runs of other widths that differ from them in d_ff alone."""
 
-    scale: str
+    scale: Scale
     """smoke, laptop, factorial, paper or paper_first."""
     runs: tuple[RunConfig, ...]
     """The shared runs, one a seed."""
@@ -54,7 +56,7 @@ def config(scale: str) -> Config:
     few = {"measure.points": 4, "measure.final_sets": 1, "train.snapshots": 0}
     others = tuple(
         replace(shared_runs[0], **{"model.d_ff": width}, **few)
-        for width in WIDTHS[scale]
+        for width in shared.setting(WIDTHS, scale, "widths to compare")
         if width != shared_runs[0].model.d_ff
     )
     return Config(scale, shared_runs, others)

@@ -11,7 +11,9 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
+from ..checks import Checked
 from ..config import RunConfig, replace
+from ..scales import Scale
 from . import recipes, variants
 
 BASE = (1, -1, 1, 1, -1)
@@ -52,10 +54,10 @@ RECORDED = ("factorial",)
 
 
 @dataclass(frozen=True)
-class Config:
+class Config(Checked):
     """One run a recipe."""
 
-    scale: str
+    scale: Scale
     """Its name."""
     runs: tuple[RunConfig, ...]
     """In the order of the experiment's changes."""

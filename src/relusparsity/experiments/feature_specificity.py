@@ -13,8 +13,10 @@ from torch import Tensor
 from tqdm import tqdm
 
 from .. import corpora, distributed, evaluate, metrics, results
+from ..checks import Checked, Size, Tokens
 from ..config import RunConfig
 from ..errors import UserError
+from ..scales import Scale
 from ..train import Run
 from . import shared
 
@@ -50,18 +52,18 @@ RECORDED = ("laptop", "factorial", "paper", "paper_first")
 
 
 @dataclass(frozen=True)
-class Config:
+class Config(Checked):
     """The shared runs and the held-out text that their final weights read."""
 
-    scale: str
+    scale: Scale
     """smoke, laptop, factorial, paper or paper_first."""
     runs: tuple[RunConfig, ...]
     """Runs that differ in their seed only."""
-    sample_tokens: int
+    sample_tokens: Tokens
     """Held-out tokens, from the start of the held-out text."""
-    least: int = 100
+    least: Size = 100
     """Firings below which a unit has no specificity."""
-    ranks: int = 3
+    ranks: Size = 3
     """Contexts shown of a chosen unit."""
 
 

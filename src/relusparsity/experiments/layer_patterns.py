@@ -6,7 +6,9 @@ import pandas as pd
 import xarray as xr
 
 from .. import results
+from ..checks import Checked
 from ..config import RunConfig
+from ..scales import Scale
 from ..schema import FINAL, MEASURED
 from . import shared
 
@@ -15,10 +17,10 @@ RECORDED = ("laptop", "factorial", "paper", "paper_first")
 
 
 @dataclass(frozen=True)
-class Config:
+class Config(Checked):
     """The shared runs, one a seed."""
 
-    scale: str
+    scale: Scale
     """smoke, laptop, factorial, paper or paper_first."""
     runs: tuple[RunConfig, ...]
     """Runs that differ in their seed only."""

@@ -6,7 +6,9 @@ from dataclasses import dataclass
 import pandas as pd
 import xarray as xr
 
+from ..checks import Checked
 from ..config import RunConfig
+from ..scales import Scale
 from . import shared, variants
 from .exploration import MODERN, distance
 
@@ -15,10 +17,10 @@ RECORDED = ("paper_first",)
 
 
 @dataclass(frozen=True)
-class Config:
+class Config(Checked):
     """One run of a recipe that is not the scale's own."""
 
-    scale: str
+    scale: Scale
     """smoke, laptop, factorial, paper or paper_first."""
     runs: tuple[RunConfig, ...]
     """The one run."""

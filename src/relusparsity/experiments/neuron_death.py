@@ -15,9 +15,11 @@ from torch import Tensor
 from tqdm import tqdm
 
 from .. import claims, corpora, distributed, evaluate, metrics, results
+from ..checks import Checked, Size, Tokens
 from ..config import RunConfig
 from ..errors import UserError
 from ..model import Decoder
+from ..scales import Scale
 from ..schema import HISTORY
 from ..train import Run
 from . import shared
@@ -77,22 +79,22 @@ RECORDED = ("laptop", "factorial", "paper", "paper_first")
 
 
 @dataclass(frozen=True)
-class Config:
+class Config(Checked):
     """The shared runs and the held-out samples that their final weights read."""
 
-    scale: str
+    scale: Scale
     """smoke, laptop, factorial, paper or paper_first."""
     runs: tuple[RunConfig, ...]
     """Runs that differ in their seed only."""
-    small_tokens: int
+    small_tokens: Tokens
     """The first set of the held-out text."""
-    large_tokens: int
+    large_tokens: Tokens
     """The held-out text that follows it."""
-    domain_tokens: int
+    domain_tokens: Tokens
     """Each of a domain's two samples."""
-    domains: int = 4
+    domains: Size = 4
     """Largest domains of held-out text that are compared."""
-    draws: int = 200
+    draws: Size = 200
     """Random draws of documents."""
 
 

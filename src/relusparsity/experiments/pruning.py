@@ -3,6 +3,7 @@
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Annotated
 
 import numpy as np
 import pandas as pd
@@ -11,16 +12,18 @@ import xarray as xr
 from tqdm import tqdm
 
 from .. import corpora, distributed, evaluate, pruning, results, train
+from ..checks import Checked, Size, Tokens, real
 from ..config import RunConfig
 from ..errors import UserError
 from ..model import Decoder
+from ..scales import Scale
 from ..schema import COORDINATES
 from . import shared
 
 SHARES = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.95)
 
 SCHEMA = COORDINATES | {
-    "method": ("1", "which units go first: lowest firing rate, smallest weights, or at random"),
+    "chosen_by": ("1", "which units go first: lowest firing rate, smallest weights, or at random"),
     "share": ("1", "share of all hidden units removed"),
     "evaluation": ("1", "held-out text, disjoint from the one that the units were chosen on"),
     "loss": ("nats/token", "cross-entropy after removing units"),
@@ -41,18 +44,18 @@ RECORDED = ("laptop", "factorial", "paper", "paper_first")
 
 
 @dataclass(frozen=True)
-class Config:
+class Config(Checked):
     """The shared runs, what to remove from them, and on how much text to look."""
 
-    scale: str
+    scale: Scale
     """smoke, laptop, factorial, paper or paper_first."""
     runs: tuple[RunConfig, ...]
     """Runs that differ in their seed only."""
-    shares: tuple[float, ...] = SHARES
+    shares: tuple[Annotated[float, real(0, 1)], ...] = SHARES
     """Shares of all hidden units to remove."""
-    random_draws: int = 2
+    random_draws: Size = 2
     """Random choices that the method "random" averages over."""
-    evaluation_tokens: int = 16_384
+    evaluation_tokens: Tokens = 16_384
     """Tokens of held-out text evaluated on; extra evaluation sets are read whole."""
 
 
@@ -96,7 +99,7 @@ def texts(corpus: corpora.Corpus, run: RunConfig, tokens: int) -> dict[str, Text
 
 
 def run(config: Config) -> xr.Dataset:
-    """Loss by (seed, method, share, evaluation) and units left by (seed, method, share, layer).
+    """Loss by (seed, chosen_by, share, evaluation) and units left by (seed, chosen_by, share, layer).
 
     Units are ranked by their firings on the final held-out sets (attrs: silent_sample_tokens) and the models
     evaluated on other text (evaluation_tokens). `rate` ranks the units of all layers together; `magnitude` and
@@ -108,8 +111,8 @@ def run(config: Config) -> xr.Dataset:
         stacked = shared.stack(trained, config.scale, ["final_token_use"])
         parts = [_one(run, config) for run in trained]
         dataset = xr.concat(parts, dim=stacked["seed"], coords="minimal", compat="equals", join="exact")
-        keep = ("scale", "provenance", "d_ff")
-        dataset.attrs = {name: stacked.attrs[name] for name in keep} | {
+        keep = ("scale", "provenance", "d_ff", "search_seeds")
+        dataset.attrs = {name: stacked.attrs[name] for name in keep if name in stacked.attrs} | {
             "silent_sample_tokens": trained[0].dataset.attrs["final_sample_tokens"],
             "evaluation_tokens": config.evaluation_tokens,
             "random_draws": config.random_draws,
@@ -155,17 +158,17 @@ def _one(run: train.Run, config: Config) -> xr.Dataset:
         left[at] = (~removed).sum(1)
     means = sums / times[:, :, None, None]
     masked, cut = _differences(model, given["heldout"].sequences[: max(1, 8192 // run.config.model.seq_len)], batch)
-    points = ("method", "share", "evaluation")
+    points = ("chosen_by", "share", "evaluation")
     return results.described(
         {
-            "method": (("method",), list(pruning.METHODS)),
+            "chosen_by": (("chosen_by",), list(pruning.METHODS)),
             "share": (("share",), np.array(config.shares)),
             "evaluation": (("evaluation",), list(given)),
             "layer": (("layer",), np.arange(len(firings))),
             "loss": (points, means[..., 0]),
             "bits_per_byte": (points, means[..., 1]),
             "accuracy": (points, means[..., 2]),
-            "units_left": (("method", "share", "layer"), left),
+            "units_left": (("chosen_by", "share", "layer"), left),
             "baseline_loss": (("evaluation",), whole[:, 0]),
             "baseline_bits_per_byte": (("evaluation",), whole[:, 1]),
             "baseline_accuracy": (("evaluation",), whole[:, 2]),
@@ -199,9 +202,9 @@ def costs(dataset: xr.Dataset, evaluation: str = "heldout") -> pd.DataFrame:
     """Change of loss in percent by share removed and method: mean over seeds."""
     chosen = dataset.sel(evaluation=evaluation)
     rise = 100 * (chosen["loss"] / chosen["baseline_loss"] - 1).mean("seed")
-    table = rise.transpose("share", "method").to_pandas().astype(float).round(2) + 0.0  # no −0
+    table = rise.transpose("share", "chosen_by").to_pandas().astype(float).round(2) + 0.0  # no −0
     table.index = pd.Index([f"{100 * share:.3g} %" for share in rise["share"].values], name="units removed")
-    return table
+    return table.rename_axis(columns="method")
 
 
 def quality(dataset: xr.Dataset, share: float, evaluation: str = "heldout") -> pd.DataFrame:
@@ -222,7 +225,7 @@ def affordable(dataset: xr.Dataset, percent: float, evaluation: str = "heldout")
     chosen = dataset.sel(evaluation=evaluation)
     within = chosen["loss"] <= chosen["baseline_loss"] * (1 + percent / 100)
     reached = (dataset["share"] * 100).where(within.cumprod("share") > 0).max("share")
-    return reached.transpose("seed", "method").to_pandas().round(1)
+    return reached.transpose("seed", "chosen_by").to_pandas().round(1).rename_axis(columns="method")
 
 
 def silent_removal(dataset: xr.Dataset, evaluation: str = "heldout") -> pd.DataFrame:

@@ -16,8 +16,9 @@ import pandas as pd
 import xarray as xr
 
 from .. import results
+from ..checks import Checked
 from ..config import RunConfig, replace
-from ..scales import base
+from ..scales import Scale, base
 from . import shared, variants
 
 # factor: (field, low, high); the order is that of the design
@@ -35,10 +36,10 @@ RECORDED = ("factorial",)
 
 
 @dataclass(frozen=True)
-class Config:
+class Config(Checked):
     """All runs of the factorial."""
 
-    scale: str
+    scale: Scale
     """smoke or factorial."""
     runs: tuple[RunConfig, ...]
     """Cell by cell within a seed, so that a part of the list is a whole replicate."""
@@ -94,10 +95,13 @@ def assemble(config: Config, runs: Sequence[xr.Dataset]) -> xr.Dataset:
         for first in range(0, len(runs), count)
     ]
     dataset = xr.concat(
-        by_seed, dim="seed", join="exact", coords="minimal", compat="override", combine_attrs="drop_conflicts"
+        by_seed, dim="seed", join="exact", coords="minimal", compat="override", combine_attrs=shared.agreed
     ).drop_vars("changed")
     facts = [results.provenance(part) for part in by_seed]
-    of_cells = {name: list(zip(*(f[name] for f in facts), strict=True)) for name in ("runs", "wall_seconds")}
+    of_cells: dict[str, Any] = {
+        name: list(zip(*(f[name] for f in facts), strict=True)) for name in ("runs", "wall_seconds")
+    }
+    of_cells["stopped_after_step"] = [f["stopped_after_step"] for f in facts]  # by seed
     dataset.attrs["provenance"] = json.dumps(facts[0] | of_cells, sort_keys=True)
     for i, (name, (field, low, high)) in enumerate(FACTORS.items()):
         values = [str(high if levels[i] > 0 else low) for levels in config.levels]

@@ -7,7 +7,9 @@ from dataclasses import dataclass
 import xarray as xr
 
 from .. import corpora, results
+from ..checks import Checked
 from ..config import RunConfig, digest, replace
+from ..scales import Scale
 from . import exploration, recipes, shared, variants
 
 PASSES = {"each text once": 1, "a quarter, four times": 4}
@@ -21,10 +23,10 @@ RECORDED = ("factorial",)
 
 
 @dataclass(frozen=True)
-class Config:
+class Config(Checked):
     """One configuration, run on the whole text and on its first part."""
 
-    scale: str
+    scale: Scale
     """smoke or factorial."""
     runs: tuple[RunConfig, ...]
     """The one configuration."""
@@ -33,7 +35,7 @@ class Config:
 def config(scale: str) -> Config:
     """The recipe that was frozen first (*lr × 2*), at a scale, for as many tokens as one pass lasts."""
     base = recipes.recipe(scale, exploration.BASE, seed=0)
-    tokens = STEPS.get(scale, STEPS["smoke"]) * base.train.batch_tokens
+    tokens = shared.setting(STEPS, scale, "number of steps for one pass over its text") * base.train.batch_tokens
     return Config(scale, (replace(base, **exploration.CHANGES["lr × 2"], **{"train.tokens": tokens}),))
 
 

@@ -22,7 +22,7 @@ import xarray as xr
 
 from ..config import replace
 from ..scales import SEARCH_SEEDS, SEEDS, base
-from . import variants
+from . import shared, variants
 from .exploration import Config
 
 SHAPES = {
@@ -48,7 +48,7 @@ def changes(scale: str) -> dict[str, dict[str, Any]]:
     return {
         f"stream {d_model:,}, {d_ff:,} units": recipe
         | {"model.d_model": d_model, "model.d_ff": d_ff, "model.n_heads": d_model // head}
-        for d_model, d_ff in SHAPES[scale]
+        for d_model, d_ff in shared.setting(SHAPES, scale, "shapes to compare")
     }
 
 
@@ -58,7 +58,7 @@ def config(scale: str) -> Config:
     Raises
     ------
     UserError
-        For a scale that does not exist.
+        For a scale that does not exist or has no shapes to compare (paper).
     """
     shapes = changes(scale)
     run = base(scale, (SEARCH_SEEDS if scale == "paper_first" else SEEDS)[scale][0])

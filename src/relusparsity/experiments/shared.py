@@ -4,19 +4,23 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
+import numpy as np
 import xarray as xr
 from tqdm.auto import tqdm
 
 from .. import corpora, distributed, results, train
 from ..config import RunConfig, digest, from_dict, replace, to_dict
+from ..errors import UserError
 from ..model import training_flops
 from ..scales import SEARCH_SEEDS, SEEDS, base
 from ..schema import UNITS
+
+T = TypeVar("T")
 
 WORTH_A_PROCESS = 1e11
 """Floating-point operations of a training below which starting a process costs more than it saves."""
@@ -24,7 +28,22 @@ WORTH_A_PROCESS = 1e11
 
 def seeds(scale: str, **changes: Any) -> tuple[RunConfig, ...]:
     """The scale's run, changed field by field (dotted names), once a seed."""
-    return tuple(replace(base(scale, seed), **changes) for seed in SEEDS[scale])
+    first = base(scale)
+    return tuple(replace(first, seed=seed, **changes) for seed in SEEDS[scale])
+
+
+def setting(table: Mapping[str, T], scale: str, what: str) -> T:
+    """What an experiment's table has for a scale.
+
+    Raises
+    ------
+    UserError
+        For a scale that does not exist, or that the table leaves out.
+    """
+    base(scale)
+    if scale not in table:
+        raise UserError(f"scale {scale} has no {what}; those that have are {', '.join(table)}.")
+    return table[scale]
 
 
 def train_all(configs: Sequence[RunConfig]) -> list[train.Run]:
@@ -70,15 +89,23 @@ def _train_given() -> None:
     train.run(from_dict(RunConfig, json.load(sys.stdin)))
 
 
+def agreed(parts: Iterable[dict[str, Any]], context: Any = None) -> dict[str, Any]:
+    """Attributes that all parts have alike; what one of them alone has is not true of the whole."""
+    first, *others = parts
+    return {
+        name: value
+        for name, value in first.items()
+        if all(name in other and np.array_equal(other[name], value) for other in others)
+    }
+
+
 def stack(runs: Sequence[train.Run], scale: str, variables: Sequence[str] | None = None) -> xr.Dataset:
     """The runs' datasets over a new first dimension `seed`, with a provenance that names every run.
 
     All runs must differ in their seed only. `variables` keeps these (and their coordinates) alone.
     """
     parts = [run.dataset if variables is None else run.dataset[list(variables)] for run in runs]
-    stacked = xr.concat(
-        parts, dim="seed", join="exact", coords="minimal", compat="override", combine_attrs="drop_conflicts"
-    )
+    stacked = xr.concat(parts, dim="seed", join="exact", coords="minimal", compat="override", combine_attrs=agreed)
     stacked = stacked.transpose("seed", ...)
     units, long_name = UNITS["seed"]
     stacked = stacked.assign_coords(
@@ -101,7 +128,10 @@ def stack(runs: Sequence[train.Run], scale: str, variables: Sequence[str] | None
 def cached(
     name: str, config: Any, runs: Sequence[RunConfig], source: str, compute: Callable[[], xr.Dataset]
 ) -> xr.Dataset:
-    """The experiment's dataset: read back if this code made it from these runs, else computed and kept.
+    """The experiment's dataset: read back if it was made from these runs, by an experiment of this source; else made.
+
+    Of the code, only the experiment's file, this one and what decides the runs' ids count: after an edit of another
+    module that an experiment works with, remove what it made (`clean`).
 
     Parameters
     ----------
@@ -110,7 +140,7 @@ def cached(
     runs
         The training runs it rests on.
     source
-        `__file__` of the experiment: an edit makes a new id.
+        `__file__` of the experiment: an edit makes a new id, one of what it imports does not.
     """
     paths = [train.run_path(run, corpora.load(run.corpus)).name for run in runs]
     key = digest(to_dict(config), paths, Path(source).read_text(), Path(__file__).read_text())[:16]

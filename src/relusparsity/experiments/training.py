@@ -7,9 +7,10 @@ import pandas as pd
 import xarray as xr
 
 from .. import results
+from ..checks import Checked
 from ..config import RunConfig, from_dict, replace
 from ..model import count_parameters, training_flops
-from ..scales import SCALES, SEEDS, base
+from ..scales import SCALES, Scale
 from . import shared
 
 VARIABLES = (
@@ -39,10 +40,10 @@ RECORDED = ("laptop",)
 
 
 @dataclass(frozen=True)
-class Config:
+class Config(Checked):
     """The shared ReLU runs, and GELU runs that differ in the activation alone."""
 
-    scale: str
+    scale: Scale
     """smoke, laptop, factorial, paper or paper_first."""
     runs: tuple[RunConfig, ...]
     """ReLU, one a seed."""
@@ -52,8 +53,8 @@ class Config:
 
 def config(scale: str) -> Config:
     """The chapter's configuration at a scale."""
-    gelu = replace(base(scale, SEEDS[scale][0]), **{"model.activation": "gelu"})
-    return Config(scale, shared.seeds(scale), (gelu,))
+    relu = shared.seeds(scale)
+    return Config(scale, relu, (replace(relu[0], **{"model.activation": "gelu"}),))
 
 
 def run(config: Config) -> xr.Dataset:

@@ -9,6 +9,7 @@ import xarray as xr
 
 from .. import corpora, results, train
 from ..config import RunConfig
+from ..errors import UserError
 from ..schema import FINAL as OF_A_RUN
 from ..schema import MEASURED
 from . import shared
@@ -57,14 +58,22 @@ def stack(runs: Sequence[xr.Dataset], changes: Mapping[str, dict[str, Any]], sca
     """Every measured variable by (recipe, seed, step, layer), from runs of one seed that read as many tokens.
 
     Steps are those of the first recipe; a recipe with larger batches is shown at the same numbers of tokens. A run that
-    diverged is kept up to where it stopped and missing (NaN) from there on.
+    diverged is kept up to where it stopped and missing (NaN) from there on; the provenance says after which step, by
+    recipe, as `stopped_after_step`.
 
     Parameters
     ----------
     changes
         Name of each recipe, in the order of `runs` → what it changes of the base, which need not be among them. The
         provenance has every recipe's whole configuration, as `configs`.
+
+    Raises
+    ------
+    UserError
+        If every one of them diverged.
     """
+    if not any("final_loss" in data for data in runs):
+        raise UserError(f"each of {', '.join(changes)} diverged: there is no end to compare; lower their lr.")
     names = [*MEASURED, *FINAL]
     parts = [data.swap_dims(step="tokens").drop_vars("step") for data in runs]
     shared_tokens = set.intersection(*(set(p["tokens"].values.tolist()) for p in parts if "final_loss" in p))
@@ -72,7 +81,7 @@ def stack(runs: Sequence[xr.Dataset], changes: Mapping[str, dict[str, Any]], sca
     whole = next(part for part in parts if "final_loss" in part)
     parts = [_filled(part, whole)[names].reindex(tokens=at) for part in parts]
     dataset = xr.concat(
-        parts, dim="recipe", join="exact", coords="minimal", compat="override", combine_attrs="drop_conflicts"
+        parts, dim="recipe", join="exact", coords="minimal", compat="override", combine_attrs=shared.agreed
     ).expand_dims("seed", axis=1)
     facts = [results.provenance(data) for data in runs]
     batch = facts[0]["config"]["train"]["batch_tokens"]
@@ -90,6 +99,11 @@ def stack(runs: Sequence[xr.Dataset], changes: Mapping[str, dict[str, Any]], sca
         "runs": [f["run_id"] for f in facts],
         "wall_seconds": [f["wall_seconds"] for f in facts],
         "configs": {name: f["config"] for name, f in zip(changes, facts, strict=True)},
+        "stopped_after_step": {
+            name: int(data.attrs["stopped_after_step"])
+            for name, data in zip(changes, runs, strict=True)
+            if "stopped_after_step" in data.attrs
+        },
     }
     dataset.attrs |= {"scale": scale, "provenance": json.dumps(facts[0] | runs_of, sort_keys=True)}
     return dataset

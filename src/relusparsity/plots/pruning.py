@@ -21,14 +21,14 @@ def pruning(dataset: xr.Dataset, live: xr.Dataset | None = None, evaluation: str
     Parameters
     ----------
     dataset, live : Dataset
-        `loss` (seed, method, share, evaluation) and `baseline_loss` (seed, evaluation), nats a token; `units_left`
-        (seed, method, share, layer), units; coordinates `method` (the first gets the bars) and `share` of all units
-        removed.
+        `loss` (seed, chosen_by, share, evaluation) and `baseline_loss` (seed, evaluation), nats a token; `units_left`
+        (seed, chosen_by, share, layer), units; coordinates `chosen_by` (the first gets the bars) and `share` of all
+        units removed.
     evaluation : which held-out text
     """
     panels, drawn = [], []
     for row, (source, data) in enumerate(sources(dataset, live), start=1):
-        dims = ("seed", "method", "share", "evaluation")
+        dims = ("seed", "chosen_by", "share", "evaluation")
         loss = variable(data, "pruning", "loss", *dims)
         if evaluation not in (known := loss["evaluation"].values.tolist()):
             raise UserError(
@@ -37,14 +37,14 @@ def pruning(dataset: xr.Dataset, live: xr.Dataset | None = None, evaluation: str
         loss = loss.sel(evaluation=evaluation, drop=True)
         whole = variable(data, "pruning", "baseline_loss", "seed", "evaluation").sel(evaluation=evaluation, drop=True)
         rise = 100 * (loss / whole - 1)
-        rise = rise.transpose("seed", "method", "share").isel(share=thinned(rise.sizes["share"], 40))
+        rise = rise.transpose("seed", "chosen_by", "share").isel(share=thinned(rise.sizes["share"], 40))
         panels.append(_loss_panel(rise, whole, source, row))
-        left = variable(data, "pruning", "units_left", "seed", "method", "share", "layer")
+        left = variable(data, "pruning", "units_left", "seed", "chosen_by", "share", "layer")
         drawn.append(
             (source, xr.Dataset({"loss": loss.sel(share=rise["share"]), "units_left": left.sel(share=rise["share"])}))
         )
     bars, control = _units_left(drawn[0][1], panels)
-    first, *others = (str(m) for m in drawn[0][1]["method"].values)
+    first, *others = (str(m) for m in drawn[0][1]["chosen_by"].values)
     drawn_apart = len(bars.marks) > 1
     beside = (
         f"symbols: where {', '.join(others)} differ" if drawn_apart else f"{', '.join(others)} take as many from each"
@@ -62,27 +62,27 @@ def pruning(dataset: xr.Dataset, live: xr.Dataset | None = None, evaluation: str
 
 def _loss_panel(rise: xr.DataArray, whole: xr.DataArray, source: str, row: int) -> Panel:
     share = 100 * rise["share"].values
-    best = rise.isel({"method": 0}).values
+    best = rise.isel(chosen_by=0).values
     top = max(float(np.nanmax(best)), 1.0)  # beyond what the best method costs, curves leave the panel
     title = titled("loss, change in %", source)
     axis = Axis("units removed, %", limits=(float(share.min()), float(share.max())))
     panel = Panel(title, axis, Axis(limits=(min(-0.02 * top, 1.1 * float(np.nanmin(best))), 1.1 * top)), row=row)
-    for n, method in enumerate(rise["method"].values.tolist()):
+    for n, method in enumerate(rise["chosen_by"].values.tolist()):
         hover = (
             f"{method}: {MEANING.get(method, method)}<br>%{{x:.3~g}} % of units removed<br>mean loss %{{y:+.3~g}} % "
             "(seeds %{customdata[0]:+.3~g} to %{customdata[1]:+.3~g} %)"
         )
-        values = rise.sel({"method": method}).values  # sel has a parameter of that name
+        values = rise.sel(chosen_by=method).values
         legend = method if row == 1 else ""
         panel.marks += seed_curves(share, values, style.INK, hover, legend, method, DASHES[n % 4])
     return panel
 
 
 def _units_left(data: xr.Dataset, curves: list[Panel]) -> tuple[Panel, Control]:
-    left = data["units_left"].mean("seed").transpose("share", "method", "layer")
-    loss = data["loss"].mean("seed").transpose("share", "method").values
+    left = data["units_left"].mean("seed").transpose("share", "chosen_by", "layer")
+    loss = data["loss"].mean("seed").transpose("share", "chosen_by").values
     numbers, share = layers(left), 100 * left["share"].values
-    methods = [str(m) for m in left["method"].values]
+    methods = [str(m) for m in left["chosen_by"].values]
     colours = [style.layer_colour(i, len(numbers)) for i in numbers]
     start = int(np.argmin(np.abs(share - 50)))
 

@@ -1,0 +1,163 @@
+"""What the fields of a configuration accept: their type hints, asked of every value however it was set."""
+
+import math
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, fields, is_dataclass
+from functools import cache
+from numbers import Integral, Real
+from types import NoneType, UnionType
+from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
+
+from .errors import UserError
+
+
+@dataclass(frozen=True)
+class Only:
+    """Part of a hint, as in `Annotated[int, Only(...)]`: which values of its type a field accepts, and in words."""
+
+    accepts: Callable[[Any], bool]
+    words: str
+
+
+def whole(low: int, high: int) -> Only:
+    """Whole numbers of a range, both ends included."""
+    least = "a number above 0" if low == 1 else f"{low} or more"
+    return Only(lambda value: low <= value <= high, f"{least} and at most {high:,}")
+
+
+def real(low: float, high: float) -> Only:
+    """Numbers of a range, both ends included."""
+    return Only(lambda value: low <= value <= high, f"a number from {low:g} to {high:g}")
+
+
+# Of each kind of number, more than has ever been trained and less than what PyTorch, or anybody's patience, bears.
+Size = Annotated[int, whole(1, 2**24)]
+Batch = Annotated[int, whole(1, 2**28)]
+Tokens = Annotated[int, whole(1, 10**15)]
+TokensOrNone = Annotated[int, whole(0, 10**15)]
+Points = Annotated[int, whole(1, 10**6)]
+Seed = Annotated[int, whole(0, 2**63 - 1)]
+Share = Annotated[float, Only(lambda value: 0 < value < 1, "a share between 0 and 1")]
+Moment = Annotated[float, Only(lambda value: 0 <= value < 1, "at least 0 and below 1")]
+Factor = Annotated[float, real(1e-6, 1e6)]  # of a smaller one, float32 leaves nothing to learn from
+Decay = Annotated[float, Only(lambda value: 0 <= value <= 1e6, "0 or more and at most 1e+06")]
+Rate = Annotated[float, real(1e-12, 1e30)]
+RateOrNone = Annotated[float, Only(lambda v: v == 0 or 1e-12 <= v <= 1e30, "0 (off) or a number from 1e-12 to 1e+30")]
+
+
+class Checked:
+    """A frozen dataclass that refuses, when it is made, a value that its hint does not allow.
+
+    A number of NumPy, or an integer where a real number is asked, becomes the plain number that it equals.
+
+    Raises
+    ------
+    UserError
+        Naming the field, what it was given and what it expects.
+    """
+
+    def __post_init__(self) -> None:
+        for name, hint in hints(type(self)).items():  # type: ignore[arg-type]
+            value = getattr(self, name)
+            try:
+                fitting = _fitting(hint, value)
+            except _Unfit as unfit:
+                raise UserError(f"{type(self).__name__}.{name} = {shown(value)}: expected {unfit}.") from None
+            if fitting is not value:
+                object.__setattr__(self, name, fitting)
+
+
+@cache
+def hints(kind: Any) -> dict[str, Any]:
+    """Field of a dataclass → its hint, with what `Only` adds."""
+    known = get_type_hints(kind, include_extras=True)
+    return {field.name: known[field.name] for field in fields(kind)}
+
+
+def refuse_unknown(kind: Any, names: Iterable[Any]) -> None:
+    """Refuse names that are none of a dataclass's fields."""
+    known = hints(kind)
+    unknown = sorted(shown(name).strip("'") for name in names if name not in known)
+    if unknown:
+        raise UserError(f"{kind.__name__} has no field {', '.join(unknown)}; it has {', '.join(known)}.")
+
+
+def shown(value: object) -> str:
+    """A value in a sentence: on one line, and not a page of it."""
+    try:
+        text = " ".join(repr(value).split())
+    except ValueError:  # Python does not print a whole number of more than 4,300 digits
+        text = "a number of thousands of digits"
+    return text if len(text) <= 80 else f"{text[:60]}… ({len(text):,} characters)"
+
+
+class _Unfit(Exception):
+    """What a hint expects, in words, where a value is something else."""
+
+
+def _fitting(hint: Any, value: Any) -> Any:
+    """The value as the hint wants it."""
+    origin, parts = get_origin(hint), get_args(hint)
+    if getattr(value, "shape", None) == () and hasattr(value, "item"):  # a number of NumPy
+        value = value.item()
+    if origin is Annotated:
+        value = _fitting(parts[0], value)
+        for only in parts[1:]:
+            if isinstance(only, Only) and not only.accepts(value):
+                raise _Unfit(only.words)
+        return value
+    if origin is Literal:
+        if not (isinstance(value, str) and value in parts):
+            raise _Unfit(f"one of {', '.join(parts)}")
+        return str(value)
+    if origin in (Union, UnionType):
+        return _any_of(parts, value)
+    if origin is tuple:
+        return _all_of(parts[0], value)
+    return _plain(hint, value)
+
+
+def _any_of(parts: tuple[Any, ...], value: Any) -> Any:
+    expected = []
+    for part in parts:
+        try:
+            return _fitting(part, value)
+        except _Unfit as unfit:
+            expected.append(str(unfit))
+    raise _Unfit(" or ".join(expected))
+
+
+def _all_of(hint: Any, value: Any) -> tuple[Any, ...]:
+    each = "list"
+    try:
+        if isinstance(value, list | tuple):
+            return tuple(_fitting(hint, part) for part in value)
+    except _Unfit as unfit:
+        each = str(unfit)
+    raise _Unfit("a list of strings" if hint is str else f"a list, each part of it {each}")
+
+
+def _plain(hint: Any, value: Any) -> Any:
+    if hint is Any:
+        return value
+    if hint is NoneType:
+        if value is not None:
+            raise _Unfit("None")
+        return None
+    number: Any = {int: Integral, float: Real}.get(hint)
+    if not isinstance(value, number or hint) or (number and isinstance(value, bool)):
+        name = str(getattr(hint, "__name__", hint))
+        raise _Unfit(f"a {name}" if is_dataclass(hint) else name)
+    if hint is float:
+        return _finite(value)
+    return int(value) if hint is int else value
+
+
+def _finite(value: Any) -> float:
+    try:
+        number = float(value)
+    except OverflowError:  # a whole number that no float comes near
+        number = math.inf
+    if not math.isfinite(number):
+        raise _Unfit("a finite number")
+    return number

@@ -1,0 +1,67 @@
+"""Every experiment at every scale: as it is meant there, or a sentence that names the scales that it knows."""
+
+import importlib
+import pkgutil
+from typing import Any
+
+import pytest
+
+from relusparsity import experiments, scales
+from relusparsity.config import replace
+from relusparsity.errors import UserError
+from relusparsity.experiments import shared
+
+MODULES = {
+    each.name: importlib.import_module(f"{experiments.__name__}.{each.name}")
+    for each in pkgutil.iter_modules(experiments.__path__)
+}
+EXPERIMENTS = {name: module for name, module in MODULES.items() if hasattr(module, "config")}
+
+
+@pytest.mark.parametrize("name", list(EXPERIMENTS))
+def test_a_scale_is_right_or_named(name: str) -> None:
+    experiment, known = EXPERIMENTS[name], []
+    for scale in scales.SCALES:
+        try:
+            config = experiment.config(scale)
+        except UserError as refusal:
+            refused = str(refusal)
+            assert f"scale {scale} has no" in refused and refused.endswith(".")
+            assert [each for each in scales.SCALES if each in refused.partition("those that have are ")[2].split(", ")]
+            continue
+        known.append(scale)
+        assert config.scale == scale and config.runs
+        assert all(run.train.tokens >= 0.9 * scales.base(scale).train.tokens for run in config.runs)
+    assert {"smoke", *experiment.RECORDED} <= set(known)
+    with pytest.raises(UserError, match="there is no scale 'huge'; choose one of smoke, laptop"):
+        experiment.config("huge")
+
+
+@pytest.mark.parametrize("name", list(EXPERIMENTS))
+@pytest.mark.parametrize("changes", [{"scale": "huge"}, {"scale": None}, {"runs": (3,)}, {"runs": "all"}])
+def test_a_configuration_of_an_experiment_is_checked_like_a_runs(name: str, changes: dict[str, Any]) -> None:
+    with pytest.raises(UserError, match=next(iter(changes))):
+        replace(EXPERIMENTS[name].config("smoke"), **changes)
+
+
+@pytest.mark.parametrize(
+    ("name", "changes"),
+    [
+        ("neuron_death", {"small_tokens": -1}),
+        ("neuron_death", {"draws": 0}),
+        ("pruning", {"shares": (0.0, 1.5)}),
+        ("pruning", {"shares": (float("nan"),)}),
+        ("pruning", {"random_draws": True}),
+        ("feature_specificity", {"sample_tokens": "all"}),
+        ("any_model", {"weights_seed": 2**63}),
+        ("recipes", {"levels": ((0.5,),)}),
+    ],
+)
+def test_their_own_numbers_are_checked_too(name: str, changes: dict[str, Any]) -> None:
+    with pytest.raises(UserError, match=next(iter(changes))):
+        replace(EXPERIMENTS[name].config("smoke"), **changes)
+
+
+def test_a_whole_says_only_what_all_of_its_parts_say() -> None:
+    parts: list[dict[str, Any]] = [{"a": 1, "b": [1, 2], "only one": 3}, {"a": 1, "b": [1, 2]}, {"a": 1, "b": [1, 3]}]
+    assert shared.agreed(parts) == {"a": 1} and shared.agreed(parts[:2]) == {"a": 1, "b": [1, 2]}

@@ -110,7 +110,8 @@ def sealed_write(path: Path) -> Iterator[Path]:
         yield written
         checksum = sha256(written)
         seal(path, checksum, before)  # until the file takes its place, the old one is right too
-    seal(path, checksum)
+    if known:
+        seal(path, checksum)
 
 
 def _run_of(path: Path) -> str:

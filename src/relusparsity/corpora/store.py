@@ -1,5 +1,6 @@
 """Token files on the disk: written whole or not at all, checked when read."""
 
+import json
 import os
 import shutil
 import tempfile
@@ -165,7 +166,8 @@ def _build(source: Source, config: CorpusConfig, folder: Path, name: str) -> Non
         "checksum": digest(files),
         "tokenizers": tokenizers.__version__,
     }
-    sealed.write_json(folder / MANIFEST, manifest)
+    with sealed.sealed_write(folder / MANIFEST) as temporary:
+        temporary.write_text(json.dumps(manifest, indent=1) + "\n")  # the order of the domains is that of their numbers
 
 
 class _Part:
@@ -249,6 +251,8 @@ def read(folder: Path) -> Corpus:
         raise UserError(f"{folder} holds the text that belongs in {manifest['folder']}; {advice}.")
     parts = manifest["parts"]
     for file, expected in manifest["sha256"].items():
+        if not (folder / file).is_file():
+            raise UserError(f"{folder / file} is missing; {advice}.")
         with sealed.told(folder / file, "read", advice):
             found = sealed.sha256(folder / file)
         if found != expected:

@@ -59,18 +59,22 @@ def configuration(path: Path) -> dict[str, Any]:
     UserError
         Naming the file that is lost, damaged or edited.
     """
-    file, advice = path / "config.json", f"delete the folder {path} to train again"
     if state_of(path) == "unfinished":
-        config: dict[str, Any] = sealed.read_json(file, advice)
+        config: dict[str, Any] = sealed.read_json(path / "config.json", f"delete the folder {path} to train again")
         return config
-    facts = results.provenance(_dataset(path))
+    return _own(path, results.provenance(_dataset(path)))
+
+
+def _own(path: Path, facts: dict[str, Any]) -> dict[str, Any]:
+    """The configuration in the provenance of a run's dataset, once it is sure that it is this run's."""
+    file, advice = path / "config.json", f"delete the folder {path} to train again"
     if sealed.RUN.fullmatch(path.name) and facts.get("run_id") != path.name[4:]:
         raise UserError(f"{path} holds the dataset of the run {facts.get('run_id')}; {advice}.")
     with sealed.told(file, "read", advice):
         told = file.read_bytes()
     if told.decode(errors="replace") != sealed.as_json(facts["config"]):
         raise UserError(f"{file} is damaged or edited: it says otherwise than the run's dataset; {advice}.")
-    config = facts["config"]
+    config: dict[str, Any] = facts["config"]
     return config
 
 
@@ -85,8 +89,9 @@ def listing() -> str:
         if state == "unfinished" and not (path / "config.json").exists():
             continue  # begun and killed before its first step
         try:
-            config = configuration(path)
-            loss = f"{float(_dataset(path)['final_loss']):.3f}" if state == "finished" else ""
+            data = None if state == "unfinished" else _dataset(path)
+            config = configuration(path) if data is None else _own(path, results.provenance(data))
+            loss = f"{float(data['final_loss']):.3f}" if data is not None and "final_loss" in data else ""
         except UserError as error:
             rows.append((path.name[4:], "damaged", *[""] * (len(rows[0]) - 2)))
             damaged.append(f"damaged: {error}")
@@ -104,9 +109,9 @@ def summary(path: Path) -> str:
     state = state_of(path)
     if state == "unfinished":
         raise UserError(f"{path} is not finished; train it again with the same options to finish it.")
-    configuration(path)  # says if it is another's
     data = _dataset(path)
     facts = results.provenance(data)
+    _own(path, facts)
     lines = [
         f"run            {facts['run_id']} ({state})",
         f"directory      {path}",

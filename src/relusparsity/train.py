@@ -188,6 +188,7 @@ def run(config: RunConfig, corpus: corpora.Corpus | None = None) -> Run:
             if _missing(path):
                 _train(config, corpus, path)
     sealed.check(path / "dataset.nc")
+    resuming.forget(path)  # here, for it may have been killed when it had come so far
     return Run(path, config)
 
 
@@ -196,7 +197,9 @@ def _missing(path: Path) -> bool:
     if not distributed.missing(path / "dataset.nc"):
         return False
     if not distributed.missing(path / measurements.STOPPED):
-        raise FloatingPointError(results.load(path / measurements.STOPPED).attrs["stopped"])
+        why = results.load(path / measurements.STOPPED).attrs["stopped"]
+        resuming.forget(path)
+        raise FloatingPointError(why)
     for name in ("dataset.nc", measurements.STOPPED):
         if (path / name).exists():
             raise UserError(f"{path / name} is no file, where the run keeps what it measures; move it away.")
@@ -222,8 +225,7 @@ def _train(config: RunConfig, corpus: corpora.Corpus, path: Path) -> None:
             f"{model.d_model:,} with {each} sequences of {model.seq_len} tokens at a time; lower batch_tokens, use "
             "more processes, or share the parameters out among them (shard)."
         ) from error
-    resuming.forget(path)
-    distributed.barrier()
+    distributed.barrier()  # the first process writes the dataset
 
 
 def _from_the_last_state(config: RunConfig, corpus: corpora.Corpus, path: Path, device: torch.device) -> None:

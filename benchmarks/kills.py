@@ -30,9 +30,9 @@ from tqdm import tqdm
 
 from relusparsity import config, results, scales, sealed, train
 
-CHANGES = {"model.n_layers": 2, "train.tokens": 5_120, "train.resume_every": 1_280, "train.warmup": 512}
+CHANGES = {"model.n_layers": 2, "train.tokens": 5_120, "train.resume_every": 512, "train.warmup": 512}
 CHANGES |= {"measure.points": 4, "measure.final_sets": 2, "corpus.source": "text"}
-"""Of scale smoke: 20 steps, a state every 5, 8 measurements, 7 weights."""
+"""Of scale smoke: 20 steps, a state every 2, 8 measurements, 7 weights."""
 
 MOMENT = "random moment"
 TOO_LONG = 120  # seconds, for a training of two

@@ -409,7 +409,7 @@ def test_two_processes_with_the_same_id_do_not_spoil_each_other(folder: Path, un
 def test_a_full_disk_leaves_what_can_be_resumed(
     folder: Path, undisturbed: Run, changes_before: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with monkeypatch.context() as patched, pytest.raises(UserError, match="run-.*No space left"):
+    with monkeypatch.context() as patched, pytest.raises(UserError, match=r"run-.*No space left"):
         before_changes_of_files(changes_before, full_disk, patched.setattr)
         train.run(tiny_run(), tiny_corpus())
     survivors_are_whole(folder)

@@ -34,10 +34,10 @@ def find(start: str) -> Path:
     UserError
         If it is no start of an id, or there is no such run, or more than one.
     """
-    given, folder = Path(start), results.runs_dir()
+    typed, given, folder = start, Path(start), results.runs_dir()
     start = given.name.removeprefix("run-")
     if not re.fullmatch("[0-9a-f]{1,16}", start):
-        raise UserError(f"{str(given)!r} names no run; give the start of an id, 1 to 16 of the digits 0-9 and a-f.")
+        raise UserError(f"{typed!r} names no run; give the start of an id, 1 to 16 of the digits 0-9 and a-f.")
     with sealed.told(given, "found", "give the start of an id"):
         if given.parent != Path() and given.parent.resolve() != folder.resolve():
             raise UserError(f"{given} does not lie in {folder}; give the start of an id, or set RELUSPARSITY_RUNS.")
@@ -85,10 +85,10 @@ def listing() -> str:
     ]
     damaged = []
     for path in run_paths():
-        state = state_of(path)
-        if state == "unfinished" and not (path / "config.json").exists():
-            continue  # begun and killed before its first step
         try:
+            state = state_of(path)
+            if state == "unfinished" and not (path / "config.json").exists():
+                continue  # begun and killed before its first step
             data = None if state == "unfinished" else _dataset(path)
             config = configuration(path) if data is None else _own(path, results.provenance(data))
             loss = f"{float(data['final_loss']):.3f}" if data is not None and "final_loss" in data else ""
@@ -151,9 +151,10 @@ def _damage(path: Path) -> Iterator[str]:
 
 def state_of(path: Path) -> str:
     """finished, stopped (its loss was not finite) or unfinished."""
-    if (path / "dataset.nc").is_file():
-        return "finished"
-    return "stopped" if (path / "stopped.nc").is_file() else "unfinished"
+    with sealed.told(path, "read", sealed.READABLE):
+        if (path / "dataset.nc").is_file():
+            return "finished"
+        return "stopped" if (path / "stopped.nc").is_file() else "unfinished"
 
 
 def last_state(path: Path) -> int | None:

@@ -12,6 +12,8 @@ import torch.distributed as dist
 from filelock import FileLock
 from torch import Tensor, nn
 
+from .sealed import told
+
 T = TypeVar("T")
 
 
@@ -69,7 +71,8 @@ def lock(path: Path) -> Iterator[None]:
     """A lock among runs of the program, held by the first of its processes; the others wait for that one."""
     held = FileLock(path)
     if rank() == 0:
-        held.acquire()
+        with told(path, "locked"):
+            held.acquire()
     barrier()
     try:
         yield

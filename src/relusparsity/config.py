@@ -5,10 +5,7 @@ how sums are rounded, the device, its arithmetic and the number of processes.
 """
 
 import dataclasses
-import hashlib
-import json
 from dataclasses import dataclass, field, is_dataclass
-from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
 from . import checks
@@ -16,11 +13,6 @@ from .checks import Checked, hints, refuse_unknown, shown
 from .errors import UserError
 
 T = TypeVar("T")
-
-# An edit of one of these files changes the run's id: of all but `pruning` because it changes what a run measures; of
-# `pruning`, which no training imports, because datasets of pruned models are kept under the ids of their runs.
-HASHED_SOURCES: tuple[str, ...] = ("model", "fused", "metrics", "tracking", "evaluate", "measurements", "train")
-HASHED_SOURCES += ("pruning", "corpora/batches")
 
 # Windows double this many times beyond a sequence: the widest is 2**LEVELS sequences (of 512 tokens: 1,048,576).
 LEVELS = 11
@@ -250,28 +242,6 @@ def from_dict(cls: type[T], values: dict[str, Any]) -> T:
             for name, value in values.items()
         }
     )
-
-
-def digest(*parts: Any) -> str:
-    """sha256 of the parts' canonical JSON, in hexadecimal."""
-    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
-
-
-def source_digest(names: tuple[str, ...] = HASHED_SOURCES) -> str:
-    """sha256 over the source of the modules that decide what a run measures."""
-    here = Path(__file__).parent
-    return digest(*((here / f"{name}.py").read_text() for name in names))
-
-
-def run_id(config: RunConfig, corpus_checksum: str) -> str:
-    """Name of the run's directory: 16 hexadecimal digits.
-
-    Hashes every field, the corpus, the torch version and the files of `HASHED_SOURCES` as they lie on the disk when the
-    id is made: what a process imported before an edit of them, and what other modules do, is not in it.
-    """
-    from importlib.metadata import version
-
-    return digest(to_dict(config), corpus_checksum, version("torch"), source_digest())[:16]
 
 
 def replace(config: T, **changes: Any) -> T:

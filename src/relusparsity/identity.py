@@ -13,6 +13,7 @@ loaded: see `loaded.code`.
 import dataclasses
 import hashlib
 import json
+import re
 from typing import Any
 
 MEANING = 1
@@ -64,3 +65,25 @@ def run_id(config: Any, checksum: str, meaning: str = str(MEANING)) -> str:
         `MEANING`, or what `golden` says of code that gives other results.
     """
     return digest(changed(config), checksum, meaning)[:16]
+
+
+def plain(value: Any) -> Any:
+    """Plain data in a form that has one spelling, fit for `digest`; None for anything else.
+
+    Of a configuration, the fields that differ from their defaults.
+    """
+    if isinstance(value, str | int | float | bool):
+        return repr(value)
+    if isinstance(value, tuple | list):
+        return [plain(each) for each in value]
+    if isinstance(value, set | frozenset):
+        return sorted((plain(each) for each in value), key=repr)
+    if isinstance(value, dict):
+        return [[plain(key), plain(each)] for key, each in value.items()]
+    if isinstance(value, re.Pattern):
+        return value.pattern
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        held = {f.name: getattr(value, f.name) for f in dataclasses.fields(value)}
+        unlike = {f.name: held[f.name] for f in dataclasses.fields(value) if not is_default(f, held[f.name])}
+        return [type(value).__name__, plain(unlike)]
+    return None

@@ -10,14 +10,13 @@ import dis
 import importlib
 import importlib.util
 import inspect
-import re
 import sys
 import types
 from collections.abc import Iterator
 from functools import cached_property
 from typing import Any
 
-from .identity import digest, is_default
+from .identity import digest, plain
 
 PACKAGE = __name__.partition(".")[0]
 
@@ -28,10 +27,10 @@ def code(*modules: str) -> str:
     Parameters
     ----------
     modules
-        Names within the package, such as ``"experiments.rotary"``.
+        Names within the package, such as ``"experiments.rotary"``, or whole ones, such as a module's `__name__`.
     """
     reached: set[str] = set()
-    waiting = {f"{PACKAGE}.{name}" for name in modules}
+    waiting = {f"{PACKAGE}.{name.removeprefix(f'{PACKAGE}.')}" for name in modules}
     while waiting:
         name = waiting.pop()
         reached.add(name)
@@ -101,36 +100,17 @@ def _of(name: str, value: Any, module: str) -> Any:
     if functions:
         # what dataclass writes has no file; what is imported counts where it is defined
         return [_bytecode(f) for f in functions if f.__module__ == module and f.__code__.co_filename[:1] != "<"] or None
-    return None if name.startswith("__") else _plain(value)
+    return None if name.startswith("__") else plain(value)
 
 
 def _bytecode(function: types.FunctionType) -> Any:
-    defaults = [_plain(value) for value in (function.__defaults__ or ())]
-    keywords = {name: _plain(value) for name, value in (function.__kwdefaults__ or {}).items()}
+    defaults = [plain(value) for value in (function.__defaults__ or ())]
+    keywords = {name: plain(value) for name, value in (function.__kwdefaults__ or {}).items()}
     return [_steps(function.__code__), defaults, keywords]
 
 
 def _steps(given: types.CodeType) -> list[Any]:
     return [
-        [step.opname, _steps(step.argval) if isinstance(step.argval, types.CodeType) else _plain(step.argval)]
+        [step.opname, _steps(step.argval) if isinstance(step.argval, types.CodeType) else plain(step.argval)]
         for step in dis.get_instructions(given)
     ]
-
-
-def _plain(value: Any) -> Any:
-    """Plain data in a form that has one spelling; None for anything else."""
-    if isinstance(value, str | int | float | bool):
-        return repr(value)
-    if isinstance(value, tuple | list):
-        return [_plain(each) for each in value]
-    if isinstance(value, set | frozenset):
-        return sorted((_plain(each) for each in value), key=repr)
-    if isinstance(value, dict):
-        return [[_plain(key), _plain(each)] for key, each in value.items()]
-    if isinstance(value, re.Pattern):
-        return value.pattern
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        held = {f.name: getattr(value, f.name) for f in dataclasses.fields(value)}
-        unlike = {f.name: held[f.name] for f in dataclasses.fields(value) if not is_default(f, held[f.name])}
-        return [type(value).__name__, _plain(unlike)]
-    return None

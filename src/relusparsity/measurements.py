@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import xarray as xr
 
-from . import corpora, distributed, evaluate, metrics, results, sealed
-from .config import RunConfig, run_id, to_dict
+from . import corpora, distributed, evaluate, golden, metrics, results, sealed
+from .config import RunConfig, to_dict
 from .errors import UserError
 from .schema import FINAL, HISTORY, MEASURED, UNITS
 
 if TYPE_CHECKING:
     from .resuming import Log
-    from .train import Trainer
+    from .step import Trainer
 
 STOPPED = "stopped.nc"
 """Of a run that diverged: what was measured before it stopped; such a run is not trained again."""
@@ -211,7 +211,7 @@ class Recorder:
         dataset = dataset.set_coords(["tokens", "history_tokens"])
         facts = {
             "config": to_dict(self.config),
-            "run_id": run_id(self.config, self.corpus.checksum),
+            "run_id": golden.run_id(self.config, self.corpus.checksum),
             "environment": results.environment(str(trainer.device)),
             "corpus": self.corpus.facts(),
             "parameters": sum(p.numel() for p in trainer.model.parameters()),

@@ -12,8 +12,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from . import __version__
-from .config import source_digest
+from . import __version__, identity
 from .errors import UserError
 from .sealed import atomic_write, check, read, sealed_write, sha256, told, write_json  # noqa: F401 - found here too
 
@@ -131,7 +130,7 @@ def environment(device: str = "cpu") -> dict[str, Any]:
         "platform": f"{platform.system()} {platform.machine()}",
         "device": f"{device} ({name}, {os.cpu_count()} cores)",
         "commit": _commit(),
-        "source": source_digest()[:16],
+        "meaning": identity.MEANING,
     }
 
 

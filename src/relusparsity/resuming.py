@@ -16,7 +16,7 @@ from . import distributed, sealed
 from .errors import UserError
 
 if TYPE_CHECKING:
-    from .train import Trainer
+    from .step import Trainer
 
 STATES, STATE = "states", "state.safetensors"
 KEPT_STATES = 2  # if the newest is damaged, the one before it still resumes

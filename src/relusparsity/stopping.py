@@ -10,7 +10,7 @@ import traceback
 from pathlib import Path
 from typing import NoReturn
 
-from .config import digest
+from .identity import digest
 from .ondisk import outlook
 
 TORCHRUN = "TORCHELASTIC_ERROR_FILE"

@@ -1,143 +1,25 @@
 """The only training loop: one process or many, resumable to the bit, measured as it goes."""
 
-import math
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from time import monotonic
-from typing import Any
 
 import torch
 import xarray as xr
 from safetensors.torch import load_model, save_model
-from torch import Tensor, nn
-from torch.nn import functional as F
 from tqdm.auto import tqdm
 
-from . import corpora, distributed, evaluate, measurements, results, resuming, sealed
-from .config import RunConfig, TrainConfig, run_id, to_dict
+from . import corpora, distributed, golden, measurements, results, resuming, sealed
+from .config import RunConfig, to_dict
 from .errors import UserError
-from .model import Decoder, build
-from .tracking import DeathTracker
+from .model import Decoder
+from .step import Trainer, learning_rate
 
 CORPUS = "corpus.json"
 """Of a run's directory: what its text was, with the checksums of text and tokenizer."""
-
-
-class Objective(nn.Module):
-    """The training step's forward pass: loss and the firing counts, taken while the activations are at hand."""
-
-    def __init__(self, model: Decoder) -> None:
-        super().__init__()
-        self.model = model
-
-    def forward(self, inputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Mean loss; (layer, unit) tokens fired; (layer) their sum; (layer) units fired, summed over sequences."""
-        unit_tokens, sequence_units = [], []
-
-        def count(_layer: int, per_unit: Tensor) -> None:
-            unit_tokens.append(per_unit.sum(dim=0))
-            sequence_units.append((per_unit > 0).sum())
-
-        # a NaN activation does not fire, but makes the loss NaN, and that stops the run
-        logits = self.model(inputs, count=count)
-        loss = F.cross_entropy(logits.flatten(0, 1).float(), targets.flatten())
-        counts = torch.stack(unit_tokens)
-        return loss, counts, counts.sum(dim=1), torch.stack(sequence_units)
-
-
-def learning_rate(config: TrainConfig, tokens: int) -> float:
-    """Learning rate of the step that begins after `tokens` training tokens."""
-    done = tokens + config.batch_tokens
-    if done <= config.warmup:
-        return config.lr * done / config.warmup
-    if config.schedule == "constant":
-        return config.lr
-    if config.schedule == "rsqrt":
-        return config.lr * math.sqrt(max(config.warmup, config.batch_tokens) / done)
-    progress = (done - config.warmup) / max(1, config.tokens - config.warmup)
-    return config.lr * (0.1 + 0.45 * (1 + math.cos(math.pi * progress)))
-
-
-def _optimizer(model: nn.Module, config: TrainConfig, device: torch.device) -> torch.optim.Optimizer:
-    matrices = [p for p in model.parameters() if p.ndim >= 2]
-    vectors = [p for p in model.parameters() if p.ndim < 2]
-    groups = [{"params": matrices, "weight_decay": config.weight_decay}, {"params": vectors, "weight_decay": 0.0}]
-    if config.optimizer == "adafactor":
-        return torch.optim.Adafactor(groups, lr=config.lr)
-    if config.optimizer == "sgd":
-        # PyTorch's own decay would go into the gradient, and so through the momentum
-        sgd = torch.optim.SGD([*matrices, *vectors], lr=config.lr, momentum=config.beta1)
-
-        @torch.no_grad()
-        def decay(*_: Any) -> None:
-            for weight in matrices:
-                weight.mul_(1 - sgd.param_groups[0]["lr"] * config.weight_decay)
-
-        sgd.register_step_pre_hook(decay)
-        return sgd
-    return torch.optim.AdamW(groups, lr=config.lr, betas=(config.beta1, config.beta2), fused=device.type == "cuda")
-
-
-class Trainer:
-    """Model, optimiser and death tracker of one run, and the step that moves them."""
-
-    def __init__(self, config: RunConfig, corpus: corpora.Corpus, device: torch.device) -> None:
-        self.config, self.corpus, self.device = config, corpus, device
-        self.model = build(config.model, config.seed, device)
-        if config.train.shard and distributed.world() > 1:
-            distributed.shard(self.model, self.model.blocks)
-        self.optimizer = _optimizer(self.model, config.train, device)
-        self.deaths = DeathTracker(config.model.n_layers, config.model.d_ff, config.train.dead_after, device)
-        objective: nn.Module = Objective(self.model)
-        if distributed.world() > 1 and not config.train.shard:
-            objective = nn.parallel.DistributedDataParallel(objective)
-        self.objective: Callable[..., Any] = torch.compile(objective) if config.train.compile else objective
-        self.step = 0
-        sequences = config.train.batch_tokens // config.model.seq_len
-        if sequences % distributed.world():
-            raise UserError(
-                f"{distributed.world()} processes cannot share {sequences} sequences a step evenly; "
-                "change batch_tokens or the number of processes."
-            )
-        self.sequences = sequences
-
-    @property
-    def tokens(self) -> int:
-        """Training tokens seen."""
-        return self.step * self.config.train.batch_tokens
-
-    def advance(self) -> tuple[Tensor, Tensor]:
-        """One optimiser step; its loss and gradient norm, still on the device."""
-        batch = corpora.batch(
-            self.corpus.train,
-            self.config.model.seq_len,
-            self.sequences,
-            self.config.seed,
-            self.step,
-            distributed.rank(),
-            distributed.world(),
-        )
-        tokens = torch.from_numpy(batch)
-        if self.device.type == "cuda":
-            tokens = tokens.pin_memory()  # from pageable memory, the copy would wait until the step before is done
-        tokens = tokens.to(self.device, non_blocking=True)
-        for group in self.optimizer.param_groups:
-            group["lr"] = learning_rate(self.config.train, self.tokens)
-        with evaluate.autocast(self.device, self.config.train.precision):
-            loss, unit_tokens, firings, sequence_units = self.objective(tokens[:, :-1], tokens[:, 1:])
-        loss.backward()
-        clip = self.config.train.clip or math.inf
-        norm = distributed.whole(nn.utils.clip_grad_norm_(self.model.parameters(), clip))
-        self.optimizer.step()
-        self.optimizer.zero_grad(set_to_none=True)
-        self.step += 1
-        for counts in (unit_tokens, firings, sequence_units):
-            distributed.sum_(counts)
-        self.deaths.update(unit_tokens, firings, sequence_units, self.tokens)
-        return distributed.sum_(loss.detach() / distributed.world()), norm
 
 
 @dataclass(frozen=True)
@@ -167,7 +49,7 @@ class Run:
 
 def run_path(config: RunConfig, corpus: corpora.Corpus) -> Path:
     """The run's directory, named by its id."""
-    return results.runs_dir() / f"run-{run_id(config, corpus.checksum)}"
+    return results.runs_dir() / f"run-{golden.run_id(config, corpus.checksum)}"
 
 
 def run(config: RunConfig, corpus: corpora.Corpus | None = None) -> Run:

@@ -11,8 +11,8 @@ from urllib.request import getproxies
 import torch
 from torch import Tensor, nn
 
-from ..config import digest
 from ..errors import UserError
+from ..identity import digest
 from ..model import Decoder
 from . import runs
 

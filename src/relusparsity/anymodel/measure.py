@@ -15,9 +15,9 @@ from tqdm import tqdm
 
 from .. import __version__, results
 from ..checks import Batch, Checked, Size, Tokens, TokensOrNone
-from ..config import digest, source_digest
 from ..corpora import text as files
 from ..errors import UserError
+from ..identity import digest
 from . import calibrate, contexts, load, reading, removal, statistics, text
 from .attach import Side, find
 from .details import Detailed

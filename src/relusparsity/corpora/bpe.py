@@ -8,8 +8,8 @@ import numpy as np
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from tqdm import tqdm
 
-from ..config import digest
 from ..errors import UserError
+from ..identity import digest
 from .document import draw
 
 EOS = "<eos>"

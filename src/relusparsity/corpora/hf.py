@@ -10,8 +10,9 @@ import zstandard
 from tqdm import tqdm
 
 from .. import sealed
-from ..config import CorpusConfig, digest
+from ..config import CorpusConfig
 from ..errors import UserError
+from ..identity import digest
 from .store import once
 
 

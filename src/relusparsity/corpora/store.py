@@ -18,8 +18,9 @@ from filelock import FileLock
 from tqdm import tqdm
 
 from .. import sealed
-from ..config import CorpusConfig, digest
+from ..config import CorpusConfig
 from ..errors import UserError
+from ..identity import digest
 from . import bpe
 from .document import Document, draw
 

@@ -2,7 +2,6 @@
 
 import json
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,10 +10,10 @@ import torch
 import xarray as xr
 from torch import Tensor, nn
 
-from .. import anymodel, corpora, distributed, results, train
+from .. import corpora, distributed, results, train
 from ..anymodel import measure
 from ..checks import Checked, Seed, Size, Tokens
-from ..config import RunConfig, digest
+from ..config import RunConfig
 from ..errors import UserError
 from ..model import build
 from ..scales import Scale
@@ -55,8 +54,6 @@ class Config(Checked):
     """Tokens after them: for thresholds, and for the loss without units."""
     followed: Size
     """Units a layer whose token types are counted."""
-    instrument: str
-    """Digest of the code that measures: another instrument, another dataset."""
     weights_seed: Seed = 0
     """Seed of the fresh models' weights."""
 
@@ -64,9 +61,7 @@ class Config(Checked):
 def config(scale: str) -> Config:
     """The chapter's configuration at a scale."""
     tokens, apart, followed = {"smoke": (8_192, 1_024, 32)}.get(scale, (65_536, 8_192, 128))
-    files = sorted(Path(anymodel.__file__).parent.glob("*.py"))
-    instrument = digest(*(file.read_text() for file in files))[:16]
-    return Config(scale, shared.seeds(scale)[:1], tokens, apart, followed, instrument)
+    return Config(scale, shared.seeds(scale)[:1], tokens, apart, followed)
 
 
 def run(config: Config) -> xr.Dataset:
@@ -77,7 +72,7 @@ def run(config: Config) -> xr.Dataset:
         parts = {name: _one(name, finished, config) for name in READINGS}
         return together(parts, config, finished)
 
-    return shared.cached("any_model", config, config.runs, __file__, compute)
+    return shared.cached("any_model", config, config.runs, __name__, compute)
 
 
 def text(config: Config) -> np.ndarray:

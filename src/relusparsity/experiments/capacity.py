@@ -73,7 +73,7 @@ def run(config: Config) -> xr.Dataset:
         stacked = shared.stack(trained[: len(config.runs)], config.scale, ["final_token_use"])
         return assemble([run.dataset for run in trained], stacked)
 
-    return shared.cached("capacity", config, (*config.runs, *config.others), __file__, compute)
+    return shared.cached("capacity", config, (*config.runs, *config.others), __name__, compute)
 
 
 def assemble(trained: Sequence[xr.Dataset], stacked: xr.Dataset) -> xr.Dataset:

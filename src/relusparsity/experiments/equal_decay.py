@@ -37,4 +37,4 @@ def config(scale: str) -> Config:
 
 def run(config: Config) -> xr.Dataset:
     """Every measured variable by (recipe, seed, step, layer); one seed. See `variants.stack`."""
-    return variants.stacked("equal_decay", config, CHANGES, __file__)
+    return variants.stacked("equal_decay", config, CHANGES, __name__)

@@ -73,7 +73,7 @@ def config(scale: str) -> Config:
 
 def run(config: Config) -> xr.Dataset:
     """Every measured variable by (recipe, seed, step, layer); one seed. See `variants.stack`."""
-    return variants.stacked("exploration", config, CHANGES, __file__)
+    return variants.stacked("exploration", config, CHANGES, __name__)
 
 
 def changed(base: RunConfig, changes: dict[str, Any]) -> RunConfig:

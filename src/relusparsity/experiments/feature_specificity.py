@@ -92,7 +92,7 @@ def run(config: Config) -> xr.Dataset:
         dataset.attrs["sample_tokens"] = dataset["firing_count"].attrs["sample_tokens"] = config.sample_tokens
         return dataset
 
-    return shared.cached("feature_specificity", config, config.runs, __file__, compute)
+    return shared.cached("feature_specificity", config, config.runs, __name__, compute)
 
 
 def _sample(corpus: corpora.Corpus, config: Config) -> np.ndarray:

@@ -39,7 +39,7 @@ def run(config: Config) -> xr.Dataset:
         variables = [*MEASURED, *(name for name in FINAL if name not in unit_level)]
         return shared.stack(shared.train_all(config.runs), config.scale, variables)
 
-    return shared.cached("layer_patterns", config, config.runs, __file__, compute)
+    return shared.cached("layer_patterns", config, config.runs, __name__, compute)
 
 
 def about(*datasets: xr.Dataset) -> pd.DataFrame:

@@ -32,4 +32,4 @@ def config(scale: str) -> Config:
 
 def run(config: Config) -> xr.Dataset:
     """Every measured variable by (recipe, seed, step, layer); see `variants.stack`."""
-    return variants.stacked("lead", config, changes(config.scale), __file__)
+    return variants.stacked("lead", config, changes(config.scale), __name__)

@@ -27,7 +27,7 @@ def config(scale: str) -> Config:
 
 def run(config: Config) -> xr.Dataset:
     """Every measured variable by (recipe, seed, step, layer); one seed. See `variants.stack`."""
-    return variants.stacked("longer", config, CHANGES, __file__)
+    return variants.stacked("longer", config, CHANGES, __name__)
 
 
 def lengths(*datasets: xr.Dataset, recipe: str = "lr × 2") -> pd.DataFrame:

@@ -33,7 +33,7 @@ def config(scale: str) -> Config:
 
 def run(config: Config) -> xr.Dataset:
     """Every measured variable by (seed, step, layer), and the final ones by (seed, layer), as in chapter 02."""
-    return variants.patterns("modern", config, __file__)
+    return variants.patterns("modern", config, __name__)
 
 
 def beside(recipes: Mapping[str, xr.Dataset]) -> pd.DataFrame:

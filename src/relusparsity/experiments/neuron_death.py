@@ -139,7 +139,7 @@ def run(config: Config) -> xr.Dataset:
             dataset["domain_silent_units"].attrs["sample_tokens"] = config.domain_tokens
         return dataset
 
-    return shared.cached("neuron_death", config, config.runs, __file__, compute)
+    return shared.cached("neuron_death", config, config.runs, __name__, compute)
 
 
 def fates(dataset: xr.Dataset) -> pd.DataFrame:

@@ -32,7 +32,7 @@ def run(config: recipes.Config) -> xr.Dataset:
     def compute() -> xr.Dataset:
         return recipes.assemble(config, [variants.measured(run) for run in config.runs])
 
-    return shared.cached("other_half", config, config.runs, __file__, compute)
+    return shared.cached("other_half", config, config.runs, __name__, compute)
 
 
 def forecast(first: xr.Dataset) -> xr.DataArray:

@@ -119,7 +119,7 @@ def run(config: Config) -> xr.Dataset:
         }
         return dataset
 
-    return shared.cached("pruning", config, config.runs, __file__, compute)
+    return shared.cached("pruning", config, config.runs, __name__, compute)
 
 
 def _choices(config: Config, rate: np.ndarray, size: np.ndarray) -> Iterator[tuple[str, int, np.ndarray]]:

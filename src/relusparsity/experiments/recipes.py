@@ -83,7 +83,7 @@ def run(config: Config) -> xr.Dataset:
     def compute() -> xr.Dataset:
         return assemble(config, [variants.measured(run) for run in config.runs])
 
-    return shared.cached("recipes", config, config.runs, __file__, compute)
+    return shared.cached("recipes", config, config.runs, __name__, compute)
 
 
 def assemble(config: Config, runs: Sequence[xr.Dataset]) -> xr.Dataset:

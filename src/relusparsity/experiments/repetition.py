@@ -8,7 +8,8 @@ import xarray as xr
 
 from .. import corpora, results
 from ..checks import Checked
-from ..config import RunConfig, digest, replace
+from ..config import RunConfig, replace
+from ..identity import digest
 from ..scales import Scale
 from . import exploration, recipes, shared, variants
 
@@ -61,7 +62,7 @@ def run(config: Config) -> xr.Dataset:
     def compute() -> xr.Dataset:
         return assemble([variants.measured(config.runs[0], part) for part in own_texts(config)], config.scale)
 
-    return shared.cached("repetition", config, config.runs, __file__, compute)
+    return shared.cached("repetition", config, config.runs, __name__, compute)
 
 
 def assemble(runs: Sequence[xr.Dataset], scale: str) -> xr.Dataset:

@@ -67,4 +67,4 @@ def config(scale: str) -> Config:
 
 def run(config: Config) -> xr.Dataset:
     """Every measured variable by (recipe, seed, step, layer), a recipe being a shape. See `variants.stack`."""
-    return variants.stacked("residual_stream", config, changes(config.scale), __file__)
+    return variants.stacked("residual_stream", config, changes(config.scale), __name__)

@@ -6,16 +6,17 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
+from dataclasses import fields
 from typing import Any, TypeVar
 
 import numpy as np
 import xarray as xr
 from tqdm.auto import tqdm
 
-from .. import corpora, distributed, results, train
-from ..config import RunConfig, digest, from_dict, replace, to_dict
+from .. import corpora, distributed, loaded, results, train
+from ..config import RunConfig, from_dict, replace, to_dict
 from ..errors import UserError
+from ..identity import digest, plain
 from ..model import training_flops
 from ..scales import SEARCH_SEEDS, SEEDS, base
 from ..schema import UNITS
@@ -125,13 +126,14 @@ def stack(runs: Sequence[train.Run], scale: str, variables: Sequence[str] | None
     return stacked
 
 
+def _are_runs(value: Any) -> bool:
+    return isinstance(value, tuple) and any(isinstance(each, RunConfig) for each in value)
+
+
 def cached(
     name: str, config: Any, runs: Sequence[RunConfig], source: str, compute: Callable[[], xr.Dataset]
 ) -> xr.Dataset:
-    """The experiment's dataset: read back if it was made from these runs, by an experiment of this source; else made.
-
-    Of the code, only the experiment's file, this one and what decides the runs' ids count: after an edit of another
-    module that an experiment works with, remove what it made (`clean`).
+    """The experiment's dataset: read back if it was made from these runs by this code; else made.
 
     Parameters
     ----------
@@ -140,10 +142,12 @@ def cached(
     runs
         The training runs it rests on.
     source
-        `__file__` of the experiment: an edit makes a new id, one of what it imports does not.
+        `__name__` of the experiment: what it does and all that it imports is part of the name; see `loaded.code`.
     """
     paths = [train.run_path(run, corpora.load(run.corpus)).name for run in runs]
-    key = digest(to_dict(config), paths, Path(source).read_text(), Path(__file__).read_text())[:16]
+    held = {field.name: getattr(config, field.name) for field in fields(config)}
+    own = {name: plain(value) for name, value in held.items() if not _are_runs(value)}
+    key = digest(own, paths, loaded.code(source))[:16]
     path = results.runs_dir() / f"{name}-{key}.nc"
     path.parent.mkdir(parents=True, exist_ok=True)
     distributed.join()

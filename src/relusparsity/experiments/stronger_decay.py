@@ -37,7 +37,7 @@ def config(scale: str) -> Config:
 
 def run(config: Config) -> xr.Dataset:
     """Every measured variable by (seed, step, layer), and the final ones by (seed, layer), as in chapter 02."""
-    return variants.patterns("stronger_decay", config, __file__)
+    return variants.patterns("stronger_decay", config, __name__)
 
 
 def summed_decay(run: RunConfig) -> float:

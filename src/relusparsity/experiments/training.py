@@ -76,7 +76,7 @@ def run(config: Config) -> xr.Dataset:
             combine_attrs="override",  # the provenance is that of the shared ReLU runs
         )
 
-    return shared.cached("training", config, (*config.runs, *config.gelu), __file__, compute)
+    return shared.cached("training", config, (*config.runs, *config.gelu), __name__, compute)
 
 
 def choices(*recorded: xr.Dataset) -> pd.DataFrame:

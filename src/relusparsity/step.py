@@ -1,0 +1,142 @@
+"""One training step: the model's loss and firing counts, the optimiser, and what moves them."""
+
+import math
+from collections.abc import Callable
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from . import corpora, distributed, evaluate
+from .config import RunConfig, TrainConfig
+from .errors import UserError
+from .model import Decoder, build
+from .tracking import DeathTracker
+
+
+class Text(Protocol):
+    """What a step reads of a corpus."""
+
+    @property
+    def train(self) -> np.ndarray:
+        """Token ids `(token,)`."""
+
+
+class Objective(nn.Module):
+    """The training step's forward pass: loss and the firing counts, taken while the activations are at hand."""
+
+    def __init__(self, model: Decoder) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, inputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Mean loss; (layer, unit) tokens fired; (layer) their sum; (layer) units fired, summed over sequences."""
+        unit_tokens, sequence_units = [], []
+
+        def count(_layer: int, per_unit: Tensor) -> None:
+            unit_tokens.append(per_unit.sum(dim=0))
+            sequence_units.append((per_unit > 0).sum())
+
+        # a NaN activation does not fire, but makes the loss NaN, and that stops the run
+        logits = self.model(inputs, count=count)
+        loss = F.cross_entropy(logits.flatten(0, 1).float(), targets.flatten())
+        counts = torch.stack(unit_tokens)
+        return loss, counts, counts.sum(dim=1), torch.stack(sequence_units)
+
+
+def learning_rate(config: TrainConfig, tokens: int) -> float:
+    """Learning rate of the step that begins after `tokens` training tokens."""
+    done = tokens + config.batch_tokens
+    if done <= config.warmup:
+        return config.lr * done / config.warmup
+    if config.schedule == "constant":
+        return config.lr
+    if config.schedule == "rsqrt":
+        return config.lr * math.sqrt(max(config.warmup, config.batch_tokens) / done)
+    progress = (done - config.warmup) / max(1, config.tokens - config.warmup)
+    return config.lr * (0.1 + 0.45 * (1 + math.cos(math.pi * progress)))
+
+
+def _optimizer(model: nn.Module, config: TrainConfig, device: torch.device) -> torch.optim.Optimizer:
+    matrices = [p for p in model.parameters() if p.ndim >= 2]
+    vectors = [p for p in model.parameters() if p.ndim < 2]
+    groups = [{"params": matrices, "weight_decay": config.weight_decay}, {"params": vectors, "weight_decay": 0.0}]
+    if config.optimizer == "adafactor":
+        return torch.optim.Adafactor(groups, lr=config.lr)
+    if config.optimizer == "sgd":
+        # PyTorch's own decay would go into the gradient, and so through the momentum
+        sgd = torch.optim.SGD([*matrices, *vectors], lr=config.lr, momentum=config.beta1)
+
+        @torch.no_grad()
+        def decay(*_: Any) -> None:
+            for weight in matrices:
+                weight.mul_(1 - sgd.param_groups[0]["lr"] * config.weight_decay)
+
+        sgd.register_step_pre_hook(decay)
+        return sgd
+    return torch.optim.AdamW(groups, lr=config.lr, betas=(config.beta1, config.beta2), fused=device.type == "cuda")
+
+
+class Trainer:
+    """Model, optimiser and death tracker of one run, and the step that moves them."""
+
+    def __init__(self, config: RunConfig, corpus: Text, device: torch.device, alone: bool = False) -> None:
+        """`alone`: by this process, whatever others there are."""
+        self.config, self.corpus, self.device = config, corpus, device
+        self.rank, self.world = (0, 1) if alone else (distributed.rank(), distributed.world())
+        self.model = build(config.model, config.seed, device)
+        if config.train.shard and self.world > 1:
+            distributed.shard(self.model, self.model.blocks)
+        self.optimizer = _optimizer(self.model, config.train, device)
+        self.deaths = DeathTracker(config.model.n_layers, config.model.d_ff, config.train.dead_after, device)
+        objective: nn.Module = Objective(self.model)
+        if self.world > 1 and not config.train.shard:
+            objective = nn.parallel.DistributedDataParallel(objective)
+        self.objective: Callable[..., Any] = torch.compile(objective) if config.train.compile else objective
+        self.step = 0
+        sequences = config.train.batch_tokens // config.model.seq_len
+        if sequences % self.world:
+            raise UserError(
+                f"{self.world} processes cannot share {sequences} sequences a step evenly; "
+                "change batch_tokens or the number of processes."
+            )
+        self.sequences = sequences
+
+    @property
+    def tokens(self) -> int:
+        """Training tokens seen."""
+        return self.step * self.config.train.batch_tokens
+
+    def advance(self) -> tuple[Tensor, Tensor]:
+        """One optimiser step; its loss and gradient norm, still on the device."""
+        batch = corpora.batch(
+            self.corpus.train,
+            self.config.model.seq_len,
+            self.sequences,
+            self.config.seed,
+            self.step,
+            self.rank,
+            self.world,
+        )
+        tokens = torch.from_numpy(batch)
+        if self.device.type == "cuda":
+            tokens = tokens.pin_memory()  # from pageable memory, the copy would wait until the step before is done
+        tokens = tokens.to(self.device, non_blocking=True)
+        for group in self.optimizer.param_groups:
+            group["lr"] = learning_rate(self.config.train, self.tokens)
+        with evaluate.autocast(self.device, self.config.train.precision):
+            loss, unit_tokens, firings, sequence_units = self.objective(tokens[:, :-1], tokens[:, 1:])
+        loss.backward()
+        clip = self.config.train.clip or math.inf
+        norm = distributed.whole(nn.utils.clip_grad_norm_(self.model.parameters(), clip))
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+        self.step += 1
+        loss = loss.detach() / self.world
+        if self.world > 1:
+            for sums in (unit_tokens, firings, sequence_units, loss):
+                distributed.sum_(sums)
+        self.deaths.update(unit_tokens, firings, sequence_units, self.tokens)
+        return loss, norm

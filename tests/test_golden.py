@@ -1,0 +1,116 @@
+"""Golden runs: what they hold still, and what happens to the names of code that gives other numbers."""
+
+from typing import Any
+
+import pytest
+import torch
+
+from relusparsity import golden, identity, step
+from relusparsity.config import RunConfig, replace
+from relusparsity.model import MLP
+
+
+@pytest.fixture(autouse=True)
+def forgotten() -> Any:
+    golden.meaning.cache_clear()
+    yield
+    golden.meaning.cache_clear()
+
+
+def test_this_code_gives_the_golden_numbers_of_its_meaning() -> None:
+    """If this fails, results have changed: raise identity.MEANING and run python -m relusparsity.golden --renew."""
+    assert golden.differences() == []
+    assert golden.meaning() == str(identity.MEANING)
+
+
+def test_every_choice_of_a_configuration_is_in_one_of_them() -> None:
+    runs = [replace(golden._TINY, **changes) for changes in golden.RUNS.values()]
+    taken = {
+        (part, field, getattr(getattr(run, part), field))
+        for run in runs
+        for part, fields in (
+            ("model", ("activation", "norm", "norm_place", "embedding_norm", "positions", "bias", "tied", "init")),
+            ("train", ("optimizer", "schedule")),
+        )
+        for field in fields
+    }
+    wanted = {
+        "activation": ("relu", "gelu"),
+        "norm": ("layernorm", "rmsnorm"),
+        "norm_place": ("pre", "post", "parallel"),
+        "embedding_norm": (True, False),
+        "positions": ("learned", "rotary", "sinusoidal", "none"),
+        "bias": (True, False),
+        "tied": (True, False),
+        "init": ("normal", "xavier", "fan_in"),
+        "optimizer": ("adamw", "adafactor", "sgd"),
+        "schedule": ("cosine", "rsqrt", "constant"),
+    }
+    assert taken == {
+        ("train" if field in ("optimizer", "schedule") else "model", field, value)
+        for field, values in wanted.items()
+        for value in values
+    }
+
+
+def test_no_firing_hangs_on_a_rounding(monkeypatch: pytest.MonkeyPatch) -> None:
+    least: list[float] = []
+
+    def built(*given: Any) -> Any:
+        model = made(*given)
+        for module in model.modules():
+            if isinstance(module, MLP):
+                module.fc_in.register_forward_hook(lambda _m, _i, out: least.append(float(out.detach().abs().min())))
+        return model
+
+    made = step.build
+    monkeypatch.setattr(step, "build", built)
+    golden.measured()
+    assert min(least) > golden.MARGIN
+
+
+@pytest.mark.parametrize(
+    "edit",
+    [
+        lambda patch: patch.setattr(torch.nn.functional, "relu", torch.nn.functional.silu),
+        lambda patch: patch.setattr(step, "learning_rate", lambda config, tokens: 1.01 * config.lr),
+        lambda patch: patch.setattr(identity, "MEANING", identity.MEANING + 1),
+    ],
+)
+def test_other_numbers_are_other_names(monkeypatch: pytest.MonkeyPatch, edit: Any) -> None:
+    before = golden.run_id(RunConfig(), "text")
+    edit(monkeypatch)
+    golden.meaning.cache_clear()
+    assert golden.differences()
+    assert golden.run_id(RunConfig(), "text") != before
+
+
+def test_another_default_is_another_meaning(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(golden, "RUNS", {})
+    kept = golden._defaults()
+    assert set(kept) > {"model.d_ff", "train.lr", "seed"}
+    monkeypatch.setattr(golden, "_defaults", lambda: kept | {"train.beta2": "0.999"})
+    assert any("train.beta2: 0.999, kept 0.98" in said for said in golden.differences())
+    monkeypatch.setattr(golden, "_defaults", lambda: kept | {"model.new_field": "0"})
+    assert not any("new_field" in said for said in golden.differences())
+
+
+def test_a_comparison_leaves_the_number_of_threads_alone() -> None:
+    before = torch.get_num_threads()
+    golden.measured()
+    assert torch.get_num_threads() == before
+
+
+def test_processes_read_the_same_text_however_many_they_are() -> None:
+    """Shares of 1, 2 and 4 processes, put together, are one batch: the order of the data does not know their number."""
+    import numpy as np
+
+    from relusparsity import corpora
+
+    text, config = np.arange(10_000), replace(RunConfig(), **{"train.batch_tokens": 512})
+    sequences = config.train.batch_tokens // config.model.seq_len
+    for at in (0, 1, 18, 19, 300):
+        one = corpora.batch(text, config.model.seq_len, sequences, 5, at)
+        for ranks in (2, 4):
+            parts = [corpora.batch(text, config.model.seq_len, sequences, 5, at, rank, ranks) for rank in range(ranks)]
+            np.testing.assert_array_equal(np.concatenate(parts), one)

@@ -56,7 +56,8 @@ def test_every_variable_says_its_unit_and_name(dataset: xr.Dataset) -> None:
 def test_provenance_is_complete(dataset: xr.Dataset) -> None:
     facts = results.provenance(dataset)
     assert {"runs", "environment", "wall_seconds"} <= set(facts)
-    assert {"python", "device", "packages", "source", "commit"} <= set(facts["environment"])
+    assert {"python", "device", "packages", "commit"} <= set(facts["environment"])
+    assert {"source", "meaning"} & set(facts["environment"])  # by its source, the first ones; by its meaning since
     if "models" in facts:  # of models that nobody here trained: what each was, and the text it read
         assert all({"config", "model", "rule", "text"} <= set(each) for each in facts["models"].values())
     else:

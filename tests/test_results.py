@@ -241,7 +241,7 @@ def test_recorded_datasets_are_found_by_experiment_and_scale(tmp_path: Path, mon
 
 def test_the_environment_names_versions_device_and_commit(monkeypatch: pytest.MonkeyPatch) -> None:
     facts = results.environment()
-    assert {"python", "packages", "platform", "device", "commit", "source"} <= set(facts)
+    assert {"python", "packages", "platform", "device", "commit", "meaning", "deterministic"} <= set(facts)
     assert facts["packages"]["torch"] and facts["device"].startswith("cpu (")
     assert json.loads(json.dumps(facts)) == facts
     monkeypatch.setenv("RELUSPARSITY_COMMIT", "abc123")

@@ -3,7 +3,7 @@
 import io
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -11,11 +11,9 @@ import xarray as xr
 from . import corpora, distributed, evaluate, golden, metrics, results, sealed
 from .config import RunConfig, to_dict
 from .errors import UserError
+from .resuming import Log
 from .schema import FINAL, HISTORY, MEASURED, UNITS
-
-if TYPE_CHECKING:
-    from .resuming import Log
-    from .step import Trainer
+from .step import Trainer
 
 STOPPED = "stopped.nc"
 """Of a run that diverged: what was measured before it stopped; such a run is not trained again."""
@@ -91,7 +89,7 @@ class Recorder:
         for path in kept if step else ():
             sealed.check(path, self._again)
 
-    def measure(self, trainer: "Trainer", log: "Log") -> None:
+    def measure(self, trainer: Trainer, log: Log) -> None:
         """Measure after the current step and write it down."""
         step, measure = trainer.step, self.config.measure
         with distributed.gathered(trainer.model):
@@ -125,7 +123,7 @@ class Recorder:
     def _tokens_per_byte(self) -> float:
         return len(self.corpus.heldout) / self.corpus.heldout_bytes
 
-    def finish(self, trainer: "Trainer", seconds: float) -> None:
+    def finish(self, trainer: Trainer, seconds: float) -> None:
         """Measure the end, in float32 on the final sets, and write the whole dataset."""
         measure = self.config.measure
         with distributed.gathered(trainer.model):
@@ -139,7 +137,7 @@ class Recorder:
             values = self._over(self.steps) | self._at_the_end(trainer, final)
             results.save(self._dataset(values, trainer, seconds), self.path / "dataset.nc")
 
-    def keep_stopped(self, trainer: "Trainer", last: int, seconds: float, why: str) -> None:
+    def keep_stopped(self, trainer: Trainer, last: int, seconds: float, why: str) -> None:
         """After a run that had to stop, `last` its last step in order: what was measured, and why, as stopped.nc."""
         # it may have stopped in measuring the last step itself
         steps = [step for step in self.steps if step < last or (step == last and self._file(step).is_file())]
@@ -177,7 +175,7 @@ class Recorder:
             out[name] = (("history_step", *dims), np.stack([_rounded(rows[s][name]) for s in drift]))
         return out
 
-    def _at_the_end(self, trainer: "Trainer", final: evaluate.Measurement) -> dict[str, tuple[tuple[str, ...], Any]]:
+    def _at_the_end(self, trainer: Trainer, final: evaluate.Measurement) -> dict[str, tuple[tuple[str, ...], Any]]:
         deaths = {name: value.cpu().numpy() for name, value in trainer.deaths.state().items()}
         values = {
             "final_batch_use": final.batch_use,
@@ -198,7 +196,7 @@ class Recorder:
         }
         return {name: (FINAL[name][0], value) for name, value in values.items()}
 
-    def _dataset(self, values: dict[str, Any], trainer: "Trainer", seconds: float) -> xr.Dataset:
+    def _dataset(self, values: dict[str, Any], trainer: Trainer, seconds: float) -> xr.Dataset:
         model, measure = self.config.model, self.config.measure
         windows = evaluate.UseTracker(1, 1, model.seq_len).windows
         values |= {
@@ -216,6 +214,8 @@ class Recorder:
             "corpus": self.corpus.facts(),
             "parameters": sum(p.numel() for p in trainer.model.parameters()),
             "tokens_seen": trainer.tokens,
+            "processes": trainer.world,
+            "data_order": corpora.order_digest(len(self.corpus.train), model.seq_len, self.config.seed),
             "wall_seconds": round(seconds, 1),
         }
         dataset.attrs = {

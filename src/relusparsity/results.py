@@ -5,7 +5,7 @@ import json
 import os
 import platform
 import subprocess
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -118,20 +118,40 @@ def environment(device: str = "cpu") -> dict[str, Any]:
 
     In a copy without the repository, as on a GPU machine, $RELUSPARSITY_COMMIT says which commit was copied.
     """
+    import torch
+
     packages = ("torch", "numpy", "xarray", "tokenizers", "h5netcdf")
     name = platform.processor() or platform.machine()
+    on_gpu: dict[str, str | None] = {}
     if device.startswith("cuda"):
-        import torch
-
         name = torch.cuda.get_device_name()
-    return {
+        on_gpu = {"cuda": torch.version.cuda, "driver": _driver(), "triton": _version("triton")}
+    return on_gpu | {
         "python": platform.python_version(),
         "packages": {"relusparsity": __version__} | {package: version(package) for package in packages},
         "platform": f"{platform.system()} {platform.machine()}",
         "device": f"{device} ({name}, {os.cpu_count()} cores)",
         "commit": _commit(),
         "meaning": identity.MEANING,
+        "deterministic": torch.are_deterministic_algorithms_enabled(),
     }
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
+
+def _driver() -> str | None:
+    """Version of NVIDIA's driver, as its own tool says."""
+    command = ["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"]
+    try:
+        said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return said.splitlines()[0].strip() if said.strip() else None
 
 
 def _commit() -> str:

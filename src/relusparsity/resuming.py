@@ -6,7 +6,7 @@ import math
 import shutil
 from itertools import takewhile
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 import torch
 from safetensors.torch import load_file, save_file
@@ -14,10 +14,9 @@ from torch import Tensor
 
 from . import distributed, sealed
 from .errors import UserError
+from .step import Trainer
 
-if TYPE_CHECKING:
-    from .step import Trainer
-
+ENVIRONMENT = "environment.json"
 STATES, STATE = "states", "state.safetensors"
 KEPT_STATES = 2  # if the newest is damaged, the one before it still resumes
 
@@ -117,7 +116,25 @@ def forget(path: Path) -> None:
         shutil.rmtree(path / STATES, ignore_errors=True)
 
 
-def save(trainer: "Trainer", path: Path, seconds: float, log: str) -> None:
+def check_versions(path: Path, environment: dict[str, Any]) -> None:
+    """Refuse to take up a run that another PyTorch began: to the bit, it goes on in the same one only.
+
+    Raises
+    ------
+    UserError
+        Naming both versions.
+    """
+    if not sealed.numbered(path / STATES):
+        return
+    began = sealed.read_json(path / ENVIRONMENT, f"delete the folder {path} to train again")["packages"]["torch"]
+    if began != (here := environment["packages"]["torch"]):
+        raise UserError(
+            f"{path} was begun with PyTorch {began}, this is {here}: it would not go on to the bit; use that version, "
+            "or delete the folder to train again."
+        )
+
+
+def save(trainer: Trainer, path: Path, seconds: float, log: str) -> None:
     """Write model, optimiser and death tracker after the current step; older states go when it is whole.
 
     Parameters
@@ -148,7 +165,7 @@ def save(trainer: "Trainer", path: Path, seconds: float, log: str) -> None:
             shutil.rmtree(old)
 
 
-def restore(trainer: "Trainer", path: Path) -> tuple[float, str]:
+def restore(trainer: Trainer, path: Path) -> tuple[float, str]:
     """Load the newest state, if any, into the trainer; the seconds spent before it, and the log's checksum then.
 
     Raises

@@ -129,8 +129,10 @@ def _from_the_last_state(config: RunConfig, corpus: corpora.Corpus, path: Path, 
     if main:
         with sealed.told(path):
             resuming.tidy(path)
+        environment = results.environment(str(device))
+        resuming.check_versions(path, environment)
         sealed.write_json(path / "config.json", to_dict(config))
-        sealed.write_json(path / "environment.json", results.environment(str(device)))
+        sealed.write_json(path / resuming.ENVIRONMENT, environment)
         sealed.write_json(path / CORPUS, corpus.facts())
     before, written = resuming.restore(trainer, path)
     log.keep(trainer.step, written)

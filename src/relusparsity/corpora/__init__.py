@@ -10,11 +10,11 @@ from pathlib import Path
 from ..config import CorpusConfig
 from ..errors import UserError
 from . import docs, hf, text
-from .batches import batch, chunks, heldout_sequences
+from .batches import batch, chunks, heldout_sequences, order_digest
 from .document import Document
 from .store import EXTRA, HELDOUT, TRAIN, Corpus, Part, Source, open_or_build
 
-__all__ = ["Corpus", "batch", "chunks", "heldout_sequences", "load"]
+__all__ = ["Corpus", "batch", "chunks", "heldout_sequences", "load", "order_digest"]
 
 
 def load(config: CorpusConfig, cache: Path | None = None) -> Corpus:

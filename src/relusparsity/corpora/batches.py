@@ -1,5 +1,6 @@
 """Which tokens the model sees when: a function of the seed and the step alone, so that resuming needs no state."""
 
+import hashlib
 from functools import lru_cache
 
 import numpy as np
@@ -76,6 +77,14 @@ def batch(
     first = step * batch_sequences + rank * mine
     places = range(first, first + mine)
     return _gather(tokens, seq_len, np.array([order(count, seed, i // count)[i % count] for i in places]))
+
+
+def order_digest(tokens: int, seq_len: int, seed: int) -> str:
+    """sha256 of the order in which the first epoch shows the chunks of so many tokens, for the provenance.
+
+    It is the same for any number of processes: their shares of a step, in order of rank, are its batch.
+    """
+    return hashlib.sha256(order(chunks(tokens, seq_len), seed, 0).astype("<i8").tobytes()).hexdigest()
 
 
 def heldout_sequences(tokens: np.ndarray, seq_len: int) -> np.ndarray:

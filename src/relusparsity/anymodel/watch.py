@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
 from ..errors import UserError
-from .attach import Choice, Place, Side, bare, find
+from .attach import Choice, Place, Side, bare, find, read
 from .calls import Call, Calls
 
 
@@ -45,9 +45,7 @@ class Watch:
         self._eager.close()
 
     def _attach(self, layer: int, place: Place) -> RemovableHandle:
-        if place.of == "input":
-            return place.module.register_forward_pre_hook(lambda _, args: self._see(layer, args[0]))
-        return place.module.register_forward_hook(lambda _, __, output: self._see(layer, output))
+        return read(place, lambda activation: self._see(layer, activation))
 
     def _detach(self) -> None:
         for handle in self._handles:

@@ -234,11 +234,11 @@ def track(
     Returns
     -------
     Use
-        To be used with ``with``. Padding, as the attention mask of the model's own call says it, does not count;
-        without a mask every position does. Decoding with a cache continues its sequences if the last call left that
-        cache; with any other, such as the copy of a prompt's, new ones begin (beam search, which swaps sequences,
-        makes their counts meaningless). Layers recomputed in the backward pass count once. A module that
-        runs several times in one call, as ALBERT's, counts every time.
+        To be used with ``with``. Padding, as the attention mask of the model's own call says it (or the padding mask of
+        PyTorch's own encoder), does not count; without a mask every position does. Decoding with a cache continues its
+        sequences if the last call left that cache; with any other, such as the copy of a prompt's, new ones begin (beam
+        search, which swaps sequences, makes their counts meaningless). Layers recomputed in the backward pass count
+        once. A module that runs several times in one call, as ALBERT's, counts every time.
 
     Raises
     ------

@@ -74,7 +74,7 @@ def test_a_parameter_a_unit(module: nn.Module, shape: tuple[int, ...], choose: s
     model = nn.Sequential(nn.Sequential(up, module, nn.Linear(16, 8)))
     with relusparsity.track(model, choose) as use, torch.no_grad():
         model(x)
-        out = module(up(x))
+    out = module(up(x))
     assert torch.equal(use.counts()[0].unit_tokens, (out != 0).reshape(-1, 16).sum(0))
 
 

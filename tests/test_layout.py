@@ -135,7 +135,7 @@ def test_a_block_around_attention_with_positions_first(turns: bool) -> None:
     real = np.concatenate([np.ones((3, 7), dtype=bool), np.arange(7) < np.full((3, 1), 3)])
     assert_counts(use.counts()[0], whole, real)
     again = relusparsity.track(model, "blocks.0.mlp.1")
-    with pytest.raises(UserError, match="which are the sequences is not known"), again, torch.no_grad():
+    with pytest.raises(UserError, match="sequences"), again, torch.no_grad():
         model(square)
 
 

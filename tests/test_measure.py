@@ -134,6 +134,11 @@ def test_other_kinds_and_rules(place: Path, tmp_path: Path, kind: str, rule: str
         assert data["final_token_use"].values == pytest.approx(0.1, abs=0.02)
 
 
+def test_thresholds_of_an_input(place: Path, tmp_path: Path) -> None:
+    data = measured(place, "llama", tmp_path, "--rule", "quantile=0.9", "--layers", "*.down_proj", "--of", "input")
+    assert data["final_token_use"].values == pytest.approx(0.1, abs=0.02)
+
+
 def test_interrupted_it_resumes_to_the_same_dataset(
     place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -15,6 +15,7 @@ from ..errors import UserError
 
 INPUTS = ("input_ids", "inputs_embeds")
 MASK = "attention_mask"
+PADDING = ("src_key_padding_mask", "tgt_key_padding_mask")  # of PyTorch's own encoder and decoder: set at padding
 CACHE = "past_key_values"
 
 
@@ -75,6 +76,7 @@ class Calls:
         self.seen = False  # whether a layer has run in the outermost call
         self.cut = False  # whether such a call ended with an error
         self.left: dict[nn.Module, Left] = {}  # what each module's last call left behind
+        self.padding: dict[nn.Module, str] = {}  # the argument that says what is padding, where it is one of `PADDING`
 
     def follow(self, model: nn.Module, layers: list[str]) -> list[RemovableHandle]:
         """Hook the model and every module around the layers that takes tokens."""
@@ -82,7 +84,11 @@ class Calls:
         handles = []
         for name, module in model.named_modules():
             # few modules are asked for their parameters, which takes longer than all the rest
-            if name == "" or (name in around and any(part in _parameters(module) for part in INPUTS)):
+            taken = _parameters(module) if name == "" or name in around else []
+            padding = [part for part in PADDING if part in taken]
+            if len(padding) == 1:  # one of an encoder and a decoder in one speaks for neither
+                self.padding[module] = padding[0]
+            if name == "" or padding or any(part in taken for part in INPUTS):
                 handles.append(module.register_forward_pre_hook(self._enter, with_kwargs=True))
                 handles.append(module.register_forward_hook(self._leave, always_call=True))
         return handles
@@ -92,6 +98,8 @@ class Calls:
         self.seen &= outer is not None
         self.open.append(Call())  # whatever happens now, leaving removes one
         given = _bound(module, args, kwargs)
+        if isinstance(padding := given.get(self.padding.get(module, "")), Tensor) and given.get(MASK) is None:
+            given[MASK] = _is_token(padding)
         cache = given.get(CACHE)
         cached = _cached(cache)
         call = _call(given, outer, cached > 0 and self.left.get(module, Left()).is_in(cache, cached))
@@ -116,6 +124,12 @@ def _parameters(module: nn.Module) -> list[str]:
 def _bound(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
     """Arguments by name."""
     return dict(zip(_parameters(module), args, strict=False)) | kwargs
+
+
+def _is_token(padding: Tensor) -> Tensor:
+    """(sequence, position) from a mask of padding: true, or minus infinity, at padding."""
+    real = ~padding if padding.dtype == torch.bool else padding != -torch.inf
+    return real if real.ndim == 2 else real[None]
 
 
 def _call(given: dict[str, Any], outer: Call | None, continues: bool) -> Call:

@@ -42,7 +42,8 @@ class Detailed(Use):
         ids = self.ids.to(activation.device).flatten()
         fired = self.rule.fired(layer, self.places[layer], activation)[..., chosen]
         self.types[layer].index_add_(0, ids, fired.flatten(0, 1).int())
-        size = activation if self.rule.thresholds is None else activation.abs()
+        by_size = self.rule.threshold(layer, self.places[layer]) is not None
+        size = activation.abs() if by_size else activation
         peak, place = size.max(dim=1)  # one context a sequence
         place = place + (self.first + torch.arange(sequences, device=activation.device))[:, None] * positions
         every, where = torch.cat((self.strongest[layer], peak.float())), torch.cat((self.at[layer], place))

@@ -171,7 +171,7 @@ def _rule(model: nn.Module, options: Options, heldout: np.ndarray, batch: int) -
     parts = [torch.from_numpy(heldout[i : i + batch]).to(at) for i in range(0, len(heldout), batch)]
     batches = [load.arguments(model, part) for part in parts]
     if kind == "quantile":
-        return calibrate.quantile(model, batches, value, options.layers)
+        return calibrate.quantile(model, batches, value, options.layers, options.of)
     if options.layers is not None or options.of != "output":
         raise UserError(f"rule = {options.rule!r} finds its layers by itself; leave out layers and of.")
     if kind == "cett-ppl" and not load.is_causal(model):

@@ -121,7 +121,7 @@ def _facts(name: str, data: xr.Dataset) -> Iterator[str]:
     if "final_loss" in data:
         rows["loss"] = f"{float(data['final_loss'][0]):.3f} nats a token on this text"
     yield "<dl>" + "".join(f"<dt>{k}</dt><dd>{html.escape(v)}</dd>" for k, v in rows.items()) + "</dl>"
-    if facts["rule"]["name"] == "not exactly zero":
+    if facts["rule"]["name"] == "not exactly zero" and float(data["final_token_use"].mean()) > 0.9:
         yield (
             "<p class=note>This activation is smooth: it is hardly ever exactly zero, so nearly every unit counts as "
             "firing. Measure again with a threshold, such as --rule cett=0.2, and say so with the numbers.</p>"

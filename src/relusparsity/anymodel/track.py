@@ -36,7 +36,9 @@ class Use(Watch):
         of: Side | None = None,
         rule: Rule | None = None,
     ) -> None:
-        super().__init__(model, choose, of or (rule.of if rule else "output"))
+        if rule is not None and not isinstance(rule, Rule):
+            raise UserError(f"rule = {rule!r}: expected a Rule, such as above(0.1, layers), or None.")
+        super().__init__(model, choose, of if of is not None else rule.of if rule else "output")
         self.rule = exact(self.places) if rule is None else rule
         self.rule.check(self.places)
         self.layers: list[LayerUse | None] = [None] * len(self.places)
@@ -50,6 +52,7 @@ class Use(Watch):
         place = self.places[layer]
         use = self.layers[layer]
         if use is None:
+            self.rule.check_width(layer, place, activation.shape[-1])
             use = self.layers[layer] = LayerUse(activation.shape[-1], activation.device)
         elif use.units != activation.shape[-1]:
             raise UserError(f"{place.name} gave {activation.shape[-1]} units, and {use.units} before; match one layer.")
@@ -225,16 +228,17 @@ def track(
         "output" (default) or "input": which side of a chosen module is the hidden activation. "product": what the
         layer after it reads, act(gate) · up in gated MLPs; where the model was found by itself.
     rule
-        None: exactly above zero (smooth activations: not exactly zero); else see `above` and `calibrate`.
+        None: exactly above zero (smooth activations, and whatever a layer reads: not exactly zero); else see `above`
+        and `calibrate`.
 
     Returns
     -------
     Use
-        To be used with ``with``. Padding, as the attention mask of the model's own call says it, does not count;
-        without a mask every position does. Decoding with a cache continues its sequences if the last call left that
-        cache; with any other, such as the copy of a prompt's, new ones begin (beam search, which swaps sequences,
-        makes their counts meaningless). Layers recomputed in the backward pass count once. A module that
-        runs several times in one call, as ALBERT's, counts every time.
+        To be used with ``with``. Padding, as the attention mask of the model's own call says it (or the padding mask of
+        PyTorch's own encoder), does not count; without a mask every position does. Decoding with a cache continues its
+        sequences if the last call left that cache; with any other, such as the copy of a prompt's, new ones begin (beam
+        search, which swaps sequences, makes their counts meaningless). Layers recomputed in the backward pass count
+        once. A module that runs several times in one call, as ALBERT's, counts every time.
 
     Raises
     ------

@@ -8,8 +8,9 @@ from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
 from ..errors import UserError
-from .attach import Choice, Place, Side, bare, find
+from .attach import Choice, Place, Side, bare, find, read
 from .calls import Call, Calls
+from .layout import Layouts
 
 
 class Watch:
@@ -20,6 +21,7 @@ class Watch:
         self.places: list[Place] = find(self.model, choose, of)
         self.failed = ""
         self._calls = Calls()
+        self._layouts = Layouts(self.model, self.places)
         self._handles: list[RemovableHandle] = []
         self._eager: contextlib.ExitStack | None = None
 
@@ -35,6 +37,7 @@ class Watch:
             undo.enter_context(torch.compiler.set_stance("force_eager"))
             undo.callback(self._detach)
             self._handles += self._calls.follow(self.model, [place.name for place in self.places])
+            self._handles += self._layouts.follow()
             for layer, place in enumerate(self.places):
                 self._handles.append(self._attach(layer, place))
             self._eager = undo.pop_all()
@@ -45,9 +48,7 @@ class Watch:
         self._eager.close()
 
     def _attach(self, layer: int, place: Place) -> RemovableHandle:
-        if place.of == "input":
-            return place.module.register_forward_pre_hook(lambda _, args: self._see(layer, args[0]))
-        return place.module.register_forward_hook(lambda _, __, output: self._see(layer, output))
+        return read(place, lambda activation: self._see(layer, activation))
 
     def _detach(self) -> None:
         for handle in self._handles:
@@ -61,7 +62,7 @@ class Watch:
         self._calls.seen = True
         try:
             with torch.inference_mode(False), torch.no_grad():  # our counts outlive an inference mode
-                call = self._calls.open[-1]
+                activation, call = self._layouts.arranged(layer, activation, self._calls.open[-1])
                 self.observe(layer, _shaped(self.places[layer], activation, call), call)
         except Exception as error:
             self.failed = self.failed or str(error)

@@ -6,6 +6,7 @@ differentiable, and the backward pass needs the activation alone, which the next
 """
 
 import importlib.util
+import os
 
 import torch
 from jaxtyping import Float, Int
@@ -40,7 +41,8 @@ def _above_zero(activation: Tensor) -> Tensor:
     return activation > 0
 
 
-HAS_TRITON = importlib.util.find_spec("triton") is not None and torch.cuda.is_available()
+INTERPRETED = os.environ.get("TRITON_INTERPRET") == "1"  # on a CPU, by Triton's interpreter: for tests
+HAS_TRITON = importlib.util.find_spec("triton") is not None and (torch.cuda.is_available() or INTERPRETED)
 
 if HAS_TRITON:
     import triton

@@ -2,10 +2,11 @@
 
 import inspect
 import sys
+import threading
 import weakref
-from dataclasses import dataclass
-from functools import cached_property
-from typing import Any
+from dataclasses import dataclass, field
+from functools import cached_property, lru_cache, partial
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -16,6 +17,27 @@ from ..errors import UserError
 INPUTS = ("input_ids", "inputs_embeds")
 MASK = "attention_mask"
 CACHE = "past_key_values"
+
+
+class Lengths(NamedTuple):
+    """Tokens of the sequences of a call, on the host."""
+
+    each: Tensor
+    """(sequence): tokens of each."""
+    tokens: int
+    """Of all together."""
+    begun: int
+    """Sequences with any, those that are not padding only."""
+
+
+def _lengths(each: Tensor) -> Lengths:
+    return Lengths(each, int(each.sum()), int(each.count_nonzero()))
+
+
+@lru_cache(maxsize=64)
+def _full(sequences: int, positions: int) -> Lengths:
+    """Of sequences without padding."""
+    return _lengths(torch.full((sequences,), positions))
 
 
 @dataclass(frozen=True)
@@ -30,6 +52,25 @@ class Call:
     """(sequence), on the host: sums of `real`."""
     continues: bool = False
     """Whether a cache holds the sequences' earlier tokens."""
+    mask: Tensor | None = field(default=None, repr=False, compare=False)
+    """The argument that told, by which the same call of a module inside is known."""
+    _after: tuple[Tensor, Lengths, Lengths] | None = field(default=None, init=False, repr=False, compare=False)
+
+    def lengths_of(self, sequences: int, positions: int) -> Lengths:
+        """Tokens of the sequences of an activation (sequences, positions, unit); counted once for all layers."""
+        return _full(sequences, positions) if self.real is None else self._real_lengths
+
+    def lengths_after(self, lengths: Lengths, before: Tensor) -> Lengths:
+        """The same for sequences with tokens (sequence) before, which all layers share as a rule."""
+        if self._after is None or self._after[0] is not before or self._after[1] is not lengths:
+            object.__setattr__(self, "_after", (before, lengths, _lengths(lengths.each + before)))
+        assert self._after is not None
+        return self._after[2]
+
+    @cached_property
+    def _real_lengths(self) -> Lengths:
+        assert self.lengths is not None
+        return _lengths(self.lengths)
 
     @cached_property
     def rows(self) -> Tensor:
@@ -67,43 +108,61 @@ def _weak(cache: Any) -> "weakref.ref[Any] | None":
         return None
 
 
-class Calls:
-    """Follows the calls of the modules that take tokens (the model, its encoder, its decoder), innermost last."""
+class Thread(threading.local):
+    """What the forward calls of one thread have left so far: each thread has its own."""
 
     def __init__(self) -> None:
-        self.open: list[Call] = []
+        self.open: list[Call] = []  # calls of the modules that take tokens, innermost last
         self.seen = False  # whether a layer has run in the outermost call
-        self.cut = False  # whether such a call ended with an error
-        self.left: dict[nn.Module, Left] = {}  # what each module's last call left behind
+        self.left: dict[str, Left] = {}  # what each module's last call left behind
+
+
+class Calls:
+    """Follows the calls of the modules that take tokens: the model, its encoder, its decoder."""
+
+    def __init__(self) -> None:
+        self.mine = Thread()
+        self.cut = False  # whether an outermost call ended with an error after a layer had run
+        self.around: dict[str, tuple[nn.Module, list[str]]] = {}  # those modules, and their parameters
 
     def follow(self, model: nn.Module, layers: list[str]) -> list[RemovableHandle]:
         """Hook the model and every module around the layers that takes tokens."""
-        around = {name[:at] for name in layers for at, letter in enumerate(name) if letter == "."}
+        if not self.around:
+            around = {name[:at] for name in layers for at, letter in enumerate(name) if letter == "."}
+            for name, module in model.named_modules():
+                # few modules are asked for their parameters, which takes longer than all the rest
+                if name == "" or name in around:
+                    parameters = _parameters(module)
+                    if name == "" or any(part in parameters for part in INPUTS):
+                        self.around[name] = module, parameters
         handles = []
-        for name, module in model.named_modules():
-            # few modules are asked for their parameters, which takes longer than all the rest
-            if name == "" or (name in around and any(part in _parameters(module) for part in INPUTS)):
-                handles.append(module.register_forward_pre_hook(self._enter, with_kwargs=True))
-                handles.append(module.register_forward_hook(self._leave, always_call=True))
+        for name, (module, parameters) in self.around.items():
+            enter = partial(self._enter, name, parameters)
+            handles.append(module.register_forward_pre_hook(enter, with_kwargs=True))
+            handles.append(module.register_forward_hook(self._leave, always_call=True))
         return handles
 
-    def _enter(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        outer = self.open[-1] if self.open else None
-        self.seen &= outer is not None
-        self.open.append(Call())  # whatever happens now, leaving removes one
-        given = _bound(module, args, kwargs)
+    def _enter(
+        self, name: str, parameters: list[str], _: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> None:
+        mine = self.mine
+        outer = mine.open[-1] if mine.open else None
+        mine.seen &= outer is not None
+        mine.open.append(Call())  # whatever happens now, leaving removes one
+        given = dict(zip(parameters, args, strict=False)) | kwargs
         cache = given.get(CACHE)
         cached = _cached(cache)
-        call = _call(given, outer, cached > 0 and self.left.get(module, Left()).is_in(cache, cached))
-        self.open[-1] = call
+        call = _call(given, outer, cached > 0 and mine.left.get(name, Left()).is_in(cache, cached))
+        mine.open[-1] = call
         if call.shape is not None:
-            self.left[module] = Left(_weak(cache), cached + call.shape[1])
+            mine.left[name] = Left(_weak(cache), cached + call.shape[1])
 
     def _leave(self, module: nn.Module, args: tuple[Any, ...], output: Any) -> None:
-        if self.open:
-            self.open.pop()
+        mine = self.mine
+        if mine.open:
+            mine.open.pop()
         # torch calls this inside its except clause, with no output, if the call has failed
-        self.cut |= not self.open and self.seen and output is None and sys.exc_info()[0] is not None
+        self.cut |= not mine.open and mine.seen and output is None and sys.exc_info()[0] is not None
 
 
 def _parameters(module: nn.Module) -> list[str]:
@@ -111,11 +170,6 @@ def _parameters(module: nn.Module) -> list[str]:
         return list(inspect.signature(module.forward).parameters)
     except (TypeError, ValueError):
         return []
-
-
-def _bound(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
-    """Arguments by name."""
-    return dict(zip(_parameters(module), args, strict=False)) | kwargs
 
 
 def _call(given: dict[str, Any], outer: Call | None, continues: bool) -> Call:
@@ -140,11 +194,13 @@ def _call(given: dict[str, Any], outer: Call | None, continues: bool) -> Call:
         shape = (mask.shape[0], mask.shape[1])  # type: ignore[union-attr]
     if not flat or shape is None:
         return Call(shape, continues=continues)
+    if outer is not None and outer.mask is mask and outer.shape == shape and outer.continues == continues:
+        return outer  # the model hands its arguments on to the module inside: its padding is known
     real = mask[:, -shape[1] :] != 0  # type: ignore[index]
     lengths = real.sum(1).cpu()
     if bool((lengths == shape[1]).all()):
-        return Call(shape, continues=continues)
-    return Call(shape, real, lengths, continues)
+        return Call(shape, continues=continues, mask=mask)
+    return Call(shape, real, lengths, continues, mask)
 
 
 def _cached(cache: Any) -> int:
@@ -152,5 +208,5 @@ def _cached(cache: Any) -> int:
     if cache is None:
         return 0
     if hasattr(cache, "get_seq_length"):
-        return int(torch.as_tensor(cache.get_seq_length()))
+        return int(cache.get_seq_length())
     return int(cache[0][0].shape[-2]) if len(cache) and cache[0] is not None else 0

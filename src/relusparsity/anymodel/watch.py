@@ -53,15 +53,19 @@ class Watch:
         for handle in self._handles:
             handle.remove()
         self._handles.clear()
-        self._calls.open.clear()
+        self._calls.mine.open.clear()
 
     def _see(self, layer: int, activation: Any) -> None:
-        if not self._calls.open:
+        mine = self._calls.mine
+        if not mine.open:
             return  # gradient checkpointing runs layers again in the backward pass
-        self._calls.seen = True
+        mine.seen = True
+        call = mine.open[-1]
         try:
-            with torch.inference_mode(False), torch.no_grad():  # our counts outlive an inference mode
-                call = self._calls.open[-1]
+            if torch.is_grad_enabled() or torch.is_inference_mode_enabled():
+                with torch.inference_mode(False), torch.no_grad():  # our counts outlive an inference mode
+                    self.observe(layer, _shaped(self.places[layer], activation, call), call)
+            else:
                 self.observe(layer, _shaped(self.places[layer], activation, call), call)
         except Exception as error:
             self.failed = self.failed or str(error)

@@ -9,6 +9,7 @@ A small model's forward pass is short, and the processor may be behind the GPU: 
 Python numbers and two launches, and what all layers of a forward pass have in common is computed once, by `Call`.
 """
 
+import contextlib
 from typing import Any
 
 import torch
@@ -23,6 +24,7 @@ DTYPES = (torch.float32, torch.bfloat16, torch.float16)
 GROUP = 32  # tokens of a word
 COLUMNS = 1024  # units of a step of the first kernel: a thread has 8 neighbours, at all tokens of the word
 SEQUENCES, UNITS = 16, 32  # of a program of the second kernel
+HERE = contextlib.nullcontext()
 
 _compiled: dict[tuple[Any, ...], Any] = {}  # kernels, by everything that Triton compiles them anew for
 
@@ -58,7 +60,8 @@ def update(use: LayerUse, activation: Tensor, threshold: float | Tensor | None, 
     groups = max(1, -(-stop // GROUP) - start // GROUP)
     words = torch.empty(groups, units, dtype=torch.uint32, device=activation.device)
     device = activation.get_device()
-    with torch.cuda.device_of(activation):
+    elsewhere = device >= 0 and device != torch.cuda.current_device()
+    with torch.cuda.device(device) if elsewhere else HERE:
         _launch(
             kernels.read,
             (groups, 1, 1),

@@ -74,11 +74,15 @@ class Watch:
 
 def _shaped(place: Place, activation: Any, call: Call) -> Tensor:
     """The activation as (sequence, position, unit)."""
+    if isinstance(activation, Tensor) and activation.ndim == 3 and activation.is_floating_point():
+        sequences, positions, _ = activation.shape
+        if call.shape is None or call.shape == (sequences, positions):
+            return activation
     if not isinstance(activation, Tensor) or not activation.is_floating_point() or activation.ndim not in (2, 3):
         shape = tuple(activation.shape) if isinstance(activation, Tensor) else type(activation).__name__
         raise UserError(f"{place.name} gives {shape}: expected activations (sequence, position, unit).")
     if call.shape is None:
-        return activation if activation.ndim == 3 else activation[:, None]
+        return activation[:, None]
     sequences, positions = call.shape
     if activation.numel() // activation.shape[-1] != sequences * positions or (
         activation.ndim == 3 and tuple(activation.shape[:2]) != call.shape

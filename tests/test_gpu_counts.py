@@ -70,6 +70,25 @@ def test_a_call_of_a_million_tokens_and_odd_ends() -> None:
         both(4, calls, "above zero", False, False, 77)
 
 
+def test_a_kernel_compiled_for_one_call_serves_only_its_like() -> None:
+    """Calls by turns that differ in what a kernel is compiled for: addresses, thresholds, padding, types."""
+    generator = torch.Generator().manual_seed(0)
+    for units in (16, 17):
+        flat = torch.randn(3 * 40 * units + 3, generator=generator).to(AT)
+        use, definition = LayerUse(units, AT), LayerUse(units, AT)
+        real = torch.rand(3, 40, generator=generator) < 0.7
+        for number in range(24):
+            a = flat[number % 4 :][: 3 * 40 * units].view(3, 40, units)
+            if number % 3 == 2:
+                a = a.to(torch.bfloat16)
+            size = (None, 0.5, 1, 2, torch.rand(units + 1).to(AT)[number % 2 :][:units])[number % 5]
+            padding = real.to(AT) if number % 7 > 4 else None
+            call = Call((3, 40), padding, None if padding is None else real.sum(1), number % 2 == 1)
+            definition.update(a > 0 if size is None else a.abs().float() > size, padding, call.continues, call.lengths)
+            gpu.update(use, a, size, call)
+            assert_same(use, definition)
+
+
 def test_not_a_number_is_found_without_waiting_and_padding_may_be() -> None:
     a = torch.ones(2, 40, 1500, device=AT)
     a[1, 39, 1499] = float("nan")

@@ -13,8 +13,11 @@ from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
 from ..errors import UserError
+from . import masks
+from .count import Open
 
 INPUTS = ("input_ids", "inputs_embeds")
+FEATURES = ("pixel_values", "input_features", "input_values")  # what towers beside the text take
 MASK = "attention_mask"
 CACHE = "past_key_values"
 
@@ -52,8 +55,11 @@ class Call:
     """(sequence), on the host: sums of `real`."""
     continues: bool = False
     """Whether a cache holds the sequences' earlier tokens."""
-    mask: Tensor | None = field(default=None, repr=False, compare=False)
+    mask: Any = field(default=None, repr=False, compare=False)
     """The argument that told, by which the same call of a module inside is known."""
+    of_mask: bool = False
+    """Whether the shape is the mask's, for want of tokens: layers may see fewer positions."""
+    _fitted: "dict[int, Call]" = field(default_factory=dict, init=False, repr=False, compare=False)
     _after: tuple[Tensor, Lengths, Lengths] | None = field(default=None, init=False, repr=False, compare=False)
 
     def lengths_of(self, sequences: int, positions: int) -> Lengths:
@@ -66,6 +72,14 @@ class Call:
             object.__setattr__(self, "_after", (before, lengths, _lengths(lengths.each + before)))
         assert self._after is not None
         return self._after[2]
+
+    def of_frames(self, model: nn.Module, layer: str, positions: int) -> "Call":
+        """The call as a layer sees it to which several frames are one position; found once for all layers."""
+        if positions not in self._fitted:
+            assert self.shape is not None and isinstance(self.mask, Tensor)
+            real = None if self.real is None else masks.frames(model, layer, self.real, positions)
+            self._fitted[positions] = _padded((self.shape[0], positions), real, self.continues)
+        return self._fitted[positions]
 
     @cached_property
     def _real_lengths(self) -> Lengths:
@@ -109,12 +123,14 @@ def _weak(cache: Any) -> "weakref.ref[Any] | None":
 
 
 class Thread(threading.local):
-    """What the forward calls of one thread have left so far: each thread has its own."""
+    """The forward calls of one thread; each thread has its own."""
 
     def __init__(self) -> None:
+        self.block: object = None  # the block that the calls are of
         self.open: list[Call] = []  # calls of the modules that take tokens, innermost last
         self.seen = False  # whether a layer has run in the outermost call
         self.left: dict[str, Left] = {}  # what each module's last call left behind
+        self.sequences: dict[int, Open] = {}  # those of each layer's last call
 
 
 class Calls:
@@ -122,47 +138,81 @@ class Calls:
 
     def __init__(self) -> None:
         self.mine = Thread()
+        self.block = object()
+        self.running: set[int] = set()  # threads in which the model runs
         self.cut = False  # whether an outermost call ended with an error after a layer had run
         self.around: dict[str, tuple[nn.Module, list[str]]] = {}  # those modules, and their parameters
 
     def follow(self, model: nn.Module, layers: list[str]) -> list[RemovableHandle]:
         """Hook the model and every module around the layers that takes tokens."""
+        self.block = object()
+        self.running.clear()
         if not self.around:
             around = {name[:at] for name in layers for at, letter in enumerate(name) if letter == "."}
             for name, module in model.named_modules():
                 # few modules are asked for their parameters, which takes longer than all the rest
                 if name == "" or name in around:
                     parameters = _parameters(module)
-                    if name == "" or any(part in parameters for part in INPUTS):
+                    if name == "" or any(part in parameters for part in INPUTS + FEATURES):
                         self.around[name] = module, parameters
         handles = []
         for name, (module, parameters) in self.around.items():
             enter = partial(self._enter, name, parameters)
             handles.append(module.register_forward_pre_hook(enter, with_kwargs=True))
-            handles.append(module.register_forward_hook(self._leave, always_call=True))
+            handles.append(module.register_forward_hook(partial(self._leave, name), always_call=True))
         return handles
+
+    def now(self) -> Call | None:
+        """The call that a layer runs in; None in the backward pass, where checkpointing runs layers again.
+
+        Raises
+        ------
+        UserError
+            If the layer runs in a thread of its own beside the model's call.
+        """
+        mine = self.mine
+        if mine.open and mine.block is self.block:
+            mine.seen = True
+            return mine.open[-1]
+        if torch._C._current_graph_task_id() != -1:
+            return None
+        if self.running:
+            raise UserError(
+                "a layer runs in another thread than the call of its model, so that its padding is not known; call "
+                "the layers in the thread that calls the model."
+            )
+        return Call()  # a part of the model, called by itself
 
     def _enter(
         self, name: str, parameters: list[str], _: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> None:
         mine = self.mine
+        if mine.block is not self.block:
+            mine.block, mine.open = self.block, []
         outer = mine.open[-1] if mine.open else None
-        mine.seen &= outer is not None
+        if outer is None:
+            if torch._C._current_graph_task_id() != -1:
+                return  # the whole model runs again, for its gradients
+            mine.seen = False
+            self.running.add(threading.get_ident())
         mine.open.append(Call())  # whatever happens now, leaving removes one
         given = dict(zip(parameters, args, strict=False)) | kwargs
         cache = given.get(CACHE)
         cached = _cached(cache)
-        call = _call(given, outer, cached > 0 and mine.left.get(name, Left()).is_in(cache, cached))
+        call = _call(given, outer, cached > 0 and mine.left.get(name, Left()).is_in(cache, cached), cached)
         mine.open[-1] = call
         if call.shape is not None:
             mine.left[name] = Left(_weak(cache), cached + call.shape[1])
 
-    def _leave(self, module: nn.Module, args: tuple[Any, ...], output: Any) -> None:
+    def _leave(self, name: str, module: nn.Module, args: tuple[Any, ...], output: Any) -> None:
         mine = self.mine
-        if mine.open:
-            mine.open.pop()
-        # torch calls this inside its except clause, with no output, if the call has failed
-        self.cut |= not mine.open and mine.seen and output is None and sys.exc_info()[0] is not None
+        if mine.block is not self.block or not mine.open:
+            return
+        mine.open.pop()
+        if not mine.open:
+            self.running.discard(threading.get_ident())
+            # torch calls this inside its except clause, with no output, if the call has failed
+            self.cut |= mine.seen and output is None and sys.exc_info()[0] is not None
 
 
 def _parameters(module: nn.Module) -> list[str]:
@@ -172,35 +222,41 @@ def _parameters(module: nn.Module) -> list[str]:
         return []
 
 
-def _call(given: dict[str, Any], outer: Call | None, continues: bool) -> Call:
+def _call(given: dict[str, Any], outer: Call | None, continues: bool, cached: int) -> Call:
     tokens = next((given[name] for name in INPUTS if isinstance(given.get(name), Tensor)), None)
     mask = given.get(MASK)
-    flat = isinstance(mask, Tensor) and mask.ndim == 2
-    if mask is not None and not flat and outer is None:
-        what = f"shape {tuple(mask.shape)}" if isinstance(mask, Tensor) else f"type {type(mask).__name__}"
-        raise UserError(
-            f"an attention_mask of {what} does not tell padding from tokens; expected (sequence, position), or none "
-            "(generate makes such masks for a static cache: leave it its default one)."
-        )
-    if tokens is None and not flat:
-        return outer or Call()
-    assert not flat or isinstance(mask, Tensor)
     shape: tuple[int, int] | None = None
     if tokens is not None:
         # input_ids (…, position) of one sequence may lack their first dimension
         positions = tokens.shape[-1] if "input_ids" in given and tokens is given["input_ids"] else tokens.shape[-2]
         shape = (tokens.numel() // positions if tokens.ndim < 3 else len(tokens), positions)
-    elif flat:
-        shape = (mask.shape[0], mask.shape[1])  # type: ignore[union-attr]
-    if not flat or shape is None:
+    elif mask is None:
+        features = any(isinstance(given.get(name), Tensor) for name in FEATURES)
+        # a tower of images beside a text has no padding; one of sounds has that of the mask beside them
+        return outer if outer is not None and (outer.of_mask or not features) else Call()
+    if mask is None:
         return Call(shape, continues=continues)
-    if outer is not None and outer.mask is mask and outer.shape == shape and outer.continues == continues:
+    if outer is not None and outer.mask is mask and shape in (None, outer.shape) and outer.continues == continues:
         return outer  # the model hands its arguments on to the module inside: its padding is known
-    real = mask[:, -shape[1] :] != 0  # type: ignore[index]
-    lengths = real.sum(1).cpu()
-    if bool((lengths == shape[1]).all()):
-        return Call(shape, continues=continues, mask=mask)
-    return Call(shape, real, lengths, continues, mask)
+    real = masks.real(mask, shape, cached)
+    if real is None and outer is not None and (tokens is None or outer.shape == shape):
+        return outer  # made by the model of the mask that it was given
+    if real is None:
+        what = f"shape {tuple(mask.shape)}" if isinstance(mask, Tensor) else f"type {type(mask).__name__}"
+        raise UserError(
+            f"an attention_mask of {what} does not tell padding from tokens; expected (sequence, position), "
+            "(sequence, 1, position, position in the cache), or none."
+        )
+    return _padded(shape or (real.shape[0], real.shape[1]), real, continues, mask, of_mask=shape is None)
+
+
+def _padded(
+    shape: tuple[int, int], real: Tensor | None, continues: bool, mask: Any = None, of_mask: bool = False
+) -> Call:
+    lengths = None if real is None else real.sum(1).cpu()
+    if lengths is None or bool((lengths == shape[1]).all()):
+        return Call(shape, None, None, continues, mask, of_mask)
+    return Call(shape, real, lengths, continues, mask, of_mask)
 
 
 def _cached(cache: Any) -> int:

@@ -54,6 +54,10 @@ class Use(Watch):
             use = self.layers[layer] = LayerUse(activation.shape[-1], activation.device)
         elif use.units != activation.shape[-1]:
             raise UserError(f"{place.name} gave {activation.shape[-1]} units, and {use.units} before; match one layer.")
+        sequences = self._calls.mine.sequences
+        if use.open is not sequences.get(layer):  # another thread's call came between
+            use.open = sequences.get(layer)
+            use.mixed |= call.continues
         if gpu.takes(activation):
             threshold = self.rule.threshold(layer, place)
             if isinstance(threshold, Tensor):
@@ -66,6 +70,8 @@ class Use(Watch):
             nan = torch.isnan(activation.amax(-1))
             use.not_a_number |= (nan if call.real is None else nan & call.real).any()
             use.update(self.rule.fired(layer, place, activation), call.real, call.continues, call.lengths)
+        assert use.open is not None
+        sequences[layer] = use.open
         self.also(layer, activation, call)
 
     def also(self, layer: int, activation: Tensor, call: Call) -> None:

@@ -1,6 +1,7 @@
 """Watching a model's hidden activations: hooks that come with a `with` block and go with it."""
 
 import contextlib
+import threading
 from typing import Any, Self
 
 import torch
@@ -20,6 +21,7 @@ class Watch:
         self.places: list[Place] = find(self.model, choose, of)
         self.failed = ""
         self._calls = Calls()
+        self._lock = threading.Lock()
         self._handles: list[RemovableHandle] = []
         self._eager: contextlib.ExitStack | None = None
 
@@ -53,23 +55,30 @@ class Watch:
         for handle in self._handles:
             handle.remove()
         self._handles.clear()
-        self._calls.mine.open.clear()
 
     def _see(self, layer: int, activation: Any) -> None:
-        mine = self._calls.mine
-        if not mine.open:
-            return  # gradient checkpointing runs layers again in the backward pass
-        mine.seen = True
-        call = mine.open[-1]
         try:
+            call = self._calls.now()
+            if call is None:
+                return
             if torch.is_grad_enabled() or torch.is_inference_mode_enabled():
                 with torch.inference_mode(False), torch.no_grad():  # our counts outlive an inference mode
-                    self.observe(layer, _shaped(self.places[layer], activation, call), call)
+                    self._count(layer, activation, call)
             else:
-                self.observe(layer, _shaped(self.places[layer], activation, call), call)
+                self._count(layer, activation, call)
         except Exception as error:
             self.failed = self.failed or str(error)
             raise
+
+    def _count(self, layer: int, activation: Any, call: Call) -> None:
+        place = self.places[layer]
+        if call.of_mask and isinstance(activation, Tensor) and activation.ndim == 3:
+            sequences, positions, _ = activation.shape
+            if call.shape != (sequences, positions) and call.shape is not None and call.shape[0] == sequences:
+                call = call.of_frames(self.model, place.name, positions)
+        activation = _shaped(place, activation, call)
+        with self._lock:  # threads may call one model
+            self.observe(layer, activation, call)
 
 
 def _shaped(place: Place, activation: Any, call: Call) -> Tensor:

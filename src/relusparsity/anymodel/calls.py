@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
 from ..errors import UserError
-from . import masks
+from . import masks, transforms
 from .count import Open
 
 INPUTS = ("input_ids", "inputs_embeds")
@@ -184,7 +184,7 @@ class Calls:
         return Call()  # a part of the model, called by itself
 
     def _enter(
-        self, name: str, parameters: list[str], _: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]
+        self, name: str, parameters: list[str], module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> None:
         mine = self.mine
         if mine.block is not self.block:
@@ -197,12 +197,23 @@ class Calls:
             self.running.add(threading.get_ident())
         mine.open.append(Call())  # whatever happens now, leaving removes one
         given = dict(zip(parameters, args, strict=False)) | kwargs
+        if transforms.active():
+            with transforms.outside():
+                ranks = {key: 3 if key == INPUTS[1] else 2 for key in given}
+                given = {key: transforms.plain(value, module, ranks[key]) for key, value in given.items()}
+                mine.open[-1] = self._told(name, given, outer)
+        else:
+            mine.open[-1] = self._told(name, given, outer)
+
+    def _told(self, name: str, given: dict[str, Any], outer: Call | None) -> Call:
+        """What a module's arguments tell of its call."""
+        mine = self.mine
         cache = given.get(CACHE)
         cached = _cached(cache)
         call = _call(given, outer, cached > 0 and mine.left.get(name, Left()).is_in(cache, cached), cached)
-        mine.open[-1] = call
         if call.shape is not None:
             mine.left[name] = Left(_weak(cache), cached + call.shape[1])
+        return call
 
     def _leave(self, name: str, module: nn.Module, args: tuple[Any, ...], output: Any) -> None:
         mine = self.mine

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
 from ..errors import UserError
+from . import transforms
 from .attach import Choice, Place, Side, bare, find
 from .calls import Call, Calls
 
@@ -61,9 +62,10 @@ class Watch:
             call = self._calls.now()
             if call is None:
                 return
-            if torch.is_grad_enabled() or torch.is_inference_mode_enabled():
-                with torch.inference_mode(False), torch.no_grad():  # our counts outlive an inference mode
-                    self._count(layer, activation, call)
+            if transforms.active() or torch.is_grad_enabled() or torch.is_inference_mode_enabled():
+                # our counts outlive an inference mode, and are no part of what is differentiated
+                with transforms.outside(), torch.inference_mode(False), torch.no_grad():
+                    self._count(layer, transforms.plain(activation, self.model, 3), call)
             else:
                 self._count(layer, activation, call)
         except Exception as error:

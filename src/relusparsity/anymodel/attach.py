@@ -11,6 +11,7 @@ from torch import nn
 
 from ..errors import UserError
 from ..model import Decoder
+from .sharing import occurrences
 
 Side = Literal["output", "input", "product"]
 Choice = str | Callable[[str, nn.Module], bool]
@@ -115,7 +116,7 @@ def _after(model: nn.Module, place: Place) -> Place:
 def _by_structure(model: nn.Module) -> list[Place]:
     blocks: dict[str, list[Place]] = {}
     experts = []
-    for name, module in model.named_modules():
+    for name, module in occurrences(model):
         if not _is_activation(module) or not (numbers := list(re.finditer(r"(?:^|\.)\d+(?=\.|$)", name))):
             continue  # poolers and heads stand outside the numbered blocks
         parent = model.get_submodule(name.rpartition(".")[0])
@@ -143,7 +144,7 @@ def _by_structure(model: nn.Module) -> list[Place]:
 
 
 def _chosen(model: nn.Module, choose: Choice, of: Literal["output", "input"]) -> list[Place]:
-    named = [(name, module) for name, module in model.named_modules() if name]
+    named = [(name, module) for name, module in occurrences(model) if name]
     if isinstance(choose, str):
         found = [(name, module) for name, module in named if fnmatch.fnmatchcase(name, choose)]
         what = f"the pattern {choose!r}"

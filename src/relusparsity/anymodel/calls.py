@@ -131,6 +131,7 @@ class Thread(threading.local):
         self.seen = False  # whether a layer has run in the outermost call
         self.left: dict[str, Left] = {}  # what each module's last call left behind
         self.sequences: dict[int, Open] = {}  # those of each layer's last call
+        self.inside: dict[nn.Module, tuple[list[int], int]] = {}  # of objects called: layers of the caller, runs in it
 
 
 class Calls:
@@ -194,6 +195,7 @@ class Calls:
             if torch._C._current_graph_task_id() != -1:
                 return  # the whole model runs again, for its gradients
             mine.seen = False
+            mine.inside.clear()
             self.running.add(threading.get_ident())
         mine.open.append(Call())  # whatever happens now, leaving removes one
         given = dict(zip(parameters, args, strict=False)) | kwargs

@@ -12,6 +12,7 @@ from ..errors import UserError
 from . import transforms
 from .attach import Choice, Place, Side, bare, find
 from .calls import Call, Calls
+from .sharing import Callers
 
 
 class Watch:
@@ -22,6 +23,7 @@ class Watch:
         self.places: list[Place] = find(self.model, choose, of)
         self.failed = ""
         self._calls = Calls()
+        self._callers = Callers(self.model, self.places, self._calls)
         self._lock = threading.Lock()
         self._handles: list[RemovableHandle] = []
         self._eager: contextlib.ExitStack | None = None
@@ -38,7 +40,8 @@ class Watch:
             undo.enter_context(torch.compiler.set_stance("force_eager"))
             undo.callback(self._detach)
             self._handles += self._calls.follow(self.model, [place.name for place in self.places])
-            for layer, place in enumerate(self.places):
+            self._handles += self._callers.attach()
+            for layer, place in self._callers.first():
                 self._handles.append(self._attach(layer, place))
             self._eager = undo.pop_all()
         return self
@@ -62,6 +65,7 @@ class Watch:
             call = self._calls.now()
             if call is None:
                 return
+            layer = self._callers.layer(layer)
             if transforms.active() or torch.is_grad_enabled() or torch.is_inference_mode_enabled():
                 # our counts outlive an inference mode, and are no part of what is differentiated
                 with transforms.outside(), torch.inference_mode(False), torch.no_grad():

@@ -74,7 +74,8 @@ if HAS_TRITON:
         a = torch.empty_like(z)
         counts = torch.empty(sequences, F_, dtype=torch.int32, device=z.device)
         grid = (triton.cdiv(F_, COLUMNS), sequences)
-        wrap_triton(_kernel)[grid](z, a, counts, T, F_, ROWS=ROWS, COLUMNS=COLUMNS, num_warps=4)
+        kernel = _kernel if INTERPRETED else wrap_triton(_kernel)
+        kernel[grid](z, a, counts, T, F_, ROWS=ROWS, COLUMNS=COLUMNS, num_warps=4)
         return a, counts
 
     def _keep(ctx, inputs, output) -> None:  # type: ignore[no-untyped-def]

@@ -3,7 +3,6 @@
 import inspect
 import sys
 import threading
-import weakref
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache, partial
 from typing import Any, NamedTuple
@@ -14,11 +13,13 @@ from torch.utils.hooks import RemovableHandle
 
 from ..errors import UserError
 from . import masks, transforms
+from .caches import Left, cached_tokens, weak
 from .count import Open
 
 INPUTS = ("input_ids", "inputs_embeds")
 FEATURES = ("pixel_values", "input_features", "input_values")  # what towers beside the text take
 MASK = "attention_mask"
+PADDING = ("src_key_padding_mask", "tgt_key_padding_mask")  # of PyTorch's own encoder and decoder: true at padding
 CACHE = "past_key_values"
 
 
@@ -78,7 +79,7 @@ class Call:
         if positions not in self._fitted:
             assert self.shape is not None and isinstance(self.mask, Tensor)
             real = None if self.real is None else masks.frames(model, layer, self.real, positions)
-            self._fitted[positions] = _padded((self.shape[0], positions), real, self.continues)
+            self._fitted[positions] = padded((self.shape[0], positions), real, self.continues)
         return self._fitted[positions]
 
     @cached_property
@@ -99,29 +100,6 @@ class Call:
         return nn.functional.pad(self.real.sum(1).cumsum(0), (1, 0))
 
 
-@dataclass(frozen=True)
-class Left:
-    """What a module's last call left behind, for the next to go on from."""
-
-    cache: "weakref.ref[Any] | None" = None
-    """The cache that it was given; None if it made one itself, or was given tuples."""
-    positions: int = 0
-    """Positions in the cache after it."""
-
-    def is_in(self, cache: Any, cached: int) -> bool:
-        """Whether a cache with so many positions is the one that the call left."""
-        if self.cache is not None and _weak(cache) is not None:
-            return self.cache() is cache
-        return self.positions == cached
-
-
-def _weak(cache: Any) -> "weakref.ref[Any] | None":
-    try:
-        return None if cache is None else weakref.ref(cache)
-    except TypeError:  # tuples, as caches once were, are made anew at each step
-        return None
-
-
 class Thread(threading.local):
     """The forward calls of one thread; each thread has its own."""
 
@@ -131,6 +109,7 @@ class Thread(threading.local):
         self.seen = False  # whether a layer has run in the outermost call
         self.left: dict[str, Left] = {}  # what each module's last call left behind
         self.sequences: dict[int, Open] = {}  # those of each layer's last call
+        self.queries: dict[int, tuple[int, int]] = {}  # what attention beside a layer was given
         self.inside: dict[nn.Module, tuple[list[int], int]] = {}  # of objects called: layers of the caller, runs in it
 
 
@@ -149,12 +128,12 @@ class Calls:
         self.block = object()
         self.running.clear()
         if not self.around:
-            around = {name[:at] for name in layers for at, letter in enumerate(name) if letter == "."}
+            names = {name for layer in layers for name in around(layer) if name != layer}
             for name, module in model.named_modules():
                 # few modules are asked for their parameters, which takes longer than all the rest
-                if name == "" or name in around:
+                if name == "" or name in names:
                     parameters = _parameters(module)
-                    if name == "" or any(part in parameters for part in INPUTS + FEATURES):
+                    if name == "" or any(part in parameters for part in INPUTS + FEATURES + PADDING):
                         self.around[name] = module, parameters
         handles = []
         for name, (module, parameters) in self.around.items():
@@ -194,8 +173,13 @@ class Calls:
         if outer is None:
             if torch._C._current_graph_task_id() != -1:
                 return  # the whole model runs again, for its gradients
+            if torch.jit.is_tracing():
+                raise UserError(
+                    "torch.jit traces the model, which would make the counts a part of it; trace it before."
+                )
             mine.seen = False
             mine.inside.clear()
+            mine.queries.clear()
             self.running.add(threading.get_ident())
         mine.open.append(Call())  # whatever happens now, leaving removes one
         given = dict(zip(parameters, args, strict=False)) | kwargs
@@ -211,10 +195,10 @@ class Calls:
         """What a module's arguments tell of its call."""
         mine = self.mine
         cache = given.get(CACHE)
-        cached = _cached(cache)
+        cached = cached_tokens(cache)
         call = _call(given, outer, cached > 0 and mine.left.get(name, Left()).is_in(cache, cached), cached)
         if call.shape is not None:
-            mine.left[name] = Left(_weak(cache), cached + call.shape[1])
+            mine.left[name] = Left(weak(cache), cached + call.shape[1])
         return call
 
     def _leave(self, name: str, module: nn.Module, args: tuple[Any, ...], output: Any) -> None:
@@ -222,10 +206,17 @@ class Calls:
         if mine.block is not self.block or not mine.open:
             return
         mine.open.pop()
+        if name in mine.left:
+            mine.left[name].close()
         if not mine.open:
             self.running.discard(threading.get_ident())
             # torch calls this inside its except clause, with no output, if the call has failed
             self.cut |= mine.seen and output is None and sys.exc_info()[0] is not None
+
+
+def around(layer: str) -> list[str]:
+    """Names of the modules around a layer, and its own, from the outermost; the model itself left out."""
+    return [layer[:at] for at, letter in enumerate(layer) if letter == "."] + [layer]
 
 
 def _parameters(module: nn.Module) -> list[str]:
@@ -238,6 +229,9 @@ def _parameters(module: nn.Module) -> list[str]:
 def _call(given: dict[str, Any], outer: Call | None, continues: bool, cached: int) -> Call:
     tokens = next((given[name] for name in INPUTS if isinstance(given.get(name), Tensor)), None)
     mask = given.get(MASK)
+    own = [given[name] for name in PADDING if name in given]  # those of nn.Transformer go to its encoder and decoder
+    if len(own) == 1 and isinstance(own[0], Tensor) and own[0].ndim == 2:
+        mask = own[0] == 0
     shape: tuple[int, int] | None = None
     if tokens is not None:
         # input_ids (…, position) of one sequence may lack their first dimension
@@ -260,22 +254,13 @@ def _call(given: dict[str, Any], outer: Call | None, continues: bool, cached: in
             f"an attention_mask of {what} does not tell padding from tokens; expected (sequence, position), "
             "(sequence, 1, position, position in the cache), or none."
         )
-    return _padded(shape or (real.shape[0], real.shape[1]), real, continues, mask, of_mask=shape is None)
+    return padded(shape or (real.shape[0], real.shape[1]), real, continues, mask, of_mask=shape is None)
 
 
-def _padded(
+def padded(
     shape: tuple[int, int], real: Tensor | None, continues: bool, mask: Any = None, of_mask: bool = False
 ) -> Call:
     lengths = None if real is None else real.sum(1).cpu()
     if lengths is None or bool((lengths == shape[1]).all()):
         return Call(shape, None, None, continues, mask, of_mask)
     return Call(shape, real, lengths, continues, mask, of_mask)
-
-
-def _cached(cache: Any) -> int:
-    """Tokens in a key-value cache, of any kind that transformers has had."""
-    if cache is None:
-        return 0
-    if hasattr(cache, "get_seq_length"):
-        return int(cache.get_seq_length())
-    return int(cache[0][0].shape[-2]) if len(cache) and cache[0] is not None else 0

@@ -54,6 +54,11 @@ class Use(Watch):
             use = self.layers[layer] = LayerUse(activation.shape[-1], activation.device)
         elif use.units != activation.shape[-1]:
             raise UserError(f"{place.name} gave {activation.shape[-1]} units, and {use.units} before; match one layer.")
+        elif use.unit_tokens.device != activation.device:
+            raise UserError(
+                f"{place.name} runs on {activation.device}, and on {use.unit_tokens.device} before; a tracker counts a "
+                "layer on one device: in place of DataParallel use one process for each, and Use.gather."
+            )
         sequences = self._calls.mine.sequences
         if use.open is not sequences.get(layer):  # another thread's call came between
             use.open = sequences.get(layer)

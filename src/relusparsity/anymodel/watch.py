@@ -11,8 +11,11 @@ from torch.utils.hooks import RemovableHandle
 from ..errors import UserError
 from . import transforms
 from .attach import Choice, Place, Side, bare, find
-from .calls import Call, Calls
+from .calls import Call, Calls, around, padded
+from .layouts import Layouts
 from .sharing import Callers
+
+SCRIPT = "a TorchScript module runs no hooks and cannot be watched; give the model it was made of."
 
 
 class Watch:
@@ -20,9 +23,15 @@ class Watch:
 
     def __init__(self, model: nn.Module, choose: Choice | None = None, of: Side = "output") -> None:
         self.model = bare(model)
+        if isinstance(self.model, torch.jit.ScriptModule):
+            raise UserError(SCRIPT)
         self.places: list[Place] = find(self.model, choose, of)
+        for place in self.places:
+            if any(isinstance(self.model.get_submodule(name), torch.jit.ScriptModule) for name in around(place.name)):
+                raise UserError(f"{place.name}: {SCRIPT}")
         self.failed = ""
         self._calls = Calls()
+        self._layouts = Layouts(self.model, self.places, self._calls)
         self._callers = Callers(self.model, self.places, self._calls)
         self._lock = threading.Lock()
         self._handles: list[RemovableHandle] = []
@@ -40,7 +49,7 @@ class Watch:
             undo.enter_context(torch.compiler.set_stance("force_eager"))
             undo.callback(self._detach)
             self._handles += self._calls.follow(self.model, [place.name for place in self.places])
-            self._handles += self._callers.attach()
+            self._handles += self._callers.attach() + self._layouts.attach()
             for layer, place in self._callers.first():
                 self._handles.append(self._attach(layer, place))
             self._eager = undo.pop_all()
@@ -78,10 +87,20 @@ class Watch:
 
     def _count(self, layer: int, activation: Any, call: Call) -> None:
         place = self.places[layer]
-        if call.of_mask and isinstance(activation, Tensor) and activation.ndim == 3:
-            sequences, positions, _ = activation.shape
-            if call.shape != (sequences, positions) and call.shape is not None and call.shape[0] == sequences:
-                call = call.of_frames(self.model, place.name, positions)
+        if isinstance(activation, Tensor) and activation.is_nested:
+            rows = list(activation.unbind())  # without their padding
+            lengths = torch.tensor([len(row) for row in rows], device=activation.device)
+            activation = nn.utils.rnn.pad_sequence(rows, batch_first=True)
+            real = torch.arange(activation.shape[1], device=activation.device) < lengths[:, None]
+            call = padded((real.shape[0], real.shape[1]), real, call.continues)
+        elif isinstance(activation, Tensor) and activation.ndim == 3:
+            shape = activation.shape[0], activation.shape[1]
+            if (shape != call.shape or shape[0] == shape[1]) and self._layouts.positions_first(
+                layer, shape, call.shape
+            ):
+                activation = activation.transpose(0, 1)
+            elif call.of_mask and shape != call.shape and call.shape is not None and shape[0] == call.shape[0]:
+                call = call.of_frames(self.model, place.name, shape[1])
         activation = _shaped(place, activation, call)
         with self._lock:  # threads may call one model
             self.observe(layer, activation, call)

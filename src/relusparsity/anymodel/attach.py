@@ -15,6 +15,7 @@ from torch.utils.hooks import RemovableHandle
 from ..errors import UserError
 from ..model import Decoder
 from .curve import Curves
+from .sharing import occurrences
 
 Side = Literal["output", "input", "product"]
 Choice = str | Callable[[str, nn.Module], bool]
@@ -125,7 +126,7 @@ def _by_structure(model: nn.Module) -> list[Place]:
     blocks: dict[str, list[Place]] = {}
     experts: list[str] = []
     curves = Curves(_device(model))
-    named = dict(model.named_modules())
+    named = dict(occurrences(model))
     for name, module in named.items():
         if module._modules or not (numbers := list(NUMBER.finditer(name))):
             continue  # poolers and heads stand outside the numbered blocks
@@ -176,7 +177,7 @@ def _others(model: nn.Module, names: list[str]) -> str:
 
 
 def _chosen(model: nn.Module, choose: Choice, of: Literal["output", "input"]) -> list[Place]:
-    named = [(name, module) for name, module in model.named_modules() if name]
+    named = [(name, module) for name, module in occurrences(model) if name]
     if isinstance(choose, str):
         found = [(name, module) for name, module in named if fnmatch.fnmatchcase(name, choose)]
         what = f"the pattern {choose!r}"

@@ -52,9 +52,9 @@ class Layouts:
             return activation, call
         if activation.is_nested:  # what PyTorch's encoder makes of a padding mask: sequences without their padding
             parts = list(activation.unbind())
-            lengths = torch.tensor([len(part) for part in parts])
+            lengths = torch.tensor([len(part) for part in parts], device="cpu")
             padded = pad_sequence(parts, batch_first=True)
-            real = (torch.arange(padded.shape[1]) < lengths[:, None]).to(padded.device)
+            real = (torch.arange(padded.shape[1], device="cpu") < lengths[:, None]).to(padded.device)
             return padded, Call((len(parts), padded.shape[1]), real, lengths)
         if activation.ndim == 2 and self.whole[layer] is not None:
             return activation[None], call  # such a layer takes one sequence without its dimension, too

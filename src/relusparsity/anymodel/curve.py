@@ -75,7 +75,7 @@ def _tried(module: nn.Module, given: Tensor) -> Tensor | None:
     """What comes out, if every number depends on one number only."""
     few = given[..., ::5, :].contiguous()
     one = _given(module, few)
-    some = torch.rand(few.shape, generator=torch.Generator().manual_seed(0)).to(given.device) < 0.5
+    some = torch.rand(few.shape, generator=torch.Generator("cpu").manual_seed(0), device="cpu").to(given.device) < 0.5
     for changed in (some, ~some):
         other = _given(module, torch.where(changed, few + 0.37, few))
         if bool(((one != other) & (one == one) & ~changed).any()):  # NaN is no other number
@@ -94,9 +94,9 @@ def _kind(by_input: Tensor) -> Curve | None:
     """Of the outputs (input, unit) for `GIVEN`."""
     if bool(by_input.isnan().all()):
         return None
-    if bool((by_input[torch.tensor(GIVEN) < 0] == 0).all()):
+    if bool((by_input[torch.tensor(GIVEN, device="cpu") < 0] == 0).all()):
         return "relu" if bool(by_input.any()) else None
-    slopes = by_input[: len(APART)].diff(dim=0) / torch.tensor(APART).double().diff()[:, None]
+    slopes = by_input[: len(APART)].diff(dim=0) / torch.tensor(APART, device="cpu").double().diff()[:, None]
     spread = slopes.amax(0) - slopes.amin(0)
     if bool((spread <= 0.01 * slopes.abs().amax(0)).all()):
         return "straight"

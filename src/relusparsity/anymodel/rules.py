@@ -101,7 +101,7 @@ def above(epsilon: float, layers: int) -> Rule:
     epsilon = between(epsilon, 0, LARGEST, "epsilon", "a number above 0 that float32 can hold")
     if isinstance(layers, bool) or not isinstance(layers, numbers.Integral) or layers < 1:
         raise UserError(f"layers = {reprlib.repr(layers)}: expected how many layers there are, 1 or more.")
-    thresholds = (float(torch.tensor(epsilon, dtype=torch.float32)),) * int(layers)
+    thresholds = (float(torch.tensor(epsilon, dtype=torch.float32, device="cpu")),) * int(layers)
     return Rule(f"|activation| > {short(epsilon)}", thresholds, {"epsilon": epsilon})
 
 

@@ -36,7 +36,7 @@ def output_weights(place: Place, like: Tensor) -> Tensor:
 def check(place: Place, like: Tensor, weights: Tensor) -> None:
     """Raise UserError if the layer does something else than multiply by these weights and add a bias."""
     units = like.shape[-1]
-    some = torch.randn(1, 8, units, generator=torch.Generator().manual_seed(0)).to(like)
+    some = torch.randn(1, 8, units, generator=torch.Generator("cpu").manual_seed(0), device="cpu").to(like)
     said = _forward(place, some) - _forward(place, torch.zeros_like(some))
     told = some[0].float() @ weights
     if not (said[0] - told).norm() <= WITHIN * told.norm():

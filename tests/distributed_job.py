@@ -76,7 +76,7 @@ if __name__ == "__main__":
     sharded = train.run(tiny_run(**SHARDED), tiny_corpus())
     halfway, again = after_steps(3), after_steps(0)
     held = [distributed.whole(p).numel() / p.to_local().numel() for p in halfway.model.parameters()]
-    resuming.save(halfway, out / "halfway", 0.0)
+    resuming.save(halfway, out / "halfway", 0.0, "")
     distributed.barrier()
     resuming.restore(again, out / "halfway")
     for trainer in (halfway, again):

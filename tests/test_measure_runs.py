@@ -109,7 +109,7 @@ def test_what_is_no_checkpoint_is_refused_in_one_sentence(
         (str(empty), "without weights yet"),
         (str(odd / "weights" / "best.safetensors"), "named by their step"),
         (str(tmp_path / "alone.safetensors"), "no checkpoint of a training run"),
-        (str(torn), "no field mood"),
+        (str(torn), "config.json is damaged or edited"),
         (str(cut), "is damaged"),
         (str(tmp_path / "neither"), "no safetensors file"),
         (str(run.path / "weights"), "no config.json"),
@@ -160,7 +160,9 @@ def test_only_a_run_of_this_text_is_taken_before_it_is_finished(run: train.Run, 
     found = runs.find(str(unfinished))
     assert found and found.tokenizer().get_vocab_size() == 300
     renamed = unfinished.rename(tmp_path / "run-0123456789abcdef")
-    found = runs.find(str(renamed))
+    with pytest.raises(UserError, match=rf"config\.json was written in {run.path.name}"):
+        runs.find(str(renamed))
+    found = runs.find(str(renamed.rename(tmp_path / "mine")))  # one's own name says nothing
     assert found
     with pytest.raises(UserError, match=r"name its tokenizer\.json"):
         found.tokenizer()

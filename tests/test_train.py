@@ -368,7 +368,7 @@ def test_killed_between_any_two_writes_it_resumes_to_the_bit(
     whole = undisturbed if not changes else trained(tmp_path_factory.mktemp("whole"), **changes)
     rng = random.Random(kills)
     for _ in range(kills):
-        child = start.Process(target=train_in_child, args=(folder, changes, 0, rng.randrange(12, 60)))
+        child = start.Process(target=train_in_child, args=(folder, changes, 0, rng.randrange(20, 120)))
         child.start()
         child.join()
         assert child.exitcode in (-signal.SIGKILL, 0)
@@ -414,7 +414,7 @@ def test_two_processes_with_the_same_id_do_not_spoil_each_other(folder: Path, un
 def test_a_full_disk_leaves_what_can_be_resumed(
     folder: Path, undisturbed: Run, changes_before: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with monkeypatch.context() as patched, pytest.raises(OSError, match="No space left"):
+    with monkeypatch.context() as patched, pytest.raises(UserError, match=r"run-.*No space left"):
         before_changes_of_files(changes_before, full_disk, patched.setattr)
         train.run(tiny_run(), tiny_corpus())
     survivors_are_whole(folder)
@@ -425,7 +425,7 @@ def test_a_full_disk_leaves_what_can_be_resumed(
 def interrupted(folder: Path) -> Path:
     """The directory of a run that was killed after its second state."""
     while len(list(folder.glob("run-*/states/[0-9]*"))) < 2:
-        child = start.Process(target=train_in_child, args=(folder, {}, 0, 60))
+        child = start.Process(target=train_in_child, args=(folder, {}, 0, 100))
         child.start()
         child.join()
     (path,) = folder.glob("run-*")
@@ -452,7 +452,7 @@ def test_a_damaged_log_is_named(folder: Path, damage: str) -> None:
     path = interrupted(folder)
     (path / "metrics.jsonl").write_text(damage)
     with pytest.raises(
-        UserError, match=r"metrics\.jsonl is damaged: expected lines for steps 1 to \d+; delete the run"
+        UserError, match=r"metrics\.jsonl is damaged: expected the lines of steps 1 to \d+ .*; delete the run"
     ):
         train.run(tiny_run(), tiny_corpus())
 

@@ -1,5 +1,6 @@
 """The command line: train a run, look at runs, remove runs; measure and compare any models."""
 
+import errno
 import io
 import os
 import sys
@@ -14,7 +15,7 @@ import tyro
 from . import results, scales, stopping
 from .config import RunConfig
 from .errors import UserError
-from .ondisk import datasets, find, last_state, listing, remove, run_paths, size, state_of, summary
+from .ondisk import find, last_state, listing, removable, remove, size, state_of, summary
 
 DESCRIPTION = """Layer-dependent activation sparsity in ReLU Transformers, measured exactly.
 
@@ -31,12 +32,15 @@ is reused, one that was interrupted is resumed from its last state, if it keeps 
 With many GPUs: torchrun --nproc-per-node 8 -m relusparsity train ...
 """
 
+DISK = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO}
+"""What a disk says that is full, or lets nothing be written."""
+
 BEFORE = {
     "new": "trained now",
     "finished": "finished before, with the same configuration: reused",
     "unfinished": "interrupted before: resumed from step {step:,}",
     "stateless": "interrupted before, and no state was kept: begins again",
-    "stopped": "stopped before, because the loss was not finite: tried again",
+    "stopped": "stopped before, because the loss was not finite, and would again (clean removes it)",
 }
 
 
@@ -92,10 +96,7 @@ class Clean:
     """Really remove; without it, only say what would be."""
 
     def __call__(self) -> None:
-        chosen = [find(run) for run in self.runs] or [*run_paths(), *datasets()]
-        tokens = results.runs_dir() / "corpora"
-        if self.corpora and tokens.is_dir():
-            chosen.append(tokens)
+        chosen = removable(self.runs, self.corpora)
         for path in chosen:
             print(f"{size(path):>10}  {path}")
         if not chosen:
@@ -207,17 +208,32 @@ def _parse(arguments: Sequence[str]) -> Train | Show | Clean | Measure | Compare
         raise
 
 
+def _print_no_more() -> None:
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; 0: done, 1: the training had to stop, 2: the input is at fault."""
     stopping.watch()
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # a path need not be text
     try:
         _parse(sys.argv[1:] if arguments is None else arguments)()
+        sys.stdout.flush()
     except UserError as error:
         return stopping.refuse(f"error: {error}", 2)
     except FloatingPointError as error:
         return stopping.refuse(f"stopped: {error}", 1)
     except BrokenPipeError:  # the reader, such as head, has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _print_no_more()
+    except OSError as error:
+        if error.filename is None and error.errno not in DISK:
+            stopping.fail(error)
+            raise
+        where = error.filename and os.fsdecode(error.filename)
+        if where is None:
+            _print_no_more()
+        return stopping.refuse(f"error: {where or 'what is printed'} cannot be read or written ({error.strerror}).", 2)
     except KeyboardInterrupt:
         return stopping.interrupt()
     except Exception as error:

@@ -1,5 +1,6 @@
 """When a run is measured, what is kept each time, and how it becomes one dataset."""
 
+import io
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -7,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import xarray as xr
 
-from . import corpora, distributed, evaluate, metrics, results
+from . import corpora, distributed, evaluate, metrics, results, sealed
 from .config import RunConfig, run_id, to_dict
 from .errors import UserError
 from .schema import FINAL, HISTORY, MEASURED, UNITS
@@ -16,15 +17,24 @@ if TYPE_CHECKING:
     from .resuming import Log
     from .train import Trainer
 
+STOPPED = "stopped.nc"
+"""Of a run that diverged: what was measured before it stopped; such a run is not trained again."""
+
 # sums since the start of training; their differences between measurements are what the dataset holds
 CUMULATIVE = ("deaths", "revivals", "stream_firings", "stream_sequence_units")
 
 
 def measured_steps(steps: int, points: int) -> list[int]:
     """0, then 1, 2, 4 … until the first of `points` evenly spaced steps, which follow; the last is `steps`."""
+    points = min(points, steps)  # more than all of them cannot be measured
     even = sorted({round(steps * i / points) for i in range(1, points + 1)} - {0})
     early = [0] + [2**i for i in range(steps.bit_length()) if 2**i < even[0]]
     return early + even
+
+
+def weights_file(path: Path, step: int) -> Path:
+    """Where a run keeps its weights after a step."""
+    return path / "weights" / f"{step:08d}.safetensors"
 
 
 def history_steps(measured: list[int], count: int) -> list[int]:
@@ -64,6 +74,23 @@ class Recorder:
     def _file(self, step: int) -> Path:
         return self.path / "measurements" / f"{step:08d}.npz"
 
+    @property
+    def _again(self) -> str:
+        return f"without it the run would have a gap: delete the folder {self.path} to train again"
+
+    def check_kept(self, step: int) -> None:
+        """Before a run goes on from a step: that all measurements and weights up to there are whole.
+
+        Raises
+        ------
+        UserError
+            Naming the file that is lost or damaged.
+        """
+        kept = [self._file(each) for each in self.steps if each <= step]
+        kept += [weights_file(self.path, each) for each in sorted(self.snapshots) if each <= step]
+        for path in kept if step else ():
+            sealed.check(path, self._again)
+
     def measure(self, trainer: "Trainer", log: "Log") -> None:
         """Measure after the current step and write it down."""
         step, measure = trainer.step, self.config.measure
@@ -91,7 +118,7 @@ class Recorder:
             **seen.drift,
         }
         if self.enabled:
-            with results.atomic_write(self._file(step)) as temporary:
+            with sealed.sealed_write(self._file(step)) as temporary:
                 np.savez(temporary, **row)
 
     @property
@@ -109,19 +136,21 @@ class Recorder:
                 progress="final measurement",
             )
         if self.enabled:
-            values = self._over_steps(trainer.step) | self._at_the_end(trainer, final)
+            values = self._over(self.steps) | self._at_the_end(trainer, final)
             results.save(self._dataset(values, trainer, seconds), self.path / "dataset.nc")
 
-    def keep_stopped(self, trainer: "Trainer", last: int, seconds: float) -> None:
-        """After a run that had to stop, `last` its last step in order: what was measured, as stopped.nc."""
-        if self.enabled and self._file(0).is_file():
-            dataset = self._dataset(self._over_steps(last), trainer, seconds)
-            dataset.attrs["stopped_after_step"] = last
-            results.save(dataset, self.path / "stopped.nc")
+    def keep_stopped(self, trainer: "Trainer", last: int, seconds: float, why: str) -> None:
+        """After a run that had to stop, `last` its last step in order: what was measured, and why, as stopped.nc."""
+        # it may have stopped in measuring the last step itself
+        steps = [step for step in self.steps if step < last or (step == last and self._file(step).is_file())]
+        if self.enabled and steps:
+            dataset = self._dataset(self._over(steps), trainer, seconds)
+            dataset.attrs |= {"stopped_after_step": last, "stopped": why}
+            results.save(dataset, self.path / STOPPED)
 
-    def _over_steps(self, last: int) -> dict[str, tuple[tuple[str, ...], Any]]:
-        steps = [step for step in self.steps if step <= last and self._file(step).is_file()]
-        rows = {step: dict(np.load(self._file(step), allow_pickle=False)) for step in steps}
+    def _over(self, steps: list[int]) -> dict[str, tuple[tuple[str, ...], Any]]:
+        files = {step: io.BytesIO(sealed.read(self._file(step), self._again)) for step in steps}
+        rows = {step: dict(np.load(file, allow_pickle=False)) for step, file in files.items()}
         model, batch = self.config.model, self.config.train.batch_tokens
         tokens = np.array(steps, dtype=np.int64) * batch
         out: dict[str, tuple[tuple[str, ...], Any]] = {"step": (("step",), steps), "tokens": (("step",), tokens)}

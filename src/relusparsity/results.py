@@ -1,13 +1,10 @@
-"""Run directories and datasets: whole or absent, with provenance, checked when read."""
+"""Run directories and datasets: with provenance, and sealed as `sealed` seals every file."""
 
-import hashlib
+import io
 import json
 import os
 import platform
 import subprocess
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -18,6 +15,7 @@ import xarray as xr
 from . import __version__
 from .config import source_digest
 from .errors import UserError
+from .sealed import atomic_write, check, read, sealed_write, sha256, told, write_json  # noqa: F401 - found here too
 
 RENAMED = {"method": "chosen_by"}
 """Names in datasets written by earlier versions → their names now: `sel` takes `method` for how to fill gaps."""
@@ -31,12 +29,22 @@ def checkout() -> Path | None:
 
 
 def runs_dir() -> Path:
-    """Where runs live: $RELUSPARSITY_RUNS, else runs/ in the checkout, else the user's cache."""
+    """Where runs live: $RELUSPARSITY_RUNS, else runs/ in the checkout, else the user's cache.
+
+    Raises
+    ------
+    UserError
+        Where there is none of these, nor a home.
+    """
     if chosen := os.environ.get("RELUSPARSITY_RUNS"):
         return Path(chosen)
-    root = checkout()
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return root / "runs" if root else cache / "relusparsity"
+    if root := checkout():
+        return root / "runs"
+    try:
+        cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    except RuntimeError as error:
+        raise UserError(f"no folder for runs ({error}); name one with RELUSPARSITY_RUNS.") from error
+    return cache / "relusparsity"
 
 
 def data_dir() -> Path:
@@ -53,95 +61,35 @@ def data_dir() -> Path:
     return root / "data"
 
 
-@contextmanager
-def atomic_write(path: Path) -> Iterator[Path]:
-    """A temporary path beside `path` that takes its place when the block ends well, and vanishes otherwise."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=path.suffix, dir=path.parent)
-    os.close(handle)
-    temporary = Path(name)
-    try:
-        yield temporary
-        with open(temporary, "rb") as written:
-            os.fsync(written.fileno())
-        temporary.chmod(0o644)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def write_json(path: Path, value: Any) -> None:
-    with atomic_write(path) as temporary:
-        temporary.write_text(json.dumps(value, indent=1, sort_keys=True) + "\n")
-
-
-def sha256(path: Path) -> str:
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _sidecar(path: Path) -> Path:
-    return path.with_name(path.name + ".sha256")
-
-
-@contextmanager
-def sealed_write(path: Path) -> Iterator[Path]:
-    """`atomic_write` with a checksum file; killed at any moment, what stands at `path` passes `check`."""
-    sidecar = _sidecar(path)
-    before = sidecar.read_text() if sidecar.is_file() and path.is_file() else ""
-    with atomic_write(path) as written:
-        yield written
-        line = f"{sha256(written)}  {path.name}\n"
-        with atomic_write(sidecar) as temporary:  # until the file takes its place, the old one is right too
-            temporary.write_text(line + before)
-    with atomic_write(sidecar) as temporary:
-        temporary.write_text(line)
-
-
-def check(path: Path, advice: str = "delete it and make it again") -> None:
-    """Compare a file with the checksum beside it; `advice` ends the sentence if they disagree.
-
-    Raises
-    ------
-    UserError
-        If either is missing or they disagree (a truncated or edited file).
-    """
-    if not path.is_file():
-        raise UserError(f"{path} does not exist; make it again or check the name.")
-    if not _sidecar(path).is_file():
-        raise UserError(f"{path} has no checksum file {_sidecar(path).name} beside it; {advice}.")
-    expected = [line[:64] for line in _sidecar(path).read_text().splitlines()]
-    if (found := sha256(path)) not in expected:
-        wanted = " or ".join(f"{each[:12]}…" for each in expected) or "nothing: its checksum file is empty"
-        raise UserError(f"{path} is damaged: its sha256 is {found[:12]}…, expected {wanted}; {advice}.")
-
-
 def save(dataset: xr.Dataset, path: Path) -> None:
     """Write a dataset as compressed netCDF, atomically, with its checksum beside it.
 
     Raises
     ------
     ValueError
-        If a variable lacks `units` or `long_name`, or the dataset its provenance.
+        If a variable lacks `units` or `long_name`, or the dataset its provenance; UserError if the disk is full.
     """
     bare = [str(n) for n, v in dataset.variables.items() if not {"units", "long_name"} <= set(v.attrs)]
     if bare or "provenance" not in dataset.attrs:
         raise ValueError(f"not saved: without units or long_name: {bare}; attributes: {list(dataset.attrs)}")
     encoding = {n: {"zlib": True, "complevel": 6, "shuffle": True} for n, v in dataset.variables.items() if v.ndim}
+    made = io.BytesIO()  # HDF5 itself neither says which file has no room nor lets go of it
+    dataset.to_netcdf(made, engine="h5netcdf", encoding=encoding)
     with sealed_write(path) as temporary:
-        dataset.to_netcdf(temporary, engine="h5netcdf", encoding=encoding)
+        temporary.write_bytes(made.getbuffer())
 
 
 def load(path: Path) -> xr.Dataset:
-    """Read a dataset into memory; it runs no code and the file is closed again.
+    """Read a dataset into memory; it runs no code, takes no lock and the file is closed again.
 
     Raises
     ------
     UserError
         If the file is missing, damaged, or not one of ours (no provenance).
     """
-    check(path)
-    dataset = xr.load_dataset(path, engine="h5netcdf")
+    data = io.BytesIO(read(path))  # HDF5 would want a lock, which another program may hold
+    with told(path, "read", "expected a dataset that this library wrote"):
+        dataset = xr.load_dataset(data, engine="h5netcdf")
     if "provenance" not in dataset.attrs:
         raise UserError(f"{path} has no provenance; expected a dataset that this library wrote.")
     return dataset.rename({old: new for old, new in RENAMED.items() if old in dataset.dims})

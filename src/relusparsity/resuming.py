@@ -1,5 +1,6 @@
 """What a killed run needs to go on to the bit: the log of its steps and its latest whole states."""
 
+import hashlib
 import json
 import math
 import shutil
@@ -11,13 +12,13 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from . import distributed, results
+from . import distributed, sealed
 from .errors import UserError
 
 if TYPE_CHECKING:
     from .train import Trainer
 
-STATE = "state.safetensors"
+STATES, STATE = "states", "state.safetensors"
 KEPT_STATES = 2  # if the newest is damaged, the one before it still resumes
 
 
@@ -29,23 +30,39 @@ class Log:
         self.enabled = enabled
         self.losses: list[float] = []  # of steps 1, 2 …
         self.waiting: list[tuple[int, float, Tensor, Tensor]] = []
+        self._written = hashlib.sha256()
 
-    def keep(self, step: int) -> None:
-        """Forget the lines after `step`: they will be made again."""
-        lines = self.path.read_text().splitlines()[:step] if step and self.path.is_file() else []
-        try:
-            rows = [json.loads(line) for line in lines]
-            whole = [row["step"] for row in rows] == list(range(1, step + 1))
-            self.losses = [row["loss"] for row in rows]
-        except (ValueError, KeyError, TypeError):
-            whole = False
-        if not whole:
+    @property
+    def checksum(self) -> str:
+        """sha256 of all lines written: a state keeps it, for the lines up to its step, since the file grows on."""
+        return self._written.hexdigest()
+
+    def keep(self, step: int, checksum: str) -> None:
+        """Forget the lines after `step`: they will be made again.
+
+        Raises
+        ------
+        UserError
+            If those up to it are not the ones of this checksum.
+        """
+        with sealed.told(self.path, "read", "delete the run's folder to start again"):
+            lines = self.path.read_bytes().splitlines(keepends=True)[:step] if step and self.path.exists() else []
+        self._written = hashlib.sha256(b"".join(lines))
+        if step and (len(lines) < step or self.checksum != checksum):
             raise UserError(
-                f"{self.path} is damaged: expected lines for steps 1 to {step}; delete the run's folder to start again."
+                f"{self.path} is damaged: expected the lines of steps 1 to {step} as they were written; delete the "
+                "run's folder to start again."
             )
+        self.losses = [json.loads(line)["loss"] for line in lines]
         if self.enabled:
-            with results.atomic_write(self.path) as temporary:
-                temporary.write_text("".join(line + "\n" for line in lines))
+            sealed.sidecar(self.path).unlink(missing_ok=True)
+            with sealed.atomic_write(self.path) as temporary:
+                temporary.write_bytes(b"".join(lines))
+
+    def close(self) -> None:
+        """Seal the file, now that it is complete."""
+        if self.enabled:
+            sealed.seal(self.path, self.checksum)
 
     def add(self, step: int, lr: float, loss: Tensor, gradient_norm: Tensor) -> None:
         self.waiting.append((step, lr, loss, gradient_norm))
@@ -65,9 +82,11 @@ class Log:
             good = list(takewhile(lambda row: math.isfinite(row[2]), rows))
             self.losses += [loss for _, _, loss, _ in good]
             if self.enabled:
-                with open(self.path, "a") as file:
-                    for step, lr, loss, norm in good:
-                        file.write(json.dumps({"step": step, "lr": lr, "loss": loss, "gradient_norm": norm}) + "\n")
+                made = [dict(zip(("step", "lr", "loss", "gradient_norm"), row, strict=True)) for row in good]
+                lines = "".join(json.dumps(row) + "\n" for row in made).encode()
+                with sealed.told(self.path), open(self.path, "ab") as file:
+                    file.write(lines)
+                self._written.update(lines)
             if len(good) < len(rows):
                 step, lr, loss, _ = rows[len(good)]
                 raise FloatingPointError(
@@ -83,16 +102,29 @@ class Log:
 
 
 def tidy(path: Path) -> None:
-    """Remove what a killed process left half written; the caller holds the run's lock."""
-    for leftover in [*path.glob(".*"), *path.glob("*/.*")]:
-        if leftover.is_dir():
-            shutil.rmtree(leftover)
-        else:
-            leftover.unlink()
+    """Remove what a killed process left half written; the caller holds the run's lock. No link is followed."""
+    for folder in (path, *(each for each in path.iterdir() if each.is_dir() and not each.is_symlink())):
+        for leftover in folder.glob(".*"):
+            if leftover.is_dir() and not leftover.is_symlink():
+                shutil.rmtree(leftover)
+            else:
+                leftover.unlink()
 
 
-def save(trainer: "Trainer", path: Path, seconds: float) -> None:
-    """Write model, optimiser and death tracker after the current step; older states go when it is whole."""
+def forget(path: Path) -> None:
+    """Remove the states of a run that has ended: nothing is left to resume."""
+    if distributed.rank() == 0:
+        shutil.rmtree(path / STATES, ignore_errors=True)
+
+
+def save(trainer: "Trainer", path: Path, seconds: float, log: str) -> None:
+    """Write model, optimiser and death tracker after the current step; older states go when it is whole.
+
+    Parameters
+    ----------
+    log
+        Checksum of the log up to this step.
+    """
     moments = trainer.optimizer.state_dict()["state"]
     tensors = {f"optimizer/{i}/{name}": value for i, row in moments.items() for name, value in row.items()}
     tensors = {name: value for name, value in tensors.items() if isinstance(value, Tensor)}
@@ -101,33 +133,39 @@ def save(trainer: "Trainer", path: Path, seconds: float) -> None:
     tensors = {name: distributed.whole(value.detach()).cpu() for name, value in tensors.items()}
     if distributed.rank():
         return
-    folder = path / "states"
+    folder = path / STATES
     temporary, target = folder / f".{trainer.step:08d}", folder / f"{trainer.step:08d}"
-    shutil.rmtree(temporary, ignore_errors=True)
-    temporary.mkdir(parents=True)
     tensors |= {f"deaths/{name}": value for name, value in trainer.deaths.state().items()}
     tensors |= {"step": torch.tensor(trainer.step), "seconds": torch.tensor(seconds, dtype=torch.float64)}
-    with results.sealed_write(temporary / STATE) as file:
-        save_file({name: value.contiguous() for name, value in tensors.items()}, file)
-    shutil.rmtree(target, ignore_errors=True)
-    temporary.rename(target)
-    for old in sorted(folder.glob("[0-9]*"))[:-KEPT_STATES]:
-        shutil.rmtree(old)
+    tensors["log"] = torch.tensor(list(bytes.fromhex(log)), dtype=torch.uint8)
+    with sealed.told(target):
+        shutil.rmtree(temporary, ignore_errors=True)
+        with sealed.sealed_write(temporary / STATE) as file:
+            save_file({name: value.contiguous() for name, value in tensors.items()}, file)
+        shutil.rmtree(target, ignore_errors=True)
+        temporary.rename(target)
+        for old in list(sealed.numbered(folder).values())[:-KEPT_STATES]:
+            shutil.rmtree(old)
 
 
-def restore(trainer: "Trainer", path: Path) -> float:
-    """Load the newest state, if any, into the trainer; the seconds spent before it.
+def restore(trainer: "Trainer", path: Path) -> tuple[float, str]:
+    """Load the newest state, if any, into the trainer; the seconds spent before it, and the log's checksum then.
 
     Raises
     ------
     UserError
         If the state is damaged; deleting its folder resumes from the one before.
     """
-    states = sorted((path / "states").glob("[0-9]*"))
+    states = sealed.numbered(path / STATES)
     if not states:
-        return 0.0
-    results.check(states[-1] / STATE, f"delete the folder {states[-1]} to resume from the state before")
-    tensors = load_file(states[-1] / STATE, device=str(trainer.device))
+        return 0.0, ""
+    step, newest = max(states.items())
+    advice = f"delete the folder {newest} to resume from the state before"
+    sealed.check(newest / STATE, advice)
+    with sealed.told(newest / STATE, "read", advice):
+        tensors = load_file(newest / STATE, device=str(trainer.device))
+    if int(tensors["step"]) != step:
+        raise UserError(f"{newest} holds the state of step {int(tensors['step'])}; {advice}.")
     with torch.no_grad():
         for name, parameter in trainer.model.named_parameters():
             parameter.copy_(distributed.as_held(tensors[f"model/{name}"], parameter))
@@ -141,5 +179,5 @@ def restore(trainer: "Trainer", path: Path) -> float:
             held = value.cpu() if key == "step" else distributed.as_held(value, parameters[int(index)])
             moments.setdefault(int(index), {})[key] = held
     trainer.optimizer.load_state_dict(trainer.optimizer.state_dict() | {"state": moments})
-    trainer.step = int(tensors["step"])
-    return float(tensors["seconds"])
+    trainer.step = step
+    return float(tensors["seconds"]), bytes(tensors["log"].tolist()).hex()

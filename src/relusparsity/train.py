@@ -2,7 +2,6 @@
 
 import math
 import os
-import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
@@ -17,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from tqdm.auto import tqdm
 
-from . import corpora, distributed, evaluate, measurements, results, resuming
+from . import corpora, distributed, evaluate, measurements, results, resuming, sealed
 from .config import RunConfig, TrainConfig, run_id, to_dict
 from .errors import UserError
 from .model import Decoder, build
@@ -155,15 +154,15 @@ class Run:
 
     def model(self, device: str | torch.device = "cpu", step: int | None = None) -> Decoder:
         """The trained model, or the snapshot after `step` steps; loading runs no code."""
-        path = self.path / "weights" / f"{self.config.train.steps if step is None else step:08d}.safetensors"
-        results.check(path, f"delete the folder {self.path} to train again")
+        path = measurements.weights_file(self.path, self.config.train.steps if step is None else step)
+        sealed.check(path, f"delete the folder {self.path} to train again")
         model = Decoder(self.config.model)
         load_model(model, path)
         return model.to(device).eval()
 
     def snapshots(self) -> list[int]:
         """Steps whose weights were kept."""
-        return sorted(int(p.stem) for p in (self.path / "weights").glob("[0-9]*.safetensors"))
+        return list(sealed.numbered(self.path / "weights", ".safetensors"))
 
 
 def run_path(config: RunConfig, corpus: corpora.Corpus) -> Path:
@@ -178,7 +177,8 @@ def run(config: RunConfig, corpus: corpora.Corpus | None = None) -> Run:
     ------
     UserError
         For an unusable corpus or one of another vocabulary than the model's, a damaged state or a device with too
-        little memory; FloatingPointError when the loss stops being finite, with what was measured kept.
+        little memory; FloatingPointError when the loss stops being finite, with what was measured kept: the next time
+        at once, for it would again.
     """
     distributed.join()
     corpus = corpora.load(config.corpus) if corpus is None else corpus
@@ -189,14 +189,30 @@ def run(config: RunConfig, corpus: corpora.Corpus | None = None) -> Run:
             "corpus alike."
         )
     path = run_path(config, corpus)
-    if distributed.missing(path / "dataset.nc"):
-        path.mkdir(parents=True, exist_ok=True)
+    if _missing(path):
+        with sealed.told(path):
+            path.mkdir(parents=True, exist_ok=True)
         # a second process with the same id waits here, then finds the run finished
         with distributed.lock(path / "lock"):
-            if distributed.missing(path / "dataset.nc"):
+            if _missing(path):
                 _train(config, corpus, path)
-    results.check(path / "dataset.nc")
+    sealed.check(path / "dataset.nc")
+    resuming.forget(path)  # here, for it may have been killed when it had come so far
     return Run(path, config)
+
+
+def _missing(path: Path) -> bool:
+    """Whether a run is still to be trained to its end; FloatingPointError if it diverged before."""
+    if not distributed.missing(path / "dataset.nc"):
+        return False
+    if not distributed.missing(path / measurements.STOPPED):
+        why = results.load(path / measurements.STOPPED).attrs["stopped"]
+        resuming.forget(path)
+        raise FloatingPointError(why)
+    for name in ("dataset.nc", measurements.STOPPED):
+        if (path / name).exists():
+            raise UserError(f"{path / name} is no file, where the run keeps what it measures; move it away.")
+    return True
 
 
 def _train(config: RunConfig, corpus: corpora.Corpus, path: Path) -> None:
@@ -221,9 +237,7 @@ def _train(config: RunConfig, corpus: corpora.Corpus, path: Path) -> None:
             f"{model.d_model:,} with {each} sequences of {model.seq_len} tokens at a time; lower batch_tokens, use "
             "more processes, or share the parameters out among them (shard)."
         ) from error
-    if distributed.rank() == 0:
-        shutil.rmtree(path / "states", ignore_errors=True)  # nothing is left to resume
-    distributed.barrier()
+    distributed.barrier()  # the first process writes the dataset
 
 
 def _from_the_last_state(config: RunConfig, corpus: corpora.Corpus, path: Path, device: torch.device) -> None:
@@ -231,24 +245,30 @@ def _from_the_last_state(config: RunConfig, corpus: corpora.Corpus, path: Path, 
     trainer = Trainer(config, corpus, device)
     log = resuming.Log(path, enabled=main)
     if main:
-        resuming.tidy(path)
-        results.write_json(path / "config.json", to_dict(config))
-        results.write_json(path / "environment.json", results.environment(str(device)))
-        results.write_json(path / CORPUS, corpus.facts())
-    before = resuming.restore(trainer, path)
-    log.keep(trainer.step)
+        with sealed.told(path):
+            resuming.tidy(path)
+        sealed.write_json(path / "config.json", to_dict(config))
+        sealed.write_json(path / "environment.json", results.environment(str(device)))
+        sealed.write_json(path / CORPUS, corpus.facts())
+    before, written = resuming.restore(trainer, path)
+    log.keep(trainer.step, written)
     recorder = measurements.Recorder(config, corpus, path, enabled=main)
+    recorder.check_kept(trainer.step)
 
     def seconds() -> float:
         return before + monotonic() - started
 
     try:
         _steps(trainer, recorder, log, path, seconds)
+        log.close()
         recorder.finish(trainer, seconds())
     except FloatingPointError as error:
         last = len(log.losses)  # the run may have gone on for some steps until the loss was looked at
-        recorder.keep_stopped(trainer, last, seconds())
-        raise FloatingPointError(f"{path.name} stopped after step {last}: {error}") from error
+        why = f"{path.name} stopped after step {last}: {error}"
+        log.close()
+        recorder.keep_stopped(trainer, last, seconds(), why)
+        resuming.forget(path)
+        raise FloatingPointError(why) from error
 
 
 def _steps(
@@ -279,7 +299,7 @@ def _steps(
         if trainer.step in recorder.snapshots:
             _save_weights(trainer, path)
         if save and trainer.step < config.train.steps:
-            resuming.save(trainer, path, seconds())
+            resuming.save(trainer, path, seconds(), log.checksum)
     bar.close()
 
 
@@ -289,6 +309,5 @@ def _save_weights(trainer: Trainer, path: Path) -> None:
         return
     model = Decoder(trainer.config.model)
     model.load_state_dict(values, strict=False)  # what is tied is there once
-    target = path / "weights" / f"{trainer.step:08d}.safetensors"
-    with results.sealed_write(target) as temporary:
+    with sealed.sealed_write(measurements.weights_file(path, trainer.step)) as temporary:
         save_model(model, str(temporary))

@@ -7,7 +7,7 @@ from typing import Any
 
 from tokenizers import Tokenizer
 
-from .. import corpora, results, train
+from .. import corpora, ondisk, results, sealed, train
 from ..config import RunConfig, from_dict, run_id
 from ..corpora import bpe
 from ..errors import UserError
@@ -58,10 +58,13 @@ class Checkpoint:
 
     def _corpus(self) -> dict[str, Any]:
         """What the run noted of its text; nothing, if an older version of this package left it unfinished."""
-        if (noted := _json(self.run.path / train.CORPUS)) is not None:
+        if ondisk.state_of(self.run.path) == "finished":
+            noted: dict[str, Any] = results.provenance(self.run.dataset)["corpus"]
             return noted
-        finished = (self.run.path / "dataset.nc").is_file()
-        return results.provenance(self.run.dataset)["corpus"] if finished else {}
+        noted_at = self.run.path / train.CORPUS
+        return (
+            sealed.read_json(noted_at, f"delete the folder {self.run.path} to train again") if noted_at.exists() else {}
+        )
 
 
 def find(given: str) -> Checkpoint | None:
@@ -70,7 +73,7 @@ def find(given: str) -> Checkpoint | None:
     Raises
     ------
     UserError
-        If the run has no weights yet, or the file is none of a run's.
+        If the run has no weights yet or is damaged, or the file is none of a run's.
     """
     path = Path(given).expanduser()
     of_file = path.suffix == ".safetensors" and path.is_file()
@@ -78,12 +81,11 @@ def find(given: str) -> Checkpoint | None:
         return None
     folder = (path.parent.parent if of_file else path).resolve()
     values = _json(folder / "config.json")
-    values = values if values and {"model", "corpus", "train"} <= set(values) else None
-    if values is None:
+    if not (sealed.RUN.fullmatch(folder.name) or (values and {"model", "corpus", "train"} <= set(values))):
         if of_file:
             raise UserError(f"{path} is no checkpoint of a training run (runs/run-…/weights); give the model's folder.")
         return None
-    run = train.Run(folder, from_dict(RunConfig, values))
+    run = train.Run(folder, from_dict(RunConfig, ondisk.configuration(folder)))
     steps = run.snapshots()
     if of_file and not (path.stem.isdecimal() and int(path.stem) in steps):
         raise UserError(
@@ -91,7 +93,8 @@ def find(given: str) -> Checkpoint | None:
         )
     if not steps:
         raise UserError(f"{folder} is a training run without weights yet; let it train on.")
-    return Checkpoint(run, int(path.stem) if of_file else steps[-1])
+    last = run.config.train.steps if ondisk.state_of(folder) == "finished" else steps[-1]  # even if they were lost
+    return Checkpoint(run, int(path.stem) if of_file else last)
 
 
 def _json(path: Path) -> dict[str, Any] | None:

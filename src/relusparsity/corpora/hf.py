@@ -2,15 +2,14 @@
 
 import io
 import json
-import os
 import re
-import tempfile
 from pathlib import Path
 from typing import Any
 
 import zstandard
 from tqdm import tqdm
 
+from .. import sealed
 from ..config import CorpusConfig, digest
 from ..errors import UserError
 from .store import once
@@ -36,24 +35,20 @@ def fetch(config: CorpusConfig, cache: Path) -> Path:
     safe = re.sub(r"[^\w.-]+", "-", config.name).strip("-.")[-60:]
     target = cache / f"{safe}-{digest(config.name, config.subset, config.max_bytes)[:16]}.jsonl.zst"
     if not target.exists():
-        with once(target):
+        with sealed.told(target), once(target):
             if not target.exists():
                 _fetch(config, target)
+    sealed.check(target, "delete it to fetch it again")
     return target
 
 
 def _fetch(config: CorpusConfig, target: Path) -> None:
-    handle, part = tempfile.mkstemp(prefix=".fetching-", dir=target.parent)
-    try:
-        with os.fdopen(handle, "wb") as raw, zstandard.ZstdCompressor().stream_writer(raw) as packed:
-            _stream(config, packed)
-        os.chmod(part, 0o644)
-        os.replace(part, target)
-    finally:
-        Path(part).unlink(missing_ok=True)
+    packer = zstandard.ZstdCompressor()
+    with sealed.sealed_write(target) as part, open(part, "wb") as raw, packer.stream_writer(raw) as packed:
+        _stream(config, packed, target)
 
 
-def _stream(config: CorpusConfig, packed: Any) -> None:
+def _stream(config: CorpusConfig, packed: Any, target: Path) -> None:
     try:
         import datasets
     except ImportError as error:
@@ -73,7 +68,8 @@ def _stream(config: CorpusConfig, packed: Any) -> None:
                     )
                 source = row.get("source")
                 source = source if isinstance(source, str) else config.name
-                out.write(json.dumps({"text": row["text"], "source": source}, ensure_ascii=False) + "\n")
+                with sealed.told(target):
+                    out.write(json.dumps({"text": row["text"], "source": source}, ensure_ascii=False) + "\n")
                 size = len(row["text"].encode())
                 total += size
                 bar.update(size)

@@ -1,6 +1,5 @@
 """Token files on the disk: written whole or not at all, checked when read."""
 
-import hashlib
 import json
 import os
 import shutil
@@ -18,6 +17,7 @@ import tokenizers
 from filelock import FileLock
 from tqdm import tqdm
 
+from .. import sealed
 from ..config import CorpusConfig, digest
 from ..errors import UserError
 from . import bpe
@@ -92,11 +92,11 @@ def open_or_build(source: Source, config: CorpusConfig, cache: Path) -> Corpus:
     if saved:
         bpe.read(saved, config.vocab_size)
     # content counts, not where it lies: the text's is in the fingerprint
-    places = {"paths": None, "heldout_paths": None, "tokenizer": _sha256(saved) if saved else None}
+    places = {"paths": None, "heldout_paths": None, "tokenizer": sealed.sha256(saved) if saved else None}
     values = vars(config) | places
-    folder = cache / digest(1, values, source.fingerprint, tokenizers.__version__)[:16]
+    folder = cache / digest(2, values, source.fingerprint, tokenizers.__version__)[:16]
     if not folder.exists():
-        with once(folder):
+        with sealed.told(folder), once(folder):
             if not folder.exists():
                 _build_beside(source, config, folder)
     return read(folder)
@@ -104,14 +104,15 @@ def open_or_build(source: Source, config: CorpusConfig, cache: Path) -> Corpus:
 
 def once(target: Path) -> FileLock:
     """A lock on making a file or folder: look again whether it is there once it is held."""
-    target.parent.mkdir(parents=True, exist_ok=True)
+    with sealed.told(target.parent):
+        target.parent.mkdir(parents=True, exist_ok=True)
     return FileLock(target.with_name(f".{target.name}.lock"))
 
 
 def _build_beside(source: Source, config: CorpusConfig, folder: Path) -> None:
     building = Path(tempfile.mkdtemp(prefix=".building-", dir=folder.parent))
     try:
-        _build(source, config, building)
+        _build(source, config, building, folder.name)
         building.chmod(0o755)
         try:
             os.rename(building, folder)
@@ -122,14 +123,14 @@ def _build_beside(source: Source, config: CorpusConfig, folder: Path) -> None:
         shutil.rmtree(building, ignore_errors=True)
 
 
-def _build(source: Source, config: CorpusConfig, folder: Path) -> None:
+def _build(source: Source, config: CorpusConfig, folder: Path, name: str) -> None:
     bpe.check_vocab_size(config.vocab_size)
     if config.tokenizer:
         trained = bpe.read(Path(config.tokenizer).expanduser())
     else:
         texts = (document.text for part, document in _placed(source, config) if part == TRAIN)
         trained = bpe.train(bpe.sample(texts, config.tokenizer_bytes), config.vocab_size)
-    trained.save(str(folder / "tokenizer.json"))
+    (folder / "tokenizer.json").write_text(trained.to_str(pretty=True), encoding="utf-8")
     tokenizer = bpe.read(folder / "tokenizer.json")
     kind = np.dtype("<u2" if config.vocab_size <= 1 << 16 else "<u4")
 
@@ -153,9 +154,10 @@ def _build(source: Source, config: CorpusConfig, folder: Path) -> None:
                 + (" or another heldout_share." if parts else ".")
             )
     np.save(folder / "heldout-domains.npy", np.array(index, np.int64))
-    files = {file.name: _sha256(file) for file in sorted(folder.iterdir())}
+    files = {file.name: sealed.sha256(file) for file in sorted(folder.iterdir())}
     manifest = {
         "name": source.name,
+        "folder": name,
         "config": vars(config),
         "dtype": kind.str,
         "parts": {part: written.summary() for part, written in parts.items()},
@@ -164,7 +166,8 @@ def _build(source: Source, config: CorpusConfig, folder: Path) -> None:
         "checksum": digest(files),
         "tokenizers": tokenizers.__version__,
     }
-    (folder / MANIFEST).write_text(json.dumps(manifest, indent=1) + "\n")
+    with sealed.sealed_write(folder / MANIFEST) as temporary:
+        temporary.write_text(json.dumps(manifest, indent=1) + "\n")  # the order of the domains is that of their numbers
 
 
 class _Part:
@@ -187,7 +190,13 @@ class _Part:
 
 def _placed(source: Source, config: CorpusConfig) -> Iterator[tuple[str, Document]]:
     """Documents with their part decided; equal texts always land in the same one."""
-    for part, document in source.documents():
+    documents = source.documents()
+    while True:
+        with sealed.told(f"the text {source.name}", "read", sealed.READABLE):  # or it would be taken for a full disk
+            some = next(documents, None)
+        if some is None:
+            return
+        part, document = some
         if part is None:
             held = draw(document.text.encode()).split < config.heldout_share
             part = HELDOUT if held else TRAIN
@@ -236,17 +245,18 @@ def read(folder: Path) -> Corpus:
     UserError
         Naming the file that is missing, cut short or changed.
     """
-    advice = f"delete the folder {folder} and run again."
-    try:
-        manifest = json.loads((folder / MANIFEST).read_text())
-        files, parts, name = manifest["sha256"], manifest["parts"], manifest["name"]
-    except (OSError, ValueError, KeyError) as error:
-        raise UserError(f"{folder / MANIFEST} is missing or damaged ({type(error).__name__}); {advice}") from error
-    for file, expected in files.items():
+    advice = f"delete the folder {folder} and run again"
+    manifest = sealed.read_json(folder / MANIFEST, advice)
+    if manifest["folder"] != folder.name:
+        raise UserError(f"{folder} holds the text that belongs in {manifest['folder']}; {advice}.")
+    parts = manifest["parts"]
+    for file, expected in manifest["sha256"].items():
         if not (folder / file).is_file():
-            raise UserError(f"{folder / file} is missing; {advice}")
-        if _sha256(folder / file) != expected:
-            raise UserError(f"{folder / file} is cut short or changed: its sha256 is not the recorded one; {advice}")
+            raise UserError(f"{folder / file} is missing; {advice}.")
+        with sealed.told(folder / file, "read", advice):
+            found = sealed.sha256(folder / file)
+        if found != expected:
+            raise UserError(f"{folder / file} is cut short or changed: its sha256 is not the recorded one; {advice}.")
 
     tokens = {p: np.memmap(folder / row["file"], manifest["dtype"], "r") for p, row in parts.items()}
     tokenizer = bpe.read(folder / "tokenizer.json")
@@ -255,7 +265,7 @@ def read(folder: Path) -> Corpus:
     domain_bytes: dict[str, int] = manifest["domain_bytes"]
     extra = [part for part in parts if part not in (TRAIN, HELDOUT)]
     return Corpus(
-        name=name,
+        name=manifest["name"],
         train=tokens[TRAIN],
         heldout=tokens[HELDOUT],
         heldout_bytes=parts[HELDOUT]["bytes"],
@@ -271,8 +281,3 @@ def read(folder: Path) -> Corpus:
         checksum=manifest["checksum"],
         folder=folder,
     )
-
-
-def _sha256(file: Path) -> str:
-    with file.open("rb") as handle:
-        return hashlib.file_digest(handle, "sha256").hexdigest()

@@ -61,7 +61,8 @@ def train_all(configs: Sequence[RunConfig]) -> list[train.Run]:
 
 
 def _exists(config: RunConfig) -> bool:
-    return (train.run_path(config, corpora.load(config.corpus)) / "dataset.nc").is_file()
+    path = train.run_path(config, corpora.load(config.corpus))
+    return any((path / name).is_file() for name in ("dataset.nc", "stopped.nc"))  # one that diverged ends at once
 
 
 def side_by_side(processes: int) -> tuple[int, dict[str, str]]:

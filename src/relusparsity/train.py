@@ -1,7 +1,6 @@
 """The only training loop: one process or many, resumable to the bit, measured as it goes."""
 
 import math
-import os
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from tqdm.auto import tqdm
 
-from . import corpora, distributed, evaluate, measurements, results, resuming
+from . import arithmetic, corpora, distributed, evaluate, measurements, results, resuming
 from .config import RunConfig, TrainConfig, run_id, to_dict
 from .errors import UserError
 from .model import Decoder, build
@@ -148,7 +147,8 @@ class Run:
         """The trained model, or the snapshot after `step` steps; loading runs no code."""
         path = self.path / "weights" / f"{self.config.train.steps if step is None else step:08d}.safetensors"
         results.check(path, f"delete the folder {self.path} to train again")
-        model = Decoder(self.config.model)
+        with torch.random.fork_rng(devices=[]):  # torch draws what is then overwritten
+            model = Decoder(self.config.model)
         load_model(model, path)
         return model.to(device).eval()
 
@@ -185,7 +185,12 @@ def run(config: RunConfig, corpus: corpora.Corpus | None = None) -> Run:
         # a second process with the same id waits here, then finds the run finished
         with distributed.lock(path / "lock"):
             if distributed.missing(path / "dataset.nc"):
-                _train(config, corpus, path)
+                with (
+                    arithmetic.float32("tf32"),
+                    arithmetic.deterministic(config.train.deterministic),
+                    torch.random.fork_rng(devices=[]),
+                ):
+                    _train(config, corpus, path)
     results.check(path / "dataset.nc")
     return Run(path, config)
 
@@ -194,9 +199,6 @@ def _train(config: RunConfig, corpus: corpora.Corpus, path: Path) -> None:
     device = distributed.device()
     if config.train.precision == "bf16" and device.type == "cpu" and config.train.compile:
         raise UserError("precision = bf16 with compile = True is for a GPU, and there is none; use float32.")
-    if config.train.deterministic:
-        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS refuses to be repeatable without it
-    torch.use_deterministic_algorithms(config.train.deterministic)
     try:
         _from_the_last_state(config, corpus, path, device)
     except RuntimeError as error:

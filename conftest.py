@@ -1,5 +1,6 @@
 """Every test, and every chapter run again under nbval, trains at scale smoke into a folder of this test run alone."""
 
+import importlib
 import os
 import shutil
 import subprocess
@@ -14,8 +15,25 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # models this small lose more by 
 os.environ["RELUSPARSITY_RUNS"] = tempfile.mkdtemp(prefix="relusparsity-tests-")
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    torch = importlib.import_module("torch")  # not before OMP_NUM_THREADS is set
+    if (
+        not torch.cuda.is_available()
+    ):  # where Triton is installed, its interpreter runs the GPU's kernels in this process
+        os.environ["TRITON_INTERPRET"] = "1"
+        importlib.import_module("relusparsity.anymodel.kernels")
+        del os.environ["TRITON_INTERPRET"]
+
+
 def pytest_unconfigure(config: pytest.Config) -> None:
     shutil.rmtree(os.environ["RELUSPARSITY_RUNS"], ignore_errors=True)
+
+
+@pytest.fixture
+def interpreter(monkeypatch: pytest.MonkeyPatch) -> None:
+    """For tests of kernels: Triton's interpreter, if it is that which runs them, reads its variable again and again."""
+    if importlib.import_module("relusparsity.fused").INTERPRETED:
+        monkeypatch.setenv("TRITON_INTERPRET", "1")
 
 
 @pytest.fixture(scope="session")

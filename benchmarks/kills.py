@@ -129,7 +129,7 @@ def tried(count: int, seed: int, folder: Path) -> list[dict[str, Any]]:
         of_kind.setdefault(kind, []).append(place)
     kinds = sorted(of_kind)
     rows: list[dict[str, Any]] = []
-    for number in tqdm(range(count), desc="kills", disable=None):
+    for number in tqdm(range(count), desc="kills", mininterval=2):
         place, longest = "", seconds
         while not place:
             change = rng.choice(of_kind[kinds[number // 2 % len(kinds)]]) if number % 2 else None

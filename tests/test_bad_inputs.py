@@ -41,7 +41,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
         source = ["--corpus.source", "text", "--corpus.paths", names["good_txt"], "--corpus.heldout_share", "0.4"]
         shape = ["--model.n_layers", "1"]
         short = ["--train.tokens", "512", "--measure.points", "1", "--measure.final_sets", "1"]
-        short += ["--train.resume_every", "256"]
+        short += ["--train.resume_every", "256", "--train.warmup", "256"]
         assert main(["train", "--scale", "smoke", *source, *shape, *short]) == 0
         (run,) = (folder / "runs").glob("run-*")
         (folder / "runs" / "run-00000000000000aa").write_text("a file where a run should be")

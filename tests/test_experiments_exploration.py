@@ -59,3 +59,7 @@ def test_a_diverged_run_is_marked(monkeypatch: pytest.MonkeyPatch, tmp_path: Pat
     alone = variants.measured(broken)
     with pytest.raises(UserError, match="each of one, other diverged"):
         variants.stack([alone, alone], {"one": {}, "other": {}}, "smoke")
+    whole = variants.measured(kept[0])
+    another = whole.assign_attrs(provenance=whole.attrs["provenance"].replace('"seed": 77', '"seed": 78'))
+    with pytest.raises(UserError, match=r"one, other have the seeds \[77, 78\]"):
+        variants.stack([whole, another], {"one": {}, "other": {}}, "smoke")

@@ -2,6 +2,7 @@
 
 import importlib
 import pkgutil
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ from relusparsity import experiments, scales
 from relusparsity.config import replace
 from relusparsity.errors import UserError
 from relusparsity.experiments import shared
+from relusparsity.train import Run
 
 MODULES = {
     each.name: importlib.import_module(f"{experiments.__name__}.{each.name}")
@@ -60,6 +62,14 @@ def test_a_configuration_of_an_experiment_is_checked_like_a_runs(name: str, chan
 def test_their_own_numbers_are_checked_too(name: str, changes: dict[str, Any]) -> None:
     with pytest.raises(UserError, match=next(iter(changes))):
         replace(EXPERIMENTS[name].config("smoke"), **changes)
+
+
+def test_runs_that_are_stacked_by_seed_differ_in_it_alone() -> None:
+    first, second, third = (Run(Path("none"), config) for config in shared.seeds("smoke"))
+    other = Run(Path("none"), replace(third.config, **{"train.lr": 0.5}))
+    for runs in ([first, second, other], [first, second, first]):
+        with pytest.raises(UserError, match="3 runs are to be stacked by seed"):
+            shared.stack(runs, "smoke")
 
 
 def test_a_whole_says_only_what_all_of_its_parts_say() -> None:

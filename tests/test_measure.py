@@ -51,7 +51,11 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for kind in ("opt", "llama", "t5", "bert"):
         build(kind, folder / kind)
         tokenizer.save_pretrained(folder / kind)
-    later = build("opt", seed=1)
+    later = build("opt")  # as after some more steps
+    generator = torch.Generator().manual_seed(1)
+    with torch.no_grad():
+        for parameter in later.parameters():
+            parameter += 0.3 * parameter.std() * torch.randn(parameter.shape, generator=generator)
     later.save_pretrained(folder / "later")
     tokenizer.save_pretrained(folder / "later")
     return folder
@@ -132,6 +136,11 @@ def test_other_kinds_and_rules(place: Path, tmp_path: Path, kind: str, rule: str
     assert ("loss" in data) == (kind == "llama") != ("does not predict next tokens" in page)
     if rule == "quantile=0.9":
         assert data["final_token_use"].values == pytest.approx(0.1, abs=0.02)
+
+
+def test_thresholds_of_an_input(place: Path, tmp_path: Path) -> None:
+    data = measured(place, "llama", tmp_path, "--rule", "quantile=0.9", "--layers", "*.down_proj", "--of", "input")
+    assert data["final_token_use"].values == pytest.approx(0.1, abs=0.02)
 
 
 def test_interrupted_it_resumes_to_the_same_dataset(
@@ -235,7 +244,7 @@ def test_comparing_checkpoints(place: Path, tmp_path: Path, capsys: pytest.Captu
     two = [str(place / "later"), "--text", str(place / "my.jsonl"), "--tokens", "1024", "--seq_len", "16"]
     assert main(["measure", str(place / "opt"), *two, "--out", str(out)]) == 0
     page = (out / "comparison.html").read_text()
-    assert "From opt to later" in page and "fell silent" in page
+    assert "From opt to later" in page and "fell silent" in page and "paired by their number" in page
     one, other = (results.load(out / name / "dataset.nc") for name in ("opt", "later"))
     silent = [d["final_firing_count"].values[0] == 0 for d in (one, other)]
     drawn = changes(one, other)

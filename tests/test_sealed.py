@@ -1,4 +1,4 @@
-"""A file of a run that is damaged, lost, edited or swapped is named when it is read, and nothing finishes with a gap."""
+"""A file of a run that is damaged, lost, edited or swapped is named when it is read; nothing finishes with a gap."""
 
 import json
 import multiprocessing
@@ -155,7 +155,7 @@ def test_files_swapped_with_their_seals_are_found(
         one.rename(one.with_name("between"))
         two.rename(one)
         one.with_name("between").rename(two)
-    refuses("0000000")
+    refuses("000000")
     shutil.rmtree(run / kind)
     shutil.copytree(other / kind, run / kind)
     refuses(f"was written in {other.name}")
@@ -340,5 +340,5 @@ def test_a_fetched_text_is_checked_each_time(tmp_path: Path, monkeypatch: pytest
     path = hf.fetch(config, tmp_path)
     assert hf.fetch(config, tmp_path) == path
     changed(path)
-    with pytest.raises(UserError, match="is damaged.*delete it to fetch it again"):
+    with pytest.raises(UserError, match=r"is damaged.*delete it to fetch it again"):
         hf.fetch(config, tmp_path)

@@ -345,7 +345,7 @@ def test_bad_input_is_one_clear_sentence() -> None:
     with relusparsity.track(opt) as use, pytest.raises(UserError, match="running already"), use:
         pass
     with relusparsity.track(opt) as use, pytest.raises(UserError, match="does not tell padding"):
-        opt(**inputs("opt"), attention_mask=torch.ones(3, 1, 8, 8))
+        opt(**inputs("opt"), attention_mask=torch.ones(3, 1, 7, 8))
 
 
 def test_not_a_number_is_an_error_and_nothing_is_reported() -> None:

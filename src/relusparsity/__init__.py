@@ -1,5 +1,6 @@
 """Layer-dependent activation sparsity in ReLU Transformers, measured exactly."""
 
+import sys
 import warnings
 from typing import TYPE_CHECKING, Any
 
@@ -9,8 +10,12 @@ if TYPE_CHECKING:
     from .anymodel import track
 
 __version__ = "0.1.0"
-# tqdm wants ipywidgets in a notebook, whose bars a finished page cannot show; it falls back to text, which is right
-warnings.filterwarnings("ignore", message="IProgress not found")
+
+if "ipykernel" in sys.modules:
+    # tqdm wants ipywidgets in a notebook, whose bars a finished page cannot show; it falls back to text, which is right
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="IProgress not found")
+        import tqdm.auto  # noqa: F401
 
 __all__ = ["UserError", "__version__", "track"]
 

@@ -118,10 +118,10 @@ class Measure:
     """
 
     models: Annotated[tuple[str, ...], tyro.conf.Positional]
-    """Folders as save_pretrained writes them, names on the Hugging Face hub, or runs of train: a run's folder for its
-    last weights, runs/run-*/weights/*.safetensors for its checkpoints."""
+    """Folders as save_pretrained writes them, GGUF files, names on the Hugging Face hub, or runs of train: a run's
+    folder for its last weights, runs/run-*/weights/*.safetensors for its checkpoints."""
     text: tuple[str, ...]
-    """Text files or folders (.txt, .jsonl with a "text" a line; also .gz .xz .zst)."""
+    """Text files, folders or pipes (.txt, .jsonl with a "text" a line; also .gz .xz .zst)."""
     tokens: str = "1M"
     """Tokens to count on, such as 64k or 1M; less text is used whole."""
     out: str | None = None
@@ -140,6 +140,8 @@ class Measure:
     """Pattern of module names, such as "*.mlp.act"; without it they are found."""
     of: Literal["output", "input"] = "output"
     """Whether the output or the input of the modules is the hidden activation."""
+    special_tokens: Literal["counted", "left_out"] = "counted"
+    """Whether firings at special tokens count: BOS, where the tokenizer adds one, and the end of a text."""
     tokenizer: str | None = None
     """Folder or name of the tokenizer, if it is not the model's; of a run, a tokenizer.json."""
     trust_remote_code: bool = False

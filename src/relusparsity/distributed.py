@@ -12,7 +12,7 @@ import torch.distributed as dist
 from filelock import FileLock
 from torch import Tensor, nn
 
-from .sealed import told
+from .sealed import READABLE, told
 
 T = TypeVar("T")
 
@@ -82,7 +82,9 @@ def lock(path: Path) -> Iterator[None]:
 
 def missing(path: Path) -> bool:
     """Whether there is no such file; the first process decides for all, for it may appear between two looks."""
-    return gather(not path.is_file())[0]
+    with told(path, "read", READABLE):
+        there = path.is_file()
+    return gather(not there)[0]
 
 
 def shard(model: nn.Module, parts: nn.ModuleList) -> None:

@@ -11,12 +11,9 @@ from torch import Tensor
 from torch.nn import functional as F
 from tqdm.auto import tqdm
 
-from . import distributed, metrics
+from . import arithmetic, distributed, metrics
 from .model import Decoder, Observe
 from .tracking import UseTracker
-
-# float32 on a GPU: matrix products in TF32, whose 10 bits are 3 more than those of the bf16 that the model trained in
-torch.backends.cuda.matmul.allow_tf32 = True
 
 
 def autocast(device: str | torch.device, precision: str) -> AbstractContextManager:
@@ -68,6 +65,8 @@ def _batches(sequences: np.ndarray, size: int, device: torch.device) -> Iterator
         yield tokens[:, :-1], tokens[:, 1:]
 
 
+# float32 on a GPU: matrix products in TF32, whose 10 bits are 3 more than those of the bf16 that the model trained in
+@arithmetic.float32("tf32")
 @torch.no_grad()
 def score(
     model: Decoder, sequences: np.ndarray, batch: int, observe: Observe | None = None, precision: str = "float32"
@@ -202,6 +201,7 @@ def firing_counts(model: Decoder, sequences: np.ndarray, batch: int, progress: s
     return use
 
 
+@arithmetic.float32("tf32")
 @torch.no_grad()
 def token_type_counts(model: Decoder, sequences: np.ndarray, layer: int, batch: int) -> tuple[Tensor, np.ndarray]:
     """Firings of one layer's units by token type, (type, unit), and the types' occurrences, (type); exact.

@@ -6,6 +6,7 @@ differentiable, and the backward pass needs the activation alone, which the next
 """
 
 import importlib.util
+import os
 
 import torch
 from jaxtyping import Float, Int
@@ -40,7 +41,8 @@ def _above_zero(activation: Tensor) -> Tensor:
     return activation > 0
 
 
-HAS_TRITON = importlib.util.find_spec("triton") is not None and torch.cuda.is_available()
+INTERPRETED = os.environ.get("TRITON_INTERPRET") == "1"  # on a CPU, by Triton's interpreter: for tests
+HAS_TRITON = importlib.util.find_spec("triton") is not None and (torch.cuda.is_available() or INTERPRETED)
 
 if HAS_TRITON:
     import triton
@@ -72,7 +74,8 @@ if HAS_TRITON:
         a = torch.empty_like(z)
         counts = torch.empty(sequences, F_, dtype=torch.int32, device=z.device)
         grid = (triton.cdiv(F_, COLUMNS), sequences)
-        wrap_triton(_kernel)[grid](z, a, counts, T, F_, ROWS=ROWS, COLUMNS=COLUMNS, num_warps=4)
+        kernel = _kernel if INTERPRETED else wrap_triton(_kernel)
+        kernel[grid](z, a, counts, T, F_, ROWS=ROWS, COLUMNS=COLUMNS, num_warps=4)
         return a, counts
 
     def _keep(ctx, inputs, output) -> None:  # type: ignore[no-untyped-def]

@@ -1,6 +1,5 @@
 """The only training loop: one process or many, resumable to the bit, measured as it goes."""
 
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
@@ -12,7 +11,7 @@ import xarray as xr
 from safetensors.torch import load_model, save_model
 from tqdm.auto import tqdm
 
-from . import corpora, distributed, golden, measurements, results, resuming, sealed
+from . import arithmetic, corpora, distributed, golden, measurements, results, resuming, sealed
 from .config import RunConfig, to_dict
 from .errors import UserError
 from .model import Decoder
@@ -38,7 +37,8 @@ class Run:
         """The trained model, or the snapshot after `step` steps; loading runs no code."""
         path = measurements.weights_file(self.path, self.config.train.steps if step is None else step)
         sealed.check(path, f"delete the folder {self.path} to train again")
-        model = Decoder(self.config.model)
+        with torch.random.fork_rng(devices=[]):  # torch draws what is then overwritten
+            model = Decoder(self.config.model)
         load_model(model, path)
         return model.to(device).eval()
 
@@ -77,7 +77,12 @@ def run(config: RunConfig, corpus: corpora.Corpus | None = None) -> Run:
         # a second process with the same id waits here, then finds the run finished
         with distributed.lock(path / "lock"):
             if _missing(path):
-                _train(config, corpus, path)
+                with (
+                    arithmetic.float32("tf32"),
+                    arithmetic.deterministic(config.train.deterministic),
+                    torch.random.fork_rng(devices=[]),
+                ):
+                    _train(config, corpus, path)
     sealed.check(path / "dataset.nc")
     resuming.forget(path)  # here, for it may have been killed when it had come so far
     return Run(path, config)
@@ -101,9 +106,6 @@ def _train(config: RunConfig, corpus: corpora.Corpus, path: Path) -> None:
     device = distributed.device()
     if config.train.precision == "bf16" and device.type == "cpu" and config.train.compile:
         raise UserError("precision = bf16 with compile = True is for a GPU, and there is none; use float32.")
-    if config.train.deterministic:
-        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS refuses to be repeatable without it
-    torch.use_deterministic_algorithms(config.train.deterministic)
     try:
         _from_the_last_state(config, corpus, path, device)
     except (RuntimeError, MemoryError) as error:

@@ -1,25 +1,29 @@
 """Where the hidden activations of a model's MLPs are: found by the model's structure, or chosen by name or function."""
 
 import fnmatch
+import inspect
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import torch
-from torch import nn
+from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
+from torch.utils.hooks import RemovableHandle
 
 from ..errors import UserError
 from ..model import Decoder
+from .curve import Curves
+from .sharing import occurrences
 
 Side = Literal["output", "input", "product"]
 Choice = str | Callable[[str, nn.Module], bool]
 
-ACTIVATION = re.compile(r"act|relu|gelu|silu|swish|mish|laplace|softplus", re.IGNORECASE)
 GATE = re.compile(r"gate|wi_0|^Wi$")
 # the layer that reads the hidden activations, by the names it has in transformers
-DOWN = re.compile(r"fc2|c_proj|dense_4h_to_h|wo|down_proj|ffn_output|lin2|fc_out|w2", re.IGNORECASE)
-PROBE = (-20.0, -5.0, -1.0, -0.1, -1e-3, 1.0, 3.0)
+DOWN = re.compile(r"fc2|c_proj|dense_4h_to_h|wo|down_proj|ffn_output|lin2|linear2|fc_out|w2", re.IGNORECASE)
+NUMBER = re.compile(r"(?:^|\.)\d+(?=\.|$)")
 
 
 @dataclass(frozen=True)
@@ -35,6 +39,8 @@ class Place:
     """relu: zero for every negative input; smooth: an activation that is not; other: chosen, not an activation."""
     gated: bool
     """Whether act(gate) is multiplied by a second projection; an output is act(gate), an input act(gate) · up."""
+    signed: bool = False
+    """Whether a number below zero acts as one above does, as in what a layer reads: a unit fires where it is not 0."""
 
     def __str__(self) -> str:
         what = f"input of {type(self.module).__name__}" if self.of == "input" else type(self.module).__name__
@@ -63,7 +69,8 @@ def find(model: nn.Module, choose: Choice | None = None, of: Side = "output") ->
     choose
         None: activation modules in numbered blocks, one a block (OPT, GPT-2, GPT-NeoX, T5, BERT, ViT, Llama and their
         like; in gated MLPs this is act(gate), before it is multiplied by the other projection), and this package's
-        own decoder. A pattern such as ``"*.mlp.act"`` (``*`` stands for anything), or a function of name and module.
+        own decoder; an activation is known by what it does to numbers. A pattern such as ``"*.mlp.act"`` (``*`` stands
+        for anything), or a function of name and module.
     of
         Whether a chosen module's output or its first input is the hidden activation. "product" stands for what the
         next layer reads, act(gate) · up in gated MLPs, found by structure.
@@ -87,7 +94,7 @@ def find(model: nn.Module, choose: Choice | None = None, of: Side = "output") ->
     if isinstance(model, Decoder):
         kind: Literal["relu", "smooth"] = "relu" if model.config.activation == "relu" else "smooth"
         return [
-            Place(name, module.fc_out, "input", kind, False)
+            Place(name, module.fc_out, "input", kind, False, kind == "smooth")
             for name, module in ((f"blocks.{i}.mlp.fc_out", mlp) for i, mlp in enumerate(model.mlps()))
         ]
     places = _by_structure(model)
@@ -98,52 +105,79 @@ def _after(model: nn.Module, place: Place) -> Place:
     """The layer that reads a place's units: beside the activation, after it in a Sequential, or in BERT's output."""
     path, _, last = place.name.rpartition(".")
     parent = model.get_submodule(path)
-    named = dict(parent.named_children())
-    found = [name for name, child in named.items() if _is_linear(child) and DOWN.fullmatch(name)]
+    named, curves = dict(parent.named_children()), Curves(_device(model))
+    found = [name for name, child in named.items() if _is_linear(child, curves) and DOWN.fullmatch(name)]
     if not found and isinstance(parent, nn.Sequential):
         order = list(named)
         after = order[order.index(last) + 1 :]
-        found = [name for name in after if _is_linear(named[name])][:1]
+        found = [name for name in after if _is_linear(named[name], curves)][:1]
     if len(found) == 1:
-        return Place(f"{path}.{found[0]}".lstrip("."), named[found[0]], "input", place.kind, place.gated)
+        return Place(f"{path}.{found[0]}".lstrip("."), named[found[0]], "input", place.kind, place.gated, True)
     beside = f"{path.rpartition('.')[0]}.output.dense"  # BERT and its kin
     if dict(model.named_modules()).get(beside) is None:
-        raise UserError(f"which layer reads the units of {place.name} is not known; give it with of='input'.")
-    return Place(beside, model.get_submodule(beside), "input", place.kind, place.gated)
+        raise UserError(
+            f"which layer reads the units of {place.name} is not known; choose that layer with a pattern and "
+            "of='input', and no rule that looks for it, as CETT does."
+        )
+    return Place(beside, model.get_submodule(beside), "input", place.kind, place.gated, True)
 
 
 def _by_structure(model: nn.Module) -> list[Place]:
     blocks: dict[str, list[Place]] = {}
-    experts = []
-    for name, module in model.named_modules():
-        if not _is_activation(module) or not (numbers := list(re.finditer(r"(?:^|\.)\d+(?=\.|$)", name))):
+    experts: list[str] = []
+    curves = Curves(_device(model))
+    named = dict(occurrences(model))
+    for name, module in named.items():
+        if module._modules or not (numbers := list(NUMBER.finditer(name))):
             continue  # poolers and heads stand outside the numbered blocks
-        parent = model.get_submodule(name.rpartition(".")[0])
-        if "experts" in name.split("."):
+        routed = "experts" in name.split(".")
+        parent = named[name.rpartition(".")[0]]
+        if experts if routed else not any(_is_linear(child, curves) for child in parent.children()):
+            continue
+        found = curves(module)
+        if found not in ("relu", "smooth"):
+            continue
+        if routed:
             experts.append(name)
-        elif any(_is_linear(child) for child in parent.children()):
-            blocks.setdefault(name[: numbers[-1].end()], []).append(_place(model, name, module))
+        else:
+            blocks.setdefault(name[: numbers[-1].end()], []).append(_place(model, name, module, curves))
     if experts:
+        names = [place.name for places in blocks.values() for place in places]
         raise UserError(
             f"{type(model).__name__} has mixtures of experts ({experts[0]}, …), whose units see chosen tokens only and "
-            "are not counted; choose other layers with a pattern, such as '*.shared_expert.act_fn'."
+            f"are not counted; {_others(model, names)}."
         )
     several = [places for places in blocks.values() if len(places) > 1]
     if several:
-        names = ", ".join(place.name for place in several[0])
-        raise UserError(f"one block has several activations ({names}); choose one of them with a pattern.")
-    found = [places[0] for places in blocks.values()]
-    if not found:
+        names = [place.name for place in several[0]]
+        raise UserError(f"one block has several activations ({', '.join(names)}); choose one of them with a pattern.")
+    places = [places[0] for places in blocks.values()]
+    if not places:
         leaves = sorted({type(m).__name__ for m in model.modules() if not list(m.children())})
         raise UserError(
             f"{type(model).__name__} has no MLP with an activation module in a numbered block (its parts: "
             f"{', '.join(leaves)}); name the layers with a pattern, with of='input' for the layer after the activation."
         )
-    return found
+    return places
+
+
+def _others(model: nn.Module, names: list[str]) -> str:
+    """What to choose instead of experts: the patterns of these names, as far as they match one module a layer."""
+    patterns = []
+    for pattern in dict.fromkeys(NUMBER.sub(lambda number: number[0].rstrip("0123456789") + "*", n) for n in names):
+        try:
+            places = _chosen(model, pattern, "output")
+        except UserError:
+            continue
+        if {place.name for place in places} <= set(names):
+            patterns.append(repr(pattern))
+    if not patterns:
+        return "none of its other layers has an activation module"
+    return f"choose its other layers with a pattern: {' or '.join(patterns)}"
 
 
 def _chosen(model: nn.Module, choose: Choice, of: Literal["output", "input"]) -> list[Place]:
-    named = [(name, module) for name, module in model.named_modules() if name]
+    named = [(name, module) for name, module in occurrences(model) if name]
     if isinstance(choose, str):
         found = [(name, module) for name, module in named if fnmatch.fnmatchcase(name, choose)]
         what = f"the pattern {choose!r}"
@@ -162,42 +196,90 @@ def _chosen(model: nn.Module, choose: Choice, of: Literal["output", "input"]) ->
             raise UserError(f"{what} matches too much: {name} and, inside it, {inside}; match one module a layer.")
     blocks: dict[str, str] = {}
     for name in names if isinstance(choose, str) else ():
-        numbers = list(re.finditer(r"(?:^|\.)\d+(?=\.|$)", name))
+        numbers = list(NUMBER.finditer(name))
         other = blocks.setdefault(name[: numbers[-1].end()], name) if numbers else name
         if other != name:
             both = " and ".join(sorted((other, name)))
             raise UserError(
                 f"{what} matches too much: {both} of one block; match one module a layer, or choose with a function."
             )
-    return [_place(model, name, module, of) for name, module in found]
+    curves = Curves(_device(model))
+    return [_place(model, name, module, curves, of) for name, module in found]
 
 
 def _short(text: str, most: int = 300) -> str:
     return text if len(text) <= most else text[:most].rpartition(",")[0] + ", …"
 
 
-def _place(model: nn.Module, name: str, module: nn.Module, of: Literal["output", "input"] = "output") -> Place:
-    parent = model.get_submodule(name.rpartition(".")[0])
-    gated = any(GATE.search(child) for child, _ in parent.named_children()) and of == "output"
-    if of == "input" or not _is_activation(module):
-        return Place(name, module, of, "other", False)
-    return Place(name, module, of, "relu" if _is_zero_below(module) else "smooth", gated)
+def _place(
+    model: nn.Module, name: str, module: nn.Module, curves: Curves, of: Literal["output", "input"] = "output"
+) -> Place:
+    parent, found = model.get_submodule(name.rpartition(".")[0]), curves(module)
+    gated = any(GATE.search(child) for child, _ in parent.named_children())
+    acts = found not in (None, "straight")
+    if of == "input":  # an activation reads what may yet become zero; whatever else, what acts already
+        return Place(name, module, of, "other", False, signed=not acts)
+    if acts:
+        return Place(name, module, of, "relu" if found == "relu" else "smooth", gated, signed=found != "relu")
+    # what a linear layer gives may yet become zero; what passes a number on, as dropout does, may pass on a product
+    signed = gated if found == "straight" else not _is_linear(module, curves)
+    return Place(name, module, of, "other", False, signed)
 
 
-def _is_activation(module: nn.Module) -> bool:
-    kind = type(module).__name__
-    return not list(module.children()) and bool(ACTIVATION.search(kind))
+def _device(model: nn.Module) -> torch.device:
+    parameter = next(model.parameters(), None)
+    return torch.device("cpu") if parameter is None else parameter.device
 
 
-def _is_linear(module: nn.Module) -> bool:
+def _is_linear(module: nn.Module, curves: Curves) -> bool:
     """nn.Linear, GPT-2's Conv1D, a quantised or adapted one: anything with one matrix."""
-    return isinstance(module, nn.Linear) or type(module).__name__ == "Conv1D" or "Linear" in type(module).__name__
+    if isinstance(module, nn.Linear) or type(module).__name__ == "Conv1D":
+        return True
+    own = [*module.parameters(recurse=False), *module.buffers(recurse=False)]
+    leaf = not module._modules and not isinstance(module, nn.Embedding)
+    if leaf and any(not is_lazy(each) and each.ndim == 2 for each in own):
+        return True
+    return "Linear" in type(module).__name__ and curves(module) is None
 
 
-@torch.no_grad()
-def _is_zero_below(module: nn.Module) -> bool:
-    """Whether negative inputs give exactly zero, found by trying."""
-    parameter = next(module.parameters(), None)
-    like = parameter if parameter is not None else torch.zeros(())
-    values = module.forward(torch.tensor(PROBE, device=like.device, dtype=like.dtype))  # runs nobody's hooks
-    return bool((values[:5] == 0).all())
+def read(place: Place, see: Callable[[Any], None]) -> RemovableHandle:
+    """Let a place's activations be seen on their way, until the handle is removed."""
+    if place.of == "output":
+        return place.module.register_forward_hook(lambda _, __, output: see(output))
+    name = _first(place)
+    return place.module.register_forward_pre_hook(
+        lambda _, args, kwargs: see(_given(place, name, args, kwargs)), with_kwargs=True
+    )
+
+
+def replace(place: Place, change: Callable[[Tensor], Tensor]) -> RemovableHandle:
+    """Let a place's activations (…, unit) be changed on their way, until the handle is removed."""
+
+    def changed(activation: Tensor) -> Tensor:
+        if activation.is_nested:  # as PyTorch's encoder makes them of a padding mask; few operations know these
+            parts = [change(part) for part in activation.unbind()]
+            return torch.nested.as_nested_tensor(parts, layout=activation.layout)
+        return change(activation)
+
+    def with_first(_: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, Any]:
+        value = changed(_given(place, name, args, kwargs))
+        return ((value, *args[1:]), kwargs) if args else (args, kwargs | {name: value})
+
+    if place.of == "output":
+        return place.module.register_forward_hook(lambda _, __, output: changed(output))
+    name = _first(place)
+    return place.module.register_forward_pre_hook(with_first, with_kwargs=True)
+
+
+def _first(place: Place) -> str:
+    """The name of a module's first input, if Python knows it."""
+    try:
+        return next(iter(inspect.signature(place.module.forward).parameters), "")
+    except (TypeError, ValueError):
+        return ""
+
+
+def _given(place: Place, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    if not args and name not in kwargs:
+        raise UserError(f"{place.name} was called without its first input; choose another layer.")
+    return args[0] if args else kwargs[name]

@@ -4,7 +4,7 @@ A bit is a token in the first kind of word, and 32, 1,024 or 32,768 tokens in th
 from the last multiple of 2**20 tokens.
 """
 
-from ..fused import HAS_TRITON
+from ..fused import HAS_TRITON, INTERPRETED
 
 if HAS_TRITON:
     import triton
@@ -12,8 +12,13 @@ if HAS_TRITON:
     from triton.language.extra import libdevice
 
     @triton.jit
-    def ones(word):  # type: ignore[no-untyped-def]
+    def ones(word, INTERPRETED: tl.constexpr = INTERPRETED):  # type: ignore[no-untyped-def]
         """Bits set."""
+        if INTERPRETED:  # which has no instructions of the GPU
+            word -= (word >> 1) & 0x55555555
+            word = (word & 0x33333333) + ((word >> 2) & 0x33333333)
+            word = (word + (word >> 4)) & 0x0F0F0F0F
+            return ((word * 0x01010101) >> 24).to(tl.int32)
         return libdevice.popc(word.to(tl.int32, bitcast=True))
 
     @triton.jit

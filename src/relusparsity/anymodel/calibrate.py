@@ -1,12 +1,8 @@
-"""Thresholds for activations that are never quite zero, by stated rules, from histograms of a calibration text.
-
-Magnitudes are counted in 32,768 exact bins: the leading 16 bits of a float32 (steps of 0.4 to 0.8 %; for bfloat16 every
-value its own bin). Thresholds lie on the edges, so what is above them is known exactly from the histogram.
-"""
+"""Thresholds for activations that are never quite zero, by stated rules, from histograms of a calibration text."""
 
 import math
-from collections.abc import Iterable, Mapping
-from typing import Any, TypeVar
+import sys
+from decimal import Decimal
 
 import numpy as np
 import torch
@@ -14,19 +10,22 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..errors import UserError
+from . import weights
 from .attach import Choice, Side
 from .calls import Call
-from .rules import Rule
+from .magnitudes import INFINITE, Batches, Magnitudes, run, upper_edge
+from .magnitudes import bins as bins
+from .removal import Zeroed
+from .rules import Rule, between, short
 from .watch import Watch
 
-BINS = 1 << 15
 GRID, FINER = 24, 10  # thresholds a layer at which tail errors are computed, and those between two of them
 STEPS = 6  # halvings of the bracket for a given loss
-Batches = Iterable[Mapping[str, Any]]
-Watched = TypeVar("Watched", bound=Watch)
 
 
-def quantile(model: nn.Module, batches: Batches, share: float, choose: Choice | None = None) -> Rule:
+def quantile(
+    model: nn.Module, batches: Batches, share: float, choose: Choice | None = None, of: Side = "output"
+) -> Rule:
     """In each layer, the `share` of its activations that are smallest in magnitude do not count as firing.
 
     Parameters
@@ -35,22 +34,29 @@ def quantile(model: nn.Module, batches: Batches, share: float, choose: Choice | 
         Keyword arguments of forward calls, each a batch of the calibration text.
     share
         Between 0 and 1; reached up to the width of a bin: `facts` holds each layer's true share.
+    choose, of
+        The layers and their side, as `track` has them; the rule is for these.
 
     Raises
     ------
     UserError
-        If the share is not between 0 and 1.
+        If the share is not between 0 and 1, or a layer has no such quantile on this text.
     """
-    if not 0 < share < 1:
-        raise UserError(f"share = {share}: expected a share of the activations between 0 and 1.")
-    histograms = _run(Magnitudes(model, choose), batches).histograms
+    share = between(share, 0, 1, "share", "a share of the activations between 0 and 1")
+    watch = run(Magnitudes(model, choose, of), batches)
     thresholds, facts = [], {}
-    for layer, counts in enumerate(histograms):
-        below = np.cumsum(counts.cpu().numpy())
+    for layer, counts in enumerate(watch.counts()):
+        below = np.cumsum(counts)
         at = int(np.searchsorted(below, share * below[-1]))
+        if at >= INFINITE:
+            raise UserError(
+                f"{watch.places[layer].name}: activations are infinite; lower the share, or raise precision."
+            )
         thresholds.append(upper_edge(at))
         facts[f"share_below_{layer}"] = float(below[at] / below[-1])
-    return Rule(f"|activation| above its layer's {100 * share:g} % quantile", tuple(thresholds), facts)
+    percent = f"{(100 * Decimal(repr(share))).normalize():f}"
+    name = f"|activation| above its layer's {percent} % quantile"
+    return Rule(name, tuple(thresholds), facts, of, watch.read_from())
 
 
 def cett(model: nn.Module, batches: Batches, target: float) -> Rule:
@@ -67,15 +73,16 @@ def cett(model: nn.Module, batches: Batches, target: float) -> Rule:
     UserError
         If the target is not between 0 and 1, or no threshold tried has so small an error.
     """
-    if not 0 < target < 1:
-        raise UserError(f"CETT = {target}: expected a share of the MLP's output between 0 and 1.")
+    target = between(target, 0, 1, "CETT", "a share of the MLP's output between 0 and 1")
     batches = list(batches)
     table = TailErrors(model, batches)
     finer = table.bracket(target)
     errors = table.errors(batches, finer)
     # the first of the finer thresholds is one of the table's, so at least that one qualifies
     best = [int(np.flatnonzero(row <= target * (1 + 1e-9)).max(initial=0)) for row in errors]
-    rule = _rule(f"CETT {target:g}: |unit's output| above its layer's threshold", table, finer[range(len(best)), best])
+    rule = _rule(
+        f"CETT {short(target)}: |unit's output| above its layer's threshold", table, finer[range(len(best)), best]
+    )
     rule.facts.update({f"cett_{layer}": float(errors[layer, at]) for layer, at in enumerate(best)})
     return rule
 
@@ -91,8 +98,7 @@ def cett_at_perplexity(model: nn.Module, batches: Batches, percent: float) -> Ru
     UserError
         If the percentage is not above 0, the model gives no logits, or even the smallest CETT tried costs more.
     """
-    if not percent > 0:
-        raise UserError(f"p = {percent}: expected a percentage of perplexity above 0.")
+    percent = between(percent, 0, sys.float_info.max, "p", "a percentage of perplexity above 0")
     batches = list(batches)
     whole = loss(model, batches)
     table = TailErrors(model, batches)
@@ -100,7 +106,7 @@ def cett_at_perplexity(model: nn.Module, batches: Batches, percent: float) -> Ru
     low, high, best = math.log(0.01), math.log(0.99), None
     for _ in range(STEPS):
         middle = (low + high) / 2
-        name = f"CETT-PPL-{percent:g} %: |unit's output| above its layer's threshold"
+        name = f"CETT-PPL-{short(percent)} %: |unit's output| above its layer's threshold"
         rule = _rule(name, table, table.limits(math.exp(middle)), cett=math.exp(middle))
         cost = loss(model, batches, rule)
         if cost <= limit:
@@ -108,7 +114,7 @@ def cett_at_perplexity(model: nn.Module, batches: Batches, percent: float) -> Ru
         else:
             high = middle
     if best is None:
-        raise UserError(f"every CETT tried costs more than {percent:g} % of perplexity; allow more.")
+        raise UserError(f"every CETT tried costs more than {short(percent)} % of perplexity; allow more.")
     rule, cost = best
     rule.facts.update({"perplexity": math.exp(whole), "perplexity_with_rule": math.exp(cost)})
     return rule
@@ -134,34 +140,19 @@ def loss(model: nn.Module, batches: Batches, rule: Rule | None = None) -> float:
     return nats / tokens
 
 
-def bins(values: Tensor) -> Tensor:
-    """The bin of each magnitude: the leading bits of its float32."""
-    return values.abs().float().contiguous().view(torch.int32) >> 16
+class Sizes(Magnitudes):
+    """The same of the sizes of the units' outputs: an activation times the norm of its output weights."""
 
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__(model, of="product")
+        self.norms: dict[int, Tensor] = {}
 
-def upper_edge(index: int) -> float:
-    """The largest float32 in a bin: a magnitude above it lies in a later bin."""
-    return float(np.array((index << 16) | 0xFFFF, dtype=np.int32).view(np.float32))
-
-
-class Magnitudes(Watch):
-    """Histogram of the sizes of every layer's activations, times a factor of the unit, padding left out."""
-
-    def __init__(
-        self, model: nn.Module, choose: Choice | None = None, of: Side = "output", factors: list[Tensor] | None = None
-    ) -> None:
-        super().__init__(model, choose, of)
-        self.factors = factors
-        self.histograms: list[Tensor] = [torch.zeros(BINS, dtype=torch.int64) for _ in self.places]
-
-    def observe(self, layer: int, activation: Tensor, call: Call) -> None:
-        values = activation if call.real is None else activation[call.real]
-        if torch.isnan(values).any():
-            raise FloatingPointError(f"{self.places[layer].name}: an activation is NaN; no threshold can be found")
-        if self.factors is not None:
-            values = values.abs().float() * self.factors[layer]
-        counts = torch.bincount(bins(values).flatten(), minlength=BINS)
-        self.histograms[layer] = self.histograms[layer].to(counts.device) + counts
+    def size(self, layer: int, activation: Tensor) -> Tensor:
+        if layer not in self.norms:
+            found = weights.output_weights(self.places[layer], activation)
+            weights.check(self.places[layer], activation, found)
+            self.norms[layer] = found.norm(dim=1)
+        return activation.abs().float() * self.norms[layer]
 
 
 class TailErrors:
@@ -169,12 +160,12 @@ class TailErrors:
 
     def __init__(self, model: nn.Module, batches: Batches) -> None:
         self.model = model
-        self.weights = [_output_weights(place.module) for place in Watch(model, of="product").places]
-        self.norms = [weight.float().norm(dim=1) for weight in self.weights]
-        sizes = _run(Magnitudes(model, of="product", factors=self.norms), batches).histograms
+        sizes = run(Sizes(model), batches)
+        counted = sizes.counts()
+        self.norms, self.layers = [sizes.norms[layer] for layer in range(len(counted))], sizes.read_from()
         grids = []
-        for counts in sizes:
-            some = counts.cpu().numpy().copy()
+        for counts in counted:
+            some = counts.copy()
             some[0] = 0  # exact zeros cost nothing
             below = np.cumsum(some)
             if not below[-1]:
@@ -186,7 +177,10 @@ class TailErrors:
 
     def errors(self, batches: Batches, limits: np.ndarray) -> np.ndarray:
         """Mean tail error over tokens at each threshold: (layer, threshold)."""
-        return _run(Tails(self.model, self.weights, self.norms, limits), batches).means()
+        found = run(Tails(self.model, self.norms, limits), batches).means()
+        if not np.isfinite(found).all():
+            raise UserError("outputs of the MLPs are infinite or NaN on the calibration text; CETT is undefined there.")
+        return found
 
     def bracket(self, target: float) -> np.ndarray:
         """Thresholds from the table's last within the target to its next: (layer, threshold)."""
@@ -214,15 +208,15 @@ class TailErrors:
 class Tails(Watch):
     """Norm of the summed outputs of the units below each threshold, over the norm of all: summed over tokens."""
 
-    def __init__(self, model: nn.Module, weights: list[Tensor], norms: list[Tensor], limits: np.ndarray) -> None:
+    def __init__(self, model: nn.Module, norms: list[Tensor], limits: np.ndarray) -> None:
         super().__init__(model, of="product")
-        self.weights, self.norms, self.limits = weights, norms, limits
+        self.norms, self.limits = norms, limits
         self.sums = np.zeros(limits.shape)
         self.tokens = np.zeros(len(limits))
 
     def observe(self, layer: int, activation: Tensor, call: Call) -> None:
         hidden = (activation.flatten(0, 1) if call.real is None else activation[call.real]).float()
-        weight, size = self.weights[layer].float(), hidden.abs() * self.norms[layer]
+        weight, size = weights.output_weights(self.places[layer], activation), hidden.abs() * self.norms[layer]
         whole = (hidden @ weight).norm(dim=1)
         used = whole > 0
         for at, limit in enumerate(self.limits[layer]):
@@ -231,44 +225,10 @@ class Tails(Watch):
         self.tokens[layer] += int(used.sum())
 
     def means(self) -> np.ndarray:
-        return self.sums / self.tokens[:, None]
-
-
-class Zeroed(Watch):
-    """Sets units that do not fire by a rule to zero where the next layer reads them; for evaluation."""
-
-    def __init__(self, model: nn.Module, rule: Rule) -> None:
-        super().__init__(model, of=rule.of)
-        self.rule = rule
-
-    def _attach(self, layer: int, place: Any) -> Any:
-        def cut(activation: Tensor) -> Tensor:
-            return activation * self.rule.fired(layer, place, activation)
-
-        if place.of == "input":
-            return place.module.register_forward_pre_hook(lambda _, args: (cut(args[0]), *args[1:]))
-        return place.module.register_forward_hook(lambda _, __, output: cut(output))
+        with np.errstate(invalid="ignore"):  # without a token that has an output: not a number
+            return self.sums / self.tokens[:, None]
 
 
 def _rule(name: str, table: TailErrors, limits: np.ndarray, **facts: float) -> Rule:
     thresholds = tuple(float(limit) / norm.clamp_min(1e-30) for limit, norm in zip(limits, table.norms, strict=True))
-    return Rule(name, thresholds, dict(facts), of="product")
-
-
-def _output_weights(module: nn.Module) -> Tensor:
-    """(unit, output) weights of the layer that reads the units."""
-    weight = module.weight
-    assert isinstance(weight, Tensor)
-    return weight.detach() if type(module).__name__ == "Conv1D" else weight.detach().T
-
-
-def _run(watch: Watched, batches: Batches) -> Watched:
-    """The watch, after the model has read the batches."""
-    some = False
-    with watch, torch.no_grad():
-        for batch in batches:
-            watch.model(**batch)
-            some = True
-    if not some:
-        raise UserError("the calibration text is empty; give at least one batch.")
-    return watch
+    return Rule(name, thresholds, dict(facts), "product", table.layers)

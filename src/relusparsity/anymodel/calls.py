@@ -2,20 +2,46 @@
 
 import inspect
 import sys
-import weakref
-from dataclasses import dataclass
-from functools import cached_property
-from typing import Any
+import threading
+from dataclasses import dataclass, field
+from functools import cached_property, lru_cache, partial
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
 from ..errors import UserError
+from . import masks, transforms
+from .caches import Left, cached_tokens, weak
+from .count import Open
 
 INPUTS = ("input_ids", "inputs_embeds")
+FEATURES = ("pixel_values", "input_features", "input_values")  # what towers beside the text take
 MASK = "attention_mask"
+PADDING = ("src_key_padding_mask", "tgt_key_padding_mask")  # of PyTorch's own encoder and decoder: true at padding
 CACHE = "past_key_values"
+
+
+class Lengths(NamedTuple):
+    """Tokens of the sequences of a call, on the host."""
+
+    each: Tensor
+    """(sequence): tokens of each."""
+    tokens: int
+    """Of all together."""
+    begun: int
+    """Sequences with any, those that are not padding only."""
+
+
+def _lengths(each: Tensor) -> Lengths:
+    return Lengths(each, int(each.sum()), int(each.count_nonzero()))
+
+
+@lru_cache(maxsize=64)
+def _full(sequences: int, positions: int) -> Lengths:
+    """Of sequences without padding."""
+    return _lengths(torch.full((sequences,), positions))
 
 
 @dataclass(frozen=True)
@@ -30,6 +56,36 @@ class Call:
     """(sequence), on the host: sums of `real`."""
     continues: bool = False
     """Whether a cache holds the sequences' earlier tokens."""
+    mask: Any = field(default=None, repr=False, compare=False)
+    """The argument that told, by which the same call of a module inside is known."""
+    of_mask: bool = False
+    """Whether the shape is the mask's, for want of tokens: layers may see fewer positions."""
+    _fitted: "dict[int, Call]" = field(default_factory=dict, init=False, repr=False, compare=False)
+    _after: tuple[Tensor, Lengths, Lengths] | None = field(default=None, init=False, repr=False, compare=False)
+
+    def lengths_of(self, sequences: int, positions: int) -> Lengths:
+        """Tokens of the sequences of an activation (sequences, positions, unit); counted once for all layers."""
+        return _full(sequences, positions) if self.real is None else self._real_lengths
+
+    def lengths_after(self, lengths: Lengths, before: Tensor) -> Lengths:
+        """The same for sequences with tokens (sequence) before, which all layers share as a rule."""
+        if self._after is None or self._after[0] is not before or self._after[1] is not lengths:
+            object.__setattr__(self, "_after", (before, lengths, _lengths(lengths.each + before)))
+        assert self._after is not None
+        return self._after[2]
+
+    def of_frames(self, model: nn.Module, layer: str, positions: int) -> "Call":
+        """The call as a layer sees it to which several frames are one position; found once for all layers."""
+        if positions not in self._fitted:
+            assert self.shape is not None and isinstance(self.mask, Tensor)
+            real = None if self.real is None else masks.frames(model, layer, self.real, positions)
+            self._fitted[positions] = padded((self.shape[0], positions), real, self.continues)
+        return self._fitted[positions]
+
+    @cached_property
+    def _real_lengths(self) -> Lengths:
+        assert self.lengths is not None
+        return _lengths(self.lengths)
 
     @cached_property
     def rows(self) -> Tensor:
@@ -44,66 +100,125 @@ class Call:
         return nn.functional.pad(self.real.sum(1).cumsum(0), (1, 0))
 
 
-@dataclass(frozen=True)
-class Left:
-    """What a module's last call left behind, for the next to go on from."""
+class Thread(threading.local):
+    """The forward calls of one thread; each thread has its own."""
 
-    cache: "weakref.ref[Any] | None" = None
-    """The cache that it was given; None if it made one itself, or was given tuples."""
-    positions: int = 0
-    """Positions in the cache after it."""
-
-    def is_in(self, cache: Any, cached: int) -> bool:
-        """Whether a cache with so many positions is the one that the call left."""
-        if self.cache is not None and _weak(cache) is not None:
-            return self.cache() is cache
-        return self.positions == cached
-
-
-def _weak(cache: Any) -> "weakref.ref[Any] | None":
-    try:
-        return None if cache is None else weakref.ref(cache)
-    except TypeError:  # tuples, as caches once were, are made anew at each step
-        return None
+    def __init__(self) -> None:
+        self.block: object = None  # the block that the calls are of
+        self.open: list[Call] = []  # calls of the modules that take tokens, innermost last
+        self.seen = False  # whether a layer has run in the outermost call
+        self.left: dict[str, Left] = {}  # what each module's last call left behind
+        self.sequences: dict[int, Open] = {}  # those of each layer's last call
+        self.queries: dict[int, tuple[int, int]] = {}  # what attention beside a layer was given
+        self.inside: dict[nn.Module, tuple[list[int], int]] = {}  # of objects called: layers of the caller, runs in it
 
 
 class Calls:
-    """Follows the calls of the modules that take tokens (the model, its encoder, its decoder), innermost last."""
+    """Follows the calls of the modules that take tokens: the model, its encoder, its decoder."""
 
     def __init__(self) -> None:
-        self.open: list[Call] = []
-        self.seen = False  # whether a layer has run in the outermost call
-        self.cut = False  # whether such a call ended with an error
-        self.left: dict[nn.Module, Left] = {}  # what each module's last call left behind
+        self.mine = Thread()
+        self.block = object()
+        self.running: set[int] = set()  # threads in which the model runs
+        self.cut = False  # whether an outermost call ended with an error after a layer had run
+        self.around: dict[str, tuple[nn.Module, list[str]]] = {}  # those modules, and their parameters
 
     def follow(self, model: nn.Module, layers: list[str]) -> list[RemovableHandle]:
         """Hook the model and every module around the layers that takes tokens."""
-        around = {name[:at] for name in layers for at, letter in enumerate(name) if letter == "."}
+        self.block = object()
+        self.running.clear()
+        if not self.around:
+            names = {name for layer in layers for name in around(layer) if name != layer}
+            for name, module in model.named_modules():
+                # few modules are asked for their parameters, which takes longer than all the rest
+                if name == "" or name in names:
+                    parameters = _parameters(module)
+                    if name == "" or any(part in parameters for part in INPUTS + FEATURES + PADDING):
+                        self.around[name] = module, parameters
         handles = []
-        for name, module in model.named_modules():
-            # few modules are asked for their parameters, which takes longer than all the rest
-            if name == "" or (name in around and any(part in _parameters(module) for part in INPUTS)):
-                handles.append(module.register_forward_pre_hook(self._enter, with_kwargs=True))
-                handles.append(module.register_forward_hook(self._leave, always_call=True))
+        for name, (module, parameters) in self.around.items():
+            enter = partial(self._enter, name, parameters)
+            handles.append(module.register_forward_pre_hook(enter, with_kwargs=True))
+            handles.append(module.register_forward_hook(partial(self._leave, name), always_call=True))
         return handles
 
-    def _enter(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        outer = self.open[-1] if self.open else None
-        self.seen &= outer is not None
-        self.open.append(Call())  # whatever happens now, leaving removes one
-        given = _bound(module, args, kwargs)
-        cache = given.get(CACHE)
-        cached = _cached(cache)
-        call = _call(given, outer, cached > 0 and self.left.get(module, Left()).is_in(cache, cached))
-        self.open[-1] = call
-        if call.shape is not None:
-            self.left[module] = Left(_weak(cache), cached + call.shape[1])
+    def now(self) -> Call | None:
+        """The call that a layer runs in; None in the backward pass, where checkpointing runs layers again.
 
-    def _leave(self, module: nn.Module, args: tuple[Any, ...], output: Any) -> None:
-        if self.open:
-            self.open.pop()
-        # torch calls this inside its except clause, with no output, if the call has failed
-        self.cut |= not self.open and self.seen and output is None and sys.exc_info()[0] is not None
+        Raises
+        ------
+        UserError
+            If the layer runs in a thread of its own beside the model's call.
+        """
+        mine = self.mine
+        if mine.open and mine.block is self.block:
+            mine.seen = True
+            return mine.open[-1]
+        if torch._C._current_graph_task_id() != -1:
+            return None
+        if self.running:
+            raise UserError(
+                "a layer runs in another thread than the call of its model, so that its padding is not known; call "
+                "the layers in the thread that calls the model."
+            )
+        return Call()  # a part of the model, called by itself
+
+    def _enter(
+        self, name: str, parameters: list[str], module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> None:
+        mine = self.mine
+        if mine.block is not self.block:
+            mine.block, mine.open = self.block, []
+        outer = mine.open[-1] if mine.open else None
+        if outer is None:
+            if torch._C._current_graph_task_id() != -1:
+                return  # the whole model runs again, for its gradients
+            if torch.jit.is_tracing():
+                raise UserError(
+                    "torch.jit traces the model, which would make the counts a part of it; trace it before."
+                )
+            mine.seen = False
+            mine.inside.clear()
+            mine.queries.clear()
+            self.running.add(threading.get_ident())
+        mine.open.append(Call())  # whatever happens now, leaving removes one
+        given = dict(zip(parameters, args, strict=False)) | kwargs
+        if all(part in parameters for part in PADDING):  # those of nn.Transformer go to its encoder and decoder
+            given = {key: value for key, value in given.items() if key not in PADDING}
+        if transforms.active():
+            with transforms.outside():
+                ranks = {key: 3 if key == INPUTS[1] else 2 for key in given}
+                given = {key: transforms.plain(value, module, ranks[key]) for key, value in given.items()}
+                mine.open[-1] = self._told(name, given, outer)
+        else:
+            mine.open[-1] = self._told(name, given, outer)
+
+    def _told(self, name: str, given: dict[str, Any], outer: Call | None) -> Call:
+        """What a module's arguments tell of its call."""
+        mine = self.mine
+        cache = given.get(CACHE)
+        cached = cached_tokens(cache)
+        call = _call(given, outer, cached > 0 and mine.left.get(name, Left()).is_in(cache, cached), cached)
+        if call.shape is not None:
+            mine.left[name] = Left(weak(cache), cached + call.shape[1])
+        return call
+
+    def _leave(self, name: str, module: nn.Module, args: tuple[Any, ...], output: Any) -> None:
+        mine = self.mine
+        if mine.block is not self.block or not mine.open:
+            return
+        mine.open.pop()
+        if name in mine.left:
+            mine.left[name].close()
+        if not mine.open:
+            self.running.discard(threading.get_ident())
+            # torch calls this inside its except clause, with no output, if the call has failed
+            self.cut |= mine.seen and output is None and sys.exc_info()[0] is not None
+
+
+def around(layer: str) -> list[str]:
+    """Names of the modules around a layer, and its own, from the outermost; the model itself left out."""
+    return [layer[:at] for at, letter in enumerate(layer) if letter == "."] + [layer]
 
 
 def _parameters(module: nn.Module) -> list[str]:
@@ -113,44 +228,41 @@ def _parameters(module: nn.Module) -> list[str]:
         return []
 
 
-def _bound(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
-    """Arguments by name."""
-    return dict(zip(_parameters(module), args, strict=False)) | kwargs
-
-
-def _call(given: dict[str, Any], outer: Call | None, continues: bool) -> Call:
+def _call(given: dict[str, Any], outer: Call | None, continues: bool, cached: int) -> Call:
     tokens = next((given[name] for name in INPUTS if isinstance(given.get(name), Tensor)), None)
     mask = given.get(MASK)
-    flat = isinstance(mask, Tensor) and mask.ndim == 2
-    if mask is not None and not flat and outer is None:
-        what = f"shape {tuple(mask.shape)}" if isinstance(mask, Tensor) else f"type {type(mask).__name__}"
-        raise UserError(
-            f"an attention_mask of {what} does not tell padding from tokens; expected (sequence, position), or none "
-            "(generate makes such masks for a static cache: leave it its default one)."
-        )
-    if tokens is None and not flat:
-        return outer or Call()
-    assert not flat or isinstance(mask, Tensor)
+    own = [given[name] for name in PADDING if name in given]
+    if len(own) == 1 and isinstance(own[0], Tensor) and own[0].ndim == 2:
+        mask = own[0] == 0
     shape: tuple[int, int] | None = None
     if tokens is not None:
         # input_ids (…, position) of one sequence may lack their first dimension
         positions = tokens.shape[-1] if "input_ids" in given and tokens is given["input_ids"] else tokens.shape[-2]
         shape = (tokens.numel() // positions if tokens.ndim < 3 else len(tokens), positions)
-    elif flat:
-        shape = (mask.shape[0], mask.shape[1])  # type: ignore[union-attr]
-    if not flat or shape is None:
+    elif mask is None:
+        features = any(isinstance(given.get(name), Tensor) for name in FEATURES)
+        # a tower of images beside a text has no padding; one of sounds has that of the mask beside them
+        return outer if outer is not None and (outer.of_mask or not features) else Call()
+    if mask is None:
         return Call(shape, continues=continues)
-    real = mask[:, -shape[1] :] != 0  # type: ignore[index]
-    lengths = real.sum(1).cpu()
-    if bool((lengths == shape[1]).all()):
-        return Call(shape, continues=continues)
-    return Call(shape, real, lengths, continues)
+    if outer is not None and outer.mask is mask and shape in (None, outer.shape) and outer.continues == continues:
+        return outer  # the model hands its arguments on to the module inside: its padding is known
+    real = masks.real(mask, shape, cached)
+    if real is None and outer is not None and (tokens is None or outer.shape == shape):
+        return outer  # made by the model of the mask that it was given
+    if real is None:
+        what = f"shape {tuple(mask.shape)}" if isinstance(mask, Tensor) else f"type {type(mask).__name__}"
+        raise UserError(
+            f"an attention_mask of {what} does not tell padding from tokens; expected (sequence, position), "
+            "(sequence, 1, position, position in the cache), or none."
+        )
+    return padded(shape or (real.shape[0], real.shape[1]), real, continues, mask, of_mask=shape is None)
 
 
-def _cached(cache: Any) -> int:
-    """Tokens in a key-value cache, of any kind that transformers has had."""
-    if cache is None:
-        return 0
-    if hasattr(cache, "get_seq_length"):
-        return int(torch.as_tensor(cache.get_seq_length()))
-    return int(cache[0][0].shape[-2]) if len(cache) and cache[0] is not None else 0
+def padded(
+    shape: tuple[int, int], real: Tensor | None, continues: bool, mask: Any = None, of_mask: bool = False
+) -> Call:
+    lengths = None if real is None else real.sum(1).cpu()
+    if lengths is None or bool((lengths == shape[1]).all()):
+        return Call(shape, None, None, continues, mask, of_mask)
+    return Call(shape, real, lengths, continues, mask, of_mask)

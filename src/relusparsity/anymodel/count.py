@@ -30,6 +30,8 @@ class Open:
     """On a GPU, how many units fired in them so far (-1: they have no token), so that nobody waits for `lengths`."""
     tickets: Int[Tensor, "sequence"] | None = None
     """On a GPU, zeros to count in."""
+    begun: int = 0
+    """On a GPU, how many of them have a token."""
 
 
 class LayerUse:

@@ -1,5 +1,8 @@
 """What single units fire on, collected while counting: strongest tokens of every unit, token types of some."""
 
+from collections.abc import Iterable
+from dataclasses import replace
+
 import torch
 from torch import Tensor
 
@@ -20,9 +23,17 @@ class Detailed(Use):
     ids: Tensor
     first: int = 0
 
-    def prepare(self, vocabulary: int, followed: int) -> None:
-        """Say how many token types there are, and how many evenly spaced units of a layer are followed."""
+    def prepare(self, vocabulary: int, followed: int, left_out: Iterable[int] = ()) -> None:
+        """Say how many token types there are, how many evenly spaced units of a layer are followed, what counts not.
+
+        Parameters
+        ----------
+        left_out
+            Token types at which nothing is counted, though the model reads them.
+        """
         self.vocabulary, self.follow = vocabulary, followed
+        self.left_out = torch.tensor(sorted(left_out), dtype=torch.int64)
+        self._counted: tuple[Call, Call] | None = None  # a call, and the same without what is left out
         self.strongest: dict[int, Tensor] = {}  # (context, unit): activation
         self.at: dict[int, Tensor] = {}  # (context, unit): token, counted from the start of the text
         self.types: dict[int, Tensor] = {}  # (token type, followed unit): firings
@@ -30,6 +41,17 @@ class Detailed(Use):
     def units(self, width: int) -> Tensor:
         """The followed units of a layer of this width."""
         return torch.linspace(0, width - 1, min(self.follow, width), dtype=torch.float64).round().long()
+
+    def observe(self, layer: int, activation: Tensor, call: Call) -> None:
+        super().observe(layer, activation, self._without(call) if len(self.left_out) else call)
+
+    def _without(self, call: Call) -> Call:
+        """The call with what is left out as padding; the same object for all layers."""
+        if self._counted is None or self._counted[0] is not call:
+            real = torch.isin(self.ids, self.left_out.to(self.ids.device), invert=True)
+            real = real if call.real is None else real & call.real
+            self._counted = call, replace(call, real=real, lengths=real.sum(1).cpu())
+        return self._counted[1]
 
     def also(self, layer: int, activation: Tensor, call: Call) -> None:
         sequences, positions, width = activation.shape
@@ -40,9 +62,12 @@ class Detailed(Use):
             self.types[layer] = torch.zeros(self.vocabulary, min(self.follow, width), dtype=torch.int32, device=device)
         chosen = self.units(width).to(activation.device)
         ids = self.ids.to(activation.device).flatten()
+        if call.real is not None:
+            activation = activation * call.real[..., None].to(activation.device)
         fired = self.rule.fired(layer, self.places[layer], activation)[..., chosen]
         self.types[layer].index_add_(0, ids, fired.flatten(0, 1).int())
-        size = activation if self.rule.thresholds is None else activation.abs()
+        by_size = self.rule.threshold(layer, self.places[layer]) is not None
+        size = activation.abs() if by_size else activation
         peak, place = size.max(dim=1)  # one context a sequence
         place = place + (self.first + torch.arange(sequences, device=activation.device))[:, None] * positions
         every, where = torch.cat((self.strongest[layer], peak.float())), torch.cat((self.at[layer], place))

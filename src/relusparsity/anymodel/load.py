@@ -2,7 +2,7 @@
 
 import os
 import socket
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -12,20 +12,14 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import UserError
-from ..identity import digest
 from ..model import Decoder
-from . import runs
+from ..paths import path, shown
+from . import checkpoint, runs
+from .facts import is_causal, positions, vocabulary
+from .identity import fingerprint
 
-# kinds that number positions from the one after the padding token's number
-AFTER_PADDING = (
-    "roberta",
-    "roberta-prelayernorm",
-    "xlm-roberta",
-    "xlm-roberta-xl",
-    "camembert",
-    "xmod",
-    "data2vec-text",
-)
+__all__ = ["Loaded", "arguments", "device", "fingerprint", "is_causal", "load", "logits", "positions", "vocabulary"]
+
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
@@ -37,6 +31,8 @@ class Loaded:
     model: nn.Module
     tokenizer: Any
     """The model's own: of transformers, or of tokenizers for a run of this package."""
+    about: dict[str, Any] = field(default_factory=dict)
+    """What else is known: the `run` that trained it; `notes`, such as that the weights are quantised."""
 
 
 def device(name: str) -> torch.device:
@@ -54,7 +50,9 @@ def device(name: str) -> torch.device:
         torch.zeros(1, device=found).item()  # "meta" holds nothing
     except (RuntimeError, AssertionError) as error:
         first = str(error).splitlines()[0]
-        raise UserError(f"device {name!r} cannot be used ({first}); expected cpu, cuda, cuda:1 or auto.") from None
+        raise UserError(
+            f"device {shown(name)!r} cannot be used ({shown(first)}); expected cpu, cuda, cuda:1 or auto."
+        ) from None
     return found
 
 
@@ -84,56 +82,89 @@ def load(
     """
     at = device(device_name)
     if dtype not in DTYPES:
-        raise UserError(f"dtype = {dtype!r}: expected one of {', '.join(DTYPES)}.")
+        raise UserError(f"dtype = {shown(dtype)!r}: expected one of {', '.join(DTYPES)}.")
     if found := runs.find(name):
-        return Loaded(found.name, found.run.model(at, found.step).to(DTYPES[dtype]), found.tokenizer(tokenizer))
+        own = found.run.model(at, found.step).to(DTYPES[dtype])
+        return Loaded(found.name, own, found.tokenizer(tokenizer), {"run": found.run.path.name})
+    model: Any
     try:
         import transformers
     except ImportError:
         raise UserError("measuring a model needs transformers; install it with: pip install transformers") from None
-    folder = Path(name).expanduser()
-    local = folder.is_dir()
-    if not local and (name.startswith((".", "/", "~")) or name.count("/") > 1 or folder.exists()):
-        raise UserError(f"there is no folder {name}; give a model's folder or its name on the Hugging Face hub.")
-    if local and not (folder / "config.json").is_file():
-        raise UserError(
-            f"{folder} holds no config.json; expected a model's folder as save_pretrained writes it, or a run's."
-        )
-    if local and not any(folder.glob("*.safetensors")):
-        raise UserError(f"{folder} holds no safetensors file, and other weights could run code; convert them first.")
-    source = str(folder) if local else name
+    source, gguf = _source(name)
     options: Any = {"trust_remote_code": trust_remote_code}
-    if not local and _unreachable():
+    if not Path(source).is_dir() and _unreachable():
         options["local_files_only"] = True  # what was fetched before may do; asking would take a minute of retries
+    file = {"gguf_file": gguf} if gguf else {}
     with _explained(name):
-        config = transformers.AutoConfig.from_pretrained(source, **options)
+        config = transformers.AutoConfig.from_pretrained(source, **options, **file)
         wanted = (getattr(config, "architectures", None) or ["none"])[0]
-        kind = getattr(transformers, wanted, None)
+        kind: Any = getattr(transformers, wanted, None)
         if not (isinstance(kind, type) and issubclass(kind, transformers.PreTrainedModel)):
-            kind = transformers.AutoModelForCausalLM if trust_remote_code else None
+            kind = transformers.AutoModelForCausalLM if trust_remote_code or gguf else None
         if kind is None:
             raise UserError(
                 f"{name} is of the kind {wanted}, which this transformers {transformers.__version__} does not have; if "
                 "the model brings its own code and you trust that, add --trust_remote_code."
             )
-        model: Any = kind.from_pretrained(source, dtype=DTYPES[dtype], use_safetensors=True, **options)
+        safe: Any = file or {"use_safetensors": True}
+        model, told = kind.from_pretrained(
+            source, dtype=DTYPES[dtype], output_loading_info=True, ignore_mismatched_sizes=True, **safe, **options
+        )
+        notes = checkpoint.check(name, model, told)
     if not isinstance(model, nn.Module) or model.main_input_name != "input_ids":
         raise UserError(f"{name} ({wanted}) reads no text; watch it from Python with relusparsity.track.")
-    _check_tokenizer(tokenizer or name)
+    read = _tokenizer(tokenizer or source, tokenizer or name, options | ({} if tokenizer else file))
+    notes += checkpoint.text_side(model) + checkpoint.quantised(model, source, gguf)
     try:
-        read = transformers.AutoTokenizer.from_pretrained(tokenizer or source, **options)
-    except (OSError, ValueError, KeyError, ImportError) as error:
-        first = str(error).splitlines()[0]
-        raise UserError(f"no tokenizer in {tokenizer or name} ({first}); name one with --tokenizer.") from None
-    return Loaded(name, model.to(at).eval(), read)
+        return Loaded(name, model.to(at).eval(), read, {"notes": notes} if notes else {})
+    except torch.OutOfMemoryError:
+        raise UserError(f"{name} does not fit the memory of {at}; take --dtype bfloat16 or another --device.") from None
 
 
-def _check_tokenizer(name: str) -> None:
-    """That a folder has a tokenizer: of one without, transformers makes a tokenizer that knows no token."""
-    folder = Path(name).expanduser()
-    patterns = ("tokenizer*", "vocab*", "merges.txt", "*.model", "*.tiktoken")
-    if folder.is_dir() and not any(path for pattern in patterns for path in folder.glob(pattern)):
-        raise UserError(f"no tokenizer in {name} (no {', '.join(patterns)}); name one with --tokenizer.")
+def check(name: str) -> None:
+    """Raise UserError if a name is no model, as far as can be seen without reading one."""
+    if not runs.find(name):
+        _source(name)
+
+
+def _source(name: str) -> tuple[str, str | None]:
+    """Folder or name on the hub that transformers is to read, and the GGUF file in it, if it is one."""
+    place = path(name)
+    if place.is_dir() and not any(place.glob("*.safetensors")):
+        files = [file for file in place.iterdir() if file.suffix.lower() == ".gguf"]
+        place = files[0] if len(files) == 1 else place
+    if place.suffix.lower() == ".gguf" and (place.is_file() or name.count("/") == 2):
+        checkpoint.need_gguf()
+        return str(place.parent), place.name
+    if not place.is_dir():
+        if name.startswith((".", "/", "~")) or name.count("/") > 1 or place.exists():
+            raise UserError(
+                f"there is no folder {shown(name)}; give a model's folder or its name on the Hugging Face hub."
+            )
+        return name, None
+    if not (place / "config.json").is_file():
+        raise UserError(
+            f"{place} holds no config.json; expected a model's folder as save_pretrained writes it, or a run's."
+        )
+    if not any(file.is_file() for file in place.glob("*.safetensors")):
+        raise UserError(f"{place} holds no safetensors file, and other weights could run code; convert them first.")
+    return str(place), None
+
+
+def _tokenizer(source: str, name: str, options: dict[str, Any]) -> Any:
+    import transformers
+
+    place = path(source)
+    try:
+        read = transformers.AutoTokenizer.from_pretrained(str(place) if place.is_dir() else source, **options)
+        known = set(read.get_vocab().values()) - set(read.all_special_ids)
+    except Exception as error:  # damaged files raise whatever the half a dozen packages that read them do
+        first = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
+        raise UserError(f"no tokenizer in {shown(name)} ({first.strip()[:200]}); name one with --tokenizer.") from None
+    if len(known) < 2:  # made by transformers of a folder without one
+        raise UserError(f"no tokenizer in {shown(name)} (it knows no token); name one with --tokenizer.")
+    return read
 
 
 def _unreachable() -> bool:
@@ -166,32 +197,13 @@ class _explained:
                 "--trust_remote_code."
             ) from None
         first = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
+        if isinstance(error, MemoryError) or "DefaultCPUAllocator" in str(error):
+            raise UserError(
+                f"{self.name} needs more memory to be loaded than there is; take --dtype bfloat16."
+            ) from None
         offline = " (HF_HUB_OFFLINE is set)" if os.environ.get("HF_HUB_OFFLINE") else ""
-        where = "the folder is damaged" if Path(self.name).is_dir() else "no such model, no network, or no safetensors"
-        raise UserError(f"{self.name} cannot be loaded: {where}{offline} ({first.strip()[:200]}).") from None
-
-
-def positions(model: nn.Module) -> int | None:
-    """The longest sequence that a model can read, in tokens; None where nothing bounds it."""
-    config = getattr(model, "config", None)
-    if isinstance(model, Decoder):
-        return model.config.seq_len
-    if getattr(config, "is_encoder_decoder", False) and hasattr(config, "relative_attention_num_buckets"):
-        return None
-    most = next(
-        (int(getattr(config, n)) for n in ("max_position_embeddings", "n_positions") if hasattr(config, n)), None
-    )
-    if most is not None and getattr(config, "model_type", "") in AFTER_PADDING:
-        return most - int(config.pad_token_id) - 1  # type: ignore[union-attr]
-    return most
-
-
-def is_causal(model: nn.Module) -> bool:
-    """Whether the model predicts each next token, so that it has a loss on plain text."""
-    if isinstance(model, Decoder):
-        return True
-    both = getattr(getattr(model, "config", None), "is_encoder_decoder", False)
-    return not both and type(model).__name__.endswith(("ForCausalLM", "LMHeadModel"))
+        where = "it is damaged" if path(self.name).exists() else "no such model, no network, or no safetensors"
+        raise UserError(f"{shown(self.name)} cannot be loaded: {where}{offline} ({first.strip()[:200]}).") from None
 
 
 def arguments(model: nn.Module, ids: Tensor) -> dict[str, Any]:
@@ -211,15 +223,3 @@ def logits(model: nn.Module, ids: Tensor) -> Tensor | None:
     found = out if isinstance(out, Tensor) else out.logits
     assert isinstance(found, Tensor)
     return found
-
-
-def vocabulary(model: nn.Module) -> int:
-    """Token types that the model knows."""
-    return int(model.config.vocab_size)  # type: ignore[union-attr, arg-type]
-
-
-@torch.no_grad()
-def fingerprint(model: nn.Module) -> str:
-    """16 hexadecimal digits that change with any weight or the model's kind."""
-    parts = [(name, list(p.shape), str(p.dtype), float(p.double().sum())) for name, p in model.named_parameters()]
-    return digest(type(model).__name__, parts)[:16]

@@ -2,10 +2,11 @@
 
 import json
 import time
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -13,16 +14,18 @@ import xarray as xr
 from torch import nn
 from tqdm import tqdm
 
-from .. import __version__, results
-from ..checks import Batch, Checked, Size, Tokens, TokensOrNone
+from .. import arithmetic, results
+from ..checks import Batch, Checked, Tokens, TokensOrNone
 from ..corpora import text as files
 from ..errors import UserError
-from ..identity import digest
+from ..identity import digest, plain
+from ..paths import shown
 from . import calibrate, contexts, load, reading, removal, statistics, text
 from .attach import Side, find
 from .details import Detailed
 from .rules import Rule, above, exact
 
+KINDS = ("epsilon", "quantile", "cett", "cett-ppl")
 RULES = "exact, epsilon=0.1, quantile=0.9, cett=0.2, cett-ppl=1"
 
 
@@ -42,10 +45,31 @@ class Options(Checked):
     """Pattern of module names; None: found by structure."""
     of: Side = "output"
     """Side of the modules that is the hidden activation."""
-    followed: Size = 32
+    followed: TokensOrNone = 32
     """Units a layer whose token types are counted."""
     loss_tokens: TokensOrNone = 16_384
     """Tokens kept apart, for thresholds and for the loss without units; at most an eighth of the text."""
+    special_tokens: Literal["counted", "left_out"] = "counted"
+    """Whether firings at special tokens (BOS, end of text) count; the model reads them either way."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.threshold()
+        if self.of == "product":
+            raise UserError("of = 'product' is for track; measure reads the 'output' or 'input' of modules.")
+
+    def threshold(self) -> tuple[str, float | None]:
+        """Kind of the rule and its number."""
+        kind, _, number = str(self.rule).partition("=")
+        if self.rule == "exact":
+            return kind, None
+        try:
+            value = float(number)
+        except ValueError:
+            value = float("nan")
+        if kind not in KINDS or not abs(value) <= float(np.finfo(np.float32).max):
+            raise UserError(f"rule = {shown(self.rule)!r}: expected one like {RULES}.")
+        return kind, value
 
 
 def sequence_length(model: nn.Module, wanted: int | None) -> int:
@@ -67,15 +91,23 @@ def sequence_length(model: nn.Module, wanted: int | None) -> int:
 
 
 def measure_text(
-    model: nn.Module, tokenizer: Any, paths: Sequence[str], options: Options, folder: Path, name: str
+    model: nn.Module,
+    tokenizer: Any,
+    paths: Sequence[str],
+    options: Options,
+    folder: Path,
+    name: str,
+    about: Mapping[str, Any] | None = None,
 ) -> xr.Dataset:
-    """Read text files with a model; see `measure`."""
+    """Read text files with a model, with the special tokens that its tokenizer adds to a text; see `measure`."""
     seq_len = sequence_length(model, options.seq_len)
     if options.tokens < seq_len:
         raise UserError(f"tokens = {options.tokens} is less than one sequence of {seq_len}.")
-    ids = text.pack(tokenizer, paths, options.tokens + options.loss_tokens, seq_len)
-    source = {"files": [[name, checksum] for name, checksum in files.fingerprint(paths)]}
-    return measure(model, tokenizer, ids, options, folder, name, source)
+    without_text: Counter[str] = Counter()
+    ids = text.pack(tokenizer, paths, options.tokens + options.loss_tokens, seq_len, without_text)
+    source = {"files": files.sources(paths), "without_text": without_text.total()}
+    source["special_tokens"] = text.said(tokenizer, options.special_tokens)
+    return measure(model, tokenizer, ids, options, folder, name, source, about)
 
 
 def measure(
@@ -86,6 +118,7 @@ def measure(
     folder: Path | None = None,
     name: str = "",
     source: dict[str, Any] | None = None,
+    about: Mapping[str, Any] | None = None,
 ) -> xr.Dataset:
     """Count, on packed token ids (sequence, position), what the model's hidden units do.
 
@@ -95,16 +128,36 @@ def measure(
         Whatever decodes lists of ids, of transformers or tokenizers.
     folder
         Where a state is kept to resume from; None keeps none.
-    name, source
-        What the model is called and where the text comes from, for the record.
+    name, source, about
+        What the model is called, where the text comes from, and what else is known of the model, for the record: the
+        `run` that trained it, `notes` to be read with every result.
+
+    Returns
+    -------
+    Dataset
+        Float32 on a GPU was float32, whatever the program that calls this has told torch.
 
     Raises
     ------
     UserError
         If model, text and options do not fit each other.
     FloatingPointError
-        If an activation is NaN.
+        If an activation or the loss is not finite.
     """
+    with arithmetic.float32("ieee"):
+        return _measure(model, tokenizer, ids, options, folder, name, source, about or {})
+
+
+def _measure(
+    model: nn.Module,
+    tokenizer: Any,
+    ids: np.ndarray,
+    options: Options,
+    folder: Path | None,
+    name: str,
+    source: dict[str, Any] | None,
+    about: Mapping[str, Any],
+) -> xr.Dataset:
     started, seq_len, at = time.time(), ids.shape[1], next(model.parameters()).device
     sequence_length(model, seq_len)
     types = load.vocabulary(model)
@@ -112,23 +165,29 @@ def measure(
         raise UserError(
             f"the text has token {ids.max()}, but the model knows {types}; the tokenizer is another model's."
         )
+    causal = _reads(model, torch.from_numpy(ids[:1]).to(at))
     apart = min(options.loss_tokens // seq_len, len(ids) // 8)
     heldout, ids = ids[len(ids) - apart :], ids[: min(len(ids) - apart, max(1, options.tokens // seq_len))]
     batch = options.batch_size or _batch_size(model, seq_len, at)
-    key = digest(asdict(options), __version__, source_digest(), load.fingerprint(model), _checksum(ids), batch)
+    weights = load.fingerprint(model)
+    read = [(list(each.shape), _checksum(each)) for each in (ids, heldout)]
+    key = digest(plain(options), loaded.code(__name__), weights, read, batch)
     if folder and (before := reading.finished(folder / "dataset.nc", key)) is not None:
-        return before
+        return _called(before, name, source, about)
     rule = _rule(model, options, heldout, batch)
     use = Detailed(model, options.layers, None if options.of == "output" else options.of, rule)
-    use.prepare(types, options.followed)
+    left_out = text.reader(tokenizer).special if options.special_tokens == "left_out" else ()
+    use.prepare(types, options.followed, left_out)
     state = folder / "state.safetensors" if folder else None
     nats, sequences = reading.read(use, ids, batch, key, state)
     dataset = use.dataset()
-    values = {name: value for name, value in statistics.silent(dataset, seq_len).items()}
-    values |= statistics.specificity(use, ids, seq_len) | statistics.strongest(use)
+    values = {name: value for name, value in statistics.silent(dataset).items()}
+    values |= statistics.specificity(use, ids) | statistics.strongest(use)
     counts = dataset["final_firing_count"].values[0]
     examples = contexts.examples(values, use, ids, tokenizer)
-    if load.is_causal(model):
+    if causal:
+        if not np.isfinite(nats):
+            raise FloatingPointError(f"the loss on the text is {nats}; nothing is reported")
         values["final_loss"] = (("seed",), [nats / (sequences * (seq_len - 1))])
         if len(heldout):
             bar = _bar("loss without units", "evaluation")
@@ -136,11 +195,27 @@ def measure(
     more = results.described(values | examples, statistics.DESCRIBED)
     dataset = dataset.merge(more.drop_vars("seed", errors="ignore"), combine_attrs="override")
     dataset = dataset.set_coords([n for n in ("chosen_by", "share", "evaluation", "context", "rank") if n in dataset])
-    dataset["firing_count"].attrs["sample_tokens"] = int(ids.size)
-    dataset.attrs |= _about(model, use, options, name, seq_len, batch, ids, started, source, key)
+    dataset["firing_count"].attrs["sample_tokens"] = dataset.attrs["final_sample_tokens"]
+    dataset.attrs |= _about(model, use, options, name, seq_len, batch, ids, started, source, key, weights, about)
     if state:
         state.unlink(missing_ok=True)
     return dataset
+
+
+def _reads(model: nn.Module, ids: torch.Tensor) -> bool:
+    """That the model reads such sequences; whether it predicts their next tokens."""
+    try:
+        if load.positions(model) is None:
+            load.logits(model, ids)
+        return load.is_causal(model)
+    except (IndexError, RuntimeError) as error:
+        if isinstance(error, torch.OutOfMemoryError):
+            raise
+        first = shown(str(error).splitlines()[0]) if str(error) else type(error).__name__
+        raise UserError(
+            f"{type(model).__name__} cannot read a sequence of {ids.shape[1]} tokens ({first}); give a shorter "
+            "--seq_len, or mend its configuration."
+        ) from error
 
 
 def _batch_size(model: nn.Module, seq_len: int, at: torch.device) -> int:
@@ -153,16 +228,10 @@ def _batch_size(model: nn.Module, seq_len: int, at: torch.device) -> int:
 
 
 def _rule(model: nn.Module, options: Options, heldout: np.ndarray, batch: int) -> Rule:
-    kind, _, number = options.rule.partition("=")
+    kind, value = options.threshold()
     places = find(model, options.layers, options.of)
-    if kind == "exact" and not number:
+    if value is None:
         return exact(places)
-    try:
-        value = float(number)
-    except ValueError:
-        value = float("nan")
-    if kind not in ("epsilon", "quantile", "cett", "cett-ppl") or value != value:
-        raise UserError(f"rule = {options.rule!r}: expected one like {RULES}.")
     if kind == "epsilon":
         return above(value, len(places))
     if not len(heldout):
@@ -171,7 +240,7 @@ def _rule(model: nn.Module, options: Options, heldout: np.ndarray, batch: int) -
     parts = [torch.from_numpy(heldout[i : i + batch]).to(at) for i in range(0, len(heldout), batch)]
     batches = [load.arguments(model, part) for part in parts]
     if kind == "quantile":
-        return calibrate.quantile(model, batches, value, options.layers)
+        return calibrate.quantile(model, batches, value, options.layers, options.of)
     if options.layers is not None or options.of != "output":
         raise UserError(f"rule = {options.rule!r} finds its layers by itself; leave out layers and of.")
     if kind == "cett-ppl" and not load.is_causal(model):
@@ -195,11 +264,13 @@ def _about(
     started: float,
     source: dict[str, Any] | None,
     key: str,
+    weights: str,
+    about: Mapping[str, Any],
 ) -> dict[str, Any]:
     first = next(model.parameters())
     facts = {
         "config": {"measure": {"set_tokens": 8192}, "options": asdict(options)},
-        "model": {"name": name, "class": type(use.model).__name__, "weights": load.fingerprint(use.model)},
+        "model": {"name": name, "class": type(use.model).__name__, "weights": weights, **about},
         "layers": [str(place) for place in use.places],
         "rule": {"name": use.rule.name, "facts": use.rule.facts},
         "text": (source or {}) | {"sha256": _checksum(ids), "tokens": int(ids.size), "seq_len": seq_len},
@@ -210,6 +281,14 @@ def _about(
         "measurement": key[:16],
     }
     return {"provenance": json.dumps(facts, sort_keys=True), "name": name, "seq_len": seq_len}
+
+
+def _called(measured: xr.Dataset, name: str, source: dict[str, Any] | None, about: Mapping[str, Any]) -> xr.Dataset:
+    """What was measured before, under the names that model and text have now."""
+    facts = results.provenance(measured)
+    facts["model"] |= {"name": name, **about}
+    facts["text"] |= source or {}
+    return measured.assign_attrs(provenance=json.dumps(facts, sort_keys=True), name=name)
 
 
 def _checksum(ids: np.ndarray) -> str:

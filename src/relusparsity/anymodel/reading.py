@@ -14,7 +14,7 @@ from tqdm import tqdm
 
 from .. import results
 from ..errors import UserError
-from . import load, removal
+from . import identity, load, removal
 from .details import Detailed
 
 SAVE_EVERY = 30.0  # seconds
@@ -105,7 +105,7 @@ def _save(use: Detailed, key: str, path: Path, nats: float, done: int) -> None:
     tensors["nats"] = torch.tensor(nats, dtype=torch.float64)
     tensors["done"] = torch.tensor(done)
     with results.atomic_write(path) as temporary:
-        save_file(tensors, temporary, {"key": key})
+        save_file(tensors, temporary, {"key": key, "sha256": identity.checksum(dict(sorted(tensors.items())))})
 
 
 def _resume(use: Detailed, key: str, path: Path | None, at: torch.device) -> tuple[float, int]:
@@ -113,11 +113,14 @@ def _resume(use: Detailed, key: str, path: Path | None, at: torch.device) -> tup
         return 0.0, 0
     try:
         with safe_open(path, "pt") as file:
-            if (file.metadata() or {}).get("key") != key:
+            told = file.metadata() or {}
+            if told.get("key") != key:
                 return 0.0, 0  # of another measurement: it is overwritten
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            tensors = {name: file.get_tensor(name) for name in sorted(file.keys())}
     except SafetensorError:
         return 0.0, 0
+    if told.get("sha256") != identity.checksum(tensors):
+        return 0.0, 0  # damaged
     nats, done = float(tensors.pop("nats")), int(tensors.pop("done"))
     use.load(tensors, at)
     return nats, done

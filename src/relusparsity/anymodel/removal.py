@@ -8,8 +8,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .attach import Choice, Place, Side
+from .attach import Choice, Place, Side, replace
 from .load import logits
+from .rules import Rule
 from .watch import Watch
 
 SHARES = (0.0, 0.1, 0.25, 0.5, 0.75, 0.9)
@@ -31,9 +32,18 @@ class Without(Watch):
         def cut(activation: Tensor) -> Tensor:
             return activation.masked_fill(gone.to(activation.device), 0)
 
-        if place.of == "input":
-            return place.module.register_forward_pre_hook(lambda _, args: (cut(args[0]), *args[1:]))
-        return place.module.register_forward_hook(lambda _, __, output: cut(output))
+        return replace(place, cut)
+
+
+class Zeroed(Watch):
+    """Sets units that do not fire by a rule to zero where the next layer reads them; for evaluation."""
+
+    def __init__(self, model: nn.Module, rule: Rule) -> None:
+        super().__init__(model, of=rule.of)
+        self.rule = rule
+
+    def _attach(self, layer: int, place: Place) -> Any:
+        return replace(place, lambda activation: activation * self.rule.fired(layer, place, activation))
 
 
 @torch.no_grad()

@@ -17,6 +17,7 @@ from .. import plots, results
 from ..errors import UserError
 from ..plots import Figure, measured
 from ..plots.style import si
+from . import following
 
 STATIC = Path(plots.__file__).parents[1] / "book" / "static"
 STYLE = """
@@ -118,10 +119,16 @@ def _facts(name: str, data: xr.Dataset) -> Iterator[str]:
         "run": f"{facts['environment']['device']}, {facts['wall_seconds']:,.0f} s, relusparsity "
         f"{facts['environment']['packages']['relusparsity']}",
     }
+    if text.get("special_tokens"):
+        rows["special tokens"] = text["special_tokens"]
+    if text.get("without_text"):
+        rows["left out"] = f"{text['without_text']:,} records whose text is null"
+    if facts["model"].get("notes"):
+        rows["note"] = "; ".join(facts["model"]["notes"])
     if "final_loss" in data:
         rows["loss"] = f"{float(data['final_loss'][0]):.3f} nats a token on this text"
     yield "<dl>" + "".join(f"<dt>{k}</dt><dd>{html.escape(v)}</dd>" for k, v in rows.items()) + "</dl>"
-    if facts["rule"]["name"] == "not exactly zero":
+    if facts["rule"]["name"] == "not exactly zero" and float(data["final_token_use"].mean()) > 0.9:
         yield (
             "<p class=note>This activation is smooth: it is hardly ever exactly zero, so nearly every unit counts as "
             "firing. Measure again with a threshold, such as --rule cett=0.2, and say so with the numbers.</p>"
@@ -177,16 +184,15 @@ def _silence(name: str, data: xr.Dataset) -> str:
 
 def _between(models: Mapping[str, xr.Dataset]) -> Iterator[str]:
     """Deaths and revivals from each checkpoint to the next, where they are checkpoints of one model on one text."""
-    pairs = list(models.items())
-    for (one, before), (two, after) in pairwise(pairs):
-        texts = [results.provenance(d)["text"]["sha256"] for d in (before, after)]
-        same = before["final_firing_count"].shape == after["final_firing_count"].shape
-        if texts[0] == texts[1] and same:
-            before, after = (d.assign_attrs(name=n) for n, d in ((one, before), (two, after)))
-            yield _section(f"From {one} to {two}", measured.changes(before, after))
-        else:
-            why = "have different shapes" if not same else "did not read the same text"
+    for (one, before), (two, after) in pairwise(models.items()):
+        why, caveat = following.whether(before, after)
+        if why:
             yield f"<p class=note>{html.escape(one)} and {html.escape(two)} {why}, so units are not followed.</p>"
+            continue
+        before, after = (d.assign_attrs(name=n) for n, d in ((one, before), (two, after)))
+        yield _section(f"From {one} to {two}", measured.changes(before, after))
+        if caveat:
+            yield f"<p class=note>{caveat}</p>"
 
 
 def _specific(of: str, data: xr.Dataset) -> Iterator[str]:

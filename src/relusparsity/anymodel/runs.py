@@ -7,7 +7,7 @@ from typing import Any
 
 from tokenizers import Tokenizer
 
-from .. import corpora, ondisk, results, sealed, train
+from .. import corpora, ondisk, paths, results, sealed, train
 from ..config import RunConfig, from_dict
 from ..corpora import bpe
 from ..errors import UserError
@@ -35,7 +35,7 @@ class Checkpoint:
             runs from before their tokenizer's checksum was kept, only the size of the vocabulary is compared.)
         """
         if given:
-            path = Path(given).expanduser()
+            path = paths.path(given)
             path = path / "tokenizer.json" if path.is_dir() else path
             tokenizer = bpe.read(path, self.run.config.model.vocab_size)
             expected = self._corpus().get("tokenizer")
@@ -75,8 +75,8 @@ def find(given: str) -> Checkpoint | None:
     UserError
         If the run has no weights yet or is damaged, or the file is none of a run's.
     """
-    path = Path(given).expanduser()
-    of_file = path.suffix == ".safetensors" and path.is_file()
+    path = paths.path(given)
+    of_file = path.suffix.lower() == ".safetensors" and path.is_file()
     if not of_file and not path.is_dir():
         return None
     folder = (path.parent.parent if of_file else path).resolve()
@@ -101,6 +101,6 @@ def _json(path: Path) -> dict[str, Any] | None:
     """What a JSON file of a run says; None if there is none, or it is another program's."""
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return None
     return values if isinstance(values, dict) else None

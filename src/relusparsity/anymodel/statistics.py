@@ -35,13 +35,14 @@ DESCRIBED: dict[str, tuple[str, str]] = {
 }
 
 
-def silent(dataset: xr.Dataset, seq_len: int) -> dict[str, Any]:
+def silent(dataset: xr.Dataset) -> dict[str, Any]:
     """How sure it is that silent units are silent; sequences are the draws, because firing clusters in them."""
     fired, hit = (dataset[name].values[0] for name in ("final_firing_count", "final_sequences_fired"))
     sequences = int(dataset["layer_sequences"].values.max())
+    length = int(dataset["layer_tokens"].values.max()) / sequences
     once = (hit == 1).sum(axis=1)
     bound = 1 - 0.05 ** (1 / sequences)
-    within = np.where((hit > 0) & (hit <= 5), fired / (np.maximum(hit, 1) * seq_len), 0.0).max(axis=1)
+    within = np.where((hit > 0) & (hit <= 5), fired / (np.maximum(hit, 1) * length), 0.0).max(axis=1)
     by_layer = ("seed", "layer")
     return {
         "good_turing_expected": (by_layer, once[None]),
@@ -52,13 +53,18 @@ def silent(dataset: xr.Dataset, seq_len: int) -> dict[str, Any]:
     }
 
 
-def specificity(use: Detailed, ids: np.ndarray, seq_len: int) -> dict[str, Any]:
+def specificity(use: Detailed, ids: np.ndarray) -> dict[str, Any]:
     """Both measures of chapter 04, unit by unit; token selectivity of the followed units only."""
     counts = use.counts()
     fired = np.stack([layer.unit_tokens.cpu().numpy() for layer in counts])
     hit = np.stack([layer.unit_sequences.cpu().numpy() for layer in counts])
-    rates = [metrics.within_sequence_rate(k, s, len(ids), seq_len, LEAST) for k, s in zip(fired, hit, strict=True)]
+    length = round(counts[0].tokens / counts[0].sequences)
+    rates = [
+        metrics.within_sequence_rate(k, s, counts[0].sequences, length, LEAST) for k, s in zip(fired, hit, strict=True)
+    ]
     totals = np.bincount(ids.ravel(), minlength=use.vocabulary)
+    totals[use.left_out.numpy()] = 0
+    totals *= counts[0].tokens // totals.sum()  # a layer that runs several times in a call counts every time
     selectivity = np.full(fired.shape, np.nan)
     for layer, row in enumerate(selectivity):
         row[use.units(len(row)).numpy()] = metrics.token_selectivity(use.types[layer], totals, LEAST)

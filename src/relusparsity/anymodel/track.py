@@ -36,10 +36,13 @@ class Use(Watch):
         of: Side | None = None,
         rule: Rule | None = None,
     ) -> None:
-        super().__init__(model, choose, of or (rule.of if rule else "output"))
+        if rule is not None and not isinstance(rule, Rule):
+            raise UserError(f"rule = {rule!r}: expected a Rule, such as above(0.1, layers), or None.")
+        super().__init__(model, choose, of if of is not None else rule.of if rule else "output")
         self.rule = exact(self.places) if rule is None else rule
         self.rule.check(self.places)
         self.layers: list[LayerUse | None] = [None] * len(self.places)
+        self._thresholds: dict[int, Tensor] = {}  # those of units, on the device of their layer
 
     def __exit__(self, kind: type[BaseException] | None, *rest: object) -> None:
         super().__exit__(kind, *rest)
@@ -50,16 +53,33 @@ class Use(Watch):
         place = self.places[layer]
         use = self.layers[layer]
         if use is None:
+            self.rule.check_width(layer, place, activation.shape[-1])
             use = self.layers[layer] = LayerUse(activation.shape[-1], activation.device)
         elif use.units != activation.shape[-1]:
             raise UserError(f"{place.name} gave {activation.shape[-1]} units, and {use.units} before; match one layer.")
+        elif use.unit_tokens.device != activation.device:
+            raise UserError(
+                f"{place.name} runs on {activation.device}, and on {use.unit_tokens.device} before; a tracker counts a "
+                "layer on one device: in place of DataParallel use one process for each, and Use.gather."
+            )
+        sequences = self._calls.mine.sequences
+        if use.open is not sequences.get(layer):  # another thread's call came between
+            use.open = sequences.get(layer)
+            use.mixed |= call.continues
         if gpu.takes(activation):
-            gpu.update(use, activation, self.rule.threshold(layer, place), call)
+            threshold = self.rule.threshold(layer, place)
+            if isinstance(threshold, Tensor):
+                if layer not in self._thresholds:
+                    self._thresholds[layer] = threshold.to(activation.device, torch.float32)
+                threshold = self._thresholds[layer]
+            gpu.update(use, activation, threshold, call)
         else:
             # The largest is NaN if any is; read only at the end, for a GPU need not wait.
             nan = torch.isnan(activation.amax(-1))
             use.not_a_number |= (nan if call.real is None else nan & call.real).any()
             use.update(self.rule.fired(layer, place, activation), call.real, call.continues, call.lengths)
+        assert use.open is not None
+        sequences[layer] = use.open
         self.also(layer, activation, call)
 
     def also(self, layer: int, activation: Tensor, call: Call) -> None:
@@ -79,11 +99,14 @@ class Use(Watch):
             self.failed = "a forward call ended with an error after some of its layers were counted"
         if self.failed:
             raise UserError(f"counting stopped halfway ({self.failed}); its counts are not whole, track again.")
+        flags: dict[torch.device, dict[str, Tensor]] = {}  # one waiting for each device
         for place, use in zip(self.places, self.layers, strict=True):
-            if use is not None and bool(use.not_a_number):
-                raise FloatingPointError(
-                    f"{place.name}: an activation is NaN, firing is undefined; nothing is reported"
-                )
+            if use is not None:
+                flags.setdefault(use.not_a_number.device, {})[place.name] = use.not_a_number
+        for found in flags.values():
+            for name, nan in zip(found, torch.stack(list(found.values())).tolist(), strict=True):
+                if nan:
+                    raise FloatingPointError(f"{name}: an activation is NaN, firing is undefined; nothing is reported")
 
     def counts(self) -> list[LayerUse]:
         """The counts of every layer.
@@ -225,16 +248,17 @@ def track(
         "output" (default) or "input": which side of a chosen module is the hidden activation. "product": what the
         layer after it reads, act(gate) · up in gated MLPs; where the model was found by itself.
     rule
-        None: exactly above zero (smooth activations: not exactly zero); else see `above` and `calibrate`.
+        None: exactly above zero (smooth activations, and whatever a layer reads: not exactly zero); else see `above`
+        and `calibrate`.
 
     Returns
     -------
     Use
-        To be used with ``with``. Padding, as the attention mask of the model's own call says it, does not count;
-        without a mask every position does. Decoding with a cache continues its sequences if the last call left that
-        cache; with any other, such as the copy of a prompt's, new ones begin (beam search, which swaps sequences,
-        makes their counts meaningless). Layers recomputed in the backward pass count once. A module that
-        runs several times in one call, as ALBERT's, counts every time.
+        To be used with ``with``. Padding, as the attention mask of the model's own call says it (or the padding mask of
+        PyTorch's own encoder), does not count; without a mask every position does. Decoding with a cache continues its
+        sequences if the last call left that cache; with any other, such as the copy of a prompt's, new ones begin (beam
+        search, which swaps sequences, makes their counts meaningless). Layers recomputed in the backward pass count
+        once. A module that runs several times in one call, as ALBERT's, counts every time.
 
     Raises
     ------

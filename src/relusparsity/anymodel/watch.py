@@ -1,6 +1,7 @@
 """Watching a model's hidden activations: hooks that come with a `with` block and go with it."""
 
 import contextlib
+import threading
 from typing import Any, Self
 
 import torch
@@ -8,8 +9,13 @@ from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
 from ..errors import UserError
-from .attach import Choice, Place, Side, bare, find
-from .calls import Call, Calls
+from . import transforms
+from .attach import Choice, Place, Side, bare, find, read
+from .calls import Call, Calls, around, padded
+from .layouts import Layouts
+from .sharing import Callers
+
+SCRIPT = "a TorchScript module runs no hooks and cannot be watched; give the model it was made of."
 
 
 class Watch:
@@ -17,9 +23,17 @@ class Watch:
 
     def __init__(self, model: nn.Module, choose: Choice | None = None, of: Side = "output") -> None:
         self.model = bare(model)
+        if isinstance(self.model, torch.jit.ScriptModule):
+            raise UserError(SCRIPT)
         self.places: list[Place] = find(self.model, choose, of)
+        for place in self.places:
+            if any(isinstance(self.model.get_submodule(name), torch.jit.ScriptModule) for name in around(place.name)):
+                raise UserError(f"{place.name}: {SCRIPT}")
         self.failed = ""
         self._calls = Calls()
+        self._layouts = Layouts(self.model, self.places, self._calls)
+        self._callers = Callers(self.model, self.places, self._calls)
+        self._lock = threading.Lock()
         self._handles: list[RemovableHandle] = []
         self._eager: contextlib.ExitStack | None = None
 
@@ -35,7 +49,8 @@ class Watch:
             undo.enter_context(torch.compiler.set_stance("force_eager"))
             undo.callback(self._detach)
             self._handles += self._calls.follow(self.model, [place.name for place in self.places])
-            for layer, place in enumerate(self.places):
+            self._handles += self._callers.attach() + self._layouts.attach()
+            for layer, place in self._callers.first():
                 self._handles.append(self._attach(layer, place))
             self._eager = undo.pop_all()
         return self
@@ -45,36 +60,63 @@ class Watch:
         self._eager.close()
 
     def _attach(self, layer: int, place: Place) -> RemovableHandle:
-        if place.of == "input":
-            return place.module.register_forward_pre_hook(lambda _, args: self._see(layer, args[0]))
-        return place.module.register_forward_hook(lambda _, __, output: self._see(layer, output))
+        return read(place, lambda activation: self._see(layer, activation))
 
     def _detach(self) -> None:
         for handle in self._handles:
             handle.remove()
         self._handles.clear()
-        self._calls.open.clear()
 
     def _see(self, layer: int, activation: Any) -> None:
-        if not self._calls.open:
-            return  # gradient checkpointing runs layers again in the backward pass
-        self._calls.seen = True
         try:
-            with torch.inference_mode(False), torch.no_grad():  # our counts outlive an inference mode
-                call = self._calls.open[-1]
-                self.observe(layer, _shaped(self.places[layer], activation, call), call)
+            call = self._calls.now()
+            if call is None:
+                return
+            layer = self._callers.layer(layer)
+            if transforms.active() or torch.is_grad_enabled() or torch.is_inference_mode_enabled():
+                # our counts outlive an inference mode, and are no part of what is differentiated
+                with transforms.outside(), torch.inference_mode(False), torch.no_grad():
+                    self._count(layer, transforms.plain(activation, self.model, 3), call)
+            else:
+                self._count(layer, activation, call)
         except Exception as error:
             self.failed = self.failed or str(error)
             raise
 
+    def _count(self, layer: int, activation: Any, call: Call) -> None:
+        place = self.places[layer]
+        if isinstance(activation, Tensor) and activation.is_nested:
+            rows = list(activation.unbind())  # without their padding
+            lengths = torch.tensor([len(row) for row in rows], device=activation.device)
+            activation = nn.utils.rnn.pad_sequence(rows, batch_first=True)
+            real = torch.arange(activation.shape[1], device=activation.device) < lengths[:, None]
+            call = padded((real.shape[0], real.shape[1]), real, call.continues)
+        elif isinstance(activation, Tensor) and activation.ndim == 2 and layer in self._layouts.lone:
+            activation = activation[None]
+        elif isinstance(activation, Tensor) and activation.ndim == 3:
+            shape = activation.shape[0], activation.shape[1]
+            if (shape != call.shape or shape[0] == shape[1]) and self._layouts.positions_first(
+                layer, shape, call.shape
+            ):
+                activation = activation.transpose(0, 1)
+            elif call.of_mask and shape != call.shape and call.shape is not None and shape[0] == call.shape[0]:
+                call = call.of_frames(self.model, place.name, shape[1])
+        activation = _shaped(place, activation, call)
+        with self._lock:  # threads may call one model
+            self.observe(layer, activation, call)
+
 
 def _shaped(place: Place, activation: Any, call: Call) -> Tensor:
     """The activation as (sequence, position, unit)."""
+    if isinstance(activation, Tensor) and activation.ndim == 3 and activation.is_floating_point():
+        sequences, positions, _ = activation.shape
+        if call.shape is None or call.shape == (sequences, positions):
+            return activation
     if not isinstance(activation, Tensor) or not activation.is_floating_point() or activation.ndim not in (2, 3):
         shape = tuple(activation.shape) if isinstance(activation, Tensor) else type(activation).__name__
         raise UserError(f"{place.name} gives {shape}: expected activations (sequence, position, unit).")
     if call.shape is None:
-        return activation if activation.ndim == 3 else activation[:, None]
+        return activation[:, None]
     sequences, positions = call.shape
     if activation.numel() // activation.shape[-1] != sequences * positions or (
         activation.ndim == 3 and tuple(activation.shape[:2]) != call.shape

@@ -3,9 +3,13 @@
 `load` gives a `Corpus`; `batch` and `heldout_sequences` say which tokens the model sees when.
 """
 
+import sys
+from collections import Counter
 from collections.abc import Iterator
 from functools import cache as cache_once
 from pathlib import Path
+
+from tqdm import tqdm
 
 from ..config import CorpusConfig
 from ..errors import UserError
@@ -48,7 +52,10 @@ def load(config: CorpusConfig, cache: Path | None = None) -> Corpus:
         source = _text_source(config.paths, config.heldout_paths)
     else:
         raise UserError(f"corpus source {config.source!r}: expected docs, text or hf.")
-    return open_or_build(source, config, cache)
+    corpus = open_or_build(source, config, cache)
+    for path, number in source.without_text.items():
+        tqdm.write(f"{path}: {number:,} records left out, whose text is null", file=sys.stderr)
+    return corpus
 
 
 def _text_source(paths: tuple[str, ...], heldout_paths: tuple[str, ...], name: str | None = None) -> Source:
@@ -59,12 +66,15 @@ def _text_source(paths: tuple[str, ...], heldout_paths: tuple[str, ...], name: s
         raise UserError(f"heldout_paths has two sets of the same name among {', '.join(names)}; rename one.")
     held = {HELDOUT if i == 0 else EXTRA + names[i]: path for i, path in enumerate(heldout_paths)}
 
+    without_text: Counter[str] = Counter()
+
     def documents() -> Iterator[tuple[Part, Document]]:
-        for document in text.documents(paths):
+        without_text.clear()
+        for document in text.documents(paths, without_text=without_text):
             yield (TRAIN if held else None), document
         for part, path in held.items():
-            for document in text.documents((path,)):
+            for document in text.documents((path,), without_text=without_text):
                 yield part, document
 
     prints = {part: text.fingerprint((path,)) for part, path in held.items()}
-    return Source(name or text.stem(Path(paths[0]).name), [text.fingerprint(paths), prints], documents)
+    return Source(name or text.stem(Path(paths[0]).name), [text.fingerprint(paths), prints], documents, without_text)

@@ -63,6 +63,8 @@ def _stream(config: CorpusConfig, packed: Any, target: Path) -> None:
         rows = datasets.load_dataset(config.name, config.subset, split="train", streaming=True)
         with tqdm(total=config.max_bytes, desc=config.name, unit="B", unit_scale=True, disable=None) as bar:
             for row in rows:
+                if row.get("text", "") is None:
+                    continue  # as in a .jsonl
                 if not isinstance(row.get("text"), str):
                     raise UserError(
                         f"{config.name} has the columns {', '.join(map(str, row))}; expected text in 'text'."

@@ -4,11 +4,13 @@ import json
 import os
 import shutil
 import tempfile
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -17,12 +19,12 @@ import tokenizers
 from filelock import FileLock
 from tqdm import tqdm
 
-from .. import sealed
+from .. import paths, sealed
 from ..config import CorpusConfig
 from ..errors import UserError
 from ..identity import digest
 from . import bpe
-from .document import Document, draw
+from .document import Document, draw, pieces
 
 TRAIN, HELDOUT, EXTRA = "train", "heldout", "extra:"
 MANIFEST = "manifest.json"
@@ -41,6 +43,8 @@ class Source:
     fingerprint: Any
     """Plain data that differs when the text does."""
     documents: Callable[[], Iterator[tuple[Part, Document]]]
+    without_text: Counter[str] = field(default_factory=Counter)
+    """Records that the last reading left out because their text is null, by file."""
 
 
 @dataclass(frozen=True)
@@ -89,7 +93,7 @@ def open_or_build(source: Source, config: CorpusConfig, cache: Path) -> Corpus:
     Of processes side by side the first does it and the others wait. Where a lock does not reach other machines,
     each writes a folder of its own and the first to finish gives it its name.
     """
-    saved = Path(config.tokenizer).expanduser() if config.tokenizer else None
+    saved = paths.path(config.tokenizer) if config.tokenizer else None
     if saved:
         bpe.read(saved, config.vocab_size)
     # content counts, not where it lies: the text's is in the fingerprint
@@ -218,10 +222,11 @@ def _tokenised(
         some = next(batches, None)
         while some is not None:
             following = reader.submit(next, batches, None)
-            texts = [document.text for _, document in some]
-            for (part, document), encoding in zip(some, encode(texts), strict=True):
-                yield part, document, np.array([*encoding.ids, eos], kind)
-            bar.update(sum(map(len, texts)))
+            texts = [list(pieces(document.text)) for _, document in some]
+            encoded = iter(encode([piece for each in texts for piece in each]))
+            for (part, document), each in zip(some, texts, strict=True):
+                yield part, document, np.array([*chain(*(next(encoded).ids for _ in each)), eos], kind)
+            bar.update(sum(len(piece) for each in texts for piece in each))
             some = following.result()
 
 

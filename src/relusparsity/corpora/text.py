@@ -1,24 +1,33 @@
-"""Text files: .txt (a text) and .jsonl (a document a line), plain or compressed with gzip, xz or zstd."""
+"""Text files: .txt (a text) and .jsonl (a document a line), plain or compressed with gzip, xz or zstd; and pipes."""
 
 import gzip
 import hashlib
 import io
 import json
 import lzma
+import re
+import zlib
+from collections import Counter
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import BinaryIO, cast
 
 import zstandard
 
+from .. import paths as checked
 from ..errors import UserError
-from .document import Document
+from . import pipes
+from .document import LONGEST, Document, seam
 
 KINDS = (".txt", ".jsonl")
 COMPRESSIONS = ("", ".gz", ".xz", ".zst")
 SUFFIXES = tuple(kind + compression for kind in KINDS for compression in COMPRESSIONS)
+MAGIC = {b"\x1f\x8b": ".gz", b"\xfd7zXZ\0": ".xz", b"(\xb5/\xfd": ".zst"}
 PIECE = 20_000
 """Characters after which a .txt file is cut at the next line end: one book then has a held-out part too."""
+LONGEST_RECORD = 1 << 27
+"""Characters that a line of .jsonl has at most."""
 
 
 def files(paths: Sequence[str]) -> list[tuple[str, Path]]:
@@ -31,23 +40,28 @@ def files(paths: Sequence[str]) -> list[tuple[str, Path]]:
     """
     found: list[tuple[str, Path]] = []
     for given in paths:
-        path = Path(given).expanduser()
+        path = checked.path(given)
         if path.is_dir():
             inside = sorted(
                 (file.relative_to(path).as_posix(), file)
                 for file in path.rglob("*")
-                if file.name.endswith(SUFFIXES) and not file.name.startswith(".") and file.is_file()
+                if _suffix(file.name) and not file.name.startswith(".") and file.is_file()
             )
             if not inside:
                 raise UserError(f"the folder {path} holds no text file; expected {', '.join(SUFFIXES)}.")
             found += inside
-        elif not path.is_file():
-            raise UserError(f"no file or folder {path}; give the path of a text corpus.")
-        elif not path.name.endswith(SUFFIXES):
+        elif not path.exists():
+            raise UserError(f"no file or folder {checked.shown(path)}; give the path of a text corpus.")
+        elif not _suffix(path.name) and path.is_file() and path.absolute().parts[1:2] not in (("dev",), ("proc",)):
             raise UserError(f"{path} is no text file that can be read; expected {', '.join(SUFFIXES)}.")
         else:
             found.append((path.name, path))
     return found
+
+
+def _suffix(name: str) -> str:
+    """Which of `SUFFIXES` a name has, in capitals or not; none: empty."""
+    return next((suffix for suffix in SUFFIXES if name.lower().endswith(suffix)), "")
 
 
 def stem(name: str) -> str:
@@ -57,87 +71,174 @@ def stem(name: str) -> str:
     'c4-eval'
     """
     last = name.rsplit("/", 1)[-1]
-    return next((last.removesuffix(suffix) for suffix in SUFFIXES if last.endswith(suffix)), last)
+    return last[: len(last) - len(_suffix(last))]
 
 
 def fingerprint(paths: Sequence[str]) -> list[tuple[str, str]]:
-    """Name and sha256 of every file, as it lies on the disk."""
-    result = []
-    for name, path in files(paths):
-        with path.open("rb") as handle:
-            result.append((name, hashlib.file_digest(handle, "sha256").hexdigest()))
-    return result
-
-
-def documents(paths: Sequence[str]) -> Iterator[Document]:
-    """Every document of the files, in their order; blank ones are left out.
-
-    A .jsonl line is an object with `text` and, if the domain is not the file's stem, `source`.
+    """Name and sha256 of every file, as it lies on the disk; of a pipe, of all that comes through it.
 
     Raises
     ------
     UserError
-        For a file that is binary or cut short, and for a bad line, with its number.
+        For a file that cannot be read.
     """
+    result = []
     for name, path in files(paths):
-        read = _lines if ".jsonl" in Path(name).suffixes else _pieces
+        whole = hashlib.sha256()
         try:
-            with _open(path) as raw, io.TextIOWrapper(raw, encoding="utf-8-sig", newline=None) as handle:
-                for document in read(handle, path, stem(name)):
+            with _bytes(path) as handle:
+                while some := handle.read(1 << 20):
+                    whole.update(some)
+        except OSError as error:
+            raise UserError(f"{path} cannot be read ({error.strerror}).") from None
+        result.append((name, whole.hexdigest()))
+    return result
+
+
+def sources(paths: Sequence[str]) -> list[list[str]]:
+    """Name and sha256 of every file; of a pipe, which need not end, its name alone."""
+    found = files(paths)
+    return [[name, "" if pipes.is_pipe(path) else fingerprint([str(path)])[0][1]] for name, path in found]
+
+
+def documents(
+    paths: Sequence[str], domains: bool = True, without_text: Counter[str] | None = None
+) -> Iterator[Document]:
+    """Every document of the files, in their order; blank ones are left out.
+
+    A .jsonl line is an object with `text` and, if the domain is not the file's stem, `source`. Records whose text is
+    null are left out, and counted by file in `without_text`; fields that are not used may hold anything.
+
+    Parameters
+    ----------
+    domains
+        Whether `source` is used.
+
+    Raises
+    ------
+    UserError
+        For a file that is binary, cut short or damaged, and for a bad line, with its number.
+    """
+    none: Counter[str] = Counter() if without_text is None else without_text
+    for name, path in files(paths):
+        try:
+            compression, kind = _kind(path)
+            with (
+                _bytes(path) as raw,
+                _unpacked(raw, compression) as packed,
+                io.TextIOWrapper(packed, encoding="utf-8-sig", newline=None) as handle,
+            ):
+                records = _records(handle, path, stem(name), domains, none)
+                for document in records if kind == ".jsonl" else _pieces(handle, path, stem(name)):
                     if document.text and not document.text.isspace():
                         yield document
         except UnicodeDecodeError as error:
             raise UserError(f"{path} is not UTF-8 text ({error}); convert it or leave it out.") from error
-        except (EOFError, gzip.BadGzipFile, lzma.LZMAError, zstandard.ZstdError) as error:
+        except (EOFError, zlib.error, gzip.BadGzipFile, lzma.LZMAError, zstandard.ZstdError) as error:
             raise UserError(f"{path} cannot be decompressed ({error}); fetch it again.") from error
+        except MemoryError:
+            raise UserError(f"{path} needs more memory to be read than there is.") from None
+        except OSError as error:
+            raise UserError(f"{path} cannot be read ({error.strerror or error}).") from error
+
+
+def _kind(path: Path) -> tuple[str, str]:
+    """Compression and kind of a text: by its name, or, where it has none, as in a pipe, by how it begins."""
+    if suffix := _suffix(path.name):
+        kind = next(kind for kind in KINDS if suffix.startswith(kind))
+        return suffix.removeprefix(kind), kind
+    with _bytes(path) as raw:
+        head = raw.read(6)
+    compression = next((name for magic, name in MAGIC.items() if head.startswith(magic)), "")
+    with _bytes(path) as raw, _unpacked(raw, compression) as unpacked:
+        begins = unpacked.read(1024)
+    return compression, ".jsonl" if re.match(rb'(\xef\xbb\xbf)?\s*\{\s*"', begins) else ".txt"
 
 
 def _pieces(handle: io.TextIOWrapper, path: Path, domain: str) -> Iterator[Document]:
-    while lines := handle.readlines(PIECE):
-        text = "".join(lines)
-        if "\0" in text:
+    """The text, cut at the first line end after `PIECE` characters; a line longer than `LONGEST` also inside."""
+    held = ""
+    while some := handle.read(LONGEST):
+        if "\0" in some:
             raise UserError(f"{path} is a binary file (it holds a null byte); expected UTF-8 text.")
-        yield Document(text, domain)
+        held, start = held + some, 0
+        while (end := _end(held, start)) is not None:
+            yield Document(held[start:end], domain)
+            start = end
+        held = held[start:]
+    yield Document(held, domain)
 
 
-def _lines(handle: io.TextIOWrapper, path: Path, domain: str) -> Iterator[Document]:
-    for number, line in enumerate(handle, 1):
+def _end(text: str, start: int) -> int | None:
+    """Where the piece that begins here ends; None: not in this text."""
+    if end := text.find("\n", start + PIECE) + 1:
+        return end
+    most = start + PIECE + LONGEST
+    return None if len(text) < most else start + seam(text[start:most])
+
+
+def _records(
+    handle: io.TextIOWrapper, path: Path, domain: str, domains: bool, without_text: Counter[str]
+) -> Iterator[Document]:
+    for number, line in enumerate(iter(partial(handle.readline, LONGEST_RECORD + 1), ""), 1):
         if line.isspace():
             continue
+        where = f"{path}, line {number}"
+        if len(line) > LONGEST_RECORD:
+            raise UserError(f"{where}: longer than {LONGEST_RECORD:,} characters; expected an object a line.")
         try:
-            value = json.loads(line)
+            value = _JSON.decode(line)
+        except RecursionError:
+            raise UserError(f"{where}: brackets in brackets too deep to be read; expected an object a line.") from None
         except ValueError as error:
-            raise UserError(f"{path}, line {number}: not JSON ({error}); expected an object a line.") from error
+            raise UserError(f"{where}: not JSON ({error}); expected an object a line.") from error
+        if isinstance(value, dict) and "text" in value and value["text"] is None:
+            without_text[str(path)] += 1
+            continue
         if not isinstance(value, dict) or not isinstance(value.get("text"), str):
-            raise UserError(f'{path}, line {number}: expected an object with a string "text".')
-        source = value.get("source", domain)
+            raise UserError(f'{where}: expected an object with a string "text".')
+        source = value.get("source") if domains else None
+        source = domain if source is None else source
         if not isinstance(source, str):
-            raise UserError(f'{path}, line {number}: "source" is {source!r}; expected a string.')
+            raise UserError(f'{where}: "source" is {source!r:.80}; expected a string.')
         try:
             value["text"].encode()
+            source.encode()
         except UnicodeEncodeError as error:
-            raise UserError(f"{path}, line {number}: half a character ({error}); mend the text.") from error
+            raise UserError(f"{where}: half a character ({error}); mend the text.") from error
         yield Document(value["text"], source)
 
 
-def _open(path: Path) -> BinaryIO:
-    if path.suffix == ".gz":
-        return cast(BinaryIO, gzip.open(path, "rb"))
-    if path.suffix == ".xz":
-        return cast(BinaryIO, lzma.open(path, "rb"))
-    if path.suffix == ".zst":
-        return io.BufferedReader(_Zstd(path), 1 << 20)
-    return path.open("rb")
+_JSON = json.JSONDecoder(parse_int=lambda digits: int(digits) if len(digits) < 1000 else float(digits))
+"""Reads integers of any length: they stand in fields that nobody uses."""
+
+
+def _bytes(path: Path) -> BinaryIO:
+    """The bytes of a file or of a pipe, as they are."""
+    return cast(BinaryIO, io.BufferedReader(pipes.opened(path), 1 << 16)) if pipes.is_pipe(path) else path.open("rb")
+
+
+def _unpacked(raw: BinaryIO, compression: str) -> BinaryIO:
+    if compression == ".gz":
+        return cast(BinaryIO, gzip.GzipFile(fileobj=raw))
+    if compression == ".xz":
+        return cast(BinaryIO, lzma.LZMAFile(raw))
+    if compression == ".zst":
+        return cast(BinaryIO, io.BufferedReader(_Zstd(raw), 1 << 20))
+    return raw
 
 
 class _Zstd(io.RawIOBase):
     """Reads zstd frames, and unlike the library's own reader tells the end from a file cut short."""
 
-    def __init__(self, path: Path) -> None:
-        self._file = path.open("rb")
+    STEP = 1 << 10
+    """Bytes unpacked at a time: of a text without end in few bytes, each may stand for thirty thousand."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
         self._frame = zstandard.ZstdDecompressor().decompressobj()
         self._inside = False  # a frame has begun and not ended
-        self._ready = b""
+        self._ready = memoryview(b"")
 
     def readable(self) -> bool:
         return True
@@ -147,16 +248,12 @@ class _Zstd(io.RawIOBase):
             data = self._frame.unused_data if self._frame.eof else b""
             if self._frame.eof:
                 self._frame, self._inside = zstandard.ZstdDecompressor().decompressobj(), False
-            data = data or self._file.read(1 << 20)
+            data = data or self._file.read(self.STEP)
             if not data:
                 if self._inside:
                     raise EOFError("the file ends inside a frame")
                 return 0
-            self._ready, self._inside = self._frame.decompress(data), True
+            self._ready, self._inside = memoryview(self._frame.decompress(data)), True
         count = min(len(buffer), len(self._ready))
         buffer[:count], self._ready = self._ready[:count], self._ready[count:]
         return count
-
-    def close(self) -> None:
-        self._file.close()
-        super().close()

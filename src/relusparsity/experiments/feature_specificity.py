@@ -12,7 +12,7 @@ from tokenizers import Tokenizer
 from torch import Tensor
 from tqdm import tqdm
 
-from .. import corpora, distributed, evaluate, metrics, results
+from .. import arithmetic, corpora, distributed, evaluate, metrics, results
 from ..checks import Checked, Size, Tokens
 from ..config import RunConfig
 from ..errors import UserError
@@ -182,6 +182,7 @@ def _examples(
     return {name: (ADDED[name][0], np.asarray(value)) for name, value in named.items()}
 
 
+@arithmetic.float32("tf32")
 @torch.no_grad()
 def _activations(finished: Run, sequences: np.ndarray, chosen: list[tuple[int, int]]) -> np.ndarray:
     """Activations of some (layer, unit): (chosen, sequence, position)."""

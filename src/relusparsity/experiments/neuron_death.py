@@ -14,7 +14,7 @@ import xarray as xr
 from torch import Tensor
 from tqdm import tqdm
 
-from .. import claims, corpora, distributed, evaluate, metrics, results
+from .. import arithmetic, claims, corpora, distributed, evaluate, metrics, results
 from ..checks import Checked, Size, Tokens
 from ..config import RunConfig
 from ..errors import UserError
@@ -221,6 +221,7 @@ class _Reader:
     batch: int
     progress: str
 
+    @arithmetic.float32("tf32")
     @torch.no_grad()
     def _each(self, sequences: np.ndarray, see: Callable[[slice, int, Tensor], None]) -> None:
         """Call `see(sequences read, layer, firing mask (sequence, position, unit))`."""

@@ -62,7 +62,8 @@ def train_all(configs: Sequence[RunConfig]) -> list[train.Run]:
 
 
 def _exists(config: RunConfig) -> bool:
-    return (train.run_path(config, corpora.load(config.corpus)) / "dataset.nc").is_file()
+    path = train.run_path(config, corpora.load(config.corpus))
+    return any((path / name).is_file() for name in ("dataset.nc", "stopped.nc"))  # one that diverged ends at once
 
 
 def side_by_side(processes: int) -> tuple[int, dict[str, str]]:
@@ -103,8 +104,15 @@ def agreed(parts: Iterable[dict[str, Any]], context: Any = None) -> dict[str, An
 def stack(runs: Sequence[train.Run], scale: str, variables: Sequence[str] | None = None) -> xr.Dataset:
     """The runs' datasets over a new first dimension `seed`, with a provenance that names every run.
 
-    All runs must differ in their seed only. `variables` keeps these (and their coordinates) alone.
+    `variables` keeps these (and their coordinates) alone.
+
+    Raises
+    ------
+    UserError
+        If the runs differ in more than their seed, or two have the same.
     """
+    if len({replace(run.config, seed=0) for run in runs}) > 1 or len({run.config.seed for run in runs}) < len(runs):
+        raise UserError(f"{len(runs)} runs are to be stacked by seed: expected one configuration and different seeds.")
     parts = [run.dataset if variables is None else run.dataset[list(variables)] for run in runs]
     stacked = xr.concat(parts, dim="seed", join="exact", coords="minimal", compat="override", combine_attrs=agreed)
     stacked = stacked.transpose("seed", ...)

@@ -70,10 +70,13 @@ def stack(runs: Sequence[xr.Dataset], changes: Mapping[str, dict[str, Any]], sca
     Raises
     ------
     UserError
-        If every one of them diverged.
+        If every one of them diverged, or their seeds differ.
     """
     if not any("final_loss" in data for data in runs):
         raise UserError(f"each of {', '.join(changes)} diverged: there is no end to compare; lower their lr.")
+    facts = [results.provenance(data) for data in runs]
+    if len(seeds := {f["config"]["seed"] for f in facts}) > 1:
+        raise UserError(f"{', '.join(changes)} have the seeds {sorted(seeds)}: expected one for all recipes.")
     names = [*MEASURED, *FINAL]
     parts = [data.swap_dims(step="tokens").drop_vars("step") for data in runs]
     shared_tokens = set.intersection(*(set(p["tokens"].values.tolist()) for p in parts if "final_loss" in p))
@@ -83,7 +86,6 @@ def stack(runs: Sequence[xr.Dataset], changes: Mapping[str, dict[str, Any]], sca
     dataset = xr.concat(
         parts, dim="recipe", join="exact", coords="minimal", compat="override", combine_attrs=shared.agreed
     ).expand_dims("seed", axis=1)
-    facts = [results.provenance(data) for data in runs]
     batch = facts[0]["config"]["train"]["batch_tokens"]
     step = ("tokens", at // batch, {"units": "steps", "long_name": "steps of the first recipe"})
     dataset = dataset.assign_coords(step=step).swap_dims(tokens="step")

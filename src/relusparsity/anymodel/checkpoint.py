@@ -1,0 +1,108 @@
+"""What `from_pretrained` leaves to its user to find out: weights that are not there, the side that reads no text."""
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from importlib.util import find_spec
+from typing import Any
+
+from torch import nn
+
+from ..errors import UserError
+
+PLAIN = ("F32", "F16", "BF16", "F64")
+"""Types of GGUF that are no quantisation."""
+GGUF = ("gguf", "accelerate")
+"""Packages that transformers reads a GGUF file with."""
+
+
+def check(name: str, model: nn.Module, found: Mapping[str, Any]) -> list[str]:
+    """That every weight of the model is the checkpoint's; what is to be said of those that the model leaves out.
+
+    Parameters
+    ----------
+    found
+        What `from_pretrained(output_loading_info=True)` says, without the weights that are tied or made anew.
+
+    Raises
+    ------
+    UserError
+        If weights are missing, have another shape, or belong to a layer that the configuration leaves out: the model
+        would be one drawn at random there, or another one.
+    """
+    values = dict(model.named_parameters()) | dict(model.named_buffers())
+    missing = [key for key in found["missing_keys"] if key not in values or values[key].is_floating_point()]
+    if missing:
+        raise UserError(
+            f"{name} lacks {_some(missing)}, which would be drawn at random; fetch or convert the model again."
+        )
+    if found["mismatched_keys"]:
+        shapes = [f"{key} ({list(there)}, expected {list(here)})" for key, there, here in found["mismatched_keys"]]
+        raise UserError(f"{name} has weights of other shapes than its configuration says: {_some(shapes)}.")
+    known = {re.sub(r"\d+", "*", key) for key in values}
+    modules = {key for key, module in model.named_modules() if not list(module.children())}
+    left_out = set(found["unexpected_keys"])
+    wrong = [k for k in left_out if re.sub(r"\d+", "*", k) in known or _with_weights(model, modules, k)]
+    if wrong:
+        raise UserError(
+            f"{name} has weights that its configuration leaves out ({_some(wrong)}): it is another model's."
+        )
+    return [f"weights that {type(model).__name__} has no use for: {_some(left_out)}"] if left_out else []
+
+
+def _with_weights(model: nn.Module, modules: set[str], key: str) -> bool:
+    """Whether a weight belongs to a layer that the model has, such as the bias of a matrix that it uses without."""
+    path = key.rpartition(".")[0]
+    return path in modules and next(model.get_submodule(path).parameters(), None) is not None
+
+
+def _some(names: Iterable[str], most: int = 4) -> str:
+    names = sorted(names)
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
+
+
+def text_side(model: Any) -> list[str]:
+    """Take out of a model what reads images or sound, which no text goes through; what is to be said of that.
+
+    Nothing is taken from a model whose configuration has no part of its own for text.
+    """
+    config: Any = getattr(model, "config", None)
+    if not hasattr(config, "get_text_config") or config.get_text_config() is config or config.is_encoder_decoder:
+        return []
+    inner = model.get_decoder()
+    path = next((name for name, module in model.named_modules() if module is inner), "")
+    gone = []
+    while path:
+        path = path.rpartition(".")[0]
+        parent = model.get_submodule(path)
+        for name, child in list(parent.named_children()):
+            holds = any(module is inner for module in child.modules())
+            if not holds and any(re.search(r"(^|\.)\d+\.", each) for each, _ in child.named_modules()):
+                setattr(parent, name, None)
+                gone.append(f"{path}.{name}".lstrip("."))
+    return [f"only the side that reads text is measured; left out: {_some(gone)}"] if gone else []
+
+
+def quantised(model: nn.Module, source: str, file: str | None) -> list[str]:
+    """What is to be said of weights that were rounded to few bits; `file` is the GGUF file that they come from."""
+    if file is not None:
+        import gguf
+        from transformers.utils import cached_file
+
+        types = Counter(tensor.tensor_type.name for tensor in gguf.GGUFReader(cached_file(source, file)).tensors)
+        kinds = [kind for kind, _ in types.most_common() if kind not in PLAIN]
+        return [f"the weights are quantised: {', '.join(kinds)} of a GGUF file, read back"] if kinds else []
+    told = getattr(getattr(model, "config", None), "quantization_config", None)
+    if not told:
+        return []
+    values = told if isinstance(told, Mapping) else told.to_dict()
+    return [f"the weights are quantised: {values.get('quant_method', 'by a method that is not named')}"]
+
+
+def need_gguf() -> None:
+    """Raise UserError where the packages that read GGUF files are missing."""
+    if lacking := [package for package in GGUF if find_spec(package) is None]:
+        raise UserError(
+            f"reading a GGUF file needs {' and '.join(lacking)}; install with: pip install {' '.join(lacking)}"
+        )

@@ -1,0 +1,81 @@
+"""Which positions of a call are tokens and not padding, as the mask says that the model was given."""
+
+import inspect
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ..errors import UserError
+
+
+def real(mask: Any, shape: tuple[int, int] | None, cached: int = 0) -> Tensor | None:
+    """(sequence, position): which positions of a call are tokens; None if such a mask does not tell.
+
+    Parameters
+    ----------
+    mask
+        (sequence, position), of the call's positions or of those in its cache as well; or of which positions attend to
+        which, as `generate` makes it for a static cache: (sequence, 1, position, position in the cache), true or 0
+        where they do, or several of them by name. There a token attends to itself, and nothing to padding.
+    shape
+        Sequences and positions of the call; None: those of the mask.
+    cached
+        Positions in the cache before the call.
+    """
+    if isinstance(mask, Mapping):
+        mask = mask.get("full_attention", next(iter(mask.values()), None))
+        if mask is None and shape is not None:
+            return torch.ones(shape, dtype=torch.bool)  # a plain causal one
+    if not isinstance(mask, Tensor):
+        return None
+    if mask.ndim == 2 and (shape is None or mask.shape[1] >= shape[1]):
+        return mask != 0 if shape is None else mask[:, -shape[1] :] != 0
+    if shape is None or mask.ndim not in (3, 4):
+        return None
+    sequences, positions = shape
+    square = mask if mask.ndim == 3 else mask[:, 0]
+    first = min(cached, square.shape[2] - positions)  # the last ones of a cache that forgets the earliest
+    if square.shape[1] != positions or first < 0:
+        return None
+    itself = square[:, :, first : first + positions].diagonal(dim1=1, dim2=2)
+    itself = itself > torch.finfo(mask.dtype).min / 2 if mask.is_floating_point() else itself != 0
+    return itself.expand(sequences, positions)
+
+
+def frames(model: nn.Module, layer: str, mask: Tensor, positions: int) -> Tensor:
+    """(sequence, position): the mask of a layer that sees fewer positions than the model was given, as in audio models.
+
+    Parameters
+    ----------
+    layer
+        Its name; the module around it that knows how many frames become one position is asked.
+    mask : (sequence, frame)
+
+    Raises
+    ------
+    UserError
+        If no module around the layer tells.
+    """
+    path = layer.split(".")
+    for at in range(len(path) - 1, -1, -1):
+        module = model.get_submodule(".".join(path[:at]))
+        if (of_mask := getattr(module, "_get_feature_vector_attention_mask", None)) is not None:
+            inner = {"add_adapter": False} if "add_adapter" in inspect.signature(of_mask).parameters else {}
+            found = of_mask(positions, mask.long(), **inner) != 0
+        elif (of_length := getattr(module, "_get_feat_extract_output_lengths", None)) is not None:
+            lengths = of_length(mask.long().sum(1))
+            lengths = lengths[-1] if isinstance(lengths, tuple) else lengths
+            if mask[:, 1:].gt(mask[:, :-1]).any() or int(lengths.max()) > positions:
+                break  # padding that is not at the end
+            found = torch.arange(positions, device=lengths.device) < lengths[:, None]
+        else:
+            continue
+        if tuple(found.shape) != (len(mask), positions):
+            break
+        return found
+    raise UserError(
+        f"the attention_mask has {mask.shape[1]} positions and {layer} sees {positions}; which of them are padding "
+        "the model does not tell. Call it with sequences of one length and without a mask."
+    )

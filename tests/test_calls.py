@@ -1,0 +1,348 @@
+"""Whose tokens a layer sees: threads, transformations, shared objects, layouts, masks and caches of every kind."""
+
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+import torch
+import transformers as t
+from torch import Tensor, nn
+from torch.func import functional_call, grad, jvp, stack_module_state, vmap
+from torch.utils.checkpoint import checkpoint
+
+import relusparsity
+from any_models import build, inputs
+from relusparsity.anymodel.sharing import occurrences
+from relusparsity.anymodel.track import Use
+from relusparsity.errors import UserError
+
+
+def mlp(act: nn.Module | None = None) -> nn.Sequential:
+    return nn.Sequential(nn.Linear(8, 16), act or nn.ReLU(), nn.Linear(16, 8))
+
+
+def stack(blocks: int = 2) -> nn.Sequential:
+    torch.manual_seed(0)
+    return nn.Sequential(*(mlp() for _ in range(blocks)))
+
+
+def counted(model: nn.Module, call: Callable[[], Any], **choice: Any) -> list[dict[str, Any]]:
+    """Everything that a call is counted as, layer by layer."""
+    with relusparsity.track(model, **choice) as use:
+        call()
+    return counts(use)
+
+
+def counts(use: Use) -> list[dict[str, Any]]:
+    left_out = ("pending", "not_a_number")
+    return [{name: v.tolist() for name, v in each.state().items() if name not in left_out} for each in use.counts()]
+
+
+def tokens(found: list[dict[str, Any]]) -> list[tuple[int, int]]:
+    return [(each["tokens"], each["sequences"]) for each in found]
+
+
+def together(*jobs: Callable[[], Any]) -> None:
+    """Run all at once, and raise what one of them raises."""
+    errors: list[Exception] = []
+
+    def run(job: Callable[[], Any]) -> None:
+        try:
+            job()
+        except Exception as error:
+            errors.append(error)
+
+    threads = [threading.Thread(target=run, args=(job,)) for job in jobs]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for error in errors:
+        raise error
+
+
+def test_threads_that_overlap_keep_their_own_padding_and_sequences() -> None:
+    """Two decodings in two threads, made to overlap in every call, count as one after the other."""
+    model, given = build("opt"), inputs("opt", 2)["input_ids"]
+    masks = torch.ones_like(given), torch.ones_like(given)
+    masks[0][1, :5] = 0
+    barrier = threading.Barrier(2)
+
+    def decode(mask: Tensor, wait: bool) -> None:
+        with torch.no_grad():
+            cache = model(input_ids=given, attention_mask=mask).past_key_values
+            for _ in range(3):
+                mask = nn.functional.pad(mask, (0, 1), value=1)
+                model(input_ids=given[:, :1], attention_mask=mask, past_key_values=cache)
+
+    def wait(*_: Any) -> None:
+        barrier.wait(10)
+
+    one_by_one = counted(model, lambda: [decode(mask, False) for mask in masks])
+    handle = model.model.decoder.layers[0].register_forward_pre_hook(wait)
+    by_turns = counted(model, lambda: together(*(lambda mask=mask: decode(mask, True) for mask in masks)))
+    handle.remove()
+    assert tokens(by_turns) == [(16 + 11 + 12, 4)] * 2
+    for found, expected in zip(by_turns, one_by_one, strict=True):
+        for name in ("unit_tokens", "unit_sequences", "token_histogram", "sequence_histogram"):
+            assert found[name] == expected[name]
+
+
+def test_single_sequences_decoded_by_turns_have_no_running_text() -> None:
+    model, ids = build("opt"), inputs("opt", 1)["input_ids"]
+    turn = [threading.Event(), threading.Event()]
+    turn[0].set()
+
+    def decode(me: int) -> None:
+        cache = None
+        for at in range(3):
+            assert turn[me].wait(20)
+            turn[me].clear()
+            with torch.no_grad():
+                cache = model(input_ids=ids[:, at : at + 1], past_key_values=cache, use_cache=True).past_key_values
+            turn[1 - me].set()
+
+    found = counted(model, lambda: together(lambda: decode(0), lambda: decode(1)))
+    assert tokens(found) == [(6, 2)] * 2 and found[0]["mixed"]
+
+
+def test_layers_in_threads_of_their_own_are_refused_and_parts_by_themselves_count() -> None:
+    model, x = stack(), torch.randn(4, 5, 8)
+
+    class Outer(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.inner = model
+
+        def forward(self, x: Tensor) -> None:
+            together(lambda: self.inner(x))
+
+    with pytest.raises(UserError, match="in another thread"), relusparsity.track(outer := Outer()) as use:
+        outer(x)
+    with pytest.raises(UserError, match="not whole"):
+        use.counts()
+    assert tokens(counted(model, lambda: model[1](model[0](x)))) == [(20, 4)] * 2
+
+
+@pytest.mark.parametrize("reentrant", [True, False])
+@pytest.mark.parametrize("whole", [True, False])
+def test_what_the_backward_pass_runs_again_does_not_count(whole: bool, reentrant: bool) -> None:
+    model, x = stack(), torch.randn(4, 5, 8, requires_grad=True)
+    expected = counted(model, lambda: model(x))
+
+    def train() -> None:
+        y = x
+        for part in [model] if whole else model:
+            y = checkpoint(part, y, use_reentrant=reentrant)
+        y.sum().backward()
+
+    assert counted(model, train) == expected
+
+
+class Transformed:
+    """One batch of 4 × 5 tokens in torch.func's transformations."""
+
+    def __init__(self) -> None:
+        self.model, self.x = stack(), torch.randn(4, 5, 8)
+        self.values = dict(self.model.named_parameters())
+
+    def loss(self, values: dict[str, Tensor], x: Tensor) -> Tensor:
+        return functional_call(self.model, values, (x,)).pow(2).mean()
+
+    def calls(self) -> Iterator[Callable[[], Any]]:
+        x, values = self.x, self.values
+        yield lambda: vmap(grad(lambda v, one: self.loss(v, one[None])), (None, 0))(values, x)
+        yield lambda: vmap(grad(self.loss), (None, 0))(values, x)
+        yield lambda: vmap(grad(self.loss), (None, 1))(values, x.transpose(0, 1))
+        yield lambda: vmap(vmap(self.model))(x.reshape(2, 2, 5, 8))
+        yield lambda: vmap(vmap(self.model))(x)
+        yield lambda: grad(self.loss)(values, x)
+        yield lambda: jvp(self.model, (x,), (x,))
+
+
+def test_torch_func_counts_as_a_plain_call() -> None:
+    here = Transformed()
+    expected = counted(here.model, lambda: here.model(here.x))
+    for call in here.calls():
+        assert counted(here.model, call) == expected
+    weights, _ = stack_module_state([here.model, here.model])
+    with pytest.raises(UserError, match="several models at once"), relusparsity.track(here.model):
+        vmap(lambda values: functional_call(here.model, values, (here.x,)))(weights)
+
+
+def test_vmap_over_texts_with_their_masks() -> None:
+    config = t.LlamaConfig(
+        vocab_size=60, hidden_size=16, intermediate_size=32, num_hidden_layers=2, num_attention_heads=2,
+        num_key_value_heads=2, hidden_act="relu", attn_implementation="eager",
+    )  # fmt: skip
+    model, ids = t.LlamaForCausalLM(config).eval(), torch.randint(3, 60, (4, 7))
+    mask = torch.arange(7) >= torch.tensor([[3], [0], [6], [0]])
+
+    def one(ids: Tensor, mask: Tensor) -> Tensor:
+        return model(input_ids=ids[None], attention_mask=mask[None], use_cache=False).logits
+
+    expected = counted(model, lambda: model(input_ids=ids, attention_mask=mask, use_cache=False))
+    assert counted(model, lambda: vmap(one)(ids, mask)) == expected
+
+
+class Block(nn.Module):
+    def __init__(self, act: nn.Module, silent: int) -> None:
+        super().__init__()
+        self.up, self.act, self.down = nn.Linear(8, 16), act, nn.Linear(16, 8)
+        with torch.no_grad():
+            self.up.bias[:silent] = -50
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.down(self.act(self.up(x)))
+
+
+def test_one_object_in_several_layers_counts_for_each() -> None:
+    act, x = nn.ReLU(), torch.randn(4, 5, 8)
+    model = nn.Sequential(*(Block(act, 4 * layer) for layer in range(1, 4)))
+    by_name = counted(model, lambda: model(x), layers="*.act")
+    read = counted(model, lambda: model(x), layers="*.down", of="input")
+    assert counted(model, lambda: model(x)) == by_name == read
+    assert tokens(by_name) == [(20, 4)] * 3
+    order = nn.Sequential(nn.Linear(8, 16), act, nn.Linear(16, 32), act, nn.Linear(32, 8))
+    assert [len(each["unit_tokens"]) for each in counted(order, lambda: order(x))] == [16, 32]
+    same = Block(nn.ReLU(), 4)  # the same weights again are the same units
+    assert tokens(counted(tied := nn.Sequential(same, same), lambda: tied(x))) == [(40, 8)]
+    assert [name for name, _ in occurrences(tied)] == ["", "0", "0.up", "0.act", "0.down"]
+
+
+def test_an_object_that_runs_several_times_in_one_call_is_refused() -> None:
+    class Twice(Block):
+        def forward(self, x: Tensor) -> Tensor:
+            return self.down(self.act(self.act(self.up(x))))
+
+    class Two(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.one = self.other = nn.ReLU()
+
+    model = nn.Sequential(Twice(nn.ReLU(), 0))
+    with pytest.raises(UserError, match="of='input'"), relusparsity.track(model):
+        model(torch.randn(4, 5, 8))
+    with pytest.raises(UserError, match="one object"):
+        relusparsity.track(Two(), layers=lambda name, _: bool(name))
+
+
+def test_encoders_with_positions_first() -> None:
+    x, pad = torch.randn(3, 7, 8), torch.arange(7) >= torch.tensor([[7], [4], [6]])
+    reads: dict[str, Any] = {"layers": "layers.*.linear2", "of": "input"}
+    for nested in (False, True):
+        found = []
+        for first in (False, True):
+            torch.manual_seed(0)
+            layer = nn.TransformerEncoderLayer(8, 2, 16, batch_first=first)
+            model = nn.TransformerEncoder(layer, 2, enable_nested_tensor=nested).eval()
+            given = x if first else x.transpose(0, 1)
+            with torch.no_grad():
+                found.append(counted(model, lambda m=model, g=given: m(g, src_key_padding_mask=pad), **reads))
+        for one, other in zip(*found, strict=True):
+            assert (one["tokens"], one["sequences"]) == (other["tokens"], other["sequences"]) == (17, 3)
+            assert len(one["unit_tokens"]) == 16
+
+    class Around(nn.Module):
+        """Attention with positions first, in a block that has them so or not."""
+
+        def __init__(self, turned: bool) -> None:
+            super().__init__()
+            self.turned, self.attention, self.mlp = turned, nn.MultiheadAttention(8, 2), mlp()
+
+        def forward(self, x: Tensor) -> Tensor:
+            y = x if self.turned else x.transpose(0, 1)
+            y = self.attention(y, y, y)[0]
+            return self.mlp(y if self.turned else y.transpose(0, 1))
+
+    for turned in (False, True):
+        blocks = nn.Sequential(Around(turned))
+        given = x.transpose(0, 1) if turned else x
+        assert tokens(counted(blocks, lambda m=blocks, g=given: m(g))) == [(21, 3)]
+        with pytest.raises(UserError, match="sequences or positions first"), relusparsity.track(blocks):
+            blocks(torch.randn(5, 5, 8))
+
+
+def test_positions_first_by_the_shape_of_the_call() -> None:
+    config = t.XLNetConfig(vocab_size=50, d_model=16, n_layer=2, n_head=2, d_inner=32, ff_activation="relu")
+    model, ids = t.XLNetModel(config).eval(), torch.randint(3, 50, (3, 7))
+    mask = torch.arange(7) >= torch.tensor([[3], [0], [6]])
+    with torch.no_grad():
+        found = counted(model, lambda: model(ids, attention_mask=mask.long()))
+        one_by_one = counted(model, lambda: [model(row[m][None]) for row, m in zip(ids, mask, strict=True)])
+    assert tokens(found) == tokens(one_by_one) == [(12, 3)] * 2
+    with torch.no_grad(), pytest.raises(UserError, match="the wrong way"), relusparsity.track(model):
+        model(ids[:, :3])
+        model(ids)
+
+
+def test_frames_of_sound_are_counted_where_the_model_tells_their_padding() -> None:
+    wave = t.Wav2Vec2Model(t.Wav2Vec2Config(
+        hidden_size=16, num_hidden_layers=2, num_attention_heads=2, intermediate_size=32, conv_dim=(8, 8),
+        conv_stride=(5, 2), conv_kernel=(10, 3), num_feat_extract_layers=2, num_conv_pos_embeddings=4,
+        num_conv_pos_embedding_groups=2, feat_extract_norm="layer", do_stable_layer_norm=True,
+    )).eval()  # fmt: skip
+    whisper = t.WhisperModel(t.WhisperConfig(
+        vocab_size=99, num_mel_bins=8, encoder_layers=1, decoder_layers=1, encoder_attention_heads=2,
+        decoder_attention_heads=2, encoder_ffn_dim=32, decoder_ffn_dim=32, d_model=16, max_source_positions=20,
+        max_target_positions=20, pad_token_id=0, bos_token_id=1, eos_token_id=2, decoder_start_token_id=1,
+    )).eval()  # fmt: skip
+    samples, mel = torch.arange(400) < torch.tensor([[400], [200]]), torch.arange(40) < torch.tensor([[40], [17]])
+    frames = wave._get_feat_extract_output_lengths(samples.sum(1))
+    with torch.no_grad():
+        found = counted(wave, lambda: wave(torch.randn(2, 400), attention_mask=samples.long()))
+        assert tokens(found) == [(int(frames.sum()), 2)] * 2 and 0 < frames[1] < frames[0]
+        given = {"input_features": torch.randn(2, 8, 40), "decoder_input_ids": torch.randint(3, 99, (2, 6))}
+        assert tokens(counted(whisper, lambda: whisper(**given, attention_mask=mel.long()))) == [(20 + 9, 2), (12, 2)]
+        with pytest.raises(UserError, match="attention_mask has 40 positions"), relusparsity.track(whisper):
+            whisper(**given, attention_mask=mel.flip(1).long())
+
+
+def test_images_beside_a_text_have_no_part_in_its_padding() -> None:
+    layers = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2}
+    text = layers | {"vocab_size": 99, "max_position_embeddings": 16}
+    config = t.CLIPConfig(text_config=text, vision_config=layers | {"image_size": 16, "patch_size": 8})
+    model, mask = t.CLIPModel(config).eval(), torch.arange(7) < torch.tensor([[7], [4]])
+    given = {"input_ids": torch.randint(3, 99, (2, 7)), "pixel_values": torch.randn(3, 3, 16, 16)}
+    with torch.no_grad():
+        assert tokens(counted(model, lambda: model(**given, attention_mask=mask.long()))) == [(11, 2), (15, 3)]
+
+
+@pytest.mark.parametrize("window", [None, 4])
+def test_static_caches_count_as_others_do(window: int | None) -> None:
+    """Their masks say which position attends to which, and a window's cache forgets the earliest."""
+    torch.manual_seed(0)
+    config = t.MistralConfig(
+        vocab_size=60, hidden_size=16, intermediate_size=32, num_hidden_layers=2, num_attention_heads=2,
+        num_key_value_heads=2, hidden_act="relu", pad_token_id=0, eos_token_id=None, sliding_window=window,
+    )  # fmt: skip
+    model, ids = t.MistralForCausalLM(config).eval(), torch.randint(3, 60, (3, 6))
+    mask = (torch.arange(6) >= torch.tensor([[3], [1], [0]])).long()
+    length: dict[str, Any] = {"max_new_tokens": 6, "min_new_tokens": 6, "do_sample": False}
+    for given in (mask, torch.ones_like(mask)):
+        with torch.no_grad():
+            plain = counted(model, lambda given=given: model.generate(ids, attention_mask=given, **length))
+            kinds: dict[str, Any] = {"cache_implementation": "static"}
+            static = counted(
+                model, lambda given=given, k=kinds: model.generate(ids, attention_mask=given, **length, **k)
+            )
+        assert static == plain and tokens(plain) == [(int(given.sum()) + 15, 3)] * 2
+
+
+def test_caches_that_are_changed_between_calls_are_refused() -> None:
+    model, ids = build("llama_relu"), inputs("llama_relu", 1)["input_ids"]
+    length: dict[str, Any] = {"max_new_tokens": 6, "min_new_tokens": 6, "do_sample": False}
+    for how in ({"num_beams": 2}, {"assistant_model": build("llama_relu", seed=1)}):
+        with pytest.raises(UserError, match="the cache was changed"), relusparsity.track(model):
+            model.generate(ids, **length, **how)
+
+
+def test_torchscript_is_refused() -> None:
+    model, x = stack(), torch.randn(4, 5, 8)
+    scripted = torch.jit.script(model)
+    for whole, choice in ((scripted, None), (nn.Sequential(scripted), "0.*.1")):
+        with pytest.raises(UserError, match="TorchScript"):
+            relusparsity.track(whole, choice)
+    with pytest.raises(UserError, match="trace it before"), relusparsity.track(model):
+        torch.jit.trace(model, x)

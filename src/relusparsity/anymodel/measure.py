@@ -15,7 +15,7 @@ from torch import nn
 from tqdm import tqdm
 
 from .. import __version__, arithmetic, results
-from ..checks import Batch, Checked, Tokens, TokensOrNone
+from ..checks import Batch, Checked, Size, Tokens, TokensOrNone
 from ..config import digest, source_digest
 from ..corpora import text as files
 from ..errors import UserError

@@ -15,7 +15,7 @@ from torch import nn
 from tqdm import tqdm
 
 from .. import arithmetic, results
-from ..checks import Batch, Checked, Tokens, TokensOrNone
+from ..checks import Batch, Checked, Size, Tokens, TokensOrNone
 from ..corpora import text as files
 from ..errors import UserError
 from ..identity import digest, plain

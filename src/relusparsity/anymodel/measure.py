@@ -14,7 +14,7 @@ import xarray as xr
 from torch import nn
 from tqdm import tqdm
 
-from .. import arithmetic, results
+from .. import arithmetic, loaded, results
 from ..checks import Batch, Checked, Size, Tokens, TokensOrNone
 from ..corpora import text as files
 from ..errors import UserError

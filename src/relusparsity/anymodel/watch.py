@@ -33,6 +33,8 @@ class Watch:
         self._calls = Calls()
         self._layouts = Layouts(self.model, self.places, self._calls)
         self._callers = Callers(self.model, self.places, self._calls)
+        if type(self)._attach is not Watch._attach and len(list(self._callers.first())) < len(self.places):
+            raise UserError("layers that share one activation object cannot be cut; choose what reads them.")
         self._lock = threading.Lock()
         self._handles: list[RemovableHandle] = []
         self._eager: contextlib.ExitStack | None = None
@@ -108,13 +110,13 @@ class Watch:
 
 def _shaped(place: Place, activation: Any, call: Call) -> Tensor:
     """The activation as (sequence, position, unit)."""
-    if isinstance(activation, Tensor) and activation.ndim == 3 and activation.is_floating_point():
-        sequences, positions, _ = activation.shape
-        if call.shape is None or call.shape == (sequences, positions):
-            return activation
-    if not isinstance(activation, Tensor) or not activation.is_floating_point() or activation.ndim not in (2, 3):
+    counts = isinstance(activation, Tensor) and activation.is_floating_point() and not activation.is_meta
+    if not counts or activation.ndim not in (2, 3):
         shape = tuple(activation.shape) if isinstance(activation, Tensor) else type(activation).__name__
         raise UserError(f"{place.name} gives {shape}: expected activations (sequence, position, unit).")
+    assert isinstance(activation, Tensor)
+    if activation.ndim == 3 and call.shape in (None, (activation.shape[0], activation.shape[1])):
+        return activation
     if call.shape is None:
         return activation[:, None]
     sequences, positions = call.shape
@@ -123,6 +125,6 @@ def _shaped(place: Place, activation: Any, call: Call) -> Tensor:
     ):
         raise UserError(
             f"{place.name} gives {tuple(activation.shape)} for {sequences} sequences of {positions} tokens; layers "
-            "that see some of the tokens only, as experts do, cannot be counted."
+            "that see some of the tokens only, as experts do, or others beside them, cannot be counted."
         )
     return activation.reshape(sequences, positions, -1)

@@ -143,6 +143,35 @@ def test_what_the_backward_pass_runs_again_does_not_count(whole: bool, reentrant
     assert counted(model, train) == expected
 
 
+def test_blocks_that_overlap_keep_compiled_models_in_sight() -> None:
+    """The first to end does not let the other's compiled model run on without its hooks."""
+    torch._dynamo.reset()
+    x, models = torch.randn(4, 5, 8), (stack(), stack())
+    compiled = [torch.compile(model, backend="eager") for model in models]
+    for each in compiled:
+        each(x)
+    first, second = (relusparsity.track(each) for each in compiled)
+    with first:
+        second.__enter__()
+    compiled[1](x)
+    second.__exit__(None, None, None)
+    assert tokens(counts(second)) == [(20, 4)] * 2
+    counters = torch._dynamo.utils.counters
+    counters.clear()
+    compiled[1](x)
+    assert not counters["stats"]["unique_graphs"], "the graph that it had before"
+    torch._dynamo.reset()
+
+
+def test_inputs_by_name_are_seen() -> None:
+    class Named(Block):
+        def forward(self, x: Tensor) -> Tensor:
+            return self.down(input=self.act(self.up(x)))
+
+    model, x = nn.Sequential(Named(nn.ReLU(), 3)), torch.randn(4, 5, 8)
+    assert counted(model, lambda: model(x), layers="*.down", of="input") == counted(model, lambda: model(x))
+
+
 class Transformed:
     """One batch of 4 × 5 tokens in torch.func's transformations."""
 

@@ -18,6 +18,31 @@ from .sharing import Callers
 SCRIPT = "a TorchScript module runs no hooks and cannot be watched; give the model it was made of."
 
 
+class _Eager:
+    """Compiled models run uncompiled while anything is watched: the setting is one for the whole process.
+
+    A graph compiled before runs no hooks added later (it does not look for them); one compiled with hooks keeps them.
+    """
+
+    def __init__(self) -> None:
+        self.watches, self.lock, self.stance = 0, threading.Lock(), contextlib.ExitStack()
+
+    def begin(self) -> None:
+        with self.lock:
+            if not self.watches:
+                self.stance.enter_context(torch.compiler.set_stance("force_eager"))
+            self.watches += 1
+
+    def end(self) -> None:
+        with self.lock:
+            self.watches -= 1
+            if not self.watches:
+                self.stance.close()
+
+
+EAGER = _Eager()
+
+
 class Watch:
     """Shows every hidden activation of a model to `observe`, in the order of the forward call, and changes nothing."""
 
@@ -37,7 +62,7 @@ class Watch:
             raise UserError("layers that share one activation object cannot be cut; choose what reads them.")
         self._lock = threading.Lock()
         self._handles: list[RemovableHandle] = []
-        self._eager: contextlib.ExitStack | None = None
+        self._undo = contextlib.ExitStack()
 
     def observe(self, layer: int, activation: Tensor, call: Call) -> None:
         """Take one call's activations (sequence, position, unit) of a layer; `call` tells which are padding."""
@@ -47,23 +72,24 @@ class Watch:
         if self._handles:
             raise UserError("this tracker is running already; make another with track(model).")
         with contextlib.ExitStack() as undo:
-            # a compiled graph runs no hooks added later, and keeps those that it was compiled with
-            undo.enter_context(torch.compiler.set_stance("force_eager"))
+            EAGER.begin()
+            undo.callback(EAGER.end)
             undo.callback(self._detach)
             self._handles += self._calls.follow(self.model, [place.name for place in self.places])
             self._handles += self._callers.attach() + self._layouts.attach()
             for layer, place in self._callers.first():
                 self._handles.append(self._attach(layer, place))
-            self._eager = undo.pop_all()
+            self._undo = undo.pop_all()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        assert self._eager is not None
-        self._eager.close()
+        self._undo.close()
 
     def _attach(self, layer: int, place: Place) -> RemovableHandle:
         if place.of == "input":
-            return place.module.register_forward_pre_hook(lambda _, args: self._see(layer, args[0]))
+            return place.module.register_forward_pre_hook(
+                lambda _, args, kwargs: self._see(layer, next(iter((*args, *kwargs.values())), None)), with_kwargs=True
+            )
         return place.module.register_forward_hook(lambda _, __, output: self._see(layer, output))
 
     def _detach(self) -> None:

@@ -474,3 +474,23 @@ def test_measuring_leaves_the_process_as_it_was(words: Path, tmp_path: Path, mon
     with arithmetic.float32("tf32"):
         measured(folder, words, tmp_path / "out", "--rule", "cett=0.3")
     assert set(inside) == {"ieee"} and state() == before
+
+
+def test_sequences_that_a_model_cannot_read_are_said_before_any_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = t.MptForCausalLM(t.MptConfig(vocab_size=99, d_model=16, n_layers=1, n_heads=2, max_seq_len=8)).eval()
+    assert load.positions(model) == 8
+    monkeypatch.setattr(load, "positions", lambda model: None)  # as where a configuration does not tell
+    with pytest.raises(UserError, match=r"cannot read a sequence of 16 tokens .*--seq_len"):
+        measure.measure(model, tokenizer(), np.full((40, 16), 7), measure.Options(tokens=64), tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_layer_that_runs_twice_in_a_call_counts_every_time(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    model = t.AlbertForMaskedLM(t.AlbertConfig(**SMALL, embedding_size=16)).eval()
+    ids = np.random.default_rng(0).integers(3, 99, (40, 16))
+    data = measure.measure(model, tokenizer(), ids, measure.Options(tokens=512, loss_tokens=64))
+    assert data.attrs["final_sample_tokens"] == 2 * 512
+    assert np.isfinite(data["token_selectivity"]).any() and float(data["token_selectivity"].max()) <= 1

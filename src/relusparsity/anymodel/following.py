@@ -19,7 +19,9 @@ def whether(before: xr.Dataset, after: xr.Dataset) -> tuple[str, str]:
     if before["final_firing_count"].shape != after["final_firing_count"].shape:
         return "have different shapes", ""
     facts = [results.provenance(data) for data in (before, after)]
-    if any(facts[0]["text"][name] != facts[1]["text"][name] for name in ("sha256", "seq_len")):
+    if any(
+        facts[0]["text"].get(part) != facts[1]["text"].get(part) for part in ("sha256", "seq_len", "special_tokens")
+    ):
         return "did not read the same text", ""
     if facts[0]["layers"] != facts[1]["layers"]:
         return "were read at different layers", ""

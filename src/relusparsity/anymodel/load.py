@@ -15,20 +15,11 @@ from ..errors import UserError
 from ..model import Decoder
 from ..paths import path, shown
 from . import checkpoint, runs
+from .facts import is_causal, positions, vocabulary
 from .identity import fingerprint
 
 __all__ = ["Loaded", "arguments", "device", "fingerprint", "is_causal", "load", "logits", "positions", "vocabulary"]
 
-# kinds that number positions from the one after the padding token's number
-AFTER_PADDING = (
-    "roberta",
-    "roberta-prelayernorm",
-    "xlm-roberta",
-    "xlm-roberta-xl",
-    "camembert",
-    "xmod",
-    "data2vec-text",
-)
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
@@ -100,37 +91,35 @@ def load(
         import transformers
     except ImportError:
         raise UserError("measuring a model needs transformers; install it with: pip install transformers") from None
-    source, options = _source(name)
-    options |= {"trust_remote_code": trust_remote_code}
+    source, gguf = _source(name)
+    options: Any = {"trust_remote_code": trust_remote_code}
     if not Path(source).is_dir() and _unreachable():
         options["local_files_only"] = True  # what was fetched before may do; asking would take a minute of retries
+    file = {"gguf_file": gguf} if gguf else {}
     with _explained(name):
-        config = transformers.AutoConfig.from_pretrained(source, **options)
+        config = transformers.AutoConfig.from_pretrained(source, **options, **file)
         wanted = (getattr(config, "architectures", None) or ["none"])[0]
         kind: Any = getattr(transformers, wanted, None)
         if not (isinstance(kind, type) and issubclass(kind, transformers.PreTrainedModel)):
-            kind = transformers.AutoModelForCausalLM if trust_remote_code or "gguf_file" in options else None
+            kind = transformers.AutoModelForCausalLM if trust_remote_code or gguf else None
         if kind is None:
             raise UserError(
                 f"{name} is of the kind {wanted}, which this transformers {transformers.__version__} does not have; if "
                 "the model brings its own code and you trust that, add --trust_remote_code."
             )
-        safe = {} if "gguf_file" in options else {"use_safetensors": True}
+        safe: Any = file or {"use_safetensors": True}
         model, told = kind.from_pretrained(
             source, dtype=DTYPES[dtype], output_loading_info=True, ignore_mismatched_sizes=True, **safe, **options
         )
         notes = checkpoint.check(name, model, told)
     if not isinstance(model, nn.Module) or model.main_input_name != "input_ids":
         raise UserError(f"{name} ({wanted}) reads no text; watch it from Python with relusparsity.track.")
-    read = _tokenizer(tokenizer or source, tokenizer or name, {} if tokenizer else options)
-    notes += checkpoint.text_side(model)
-    notes += checkpoint.quantised(model, source, options.get("gguf_file"))
+    read = _tokenizer(tokenizer or source, tokenizer or name, options | ({} if tokenizer else file))
+    notes += checkpoint.text_side(model) + checkpoint.quantised(model, source, gguf)
     try:
         return Loaded(name, model.to(at).eval(), read, {"notes": notes} if notes else {})
     except torch.OutOfMemoryError:
-        raise UserError(
-            f"{name} does not fit the memory of {at}; take --dtype bfloat16, or another --device."
-        ) from None
+        raise UserError(f"{name} does not fit the memory of {at}; take --dtype bfloat16 or another --device.") from None
 
 
 def check(name: str) -> None:
@@ -139,7 +128,7 @@ def check(name: str) -> None:
         _source(name)
 
 
-def _source(name: str) -> tuple[str, dict[str, Any]]:
+def _source(name: str) -> tuple[str, str | None]:
     """Folder or name on the hub that transformers is to read, and the GGUF file in it, if it is one."""
     place = path(name)
     if place.is_dir() and not any(place.glob("*.safetensors")):
@@ -147,20 +136,20 @@ def _source(name: str) -> tuple[str, dict[str, Any]]:
         place = files[0] if len(files) == 1 else place
     if place.suffix.lower() == ".gguf" and (place.is_file() or name.count("/") == 2):
         checkpoint.need_gguf()
-        return str(place.parent), {"gguf_file": place.name}
+        return str(place.parent), place.name
     if not place.is_dir():
         if name.startswith((".", "/", "~")) or name.count("/") > 1 or place.exists():
             raise UserError(
                 f"there is no folder {shown(name)}; give a model's folder or its name on the Hugging Face hub."
             )
-        return name, {}
+        return name, None
     if not (place / "config.json").is_file():
         raise UserError(
             f"{place} holds no config.json; expected a model's folder as save_pretrained writes it, or a run's."
         )
     if not any(file.is_file() for file in place.glob("*.safetensors")):
         raise UserError(f"{place} holds no safetensors file, and other weights could run code; convert them first.")
-    return str(place), {}
+    return str(place), None
 
 
 def _tokenizer(source: str, name: str, options: dict[str, Any]) -> Any:
@@ -217,46 +206,6 @@ class _explained:
         raise UserError(f"{shown(self.name)} cannot be loaded: {where}{offline} ({first.strip()[:200]}).") from None
 
 
-def positions(model: nn.Module) -> int | None:
-    """The longest sequence that a model can read, in tokens; None where nothing bounds it."""
-    if isinstance(model, Decoder):
-        return model.config.seq_len
-    config = _text_config(model)
-    if getattr(config, "is_encoder_decoder", False) and hasattr(config, "relative_attention_num_buckets"):
-        return None
-    told = (getattr(config, name, None) for name in ("max_position_embeddings", "n_positions"))
-    most = next((int(number) for number in told if number is not None and number > 0), None)
-    if most is not None and getattr(config, "model_type", "") in AFTER_PADDING:
-        return most - int(config.pad_token_id) - 1
-    return most
-
-
-def _text_config(model: nn.Module) -> Any:
-    """The configuration of what reads text; of a model that reads images too, a part of the whole."""
-    config: Any = getattr(model, "config", None)
-    return config.get_text_config() if hasattr(config, "get_text_config") else config
-
-
-def is_causal(model: nn.Module) -> bool:
-    """Whether the model predicts each next token, so that it has a loss on plain text."""
-    if isinstance(model, Decoder):
-        return True
-    config: Any = getattr(model, "config", None)
-    if getattr(config, "is_encoder_decoder", False):
-        return False
-    name = type(model).__name__
-    if _text_config(model) is not config:  # of text and images
-        return name.endswith(("ForCausalLM", "ForConditionalGeneration")) and hasattr(model, "lm_head")
-    return name.endswith(("ForCausalLM", "LMHeadModel")) and not _sees_all(config)
-
-
-def _sees_all(config: Any) -> bool:
-    """Whether a model's attention goes both ways: kinds that fill masks do, unless they are told to decode."""
-    from transformers.models.auto.modeling_auto import MODEL_FOR_MASKED_LM_MAPPING_NAMES as masked
-
-    return getattr(config, "model_type", "") in masked and not getattr(config, "is_decoder", False)
-
-
 def arguments(model: nn.Module, ids: Tensor) -> dict[str, Any]:
     """Of the call that reads token ids (sequence, position); an encoder-decoder reads them on both sides."""
     if isinstance(model, Decoder):
@@ -274,8 +223,3 @@ def logits(model: nn.Module, ids: Tensor) -> Tensor | None:
     found = out if isinstance(out, Tensor) else out.logits
     assert isinstance(found, Tensor)
     return found
-
-
-def vocabulary(model: nn.Module) -> int:
-    """Token types that the model knows."""
-    return int(_text_config(model).vocab_size)

@@ -168,6 +168,7 @@ def _measure(
         raise UserError(
             f"the text has token {ids.max()}, but the model knows {types}; the tokenizer is another model's."
         )
+    causal = reading.predicts(model, torch.from_numpy(ids[:1]).to(at))
     apart = min(options.loss_tokens // seq_len, len(ids) // 8)
     heldout, ids = ids[len(ids) - apart :], ids[: min(len(ids) - apart, max(1, options.tokens // seq_len))]
     batch = options.batch_size or _batch_size(model, seq_len, at)
@@ -187,7 +188,7 @@ def _measure(
     values |= statistics.specificity(use, ids) | statistics.strongest(use)
     counts = dataset["final_firing_count"].values[0]
     examples = contexts.examples(values, use, ids, tokenizer)
-    if load.is_causal(model):
+    if causal:
         if not np.isfinite(nats):
             raise FloatingPointError(f"the loss on the text is {nats}; nothing is reported")
         values["final_loss"] = (("seed",), [nats / (sequences * (seq_len - 1))])

@@ -59,9 +59,12 @@ def specificity(use: Detailed, ids: np.ndarray) -> dict[str, Any]:
     fired = np.stack([layer.unit_tokens.cpu().numpy() for layer in counts])
     hit = np.stack([layer.unit_sequences.cpu().numpy() for layer in counts])
     length = round(counts[0].tokens / counts[0].sequences)
-    rates = [metrics.within_sequence_rate(k, s, len(ids), length, LEAST) for k, s in zip(fired, hit, strict=True)]
+    rates = [
+        metrics.within_sequence_rate(k, s, counts[0].sequences, length, LEAST) for k, s in zip(fired, hit, strict=True)
+    ]
     totals = np.bincount(ids.ravel(), minlength=use.vocabulary)
     totals[use.left_out.numpy()] = 0
+    totals *= counts[0].tokens // totals.sum()  # a layer that runs several times in a call counts every time
     selectivity = np.full(fired.shape, np.nan)
     for layer, row in enumerate(selectivity):
         row[use.units(len(row)).numpy()] = metrics.token_selectivity(use.types[layer], totals, LEAST)

@@ -9,10 +9,13 @@ import torch
 import transformers as t
 from torch import Tensor, nn
 from torch.func import functional_call, grad, jvp, stack_module_state, vmap
+from torch.fx.experimental.proxy_tensor import make_fx
 from torch.utils.checkpoint import checkpoint
 
 import relusparsity
 from any_models import build, inputs
+from relusparsity.anymodel import above
+from relusparsity.anymodel.calibrate import Zeroed
 from relusparsity.anymodel.sharing import occurrences
 from relusparsity.anymodel.track import Use
 from relusparsity.errors import UserError
@@ -140,6 +143,35 @@ def test_what_the_backward_pass_runs_again_does_not_count(whole: bool, reentrant
     assert counted(model, train) == expected
 
 
+def test_blocks_that_overlap_keep_compiled_models_in_sight() -> None:
+    """The first to end does not let the other's compiled model run on without its hooks."""
+    torch._dynamo.reset()
+    x, models = torch.randn(4, 5, 8), (stack(), stack())
+    compiled = [torch.compile(model, backend="eager") for model in models]
+    for each in compiled:
+        each(x)
+    first, second = (relusparsity.track(each) for each in compiled)
+    with first:
+        second.__enter__()
+    compiled[1](x)
+    second.__exit__(None, None, None)
+    assert tokens(counts(second)) == [(20, 4)] * 2
+    counters = torch._dynamo.utils.counters
+    counters.clear()
+    compiled[1](x)
+    assert not counters["stats"]["unique_graphs"], "the graph that it had before"
+    torch._dynamo.reset()
+
+
+def test_inputs_by_name_are_seen() -> None:
+    class Named(Block):
+        def forward(self, x: Tensor) -> Tensor:
+            return self.down(input=self.act(self.up(x)))
+
+    model, x = nn.Sequential(Named(nn.ReLU(), 3)), torch.randn(4, 5, 8)
+    assert counted(model, lambda: model(x), layers="*.down", of="input") == counted(model, lambda: model(x))
+
+
 class Transformed:
     """One batch of 4 × 5 tokens in torch.func's transformations."""
 
@@ -204,6 +236,8 @@ def test_one_object_in_several_layers_counts_for_each() -> None:
     read = counted(model, lambda: model(x), layers="*.down", of="input")
     assert counted(model, lambda: model(x)) == by_name == read
     assert tokens(by_name) == [(20, 4)] * 3
+    with pytest.raises(UserError, match="share one activation object"):
+        Zeroed(model, above(0.1, 3))
     order = nn.Sequential(nn.Linear(8, 16), act, nn.Linear(16, 32), act, nn.Linear(32, 8))
     assert [len(each["unit_tokens"]) for each in counted(order, lambda: order(x))] == [16, 32]
     same = Block(nn.ReLU(), 4)  # the same weights again are the same units
@@ -330,6 +364,31 @@ def test_static_caches_count_as_others_do(window: int | None) -> None:
         assert static == plain and tokens(plain) == [(int(given.sum()) + 15, 3)] * 2
 
 
+def test_masks_of_other_kinds() -> None:
+    """What is added to the scores, one row for all, and those that do not fit."""
+    model, ids = stack(), torch.randn(3, 7, 8)
+
+    class Taking(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.inner = model
+
+        def forward(self, inputs_embeds: Tensor, attention_mask: Tensor) -> Tensor:
+            return self.inner(inputs_embeds)
+
+    taking, real = Taking(), torch.arange(7) < torch.tensor([[5], [7], [6]])
+    added = torch.zeros(3, 7).masked_fill(~real, float("-inf"))
+    square = real[:, None, None, :] & torch.ones(7, 7, dtype=torch.bool).tril()
+    expected = counted(taking, lambda: taking(ids, real))
+    assert tokens(expected) == [(18, 3)] * 2
+    for mask in (real.long(), real.float(), added, square, square[:, 0], {"full_attention": square}):
+        assert counted(taking, lambda mask=mask: taking(ids, mask)) == expected
+    assert tokens(counted(taking, lambda: taking(ids, real[:1]))) == [(15, 3)] * 2
+    for mask in (real[:2], real[:, :5], square[:, :, :5], "full"):
+        with pytest.raises(UserError, match="does not tell padding"), relusparsity.track(taking):
+            taking(ids, mask)
+
+
 def test_caches_that_are_changed_between_calls_are_refused() -> None:
     model, ids = build("llama_relu"), inputs("llama_relu", 1)["input_ids"]
     length: dict[str, Any] = {"max_new_tokens": 6, "min_new_tokens": 6, "do_sample": False}
@@ -338,11 +397,15 @@ def test_caches_that_are_changed_between_calls_are_refused() -> None:
             model.generate(ids, **length, **how)
 
 
-def test_torchscript_is_refused() -> None:
+def test_what_is_recorded_and_not_run_is_refused() -> None:
     model, x = stack(), torch.randn(4, 5, 8)
     scripted = torch.jit.script(model)
     for whole, choice in ((scripted, None), (nn.Sequential(scripted), "0.*.1")):
         with pytest.raises(UserError, match="TorchScript"):
             relusparsity.track(whole, choice)
-    with pytest.raises(UserError, match="trace it before"), relusparsity.track(model):
-        torch.jit.trace(model, x)
+    meta = stack().to("meta")
+    with pytest.raises(UserError, match="expected activations"), relusparsity.track(meta):
+        meta(x.to("meta"))
+    for record in (torch.jit.trace, torch.export.export, lambda model, x: make_fx(model)(*x)):
+        with pytest.raises(UserError, match="before the with block"), relusparsity.track(model):
+            record(model, (x,))

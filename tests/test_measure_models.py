@@ -476,10 +476,12 @@ def test_measuring_leaves_the_process_as_it_was(words: Path, tmp_path: Path, mon
     assert set(inside) == {"ieee"} and state() == before
 
 
-def test_sequences_that_a_model_cannot_read_are_said_before_any_is(tmp_path: Path) -> None:
+def test_sequences_that_a_model_cannot_read_are_said_before_any_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     model = t.MptForCausalLM(t.MptConfig(vocab_size=99, d_model=16, n_layers=1, n_heads=2, max_seq_len=8)).eval()
     assert load.positions(model) == 8
-    model.config.max_seq_len = None
+    monkeypatch.setattr(load, "positions", lambda model: None)  # as where a configuration does not tell
     with pytest.raises(UserError, match=r"cannot read a sequence of 16 tokens .*--seq_len"):
         measure.measure(model, tokenizer(), np.full((40, 16), 7), measure.Options(tokens=64), tmp_path)
     assert not list(tmp_path.iterdir())

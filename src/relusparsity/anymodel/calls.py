@@ -161,6 +161,7 @@ class Calls:
                 "a layer runs in another thread than the call of its model, so that its padding is not known; call "
                 "the layers in the thread that calls the model."
             )
+        _refuse_records()
         return Call()  # a part of the model, called by itself
 
     def _enter(
@@ -173,10 +174,7 @@ class Calls:
         if outer is None:
             if torch._C._current_graph_task_id() != -1:
                 return  # the whole model runs again, for its gradients
-            if torch.jit.is_tracing():
-                raise UserError(
-                    "torch.jit traces the model, which would make the counts a part of it; trace it before."
-                )
+            _refuse_records()
             mine.seen = False
             mine.inside.clear()
             mine.queries.clear()
@@ -214,6 +212,21 @@ class Calls:
             self.running.discard(threading.get_ident())
             # torch calls this inside its except clause, with no output, if the call has failed
             self.cut |= mine.seen and output is None and sys.exc_info()[0] is not None
+
+
+def _refuse_records() -> None:
+    """Raise UserError where operations are written down, by torch.jit, torch.export or a CUDA graph, or not run."""
+    modes = torch._C._TorchDispatchModeKey
+    if (
+        torch.jit.is_tracing()
+        or torch._C._get_dispatch_mode(modes.PROXY) is not None
+        or torch._C._get_dispatch_mode(modes.FAKE) is not None
+        or (torch.cuda.is_initialized() and torch.cuda.is_current_stream_capturing())
+    ):
+        raise UserError(
+            "the model is being traced, exported or captured, which would make the counts a part of the result; do it "
+            "before the with block."
+        )
 
 
 def around(layer: str) -> list[str]:

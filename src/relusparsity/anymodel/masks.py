@@ -30,9 +30,16 @@ def real(mask: Any, shape: tuple[int, int] | None, cached: int = 0) -> Tensor | 
             return torch.ones(shape, dtype=torch.bool)  # a plain causal one
     if not isinstance(mask, Tensor):
         return None
-    if mask.ndim == 2 and (shape is None or mask.shape[1] >= shape[1]):
-        return mask != 0 if shape is None else mask[:, -shape[1] :] != 0
-    if shape is None or mask.ndim not in (3, 4):
+    if mask.ndim == 2:
+        attended = mask != 0
+        if mask.is_floating_point() and bool((mask < 0).any()):
+            attended = mask == 0  # what is added to the scores
+        if shape is None:
+            return attended
+        if mask.shape[1] < shape[1] or mask.shape[0] not in (1, shape[0]):
+            return None
+        return attended[:, -shape[1] :].expand(shape)
+    if shape is None or mask.ndim not in (3, 4) or mask.shape[0] not in (1, shape[0]):
         return None
     sequences, positions = shape
     square = mask if mask.ndim == 3 else mask[:, 0]

@@ -165,7 +165,7 @@ def _measure(
         raise UserError(
             f"the text has token {ids.max()}, but the model knows {types}; the tokenizer is another model's."
         )
-    causal = _reads(model, torch.from_numpy(ids[:1]).to(at))
+    causal = reading.predicts(model, torch.from_numpy(ids[:1]).to(at))
     apart = min(options.loss_tokens // seq_len, len(ids) // 8)
     heldout, ids = ids[len(ids) - apart :], ids[: min(len(ids) - apart, max(1, options.tokens // seq_len))]
     batch = options.batch_size or _batch_size(model, seq_len, at)

@@ -10,9 +10,10 @@ import torch
 import xarray as xr
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
+from torch import Tensor, nn
 from tqdm import tqdm
 
-from .. import results
+from .. import paths, results
 from ..errors import UserError
 from . import identity, load, removal
 from .details import Detailed
@@ -50,6 +51,28 @@ def read(use: Detailed, ids: np.ndarray, batch: int, key: str, state: Path | Non
             if interrupted:
                 raise KeyboardInterrupt
     return nats, len(ids)
+
+
+def predicts(model: nn.Module, ids: Tensor) -> bool:
+    """Whether the model predicts the next tokens of such sequences, after a look whether it reads them at all.
+
+    Raises
+    ------
+    UserError
+        If it does not.
+    """
+    try:
+        if load.positions(model) is None:
+            load.logits(model, ids)
+        return load.is_causal(model)
+    except (IndexError, RuntimeError) as error:
+        if isinstance(error, torch.OutOfMemoryError):
+            raise
+        first = paths.shown(str(error).splitlines()[0]) if str(error) else type(error).__name__
+        raise UserError(
+            f"{type(model).__name__} cannot read a sequence of {ids.shape[1]} tokens ({first}); give a shorter "
+            "--seq_len, or mend its configuration."
+        ) from error
 
 
 def _check_layers(use: Detailed) -> None:

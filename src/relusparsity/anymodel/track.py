@@ -254,16 +254,19 @@ def track(
     Returns
     -------
     Use
-        To be used with ``with``. Padding, as the attention mask of the model's own call says it (or the padding mask of
-        PyTorch's own encoder), does not count; without a mask every position does. Decoding with a cache continues its
-        sequences if the last call left that cache; with any other, such as the copy of a prompt's, new ones begin (beam
-        search, which swaps sequences, makes their counts meaningless). Layers recomputed in the backward pass count
-        once. A module that runs several times in one call, as ALBERT's, counts every time.
+        To be used with ``with``. Padding, as the mask of the model's own call says it, does not count; without a mask
+        every position does. In audio models, frames count as far as the model says how many there are. Decoding with a
+        cache continues its sequences if the last call left that cache; with any other, such as the copy of a prompt's,
+        new ones begin, and one that was changed since, as beam search does, is refused. Layers recomputed in the
+        backward pass count once. Every thread's calls are told apart, and what vmap runs together are sequences. A
+        module that runs several times in one call, as ALBERT's, counts every time; an activation object that several
+        layers share counts for each, and is refused where one call of the module around it runs it again.
 
     Raises
     ------
     UserError
-        If no such layers are found, or the choice matches none or too much.
+        If no such layers are found, or the choice matches none or too much. In a call of the model: if what it was
+        given does not tell which tokens a layer sees.
     FloatingPointError
         At the end of the block or at the first reading, on every device, if an activation was NaN.
 

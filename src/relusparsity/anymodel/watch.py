@@ -18,6 +18,31 @@ from .sharing import Callers
 SCRIPT = "a TorchScript module runs no hooks and cannot be watched; give the model it was made of."
 
 
+class _Eager:
+    """Compiled models run uncompiled while anything is watched: the setting is one for the whole process.
+
+    A graph compiled before runs no hooks added later (it does not look for them); one compiled with hooks keeps them.
+    """
+
+    def __init__(self) -> None:
+        self.watches, self.lock, self.stance = 0, threading.Lock(), contextlib.ExitStack()
+
+    def begin(self) -> None:
+        with self.lock:
+            if not self.watches:
+                self.stance.enter_context(torch.compiler.set_stance("force_eager"))
+            self.watches += 1
+
+    def end(self) -> None:
+        with self.lock:
+            self.watches -= 1
+            if not self.watches:
+                self.stance.close()
+
+
+EAGER = _Eager()
+
+
 class Watch:
     """Shows every hidden activation of a model to `observe`, in the order of the forward call, and changes nothing."""
 
@@ -33,9 +58,11 @@ class Watch:
         self._calls = Calls()
         self._layouts = Layouts(self.model, self.places, self._calls)
         self._callers = Callers(self.model, self.places, self._calls)
+        if type(self)._attach is not Watch._attach and len(list(self._callers.first())) < len(self.places):
+            raise UserError("layers that share one activation object cannot be cut; choose what reads them.")
         self._lock = threading.Lock()
         self._handles: list[RemovableHandle] = []
-        self._eager: contextlib.ExitStack | None = None
+        self._undo = contextlib.ExitStack()
 
     def observe(self, layer: int, activation: Tensor, call: Call) -> None:
         """Take one call's activations (sequence, position, unit) of a layer; `call` tells which are padding."""
@@ -45,19 +72,18 @@ class Watch:
         if self._handles:
             raise UserError("this tracker is running already; make another with track(model).")
         with contextlib.ExitStack() as undo:
-            # a compiled graph runs no hooks added later, and keeps those that it was compiled with
-            undo.enter_context(torch.compiler.set_stance("force_eager"))
+            EAGER.begin()
+            undo.callback(EAGER.end)
             undo.callback(self._detach)
             self._handles += self._calls.follow(self.model, [place.name for place in self.places])
             self._handles += self._callers.attach() + self._layouts.attach()
             for layer, place in self._callers.first():
                 self._handles.append(self._attach(layer, place))
-            self._eager = undo.pop_all()
+            self._undo = undo.pop_all()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        assert self._eager is not None
-        self._eager.close()
+        self._undo.close()
 
     def _attach(self, layer: int, place: Place) -> RemovableHandle:
         return read(place, lambda activation: self._see(layer, activation))
@@ -108,13 +134,13 @@ class Watch:
 
 def _shaped(place: Place, activation: Any, call: Call) -> Tensor:
     """The activation as (sequence, position, unit)."""
-    if isinstance(activation, Tensor) and activation.ndim == 3 and activation.is_floating_point():
-        sequences, positions, _ = activation.shape
-        if call.shape is None or call.shape == (sequences, positions):
-            return activation
-    if not isinstance(activation, Tensor) or not activation.is_floating_point() or activation.ndim not in (2, 3):
+    counts = isinstance(activation, Tensor) and activation.is_floating_point() and not activation.is_meta
+    if not counts or activation.ndim not in (2, 3):
         shape = tuple(activation.shape) if isinstance(activation, Tensor) else type(activation).__name__
         raise UserError(f"{place.name} gives {shape}: expected activations (sequence, position, unit).")
+    assert isinstance(activation, Tensor)
+    if activation.ndim == 3 and call.shape in (None, (activation.shape[0], activation.shape[1])):
+        return activation
     if call.shape is None:
         return activation[:, None]
     sequences, positions = call.shape
@@ -123,6 +149,6 @@ def _shaped(place: Place, activation: Any, call: Call) -> Tensor:
     ):
         raise UserError(
             f"{place.name} gives {tuple(activation.shape)} for {sequences} sequences of {positions} tokens; layers "
-            "that see some of the tokens only, as experts do, cannot be counted."
+            "that see some of the tokens only, as experts do, or others beside them, cannot be counted."
         )
     return activation.reshape(sequences, positions, -1)

@@ -202,22 +202,6 @@ def _measure(
     return dataset
 
 
-def _reads(model: nn.Module, ids: torch.Tensor) -> bool:
-    """That the model reads such sequences; whether it predicts their next tokens."""
-    try:
-        if load.positions(model) is None:
-            load.logits(model, ids)
-        return load.is_causal(model)
-    except (IndexError, RuntimeError) as error:
-        if isinstance(error, torch.OutOfMemoryError):
-            raise
-        first = shown(str(error).splitlines()[0]) if str(error) else type(error).__name__
-        raise UserError(
-            f"{type(model).__name__} cannot read a sequence of {ids.shape[1]} tokens ({first}); give a shorter "
-            "--seq_len, or mend its configuration."
-        ) from error
-
-
 def _batch_size(model: nn.Module, seq_len: int, at: torch.device) -> int:
     """Sequences at a time: 2,048 tokens on a CPU, a quarter of a GPU's free memory."""
     tokens = 2048

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Iterator
 from functools import cache as cache_once
 from pathlib import Path
+from typing import Any
 
 from tqdm import tqdm
 
@@ -21,10 +22,14 @@ from .store import EXTRA, HELDOUT, TRAIN, Corpus, Part, Source, open_or_build
 __all__ = ["Corpus", "batch", "chunks", "heldout_sequences", "load", "order_digest"]
 
 
+_loaded: dict[tuple[CorpusConfig, Path], tuple[list[Any], Corpus]] = {}  # in this process, with the state of its files
+
+
 def load(config: CorpusConfig, cache: Path | None = None) -> Corpus:
     """The corpus a config describes: tokenised the first time (minutes for hundreds of MB), then read back.
 
-    Processes side by side, such as torchrun's, may all call it: one makes the token files, the others wait for them.
+    Processes side by side, such as torchrun's, may all call it: one makes the token files, the others wait for them. A
+    process reads and checks a corpus once, unless a file of the text or of the tokens has changed since.
 
     Parameters
     ----------
@@ -42,16 +47,30 @@ def load(config: CorpusConfig, cache: Path | None = None) -> Corpus:
         from ..results import runs_dir
 
         cache = runs_dir() / "corpora"
+    known = _loaded.get((config, cache))
+    if known is None or known[0] != _state(config, known[1].folder):
+        corpus = _load(config, cache)
+        known = _loaded[config, cache] = _state(config, corpus.folder), corpus
+    return known[1]
+
+
+def _state(config: CorpusConfig, folder: Path) -> list[Any]:
+    """Size and time of every file that a corpus was read from; installed packages stay while a process lives."""
+    texts = [path for _, path in text.files((*config.paths, *config.heldout_paths))]
+    others = [Path(config.tokenizer).expanduser()] if config.tokenizer else []
+    found = [(path, path.stat()) for path in (*texts, *others, *sorted(folder.glob("*")))]
+    return [(path, stat.st_size, stat.st_mtime_ns, stat.st_ino) for path, stat in found]
+
+
+def _load(config: CorpusConfig, cache: Path) -> Corpus:
     if config.source == "docs":
         parsed = cache_once(lambda: list(docs.documents()))  # slow to parse, small enough to keep
         source = Source("docs", docs.fingerprint(), lambda: ((None, document) for document in parsed()))
     elif config.source == "hf":
         file = hf.fetch(config, cache)
         source = _text_source((str(file),), (), f"{config.name}-{config.subset}" if config.subset else str(config.name))
-    elif config.source == "text":
-        source = _text_source(config.paths, config.heldout_paths)
     else:
-        raise UserError(f"corpus source {config.source!r}: expected docs, text or hf.")
+        source = _text_source(config.paths, config.heldout_paths)
     corpus = open_or_build(source, config, cache)
     for path, number in source.without_text.items():
         tqdm.write(f"{path}: {number:,} records left out, whose text is null", file=sys.stderr)

@@ -59,8 +59,7 @@ def run(config: RunConfig, corpus: corpora.Corpus | None = None) -> Run:
     ------
     UserError
         For an unusable corpus or one of another vocabulary than the model's, a damaged state or a device with too
-        little memory; FloatingPointError when the loss stops being finite, with what was measured kept: the next time
-        at once, for it would again.
+        little memory; FloatingPointError when the loss stops, or stopped, being finite, with what was measured kept.
     """
     distributed.join()
     corpus = corpora.load(config.corpus) if corpus is None else corpus
@@ -95,7 +94,7 @@ def _missing(path: Path) -> bool:
     if not distributed.missing(path / measurements.STOPPED):
         why = results.load(path / measurements.STOPPED).attrs["stopped"]
         resuming.forget(path)
-        raise FloatingPointError(why)
+        raise FloatingPointError(why)  # it would again
     for name in ("dataset.nc", measurements.STOPPED):
         if (path / name).exists():
             raise UserError(f"{path / name} is no file, where the run keeps what it measures; move it away.")

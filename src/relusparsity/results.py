@@ -71,7 +71,9 @@ def save(dataset: xr.Dataset, path: Path) -> None:
     bare = [str(n) for n, v in dataset.variables.items() if not {"units", "long_name"} <= set(v.attrs)]
     if bare or "provenance" not in dataset.attrs:
         raise ValueError(f"not saved: without units or long_name: {bare}; attributes: {list(dataset.attrs)}")
-    encoding = {n: {"zlib": True, "complevel": 6, "shuffle": True} for n, v in dataset.variables.items() if v.ndim}
+    # one chunk a variable: many small ones compress by a tenth less
+    packed = {"zlib": True, "complevel": 9, "shuffle": True}
+    encoding = {n: packed | {"chunksizes": v.shape} for n, v in dataset.variables.items() if v.size and v.ndim}
     made = io.BytesIO()  # HDF5 itself neither says which file has no room nor lets go of it
     dataset.to_netcdf(made, engine="h5netcdf", encoding=encoding)
     with sealed_write(path) as temporary:

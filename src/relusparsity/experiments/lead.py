@@ -9,7 +9,7 @@ from ..scales import base
 from . import search, variants
 from .exploration import Config
 
-RECORDED: tuple[str, ...] = ()
+RECORDED = ("paper_first", "factorial")
 """Scales whose dataset is committed."""
 
 

@@ -1,7 +1,7 @@
 """Small models of every kind that `track` recognises, saved to disk and loaded again; and what they do with inputs."""
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -27,42 +27,47 @@ KV = SMALL | {"num_key_value_heads": 2}
 T5 = {"d_model": 16, "d_ff": 32, "num_layers": 2, "num_heads": 2, "d_kv": 8, "vocab_size": 99}
 OPT = {"hidden_size": 16, "word_embed_proj_dim": 16, "num_hidden_layers": 2, "num_attention_heads": 2}
 
-# name: (class, configuration, the modules that hold the hidden activations of the layers in order)
-KINDS: dict[str, tuple[Any, Any, tuple[str, ...]]] = {
-    "opt": (
+# name: (class, configuration, the modules that hold the hidden activations of the layers in order); made when asked
+# for, since transformers imports a module for each, which collecting the tests need not wait for
+KINDS: dict[str, Callable[[], tuple[Any, Any, tuple[str, ...]]]] = {
+    "opt": lambda: (
         t.OPTForCausalLM,
         t.OPTConfig(**OPT, ffn_dim=32, vocab_size=99, max_position_embeddings=64),
         ("model.decoder.layers.{}.activation_fn",),
     ),
-    "gpt2": (
+    "gpt2": lambda: (
         t.GPT2LMHeadModel,
         t.GPT2Config(n_embd=16, n_layer=2, n_head=2, vocab_size=99, n_positions=64),
         ("transformer.h.{}.mlp.act",),
     ),
-    "gpt_neox": (t.GPTNeoXForCausalLM, t.GPTNeoXConfig(**SMALL), ("gpt_neox.layers.{}.mlp.act",)),
-    "t5": (
+    "gpt_neox": lambda: (t.GPTNeoXForCausalLM, t.GPTNeoXConfig(**SMALL), ("gpt_neox.layers.{}.mlp.act",)),
+    "t5": lambda: (
         t.T5ForConditionalGeneration,
         t.T5Config(**T5, decoder_start_token_id=0),
         ("encoder.block.{}.layer.1.DenseReluDense.act", "decoder.block.{}.layer.2.DenseReluDense.act"),
     ),
-    "t5_gated": (
+    "t5_gated": lambda: (
         t.T5ForConditionalGeneration,
         t.T5Config(**T5, decoder_start_token_id=0, feed_forward_proj="gated-gelu"),
         ("encoder.block.{}.layer.1.DenseReluDense.act", "decoder.block.{}.layer.2.DenseReluDense.act"),
     ),
-    "bert": (t.BertForMaskedLM, t.BertConfig(**SMALL), ("bert.encoder.layer.{}.intermediate.intermediate_act_fn",)),
-    "vit": (
+    "bert": lambda: (
+        t.BertForMaskedLM,
+        t.BertConfig(**SMALL),
+        ("bert.encoder.layer.{}.intermediate.intermediate_act_fn",),
+    ),
+    "vit": lambda: (
         t.ViTForImageClassification,
         t.ViTConfig(**{k: SMALL[k] for k in list(SMALL)[:4]}, image_size=16, patch_size=8),
         ("vit.layers.{}.mlp.activation_fn",),
     ),
-    "llama": (t.LlamaForCausalLM, t.LlamaConfig(**KV), ("model.layers.{}.mlp.act_fn",)),
-    "llama_relu": (t.LlamaForCausalLM, t.LlamaConfig(**KV, hidden_act="relu"), ("model.layers.{}.mlp.act_fn",)),
-    "mistral": (t.MistralForCausalLM, t.MistralConfig(**KV), ("model.layers.{}.mlp.act_fn",)),
-    "qwen2": (t.Qwen2ForCausalLM, t.Qwen2Config(**KV), ("model.layers.{}.mlp.act_fn",)),
-    "gemma": (t.GemmaForCausalLM, t.GemmaConfig(**KV, head_dim=8), ("model.layers.{}.mlp.act_fn",)),
-    "phi3": (t.Phi3ForCausalLM, t.Phi3Config(**KV), ("model.layers.{}.mlp.activation_fn",)),
-    "nemotron": (t.NemotronForCausalLM, t.NemotronConfig(**KV), ("model.layers.{}.mlp.act_fn",)),
+    "llama": lambda: (t.LlamaForCausalLM, t.LlamaConfig(**KV), ("model.layers.{}.mlp.act_fn",)),
+    "llama_relu": lambda: (t.LlamaForCausalLM, t.LlamaConfig(**KV, hidden_act="relu"), ("model.layers.{}.mlp.act_fn",)),
+    "mistral": lambda: (t.MistralForCausalLM, t.MistralConfig(**KV), ("model.layers.{}.mlp.act_fn",)),
+    "qwen2": lambda: (t.Qwen2ForCausalLM, t.Qwen2Config(**KV), ("model.layers.{}.mlp.act_fn",)),
+    "gemma": lambda: (t.GemmaForCausalLM, t.GemmaConfig(**KV, head_dim=8), ("model.layers.{}.mlp.act_fn",)),
+    "phi3": lambda: (t.Phi3ForCausalLM, t.Phi3Config(**KV), ("model.layers.{}.mlp.activation_fn",)),
+    "nemotron": lambda: (t.NemotronForCausalLM, t.NemotronConfig(**KV), ("model.layers.{}.mlp.act_fn",)),
 }
 SMOOTH = {"gpt2", "gpt_neox", "t5_gated", "bert", "vit", "llama", "mistral", "qwen2", "gemma", "phi3"}
 GATED = {"t5_gated", "llama", "llama_relu", "mistral", "qwen2", "gemma", "phi3"}
@@ -71,7 +76,7 @@ DECODERS = ("opt", "gpt2", "gpt_neox", "llama", "llama_relu", "mistral", "qwen2"
 
 def build(kind: str, folder: Path | None = None, seed: int = 0) -> Any:
     """A model of this kind with random weights, by way of the disk if a folder is given."""
-    make, config, _ = KINDS[kind]
+    make, config, _ = KINDS[kind]()
     torch.manual_seed(seed)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -87,7 +92,7 @@ def build(kind: str, folder: Path | None = None, seed: int = 0) -> Any:
 
 
 def names(kind: str) -> list[str]:
-    return [pattern.format(i) for pattern in KINDS[kind][2] for i in range(2)]
+    return [pattern.format(i) for pattern in KINDS[kind]()[2] for i in range(2)]
 
 
 def inputs(kind: str, sequences: int = 3, length: int = 8, seed: int = 0) -> dict[str, Tensor]:

@@ -55,6 +55,9 @@ def run_path(config: RunConfig, corpus: corpora.Corpus) -> Path:
 def run(config: RunConfig, corpus: corpora.Corpus | None = None) -> Run:
     """Train, or resume, or reuse: the finished run of exactly this configuration.
 
+    To the bit it is the same on one machine with one number of processes (on a GPU with `deterministic`). With another
+    number of processes sums are rounded in another order; the text and its order are the same.
+
     Raises
     ------
     UserError

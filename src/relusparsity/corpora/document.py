@@ -34,7 +34,7 @@ def draw(data: bytes) -> Draw:
 def pieces(text: str, longest: int = LONGEST) -> Iterator[str]:
     """The text, cut before its single spaces where it is longer; there a byte-level BPE has a seam anyway.
 
-    >>> list(pieces("one two three", 8))
+    >>> list(pieces("one two three", 9))
     ['one two', ' three']
     """
     start = 0

@@ -67,7 +67,7 @@ if __name__ == "__main__":
         np.savez(out / f"measured-{sets}-{rank}.npz", **measured(sets))
     ranks = distributed.gather(rank)
     runs = [trained(0), trained(1), trained(0)]  # the last is a finished one
-    shared.cached("both", tiny_run(), (), __file__, use_of_all_sets)
+    shared.cached("both", tiny_run(), (), shared.__name__, use_of_all_sets)
     said = ""
     try:
         train.run(tiny_run(**CHANGES, **{"train.batch_tokens": 8}, seed=2), tiny_corpus())

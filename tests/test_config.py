@@ -3,7 +3,9 @@
 import ast
 import copy
 import dataclasses
+import enum
 import json
+import math
 import re
 from pathlib import Path
 from typing import Any
@@ -166,6 +168,15 @@ def test_an_integer_for_a_float_names_the_same_run() -> None:
     plain = to_dict(tiny_run(**{"train.clip": 1.0}))
     plain["train"]["clip"] = 1
     assert run_id(from_dict(RunConfig, plain), "") == run_id(tiny_run(**{"train.clip": 1.0}), "")
+
+
+class Activation(str, enum.Enum):  # noqa: UP042 – as users write it, whose str() is its name
+    relu = "relu"
+
+
+def test_a_choice_and_a_zero_have_one_spelling() -> None:
+    assert ModelConfig(activation=Activation.relu).activation is ModelConfig().activation  # type: ignore[arg-type]
+    assert math.copysign(1, TrainConfig(clip=-0.0).clip) == 1
 
 
 # Changing

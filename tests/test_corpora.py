@@ -485,3 +485,31 @@ def test_too_short_a_text_is_said() -> None:
         batch(np.arange(8), 8, 1, 0, 0)
     with pytest.raises(UserError, match="2 processes do not divide a batch of 3"):
         batch(np.arange(9), 2, 3, 0, 0, 0, 2)
+
+
+def test_text_that_changes_while_it_is_read_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "text.jsonl"
+    file.write_text("".join(json.dumps({"text": each}) + "\n" for each in texts(100)))
+    config = CorpusConfig(source="text", paths=(str(file),), vocab_size=270)
+    read = text.documents
+
+    def changing(*given: Any, **named: Any) -> Any:
+        file.write_text("".join(json.dumps({"text": each}) + "\n" for each in texts(100, seed=1)))
+        return read(*given, **named)
+
+    monkeypatch.setattr(text, "documents", changing)
+    with pytest.raises(UserError, match="changed while it was read"):
+        load(config, tmp_path / "cache")
+    assert not [path for path in (tmp_path / "cache").iterdir() if path.is_dir()]
+
+
+def test_a_process_reads_a_corpus_once_until_a_file_changes(tmp_path: Path) -> None:
+    file = tmp_path / "text.txt"
+    for word in ("one two three\n\n", "four five six\n\n"):
+        file.write_text("".join(f"{word * 40}{number}\n" for number in range(400)))
+        config = CorpusConfig(source="text", paths=(str(file),), vocab_size=300)
+        first = load(config, tmp_path / "cache")
+        assert load(config, tmp_path / "cache") is first
+    os.utime(first.folder / "train.bin")
+    again = load(config, tmp_path / "cache")
+    assert again is not first and again.checksum == first.checksum

@@ -5,16 +5,18 @@ from typing import Any
 import pytest
 import torch
 
-from relusparsity import golden, identity, step
+from relusparsity import golden, identity, measurements, metrics, step
 from relusparsity.config import RunConfig, replace
+from relusparsity.metrics import rarefied_use
 from relusparsity.model import MLP
+from relusparsity.tracking import UseTracker
 
 
 @pytest.fixture(autouse=True)
 def forgotten() -> Any:
-    golden.meaning.cache_clear()
+    golden._meaning.cache_clear()
     yield
-    golden.meaning.cache_clear()
+    golden._meaning.cache_clear()
 
 
 def test_this_code_gives_the_golden_numbers_of_its_meaning() -> None:
@@ -69,20 +71,43 @@ def test_no_firing_hangs_on_a_rounding(monkeypatch: pytest.MonkeyPatch) -> None:
     assert min(least) > golden.MARGIN
 
 
+def fewer_silent(tracker: UseTracker) -> Any:
+    return (tracker.unit_tokens <= 1).sum(1).numpy()
+
+
 @pytest.mark.parametrize(
-    "edit",
+    ("owner", "name", "value"),
     [
-        lambda patch: patch.setattr(torch.nn.functional, "relu", torch.nn.functional.silu),
-        lambda patch: patch.setattr(step, "learning_rate", lambda config, tokens: 1.01 * config.lr),
-        lambda patch: patch.setattr(identity, "MEANING", identity.MEANING + 1),
+        (step, "learning_rate", lambda config, tokens: 1.01 * config.lr),
+        (metrics, "rarefied_use", lambda *given: rarefied_use(*given) + 0.001),
+        (UseTracker, "silent_units", fewer_silent),
+        (measurements.Recorder, "_at_the_end", lambda recorder, trainer, final: {}),
+        (identity, "MEANING", identity.MEANING + 1),
     ],
 )
-def test_other_numbers_are_other_names(monkeypatch: pytest.MonkeyPatch, edit: Any) -> None:
+def test_other_numbers_are_other_names(monkeypatch: pytest.MonkeyPatch, owner: Any, name: str, value: Any) -> None:
     before = golden.run_id(RunConfig(), "text")
-    edit(monkeypatch)
-    golden.meaning.cache_clear()
+    monkeypatch.setattr(owner, name, value)  # as a notebook that reloads a module does: the living process notices
     assert golden.differences()
     assert golden.run_id(RunConfig(), "text") != before
+
+
+def test_other_arithmetic_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.nn.functional, "relu", torch.nn.functional.silu)
+    assert golden.differences()
+    monkeypatch.undo()
+    monkeypatch.setattr(measurements.Recorder, "_tokens_per_byte", 0.3)
+    assert {said.partition(":")[0] for said in golden.differences()} >= {"plain, heldout_bits_per_byte"}
+
+
+def test_another_default_type_of_numbers_is_another_name() -> None:
+    before = golden.run_id(RunConfig(), "text")
+    torch.set_default_dtype(torch.float64)
+    try:
+        assert golden.run_id(RunConfig(), "text") != before
+    finally:
+        torch.set_default_dtype(torch.float32)
+    assert golden.run_id(RunConfig(), "text") == before
 
 
 def test_another_default_is_another_meaning(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -342,3 +342,32 @@ def test_a_fetched_text_is_checked_each_time(tmp_path: Path, monkeypatch: pytest
     changed(path)
     with pytest.raises(UserError, match=r"is damaged.*delete it to fetch it again"):
         hf.fetch(config, tmp_path)
+
+
+@pytest.mark.parametrize("count", [0, 1, 5])
+def test_a_run_goes_on_with_another_number_of_snapshots(
+    count: int, interrupted: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copy(interrupted, tmp_path, monkeypatch)
+    run = train.run(tiny_run(**{"train.snapshots": count}), tiny_corpus())
+    assert run.snapshots()[-1] == 40 and run.dataset["step"].values.tolist() == [0, 1, 2, 4, 8, 16, 24, 32, 40]
+
+
+def test_a_run_goes_on_in_the_pytorch_that_began_it(
+    interrupted: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, _ = copy(interrupted, tmp_path, monkeypatch)
+    environment = results.environment()
+    environment["packages"]["torch"] = "9.9"
+    monkeypatch.setattr(results, "environment", lambda device: environment)
+    with pytest.raises(UserError, match=r"was begun with PyTorch .*, this is 9\.9"):
+        train.run(tiny_run(), tiny_corpus())
+    assert list((path / "states").iterdir())
+
+
+def test_processes_that_would_train_different_runs_are_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("RELUSPARSITY_RUNS", str(tmp_path))
+    monkeypatch.setattr(train.distributed, "gather", lambda name: [name, "run-another"])
+    with pytest.raises(UserError, match="about to train different runs"):
+        train.run(tiny_run(), tiny_corpus())
+    assert not list(tmp_path.glob("run-*"))

@@ -109,7 +109,7 @@ def _fitting(hint: Any, value: Any) -> Any:
     if origin is Literal:
         if not (isinstance(value, str) and value in parts):
             raise _Unfit(f"one of {', '.join(parts)}")
-        return str(value)
+        return parts[parts.index(value)]  # str() of an Enum's member would be its name
     if origin in (Union, UnionType):
         return _any_of(parts, value)
     if origin is tuple:
@@ -160,4 +160,4 @@ def _finite(value: Any) -> float:
         number = math.inf
     if not math.isfinite(number):
         raise _Unfit("a finite number")
-    return number
+    return number + 0.0  # 0 and −0 are one

@@ -1,24 +1,32 @@
 """Digest of code as this process has loaded it: an edit of a file counts once it is imported, a comment never.
 
-Functions count by their bytecode and constants, without docstrings and line numbers; classes by their members; other
-globals of a module by their value where that is plain data. Python's version changes bytecode, so digests are for
-what can be made again: names of kept files, not of recorded results.
+Functions count by their bytecode and constants, without docstrings and line numbers, with their defaults, what they
+close over and what is wrapped around them; classes by their bases and members; other globals by their value, as far as
+it is data. Lower-case containers are state, not code: what a process has kept in them so far is left out. Python's
+version changes bytecode, so digests are for what can be made again: names of kept files, not of recorded results.
 """
 
 import dataclasses
 import dis
+import functools
+import hashlib
 import importlib
 import importlib.util
-import inspect
+import re
 import sys
 import types
-from collections.abc import Iterator
-from functools import cached_property
+from pathlib import PurePath
 from typing import Any
 
-from .identity import digest, plain
+import numpy as np
+
+from .identity import digest, is_default
 
 PACKAGE = __name__.partition(".")[0]
+NAMED_BY_VALUE = f"{PACKAGE}.config"
+"""Where dataclasses are whose fields are part of a run's name: a new one at its default changes nothing."""
+TRANSPARENT = ("contextlib", "functools", "operator")
+"""Modules whose instances, in what a decorator leaves behind, are read like our own."""
 
 
 def code(*modules: str) -> str:
@@ -29,88 +37,135 @@ def code(*modules: str) -> str:
     modules
         Names within the package, such as ``"experiments.rotary"``, or whole ones, such as a module's `__name__`.
     """
-    reached: set[str] = set()
+    said: dict[str, Any] = {}
     waiting = {f"{PACKAGE}.{name.removeprefix(f'{PACKAGE}.')}" for name in modules}
     while waiting:
         name = waiting.pop()
-        reached.add(name)
-        waiting |= _imports(importlib.import_module(name)) - reached
-    return digest({name: _members(sys.modules[name], name) for name in sorted(reached)})
+        reader = _Reader(importlib.import_module(name))
+        said[name] = reader.members(reader.module)
+        waiting |= reader.imports() - set(said)
+    return digest(dict(sorted(said.items())))
 
 
-def _imports(module: types.ModuleType) -> set[str]:
-    """The package's modules that a module uses: where its globals come from, and what its functions import."""
-    named = vars(module)
-    found = {getattr(value, "__module__", None) for value in named.values()}
-    for function in _functions(named.values(), module.__name__):
-        steps = list(dis.get_instructions(function))
-        for at, step in enumerate(steps):
-            if step.opname == "IMPORT_NAME":
-                level, names = steps[at - 2].argval, steps[at - 1].argval or ()
-                base = (
-                    importlib.util.resolve_name("." * level + step.argval, module.__package__) if level else step.argval
-                )
-                found |= {base} | {f"{base}.{name}" for name in names}
-            elif step.opname == "LOAD_GLOBAL" and isinstance(named.get(step.argval), types.ModuleType):
-                # one that is only there may have been put there by another module's import
-                found.add(named[step.argval].__name__)
-    ours = {each for each in found if isinstance(each, str) and each.partition(".")[0] == PACKAGE}
-    return {each for each in ours if each in sys.modules or _exists(each)}
+class _Reader:
+    """Reads one module."""
+
+    def __init__(self, module: types.ModuleType) -> None:
+        self.module, self.home = module, module.__name__
+        self.codes: list[types.CodeType] = []  # of all its functions, and of those inside them
+        self.inside: set[int] = set()  # what is being read, for what holds itself
+
+    def imports(self) -> set[str]:
+        """The package's modules that this one uses: where its globals come from, and what its functions import."""
+        named = vars(self.module)
+        found = {getattr(value, "__module__", None) for value in named.values()}
+        for given in self.codes:
+            steps = list(dis.get_instructions(given))
+            for at, step in enumerate(steps):
+                if step.opname == "IMPORT_NAME":
+                    level, names, base = steps[at - 2].argval, steps[at - 1].argval or (), step.argval
+                    if level:
+                        base = importlib.util.resolve_name("." * level + base, self.module.__package__)
+                    found |= {base} | {f"{base}.{name}" for name in names}
+                elif isinstance(step.argval, str) and isinstance(held := named.get(step.argval), types.ModuleType):
+                    # one that is only there may have been put there by another module's import
+                    found.add(held.__name__)
+        ours = {each for each in found if isinstance(each, str) and each.partition(".")[0] == PACKAGE}
+        return {each for each in ours if each in sys.modules or _exists(each)}
+
+    def members(self, owner: Any) -> dict[str, Any]:
+        """What a module or class holds of its own, by name."""
+        named = vars(owner)
+        if dataclasses.is_dataclass(owner):
+            fields = {field.name for field in dataclasses.fields(owner)}
+            if owner.__module__ == NAMED_BY_VALUE:
+                named = {name: value for name, value in named.items() if name not in fields}
+        return {name: self.said(value) for name, value in sorted(named.items()) if self._counts(name, value)}
+
+    def _counts(self, name: str, value: Any) -> bool:
+        if isinstance(value, types.ModuleType):
+            return not value.__name__.startswith(f"{self.home}.")  # a submodule is there once anybody imported it
+        if name.startswith("__"):
+            # what a class defines itself; what dataclass writes has no file
+            given = getattr(value, "__code__", None)
+            return given is not None and not given.co_filename.startswith("<")
+        return not (isinstance(value, dict | list | set) and name != name.upper())
+
+    def said(self, value: Any) -> Any:
+        """A value in a form that is the same in every process."""
+        if value is None or value is ... or isinstance(value, str | int | float | complex | bytes | range | np.generic):
+            return [type(value).__name__, repr(value)]
+        if isinstance(value, PurePath):
+            return ["path", value.name]  # where a file lies is no result
+        if isinstance(value, re.Pattern):
+            return [value.pattern, value.flags]
+        if isinstance(value, types.CodeType):
+            return self._steps(value)
+        if id(value) in self.inside:
+            return "itself"
+        self.inside.add(id(value))
+        try:
+            return self._parts(value)
+        finally:
+            self.inside.discard(id(value))
+
+    def _parts(self, value: Any) -> Any:
+        if isinstance(value, set | frozenset):
+            return sorted((self.said(each) for each in value), key=repr)
+        if isinstance(value, tuple | list):
+            return [self.said(each) for each in value]
+        if isinstance(value, dict | types.MappingProxyType):
+            return [[self.said(key), self.said(each)] for key, each in value.items()]
+        if isinstance(value, np.ndarray):
+            return [str(value.dtype), value.shape, hashlib.sha256(np.ascontiguousarray(value).tobytes()).hexdigest()]
+        if isinstance(value, functools.partial):
+            return ["partial", self.said(value.func), self.said(value.args), self.said(value.keywords)]
+        if isinstance(value, types.FunctionType):
+            return self._function(value)
+        if isinstance(value, type):
+            own = value.__module__ == self.home
+            return [_named(value), [_named(base) for base in value.__bases__], self.members(value) if own else None]
+        for part in ("__func__", "func", "fget", "__wrapped__"):  # methods, what is cached or a property
+            if getattr(type(value), part, None) is not None or part in getattr(value, "__dict__", {}):
+                rest = [getattr(value, other, None) for other in ("fset", "args", "kwds")]
+                return [_named(type(value)), self.said(getattr(value, part)), self.said(rest)]
+        if dataclasses.is_dataclass(value):
+            held = {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
+            unlike = {f.name: held[f.name] for f in dataclasses.fields(value) if not is_default(f, held[f.name])}
+            return [_named(type(value)), self.said(unlike)]
+        if type(value).__module__.partition(".")[0] in (PACKAGE, *TRANSPARENT):
+            return [_named(type(value)), self.said(getattr(value, "__dict__", None))]
+        return _named(value) if hasattr(value, "__qualname__") else _named(type(value))
+
+    def _function(self, function: types.FunctionType) -> Any:
+        if function.__module__ != self.home and "<locals>" not in function.__qualname__:
+            return _named(function)  # it counts where it is defined
+        closed = [cell.cell_contents for cell in function.__closure__ or () if _is_filled(cell)]
+        return [
+            self._steps(function.__code__),
+            self.said(function.__defaults__),
+            self.said(function.__kwdefaults__),
+            self.said(closed),
+        ]
+
+    def _steps(self, given: types.CodeType) -> list[Any]:
+        self.codes.append(given)
+        return [[step.opname, self.said(step.argval)] for step in dis.get_instructions(given)]
+
+
+def _named(value: Any) -> str:
+    return f"{getattr(value, '__module__', None)}.{value.__qualname__}"
+
+
+def _is_filled(cell: types.CellType) -> bool:
+    try:
+        return cell.cell_contents is not cell
+    except ValueError:  # of a name that is not set yet
+        return False
 
 
 def _exists(name: str) -> bool:
     try:
         return importlib.util.find_spec(name) is not None
-    except ModuleNotFoundError:  # a function, not a module
+    except (ModuleNotFoundError, ValueError):  # a function, not a module
         return False
-
-
-def _functions(values: Any, module: str) -> Iterator[types.FunctionType]:
-    for value in values:
-        for function in _inside(value):
-            if isinstance(function, types.FunctionType) and function.__module__ == module:
-                yield function
-        if isinstance(value, type) and value.__module__ == module:
-            yield from _functions(vars(value).values(), module)
-
-
-def _inside(value: Any) -> tuple[Any, ...]:
-    """The functions that a decorator keeps, or the value itself."""
-    if isinstance(value, property):
-        return value.fget, value.fset
-    if isinstance(value, classmethod | staticmethod):
-        return (inspect.unwrap(value.__func__),)
-    if isinstance(value, cached_property):
-        return (value.func,)
-    return (inspect.unwrap(value),) if callable(value) else (value,)
-
-
-def _members(owner: Any, module: str) -> dict[str, Any]:
-    """What a module or class holds of its own, by name."""
-    # a dataclass's fields are named by the values of its instances, so that a new one at its default changes nothing
-    fields = {f.name for f in dataclasses.fields(owner)} if dataclasses.is_dataclass(owner) else set()
-    named = {name: value for name, value in vars(owner).items() if name not in fields}
-    return {name: found for name, value in sorted(named.items()) if (found := _of(name, value, module)) is not None}
-
-
-def _of(name: str, value: Any, module: str) -> Any:
-    if isinstance(value, type):
-        return _members(value, module) if value.__module__ == module else None
-    functions = [f for f in _inside(value) if isinstance(f, types.FunctionType)]
-    if functions:
-        # what dataclass writes has no file; what is imported counts where it is defined
-        return [_bytecode(f) for f in functions if f.__module__ == module and f.__code__.co_filename[:1] != "<"] or None
-    return None if name.startswith("__") else plain(value)
-
-
-def _bytecode(function: types.FunctionType) -> Any:
-    defaults = [plain(value) for value in (function.__defaults__ or ())]
-    keywords = {name: plain(value) for name, value in (function.__kwdefaults__ or {}).items()}
-    return [_steps(function.__code__), defaults, keywords]
-
-
-def _steps(given: types.CodeType) -> list[Any]:
-    return [
-        [step.opname, _steps(step.argval) if isinstance(step.argval, types.CodeType) else plain(step.argval)]
-        for step in dis.get_instructions(given)
-    ]

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from . import corpora, distributed, evaluate, golden, metrics, results, sealed
+from . import corpora, distributed, evaluate, metrics, results, sealed
 from .config import RunConfig, to_dict
 from .errors import UserError
 from .resuming import Log
@@ -28,6 +28,11 @@ def measured_steps(steps: int, points: int) -> list[int]:
     even = sorted({round(steps * i / points) for i in range(1, points + 1)} - {0})
     early = [0] + [2**i for i in range(steps.bit_length()) if 2**i < even[0]]
     return early + even
+
+
+def snapshot_steps(steps: int, count: int) -> list[int]:
+    """After which steps weights are saved."""
+    return measured_steps(steps, count) if count else [steps]
 
 
 def weights_file(path: Path, step: int) -> Path:
@@ -55,7 +60,7 @@ class Recorder:
         self.steps = measured_steps(train.steps, measure.points)
         self.history = history_steps(self.steps, measure.histories)
         self.units = history_units(config.model.d_ff, measure.history_units)
-        self.snapshots = set(measured_steps(train.steps, train.snapshots)) if train.snapshots else {train.steps}
+        self.snapshots = set(snapshot_steps(train.steps, train.snapshots))
         self.set_sequences = measure.set_tokens // config.model.seq_len
         sequences = corpora.heldout_sequences(corpus.heldout, config.model.seq_len)
         available, wanted = len(sequences) // self.set_sequences, max(measure.sets, measure.final_sets)
@@ -76,8 +81,13 @@ class Recorder:
     def _again(self) -> str:
         return f"without it the run would have a gap: delete the folder {self.path} to train again"
 
-    def check_kept(self, step: int) -> None:
+    def check_kept(self, step: int, snapshots: int) -> None:
         """Before a run goes on from a step: that all measurements and weights up to there are whole.
+
+        Parameters
+        ----------
+        snapshots
+            As many as the run was begun with; it may go on with another number.
 
         Raises
         ------
@@ -85,12 +95,20 @@ class Recorder:
             Naming the file that is lost or damaged.
         """
         kept = [self._file(each) for each in self.steps if each <= step]
-        kept += [weights_file(self.path, each) for each in sorted(self.snapshots) if each <= step]
+        saved = snapshot_steps(self.config.train.steps, snapshots)
+        kept += [weights_file(self.path, each) for each in saved if each <= step]
         for path in kept if step else ():
             sealed.check(path, self._again)
 
     def measure(self, trainer: Trainer, log: Log) -> None:
         """Measure after the current step and write it down."""
+        row = self.row(trainer, log)
+        if self.enabled:
+            with sealed.sealed_write(self._file(trainer.step)) as temporary:
+                np.savez(temporary, **row)
+
+    def row(self, trainer: Trainer, log: Log) -> dict[str, Any]:
+        """What is kept of one measurement, by name."""
         step, measure = trainer.step, self.config.measure
         with distributed.gathered(trainer.model):
             seen = evaluate.measure(
@@ -102,7 +120,7 @@ class Recorder:
             )
         previous = max((s for s in self.steps if s < step), default=0)
         deaths = trainer.deaths
-        row: dict[str, Any] = {
+        return {
             "batch_use": seen.batch_use.mean(0),
             **{name: getattr(seen.use, name)() for name in _USE_STATISTICS},
             "heldout_loss": seen.score.loss,
@@ -115,9 +133,6 @@ class Recorder:
             **{name: _per_layer(getattr(deaths, name).cpu().numpy()) for name in CUMULATIVE},
             **seen.drift,
         }
-        if self.enabled:
-            with sealed.sealed_write(self._file(step)) as temporary:
-                np.savez(temporary, **row)
 
     @property
     def _tokens_per_byte(self) -> float:
@@ -125,6 +140,13 @@ class Recorder:
 
     def finish(self, trainer: Trainer, seconds: float) -> None:
         """Measure the end, in float32 on the final sets, and write the whole dataset."""
+        end = self.end(trainer)
+        if self.enabled:
+            values = self.over(self._rows(self.steps)) | end
+            results.save(self._dataset(values, trainer, seconds), self.path / "dataset.nc")
+
+    def end(self, trainer: Trainer) -> dict[str, tuple[tuple[str, ...], Any]]:
+        """Dimensions and values of what is measured once, at the end, by name."""
         measure = self.config.measure
         with distributed.gathered(trainer.model):
             final = evaluate.measure(
@@ -133,22 +155,24 @@ class Recorder:
                 self.set_sequences,
                 progress="final measurement",
             )
-        if self.enabled:
-            values = self._over(self.steps) | self._at_the_end(trainer, final)
-            results.save(self._dataset(values, trainer, seconds), self.path / "dataset.nc")
+        return self._at_the_end(trainer, final)
 
     def keep_stopped(self, trainer: Trainer, last: int, seconds: float, why: str) -> None:
         """After a run that had to stop, `last` its last step in order: what was measured, and why, as stopped.nc."""
         # it may have stopped in measuring the last step itself
         steps = [step for step in self.steps if step < last or (step == last and self._file(step).is_file())]
         if self.enabled and steps:
-            dataset = self._dataset(self._over(steps), trainer, seconds)
+            dataset = self._dataset(self.over(self._rows(steps)), trainer, seconds)
             dataset.attrs |= {"stopped_after_step": last, "stopped": why}
             results.save(dataset, self.path / STOPPED)
 
-    def _over(self, steps: list[int]) -> dict[str, tuple[tuple[str, ...], Any]]:
+    def _rows(self, steps: list[int]) -> dict[int, dict[str, Any]]:
         files = {step: io.BytesIO(sealed.read(self._file(step), self._again)) for step in steps}
-        rows = {step: dict(np.load(file, allow_pickle=False)) for step, file in files.items()}
+        return {step: dict(np.load(file, allow_pickle=False)) for step, file in files.items()}
+
+    def over(self, rows: dict[int, dict[str, Any]]) -> dict[str, tuple[tuple[str, ...], Any]]:
+        """Dimensions and values of measurements, (step → row), by name."""
+        steps = list(rows)
         model, batch = self.config.model, self.config.train.batch_tokens
         tokens = np.array(steps, dtype=np.int64) * batch
         out: dict[str, tuple[tuple[str, ...], Any]] = {"step": (("step",), steps), "tokens": (("step",), tokens)}
@@ -209,7 +233,7 @@ class Recorder:
         dataset = dataset.set_coords(["tokens", "history_tokens"])
         facts = {
             "config": to_dict(self.config),
-            "run_id": golden.run_id(self.config, self.corpus.checksum),
+            "run_id": self.path.name.removeprefix("run-"),
             "environment": results.environment(str(trainer.device)),
             "corpus": self.corpus.facts(),
             "parameters": sum(p.numel() for p in trainer.model.parameters()),

@@ -116,22 +116,24 @@ def forget(path: Path) -> None:
         shutil.rmtree(path / STATES, ignore_errors=True)
 
 
-def check_versions(path: Path, environment: dict[str, Any]) -> None:
-    """Refuse to take up a run that another PyTorch began: to the bit, it goes on in the same one only.
+def check_begun(path: Path, environment: dict[str, Any], snapshots: int) -> int:
+    """How many snapshots a run was begun with, if it is one to go on with; else as many as now.
 
     Raises
     ------
     UserError
-        Naming both versions.
+        If another PyTorch began it, naming both versions: to the bit, it goes on in the same one only.
     """
     if not sealed.numbered(path / STATES):
-        return
-    began = sealed.read_json(path / ENVIRONMENT, f"delete the folder {path} to train again")["packages"]["torch"]
+        return snapshots
+    advice = f"delete the folder {path} to train again"
+    began = sealed.read_json(path / ENVIRONMENT, advice)["packages"]["torch"]
     if began != (here := environment["packages"]["torch"]):
         raise UserError(
             f"{path} was begun with PyTorch {began}, this is {here}: it would not go on to the bit; use that version, "
             "or delete the folder to train again."
         )
+    return int(sealed.read_json(path / "config.json", advice)["train"]["snapshots"])
 
 
 def save(trainer: Trainer, path: Path, seconds: float, log: str) -> None:

@@ -82,10 +82,9 @@ def _optimizer(model: nn.Module, config: TrainConfig, device: torch.device) -> t
 class Trainer:
     """Model, optimiser and death tracker of one run, and the step that moves them."""
 
-    def __init__(self, config: RunConfig, corpus: Text, device: torch.device, alone: bool = False) -> None:
-        """`alone`: by this process, whatever others there are."""
+    def __init__(self, config: RunConfig, corpus: Text, device: torch.device) -> None:
         self.config, self.corpus, self.device = config, corpus, device
-        self.rank, self.world = (0, 1) if alone else (distributed.rank(), distributed.world())
+        self.rank, self.world = distributed.rank(), distributed.world()
         self.model = build(config.model, config.seed, device)
         if config.train.shard and self.world > 1:
             distributed.shard(self.model, self.model.blocks)

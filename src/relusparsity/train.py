@@ -53,7 +53,7 @@ def run_path(config: RunConfig, corpus: corpora.Corpus) -> Path:
 
 
 def run(config: RunConfig, corpus: corpora.Corpus | None = None) -> Run:
-    """Train, or resume, or reuse: the finished run of exactly this configuration.
+    """Train, or resume, or reuse: the finished run of this configuration, with what was kept of it when it was made.
 
     To the bit it is the same on one machine with one number of processes (on a GPU with `deterministic`). With another
     number of processes sums are rounded in another order; the text and its order are the same.
@@ -73,6 +73,11 @@ def run(config: RunConfig, corpus: corpora.Corpus | None = None) -> Run:
             "corpus alike."
         )
     path = run_path(config, corpus)
+    if len(names := set(distributed.gather(path.name))) > 1:
+        raise UserError(
+            f"the processes are about to train different runs ({', '.join(sorted(names))}): their configuration, text "
+            "or code is not the same; start all of them with the same."
+        )
     if _missing(path):
         with sealed.told(path):
             path.mkdir(parents=True, exist_ok=True)
@@ -134,14 +139,15 @@ def _from_the_last_state(config: RunConfig, corpus: corpora.Corpus, path: Path, 
         with sealed.told(path):
             resuming.tidy(path)
         environment = results.environment(str(device))
-        resuming.check_versions(path, environment)
+        snapshots = resuming.check_begun(path, environment, config.train.snapshots)
         sealed.write_json(path / "config.json", to_dict(config))
         sealed.write_json(path / resuming.ENVIRONMENT, environment)
         sealed.write_json(path / CORPUS, corpus.facts())
     before, written = resuming.restore(trainer, path)
     log.keep(trainer.step, written)
     recorder = measurements.Recorder(config, corpus, path, enabled=main)
-    recorder.check_kept(trainer.step)
+    if main:
+        recorder.check_kept(trainer.step, snapshots)
 
     def seconds() -> float:
         return before + monotonic() - started

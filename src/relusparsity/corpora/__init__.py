@@ -65,7 +65,9 @@ def _state(config: CorpusConfig, folder: Path) -> list[Any]:
 def _load(config: CorpusConfig, cache: Path) -> Corpus:
     if config.source == "docs":
         parsed = cache_once(lambda: list(docs.documents()))  # slow to parse, small enough to keep
-        source = Source("docs", docs.fingerprint(), lambda: ((None, document) for document in parsed()))
+        source = Source(
+            "docs", docs.fingerprint(), lambda: ((None, document) for document in parsed()), again=docs.fingerprint
+        )
     elif config.source == "hf":
         file = hf.fetch(config, cache)
         source = _text_source((str(file),), (), f"{config.name}-{config.subset}" if config.subset else str(config.name))
@@ -95,5 +97,7 @@ def _text_source(paths: tuple[str, ...], heldout_paths: tuple[str, ...], name: s
             for document in text.documents((path,), without_text=without_text):
                 yield part, document
 
-    prints = {part: text.fingerprint((path,)) for part, path in held.items()}
-    return Source(name or text.stem(Path(paths[0]).name), [text.fingerprint(paths), prints], documents, without_text)
+    def fingerprint() -> Any:
+        return [text.fingerprint(paths), {part: text.fingerprint((path,)) for part, path in held.items()}]
+
+    return Source(name or text.stem(Path(paths[0]).name), fingerprint(), documents, without_text, fingerprint)

@@ -45,6 +45,8 @@ class Source:
     documents: Callable[[], Iterator[tuple[Part, Document]]]
     without_text: Counter[str] = field(default_factory=Counter)
     """Records that the last reading left out because their text is null, by file."""
+    again: Callable[[], Any] | None = None
+    """The fingerprint, taken anew: text may change while it is read, which takes minutes for much."""
 
 
 @dataclass(frozen=True)
@@ -118,6 +120,8 @@ def _build_beside(source: Source, config: CorpusConfig, folder: Path) -> None:
     building = Path(tempfile.mkdtemp(prefix=".building-", dir=folder.parent))
     try:
         _build(source, config, building, folder.name)
+        if source.again is not None and source.again() != source.fingerprint:
+            raise UserError(f"the text {source.name} changed while it was read; start again once it stays as it is.")
         building.chmod(0o755)
         try:
             os.rename(building, folder)

@@ -152,10 +152,12 @@ def cached(
     source
         `__name__` of the experiment: what it does and all that it imports is part of the name; see `loaded.code`.
     """
-    paths = [train.run_path(run, corpora.load(run.corpus)).name for run in runs]
+    texts = [corpora.load(run.corpus) for run in runs]
+    paths = [train.run_path(run, text).name for run, text in zip(runs, texts, strict=True)]
+    labels = [[*text.domains, *text.extra] for text in texts]  # of parts of the text, which its checksum leaves out
     held = {field.name: getattr(config, field.name) for field in fields(config)}
     own = {name: plain(value) for name, value in held.items() if not _are_runs(value)}
-    key = digest(own, paths, loaded.code(source))[:16]
+    key = digest(own, paths, labels, loaded.code(source))[:16]
     path = results.runs_dir() / f"{name}-{key}.nc"
     path.parent.mkdir(parents=True, exist_ok=True)
     distributed.join()

@@ -23,7 +23,7 @@ from hypothesis import strategies as st
 from torch.nn import functional as F
 
 from fixtures_core import before_changes_of_files, full_disk, tiny_corpus, tiny_run, train_in_child
-from relusparsity import corpora, evaluate, measurements, results, schema, train
+from relusparsity import corpora, evaluate, golden, measurements, results, schema, train
 from relusparsity.config import RunConfig, TrainConfig, from_dict
 from relusparsity.errors import UserError
 from relusparsity.model import build
@@ -501,6 +501,7 @@ def test_a_machine_without_a_compiler_is_said(monkeypatch: pytest.MonkeyPatch) -
     def fail(*_: object) -> None:
         raise InductorError(InvalidCxxCompiler(), None)
 
+    monkeypatch.setattr(golden, "meaning", lambda: "1")  # the fault is the training's alone
     monkeypatch.setattr(Trainer, "advance", fail)
     with pytest.raises(UserError, match=r"compile = True does not work on this machine \(InvalidCxxCompiler: "):
         train.run(tiny_run(seed=4712, **{"train.compile": True}), tiny_corpus())
@@ -523,6 +524,7 @@ def test_too_little_memory_names_the_shape_and_what_to_change(
     def fail(*_: object) -> None:
         raise error
 
+    monkeypatch.setattr(golden, "meaning", lambda: "1")
     monkeypatch.setattr(Trainer, place, fail)
     config = tiny_run(seed=4711)
     with pytest.raises(UserError, match=rf"too little memory for .* d_ff {config.model.d_ff} .* lower batch_tokens"):
@@ -533,6 +535,7 @@ def test_a_fault_that_is_not_of_memory_stays_itself(monkeypatch: pytest.MonkeyPa
     def fail(_: Trainer) -> None:
         raise RuntimeError("something else")
 
+    monkeypatch.setattr(golden, "meaning", lambda: "1")
     monkeypatch.setattr(Trainer, "advance", fail)
     with pytest.raises(RuntimeError, match="something else"):
         train.run(tiny_run(seed=4712), tiny_corpus())

@@ -364,6 +364,53 @@ def test_static_caches_count_as_others_do(window: int | None) -> None:
         assert static == plain and tokens(plain) == [(int(given.sum()) + 15, 3)] * 2
 
 
+def test_masks_that_are_longer_than_the_call_begin_at_its_cache() -> None:
+    """The model gives the same logits with a mask that is cut at its last position, and is counted as the same."""
+    torch.manual_seed(0)
+    small: dict[str, Any] = dict(vocab_size=60, hidden_size=16, intermediate_size=32, num_hidden_layers=2,
+        num_attention_heads=2, num_key_value_heads=2, max_position_embeddings=64)  # fmt: skip
+    llama = t.LlamaForCausalLM(t.LlamaConfig(**small)).eval()
+    gemma = t.Gemma3ForCausalLM(t.Gemma3TextConfig(**small, head_dim=8, sliding_window=4)).eval()
+    ids, mask = torch.randint(3, 60, (2, 9)), torch.ones(2, 16, dtype=torch.long)
+    mask[0, :2] = mask[1, 7] = mask[1, 12] = 0
+
+    def read(model: nn.Module, cache: Any, width: int | None) -> list[Tensor]:
+        found = []
+        for first, last in ((0, 6), (6, 8), (8, 9)):
+            step = mask[:, : width or last]
+            begin = 0 if cache is None else first
+            given = {"attention_mask": step, "past_key_values": cache}
+            found.append(model(input_ids=ids[:, begin:last], **given, use_cache=True).logits[:, -1])
+        return found
+
+    for model in (llama, gemma):
+        for kind in (lambda c: t.StaticCache(c, max_cache_len=16), lambda c: t.DynamicCache(config=c), lambda c: None):
+            results = []
+            for width in (None, 16):
+                with torch.no_grad(), relusparsity.track(model) as use:
+                    logits = read(model, kind(model.config), width)
+                results.append((counts(use), logits))
+            (short, logits), (long, others) = results
+            assert long == short and tokens(short)[0][0] == (15 if kind(model.config) is not None else 10 + 13 + 15)
+            for one, other in zip(logits, others, strict=True):
+                torch.testing.assert_close(one, other)
+
+
+def test_masks_of_recurrent_models_end_with_the_call() -> None:
+    class Recurrent(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.inner = stack()
+
+        def forward(self, inputs_embeds: Tensor, attention_mask: Tensor, cache_params: Any = None) -> Tensor:
+            return self.inner(inputs_embeds)
+
+    model, mask = Recurrent(), torch.arange(7) >= torch.tensor([[2], [0]])
+    for state, expected in ((object(), 6), (None, 4)):
+        found = counted(model, lambda state=state: model(torch.randn(2, 3, 8), mask, state))
+        assert tokens(found) == [(expected, 2)] * 2
+
+
 def test_masks_of_other_kinds() -> None:
     """What is added to the scores, one row for all, and those that do not fit."""
     model, ids = stack(), torch.randn(3, 7, 8)

@@ -21,6 +21,8 @@ FEATURES = ("pixel_values", "input_features", "input_values")  # what towers bes
 MASK = "attention_mask"
 PADDING = ("src_key_padding_mask", "tgt_key_padding_mask")  # of PyTorch's own encoder and decoder: true at padding
 CACHE = "past_key_values"
+# what else holds earlier tokens, and does not tell how many
+STATES = ("cache_params", "state", "mems", "cache", "kv_cache", "past", "layer_past")
 
 
 class Lengths(NamedTuple):
@@ -196,7 +198,9 @@ class Calls:
         mine = self.mine
         cache = given.get(CACHE)
         cached = cached_tokens(cache)
-        call = _call(given, outer, cached > 0 and mine.left.get(name, Left()).is_in(cache, cached), cached)
+        continues = cached > 0 and mine.left.get(name, Left()).is_in(cache, cached)
+        held = None if any(given.get(state) is not None for state in STATES) else cached
+        call = _call(given, outer, continues, held)
         if call.shape is not None:
             mine.left[name] = Left(weak(cache), cached + call.shape[1])
         return call
@@ -241,7 +245,7 @@ def _parameters(module: nn.Module) -> list[str]:
         return []
 
 
-def _call(given: dict[str, Any], outer: Call | None, continues: bool, cached: int) -> Call:
+def _call(given: dict[str, Any], outer: Call | None, continues: bool, cached: int | None) -> Call:
     tokens = next((given[name] for name in INPUTS if isinstance(given.get(name), Tensor)), None)
     mask = given.get(MASK)
     own = [given[name] for name in PADDING if name in given]

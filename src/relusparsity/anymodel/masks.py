@@ -10,19 +10,20 @@ from torch import Tensor, nn
 from ..errors import UserError
 
 
-def real(mask: Any, shape: tuple[int, int] | None, cached: int = 0) -> Tensor | None:
+def real(mask: Any, shape: tuple[int, int] | None, cached: int | None = 0) -> Tensor | None:
     """(sequence, position): which positions of a call are tokens; None if such a mask does not tell.
 
     Parameters
     ----------
     mask
-        (sequence, position), of the call's positions or of those in its cache as well; or of which positions attend to
-        which, as `generate` makes it for a static cache: (sequence, 1, position, position in the cache), true or 0
-        where they do, or several of them by name. There a token attends to itself, and nothing to padding.
+        (sequence, position), of the call's positions or of those in its cache as well, and of some still to come; or
+        of which positions attend to which, as `generate` makes it for a static cache: (sequence, 1, position, position
+        in the cache), true or 0 where they do, or several of them by name. There a token attends to itself, and
+        nothing to padding.
     shape
         Sequences and positions of the call; None: those of the mask.
     cached
-        Positions in the cache before the call.
+        Positions in the cache before the call; None: what holds those does not tell how many.
     """
     if isinstance(mask, Mapping):
         mask = mask.get("full_attention", next(iter(mask.values()), None))
@@ -38,12 +39,15 @@ def real(mask: Any, shape: tuple[int, int] | None, cached: int = 0) -> Tensor | 
             return attended
         if mask.shape[1] < shape[1] or mask.shape[0] not in (1, shape[0]):
             return None
-        return attended[:, -shape[1] :].expand(shape)
+        end = mask.shape[1]
+        if cached is not None and cached + shape[1] <= end:  # else of the last ones, those before are not in the mask
+            end = cached + shape[1]
+        return attended[:, end - shape[1] : end].expand(shape)
     if shape is None or mask.ndim not in (3, 4) or mask.shape[0] not in (1, shape[0]):
         return None
     sequences, positions = shape
     square = mask if mask.ndim == 3 else mask[:, 0]
-    first = min(cached, square.shape[2] - positions)  # the last ones of a cache that forgets the earliest
+    first = min(cached or 0, square.shape[2] - positions)  # the last ones of a cache that forgets the earliest
     if square.shape[1] != positions or first < 0:
         return None
     itself = square[:, :, first : first + positions].diagonal(dim1=1, dim2=2)

@@ -1,5 +1,6 @@
 """Whose tokens a layer sees: threads, transformations, shared objects, layouts, masks and caches of every kind."""
 
+import copy
 import threading
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -442,6 +443,48 @@ def test_caches_that_are_changed_between_calls_are_refused() -> None:
     for how in ({"num_beams": 2}, {"assistant_model": build("llama_relu", seed=1)}):
         with pytest.raises(UserError, match="the cache was changed"), relusparsity.track(model):
             model.generate(ids, **length, **how)
+
+
+@pytest.mark.parametrize("kind", ["llama_relu", "gpt2", "t5"])
+@pytest.mark.parametrize("named", [True, False])
+def test_caches_that_a_model_makes_are_told_apart_as_those_it_is_given(kind: str, named: bool) -> None:
+    model, ids = build(kind), inputs("llama_relu", 2)["input_ids"]
+    key = "decoder_input_ids" if kind == "t5" else "input_ids"
+    text = {"encoder_outputs": (torch.zeros(2, 3, 16),)} if kind == "t5" else {}
+    layers = "decoder.*.act" if kind == "t5" else None
+
+    def read(given: Tensor, cache: Any = None, use: bool = True) -> Any:
+        with torch.no_grad():
+            out = model(**{key: given}, **text, past_key_values=cache, use_cache=use, return_dict=named)
+        return out.past_key_values if named else out[1] if use else None
+
+    def sequences(call: Callable[[], Any]) -> int:
+        return tokens(counted(model, call, layers=layers))[-1][1]
+
+    def by_turns() -> None:
+        a, b = read(ids[:, :5]), read(ids[:, :5])
+        read(ids[:, 5:6], a)
+        read(ids[:, 6:7], a)
+        read(ids[:, 5:6], b)
+
+    def copied() -> None:
+        read(ids[:, 6:7], copy.deepcopy(read(ids[:, 5:6], read(ids[:, :5]))))
+
+    def reordered() -> None:
+        cache = read(ids[:, :5])
+        cache.reorder_cache(torch.tensor([1, 1]))
+        read(ids[:, 5:6], cache)
+
+    def none_left() -> None:
+        read(ids[:, :5], None, False)
+        read(ids[:, 5:6], other)
+
+    other = read(ids[:, :5])
+    assert sequences(by_turns) == 8 and sequences(copied) == 4
+    if named:
+        assert sequences(none_left) == 4
+    with pytest.raises(UserError, match="the cache was changed"), relusparsity.track(model, layers):
+        reordered()
 
 
 def test_what_is_recorded_and_not_run_is_refused() -> None:

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
 from ..errors import UserError
-from . import masks, transforms
+from . import caches, masks, transforms
 from .caches import Left, cached_tokens, weak
 from .count import Open
 
@@ -20,7 +20,6 @@ INPUTS = ("input_ids", "inputs_embeds")
 FEATURES = ("pixel_values", "input_features", "input_values")  # what towers beside the text take
 MASK = "attention_mask"
 PADDING = ("src_key_padding_mask", "tgt_key_padding_mask")  # of PyTorch's own encoder and decoder: true at padding
-CACHE = "past_key_values"
 # what else holds earlier tokens, and does not tell how many
 STATES = ("cache_params", "state", "mems", "cache", "kv_cache", "past", "layer_past")
 
@@ -196,7 +195,7 @@ class Calls:
     def _told(self, name: str, given: dict[str, Any], outer: Call | None) -> Call:
         """What a module's arguments tell of its call."""
         mine = self.mine
-        cache = given.get(CACHE)
+        cache = given.get(caches.NAME)
         cached = cached_tokens(cache)
         continues = cached > 0 and mine.left.get(name, Left()).is_in(cache, cached)
         held = None if any(given.get(state) is not None for state in STATES) else cached
@@ -211,7 +210,7 @@ class Calls:
             return
         mine.open.pop()
         if name in mine.left:
-            mine.left[name].close()
+            mine.left[name].close(output)
         if not mine.open:
             self.running.discard(threading.get_ident())
             # torch calls this inside its except clause, with no output, if the call has failed

@@ -18,6 +18,7 @@ from any_models import DECODERS, GATED, KINDS, SMOOTH, build, inputs, names, sto
 from relusparsity import model as own
 from relusparsity.anymodel import above
 from relusparsity.anymodel.count import LayerUse
+from relusparsity.anymodel.measure import Options
 from relusparsity.config import ModelConfig
 from relusparsity.errors import UserError
 from relusparsity.tracking import UseTracker
@@ -346,6 +347,19 @@ def test_bad_input_is_one_clear_sentence() -> None:
         pass
     with relusparsity.track(opt) as use, pytest.raises(UserError, match="does not tell padding"):
         opt(**inputs("opt"), attention_mask=torch.ones(3, 1, 7, 8))
+
+
+def test_thresholds_that_are_zero_in_float32_or_no_plain_number_are_refused() -> None:
+    for value in (1e-50, 1e-46, 7e-46, np.float64(1e-300)):
+        with pytest.raises(UserError, match=r"epsilon = .*above 0 that float32 can hold"):
+            above(value, 2)
+    assert above(1e-45, 2).thresholds == (float(np.float32(1e-45)),) * 2
+    kindly = ("epsilon=1_0", "epsilon= 0.1", "epsilon=0.1\n", "epsilon=0.1 ", "quantile=\u0660.5", "cett=.", "cett=1e")
+    for rule in kindly:
+        with pytest.raises(UserError, match=r"rule = .*: expected one like"):
+            Options(rule=rule)
+    for number, value in (("0.1", 0.1), (".5", 0.5), ("1.", 1.0), ("1e-3", 1e-3), ("2E+1", 20.0)):
+        assert Options(rule=f"epsilon={number}").threshold() == ("epsilon", value)
 
 
 def test_not_a_number_is_an_error_and_nothing_is_reported() -> None:

@@ -59,6 +59,8 @@ class Call:
     """Whether a cache holds the sequences' earlier tokens."""
     mask: Any = field(default=None, repr=False, compare=False)
     """The argument that told, by which the same call of a module inside is known."""
+    tokens: Tensor | None = field(default=None, repr=False, compare=False)
+    """The argument with the tokens, by which a module inside is known that is handed them without their mask."""
     of_mask: bool = False
     """Whether the shape is the mask's, for want of tokens: layers may see fewer positions."""
     _fitted: "dict[int, Call]" = field(default_factory=dict, init=False, repr=False, compare=False)

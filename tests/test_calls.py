@@ -445,6 +445,29 @@ def test_caches_that_are_changed_between_calls_are_refused() -> None:
             model.generate(ids, **length, **how)
 
 
+def test_padding_by_other_arguments_is_refused_and_that_of_the_model_holds_inside() -> None:
+    ids, mask = torch.randint(3, 50, (3, 7)), (torch.arange(7) < torch.tensor([[4], [7], [6]])).long()
+    xlnet = t.XLNetModel(t.XLNetConfig(vocab_size=50, d_model=16, n_layer=2, n_head=2, d_inner=32)).eval()
+    xlm = t.XLMModel(t.XLMConfig(vocab_size=50, emb_dim=16, n_layers=2, n_heads=2, pad_index=0)).eval()
+    config = t.FNetConfig(vocab_size=50, hidden_size=16, intermediate_size=32, num_hidden_layers=2, pad_token_id=0)
+    fnet = t.FNetForMaskedLM(config).eval()
+    with torch.no_grad():
+        for model, name, told, full in (
+            (xlnet, "input_mask", 1.0 - mask, torch.zeros(3, 7)),
+            (xlm, "lengths", mask.sum(1), torch.full((3,), 7)),
+        ):
+            with pytest.raises(UserError, match=f"padding by {name}"), relusparsity.track(model):
+                model(ids, **{name: told})
+            assert tokens(counted(model, lambda m=model, n=name, f=full: m(ids, **{n: f}))) == [(21, 3)] * 2
+            assert tokens(counted(model, lambda m=model: m(ids, attention_mask=mask))) == [(17, 3)] * 2
+        assert tokens(counted(fnet, lambda: fnet(input_ids=ids, attention_mask=mask))) == [(17, 3)] * 2
+        t5 = build("t5")  # whose decoder reads another text of the same shape
+        for other in (ids, ids.clone()):
+            given = {"input_ids": ids, "attention_mask": mask, "decoder_input_ids": other}
+            found = tokens(counted(t5, lambda given=given: t5(**given)))
+            assert found == [(17, 3)] * 2 + [(21, 3)] * 2
+
+
 @pytest.mark.parametrize("kind", ["llama_relu", "gpt2", "t5"])
 @pytest.mark.parametrize("named", [True, False])
 def test_caches_that_a_model_makes_are_told_apart_as_those_it_is_given(kind: str, named: bool) -> None:

@@ -59,10 +59,10 @@ class Call:
     """Whether a cache holds the sequences' earlier tokens."""
     mask: Any = field(default=None, repr=False, compare=False)
     """The argument that told, by which the same call of a module inside is known."""
-    tokens: Tensor | None = field(default=None, repr=False, compare=False)
-    """The argument with the tokens, by which a module inside is known that is handed them without their mask."""
     of_mask: bool = False
     """Whether the shape is the mask's, for want of tokens: layers may see fewer positions."""
+    tokens: Tensor | None = field(default=None, repr=False, compare=False)
+    """The argument with the tokens, by which a module inside is known that is handed them without their mask."""
     _fitted: "dict[int, Call]" = field(default_factory=dict, init=False, repr=False, compare=False)
     _after: tuple[Tensor, Lengths, Lengths] | None = field(default=None, init=False, repr=False, compare=False)
 
@@ -262,9 +262,14 @@ def _call(given: dict[str, Any], outer: Call | None, continues: bool, cached: in
         # a tower of images beside a text has no padding; one of sounds has that of the mask beside them
         return outer if outer is not None and (outer.of_mask or not features) else Call()
     if mask is None:
-        return Call(shape, continues=continues)
+        if outer is not None and outer.tokens is tokens and outer.shape == shape and outer.continues == continues:
+            return outer  # a module inside that mixes padding in, as FNet's, is not told of it
+        if outer is None or outer.mask is None:
+            masks.refuse_others(given, shape)
+        return Call(shape, continues=continues, tokens=tokens)
     if outer is not None and outer.mask is mask and shape in (None, outer.shape) and outer.continues == continues:
         return outer  # the model hands its arguments on to the module inside: its padding is known
+    handed = None if given.get("decoder_input_ids") is tokens else tokens  # a decoder's has another mask
     real = masks.real(mask, shape, cached)
     if real is None and outer is not None and (tokens is None or outer.shape == shape):
         return outer  # made by the model of the mask that it was given
@@ -274,13 +279,18 @@ def _call(given: dict[str, Any], outer: Call | None, continues: bool, cached: in
             f"an attention_mask of {what} does not tell padding from tokens; expected (sequence, position), "
             "(sequence, 1, position, position in the cache), or none."
         )
-    return padded(shape or (real.shape[0], real.shape[1]), real, continues, mask, of_mask=shape is None)
+    return padded(shape or (real.shape[0], real.shape[1]), real, continues, mask, shape is None, handed)
 
 
 def padded(
-    shape: tuple[int, int], real: Tensor | None, continues: bool, mask: Any = None, of_mask: bool = False
+    shape: tuple[int, int],
+    real: Tensor | None,
+    continues: bool,
+    mask: Any = None,
+    of_mask: bool = False,
+    tokens: Tensor | None = None,
 ) -> Call:
     lengths = None if real is None else real.sum(1).cpu()
     if lengths is None or bool((lengths == shape[1]).all()):
-        return Call(shape, None, None, continues, mask, of_mask)
-    return Call(shape, real, lengths, continues, mask, of_mask)
+        return Call(shape, None, None, continues, mask, of_mask, tokens)
+    return Call(shape, real, lengths, continues, mask, of_mask, tokens)

@@ -9,6 +9,9 @@ from torch import Tensor, nn
 
 from ..errors import UserError
 
+OTHERS = ("input_mask", "padding_mask", "key_padding_mask", "lengths")
+"""Names that padding has besides attention_mask, as in XLNet and XLM."""
+
 
 def real(mask: Any, shape: tuple[int, int] | None, cached: int | None = 0) -> Tensor | None:
     """(sequence, position): which positions of a call are tokens; None if such a mask does not tell.
@@ -53,6 +56,28 @@ def real(mask: Any, shape: tuple[int, int] | None, cached: int | None = 0) -> Te
     itself = square[:, :, first : first + positions].diagonal(dim1=1, dim2=2)
     itself = itself > torch.finfo(mask.dtype).min / 2 if mask.is_floating_point() else itself != 0
     return itself.expand(sequences, positions)
+
+
+def refuse_others(given: Mapping[str, Any], shape: tuple[int, int] | None) -> None:
+    """Raise UserError where arguments that mean padding in one model and tokens in another may say that there is any.
+
+    Parameters
+    ----------
+    given
+        Arguments of a call without an attention_mask.
+    shape
+        Its sequences and positions.
+    """
+    for name in OTHERS:
+        said = given.get(name)
+        if not isinstance(said, Tensor):
+            continue
+        full = shape[1] if shape is not None and said.ndim == 1 else said.flatten()[:1]  # lengths, or all the same
+        if bool((said != full).any()):
+            raise UserError(
+                f"the model was told its padding by {name}, which does not mean the same in every model; give it an "
+                "attention_mask in its place, 1 at tokens and 0 at padding."
+            )
 
 
 def frames(model: nn.Module, layer: str, mask: Tensor, positions: int) -> Tensor:

@@ -349,6 +349,29 @@ def test_bad_input_is_one_clear_sentence() -> None:
         opt(**inputs("opt"), attention_mask=torch.ones(3, 1, 7, 8))
 
 
+def test_a_layer_without_tokens_says_why() -> None:
+    class Fused(nn.Module):
+        """Computes its activation without the module, as fast kernels do."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.up, self.act, self.down = nn.Linear(8, 16), nn.ReLU(), nn.Linear(16, 8)
+
+        def forward(self, inputs_embeds: torch.Tensor, attention_mask: torch.Tensor | None = None) -> torch.Tensor:
+            return self.down(self.up(inputs_embeds).relu())
+
+    model, x = Fused(), torch.randn(2, 3, 8)
+    use, read = (relusparsity.track(model, layers=layer) for layer in ("act", "up"))
+    with pytest.raises(UserError, match="act has seen no token: run the model inside"):
+        use.counts()
+    with use, read:
+        model(x, torch.zeros(2, 3))
+    with pytest.raises(UserError, match="act has seen no token: the model ran, but not this layer"):
+        use.counts()
+    with pytest.raises(UserError, match="up has seen no token: every position was padding"):
+        read.counts()
+
+
 def test_thresholds_that_are_zero_in_float32_or_no_plain_number_are_refused() -> None:
     for value in (1e-50, 1e-46, 7e-46, np.float64(1e-300)):
         with pytest.raises(UserError, match=r"epsilon = .*above 0 that float32 can hold"):

@@ -123,6 +123,7 @@ class Calls:
         self.mine = Thread()
         self.block = object()
         self.running: set[int] = set()  # threads in which the model runs
+        self.made = False  # whether the model was called
         self.cut = False  # whether an outermost call ended with an error after a layer had run
         self.around: dict[str, tuple[nn.Module, list[str]]] = {}  # those modules, and their parameters
 
@@ -182,6 +183,7 @@ class Calls:
             mine.inside.clear()
             mine.queries.clear()
             self.running.add(threading.get_ident())
+            self.made = True
         mine.open.append(Call())  # whatever happens now, leaving removes one
         given = dict(zip(parameters, args, strict=False)) | kwargs
         if all(part in parameters for part in PADDING):  # those of nn.Transformer go to its encoder and decoder

@@ -334,6 +334,25 @@ def test_frames_of_sound_are_counted_where_the_model_tells_their_padding() -> No
             whisper(**given, attention_mask=mel.flip(1).long())
 
 
+@pytest.mark.parametrize("kind", ["SEW", "SEWD"])
+@pytest.mark.parametrize("squeeze", [2, 3])
+def test_frames_that_are_squeezed(kind: str, squeeze: int) -> None:
+    """Those that count are those that the model's own attention does not mask."""
+    torch.manual_seed(0)
+    config = getattr(t, f"{kind}Config")(
+        hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=32, conv_dim=(8, 8),
+        conv_stride=(5, 2), conv_kernel=(10, 3), num_conv_pos_embeddings=4, num_conv_pos_embedding_groups=2,
+        squeeze_factor=squeeze, hidden_act="relu",
+    )  # fmt: skip
+    model, samples = getattr(t, f"{kind}Model")(config).eval(), torch.arange(400) < torch.tensor([[400], [215], [88]])
+    pooled: list[Tensor] = []
+    pool = nn.functional.max_pool1d
+    with pytest.MonkeyPatch.context() as patch, torch.no_grad():
+        patch.setattr(nn.functional, "max_pool1d", lambda *a, **k: pooled.append(pool(*a, **k)) or pooled[-1])
+        found = counted(model, lambda: model(torch.randn(3, 400), attention_mask=samples.long()))
+    assert tokens(found) == [(int(pooled[0].sum()), 3)] and 0 < pooled[0].mean() < 1
+
+
 def test_images_beside_a_text_have_no_part_in_its_padding() -> None:
     layers = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2}
     text = layers | {"vocab_size": 99, "max_position_embeddings": 16}

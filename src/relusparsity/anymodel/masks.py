@@ -97,9 +97,8 @@ def frames(model: nn.Module, layer: str, mask: Tensor, positions: int) -> Tensor
     path = layer.split(".")
     for at in range(len(path) - 1, -1, -1):
         module = model.get_submodule(".".join(path[:at]))
-        if (of_mask := getattr(module, "_get_feature_vector_attention_mask", None)) is not None:
-            inner = {"add_adapter": False} if "add_adapter" in inspect.signature(of_mask).parameters else {}
-            found = of_mask(positions, mask.long(), **inner) != 0
+        if hasattr(module, "_get_feature_vector_attention_mask"):
+            found = _features(module, mask, positions)
         elif (of_length := getattr(module, "_get_feat_extract_output_lengths", None)) is not None:
             lengths = of_length(mask.long().sum(1))
             lengths = lengths[-1] if isinstance(lengths, tuple) else lengths
@@ -108,10 +107,27 @@ def frames(model: nn.Module, layer: str, mask: Tensor, positions: int) -> Tensor
             found = torch.arange(positions, device=lengths.device) < lengths[:, None]
         else:
             continue
-        if tuple(found.shape) != (len(mask), positions):
+        if found is None or tuple(found.shape) != (len(mask), positions):
             break
         return found
     raise UserError(
         f"the attention_mask has {mask.shape[1]} positions and {layer} sees {positions}; which of them are padding "
         "the model does not tell. Call it with sequences of one length and without a mask."
     )
+
+
+def _features(module: nn.Module, mask: Tensor, positions: int) -> Tensor | None:
+    """(sequence, position) by the methods of speech models, which tell of the layers before and after an adapter."""
+    of_mask: Any = module._get_feature_vector_attention_mask
+    of_length: Any = module._get_feat_extract_output_lengths
+    adapters: list[dict[str, bool]] = [{}]
+    if "add_adapter" in inspect.signature(of_mask).parameters:
+        adapters = [{"add_adapter": False}, {"add_adapter": True}]
+    # features that become one position, of which the methods know nothing
+    squeezed = getattr(getattr(module, "config", None), "squeeze_factor", 1)
+    for adapter in adapters:
+        features = int(of_length(torch.tensor([mask.shape[1]]), **adapter))
+        if features // squeezed == positions:
+            found = of_mask(features, mask.long(), **adapter) != 0
+            return found[:, : positions * squeezed].unflatten(1, (positions, squeezed)).any(2)
+    return None

@@ -309,6 +309,18 @@ def test_the_counter_is_brute_force_however_the_stream_is_cut(seed: int, calls: 
     assert both.tokens == 2 * use.tokens and torch.equal(both.unit_tokens, 2 * use.unit_tokens)
 
 
+def test_activations_of_any_strides_count() -> None:
+    """As Mamba's, which has positions last, where it decodes one token."""
+    fired = torch.rand(2, 16, 1, generator=torch.Generator().manual_seed(0)).transpose(1, 2) > 0.5
+    assert fired.stride() == (16, 1, 1)
+    for real in (None, torch.tensor([[True], [False]])):
+        here, there = LayerUse(16, torch.device("cpu")), LayerUse(16, torch.device("cpu"))
+        here.update(fired, real)
+        there.update(torch.from_numpy(fired.numpy().copy()), real)
+        assert all(torch.equal(value, there.state()[name]) for name, value in here.state().items())
+        assert here.tokens == (2 if real is None else 1)
+
+
 def test_choices_by_pattern_by_function_and_by_input() -> None:
     model = build("llama_relu")
     with relusparsity.track(model, "*.mlp.act_fn") as one, relusparsity.track(model, lambda n, m: "act" in n) as two:

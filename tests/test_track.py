@@ -18,6 +18,7 @@ from any_models import DECODERS, GATED, KINDS, SMOOTH, build, inputs, names, sto
 from relusparsity import model as own
 from relusparsity.anymodel import above
 from relusparsity.anymodel.count import LayerUse
+from relusparsity.anymodel.measure import Options
 from relusparsity.config import ModelConfig
 from relusparsity.errors import UserError
 from relusparsity.tracking import UseTracker
@@ -308,6 +309,18 @@ def test_the_counter_is_brute_force_however_the_stream_is_cut(seed: int, calls: 
     assert both.tokens == 2 * use.tokens and torch.equal(both.unit_tokens, 2 * use.unit_tokens)
 
 
+def test_activations_of_any_strides_count() -> None:
+    """As Mamba's, which has positions last, where it decodes one token."""
+    fired = torch.rand(2, 16, 1, generator=torch.Generator().manual_seed(0)).transpose(1, 2) > 0.5
+    assert fired.stride() == (16, 1, 1)
+    for real in (None, torch.tensor([[True], [False]])):
+        here, there = LayerUse(16, torch.device("cpu")), LayerUse(16, torch.device("cpu"))
+        here.update(fired, real)
+        there.update(torch.from_numpy(fired.numpy().copy()), real)
+        assert all(torch.equal(value, there.state()[name]) for name, value in here.state().items())
+        assert here.tokens == (2 if real is None else 1)
+
+
 def test_choices_by_pattern_by_function_and_by_input() -> None:
     model = build("llama_relu")
     with relusparsity.track(model, "*.mlp.act_fn") as one, relusparsity.track(model, lambda n, m: "act" in n) as two:
@@ -346,6 +359,42 @@ def test_bad_input_is_one_clear_sentence() -> None:
         pass
     with relusparsity.track(opt) as use, pytest.raises(UserError, match="does not tell padding"):
         opt(**inputs("opt"), attention_mask=torch.ones(3, 1, 7, 8))
+
+
+def test_a_layer_without_tokens_says_why() -> None:
+    class Fused(nn.Module):
+        """Computes its activation without the module, as fast kernels do."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.up, self.act, self.down = nn.Linear(8, 16), nn.ReLU(), nn.Linear(16, 8)
+
+        def forward(self, inputs_embeds: torch.Tensor, attention_mask: torch.Tensor | None = None) -> torch.Tensor:
+            return self.down(self.up(inputs_embeds).relu())
+
+    model, x = Fused(), torch.randn(2, 3, 8)
+    use, read = (relusparsity.track(model, layers=layer) for layer in ("act", "up"))
+    with pytest.raises(UserError, match="act has seen no token: run the model inside"):
+        use.counts()
+    with use, read:
+        model(x, torch.zeros(2, 3))
+    with pytest.raises(UserError, match="act has seen no token: the model ran, but not this layer"):
+        use.counts()
+    with pytest.raises(UserError, match="up has seen no token: every position was padding"):
+        read.counts()
+
+
+def test_thresholds_that_are_zero_in_float32_or_no_plain_number_are_refused() -> None:
+    for value in (1e-50, 1e-46, 7e-46, np.float64(1e-300)):
+        with pytest.raises(UserError, match=r"epsilon = .*above 0 that float32 can hold"):
+            above(value, 2)
+    assert above(1e-45, 2).thresholds == (float(np.float32(1e-45)),) * 2
+    kindly = ("epsilon=1_0", "epsilon= 0.1", "epsilon=0.1\n", "epsilon=0.1 ", "quantile=\u0660.5", "cett=.", "cett=1e")
+    for rule in kindly:
+        with pytest.raises(UserError, match=r"rule = .*: expected one like"):
+            Options(rule=rule)
+    for number, value in (("0.1", 0.1), (".5", 0.5), ("1.", 1.0), ("1e-3", 1e-3), ("2E+1", 20.0)):
+        assert Options(rule=f"epsilon={number}").threshold() == ("epsilon", value)
 
 
 def test_not_a_number_is_an_error_and_nothing_is_reported() -> None:

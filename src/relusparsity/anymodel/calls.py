@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
 from ..errors import UserError
-from . import masks, transforms
+from . import caches, masks, transforms
 from .caches import Left, cached_tokens, weak
 from .count import Open
 
@@ -20,7 +20,8 @@ INPUTS = ("input_ids", "inputs_embeds")
 FEATURES = ("pixel_values", "input_features", "input_values")  # what towers beside the text take
 MASK = "attention_mask"
 PADDING = ("src_key_padding_mask", "tgt_key_padding_mask")  # of PyTorch's own encoder and decoder: true at padding
-CACHE = "past_key_values"
+# what else holds earlier tokens, and does not tell how many
+STATES = ("cache_params", "state", "mems", "cache", "kv_cache", "past", "layer_past")
 
 
 class Lengths(NamedTuple):
@@ -60,6 +61,8 @@ class Call:
     """The argument that told, by which the same call of a module inside is known."""
     of_mask: bool = False
     """Whether the shape is the mask's, for want of tokens: layers may see fewer positions."""
+    tokens: Tensor | None = field(default=None, repr=False, compare=False)
+    """The argument with the tokens, by which a module inside is known that is handed them without their mask."""
     _fitted: "dict[int, Call]" = field(default_factory=dict, init=False, repr=False, compare=False)
     _after: tuple[Tensor, Lengths, Lengths] | None = field(default=None, init=False, repr=False, compare=False)
 
@@ -120,6 +123,7 @@ class Calls:
         self.mine = Thread()
         self.block = object()
         self.running: set[int] = set()  # threads in which the model runs
+        self.made = False  # whether the model was called
         self.cut = False  # whether an outermost call ended with an error after a layer had run
         self.around: dict[str, tuple[nn.Module, list[str]]] = {}  # those modules, and their parameters
 
@@ -179,6 +183,7 @@ class Calls:
             mine.inside.clear()
             mine.queries.clear()
             self.running.add(threading.get_ident())
+            self.made = True
         mine.open.append(Call())  # whatever happens now, leaving removes one
         given = dict(zip(parameters, args, strict=False)) | kwargs
         if all(part in parameters for part in PADDING):  # those of nn.Transformer go to its encoder and decoder
@@ -194,9 +199,11 @@ class Calls:
     def _told(self, name: str, given: dict[str, Any], outer: Call | None) -> Call:
         """What a module's arguments tell of its call."""
         mine = self.mine
-        cache = given.get(CACHE)
+        cache = given.get(caches.NAME)
         cached = cached_tokens(cache)
-        call = _call(given, outer, cached > 0 and mine.left.get(name, Left()).is_in(cache, cached), cached)
+        continues = cached > 0 and mine.left.get(name, Left()).is_in(cache, cached)
+        held = None if any(given.get(state) is not None for state in STATES) else cached
+        call = _call(given, outer, continues, held)
         if call.shape is not None:
             mine.left[name] = Left(weak(cache), cached + call.shape[1])
         return call
@@ -207,7 +214,7 @@ class Calls:
             return
         mine.open.pop()
         if name in mine.left:
-            mine.left[name].close()
+            mine.left[name].close(output)
         if not mine.open:
             self.running.discard(threading.get_ident())
             # torch calls this inside its except clause, with no output, if the call has failed
@@ -241,7 +248,7 @@ def _parameters(module: nn.Module) -> list[str]:
         return []
 
 
-def _call(given: dict[str, Any], outer: Call | None, continues: bool, cached: int) -> Call:
+def _call(given: dict[str, Any], outer: Call | None, continues: bool, cached: int | None) -> Call:
     tokens = next((given[name] for name in INPUTS if isinstance(given.get(name), Tensor)), None)
     mask = given.get(MASK)
     own = [given[name] for name in PADDING if name in given]
@@ -257,9 +264,14 @@ def _call(given: dict[str, Any], outer: Call | None, continues: bool, cached: in
         # a tower of images beside a text has no padding; one of sounds has that of the mask beside them
         return outer if outer is not None and (outer.of_mask or not features) else Call()
     if mask is None:
-        return Call(shape, continues=continues)
+        if outer is not None and outer.tokens is tokens and outer.shape == shape and outer.continues == continues:
+            return outer  # a module inside that mixes padding in, as FNet's, is not told of it
+        if outer is None or outer.mask is None:
+            masks.refuse_others(given, shape)
+        return Call(shape, continues=continues, tokens=tokens)
     if outer is not None and outer.mask is mask and shape in (None, outer.shape) and outer.continues == continues:
         return outer  # the model hands its arguments on to the module inside: its padding is known
+    handed = None if given.get("decoder_input_ids") is tokens else tokens  # a decoder's has another mask
     real = masks.real(mask, shape, cached)
     if real is None and outer is not None and (tokens is None or outer.shape == shape):
         return outer  # made by the model of the mask that it was given
@@ -269,13 +281,18 @@ def _call(given: dict[str, Any], outer: Call | None, continues: bool, cached: in
             f"an attention_mask of {what} does not tell padding from tokens; expected (sequence, position), "
             "(sequence, 1, position, position in the cache), or none."
         )
-    return padded(shape or (real.shape[0], real.shape[1]), real, continues, mask, of_mask=shape is None)
+    return padded(shape or (real.shape[0], real.shape[1]), real, continues, mask, shape is None, handed)
 
 
 def padded(
-    shape: tuple[int, int], real: Tensor | None, continues: bool, mask: Any = None, of_mask: bool = False
+    shape: tuple[int, int],
+    real: Tensor | None,
+    continues: bool,
+    mask: Any = None,
+    of_mask: bool = False,
+    tokens: Tensor | None = None,
 ) -> Call:
     lengths = None if real is None else real.sum(1).cpu()
     if lengths is None or bool((lengths == shape[1]).all()):
-        return Call(shape, None, None, continues, mask, of_mask)
-    return Call(shape, real, lengths, continues, mask, of_mask)
+        return Call(shape, None, None, continues, mask, of_mask, tokens)
+    return Call(shape, real, lengths, continues, mask, of_mask, tokens)

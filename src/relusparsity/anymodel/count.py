@@ -92,7 +92,8 @@ class LayerUse:
             lengths = real.sum(1).cpu() if lengths is None else lengths
             fired = fired & real[..., None]
             stream = fired[real]
-        per_unit, per_token = metrics.firing_counts(fired)
+        # seen anew, since a dimension of one may have any stride, which reading eight units at once does not bear
+        per_unit, per_token = metrics.firing_counts(fired.contiguous().view(fired.shape))
         self.unit_tokens += per_unit.sum(0)
         self.token_histogram += metrics.histogram(per_token if real is None else per_token[real], units)
         self._sequences(per_unit > 0, lengths, continues)

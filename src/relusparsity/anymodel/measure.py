@@ -1,6 +1,7 @@
 """One model, one text → a Dataset with everything that the report shows; interrupted, it resumes."""
 
 import json
+import re
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -26,6 +27,7 @@ from .details import Detailed
 from .rules import Rule, above, exact
 
 KINDS = ("epsilon", "quantile", "cett", "cett-ppl")
+NUMBER = re.compile(r"-?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
 RULES = "exact, epsilon=0.1, quantile=0.9, cett=0.2, cett-ppl=1"
 
 
@@ -63,10 +65,8 @@ class Options(Checked):
         kind, _, number = str(self.rule).partition("=")
         if self.rule == "exact":
             return kind, None
-        try:
-            value = float(number)
-        except ValueError:
-            value = float("nan")
+        # of what `float` reads besides, spaces, 1_0 and digits of other scripts are slips of the pen
+        value = float(number) if NUMBER.fullmatch(number) else float("nan")
         if kind not in KINDS or not abs(value) <= float(np.finfo(np.float32).max):
             raise UserError(f"rule = {shown(self.rule)!r}: expected one like {RULES}.")
         return kind, value

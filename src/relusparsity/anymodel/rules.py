@@ -98,11 +98,14 @@ def above(epsilon: float, layers: int) -> Rule:
     UserError
         If epsilon is not a number above 0 (that float32 holds), or layers is not a number of layers.
     """
-    epsilon = between(epsilon, 0, LARGEST, "epsilon", "a number above 0 that float32 can hold")
+    expected = "a number above 0 that float32 can hold"
+    given, epsilon = epsilon, between(epsilon, 0, LARGEST, "epsilon", expected)
+    rounded = float(torch.tensor(epsilon, dtype=torch.float32, device="cpu"))
+    if not rounded:
+        raise UserError(f"epsilon = {reprlib.repr(given)}: expected {expected}; it is rounded to 0.")
     if isinstance(layers, bool) or not isinstance(layers, numbers.Integral) or layers < 1:
         raise UserError(f"layers = {reprlib.repr(layers)}: expected how many layers there are, 1 or more.")
-    thresholds = (float(torch.tensor(epsilon, dtype=torch.float32, device="cpu")),) * int(layers)
-    return Rule(f"|activation| > {short(epsilon)}", thresholds, {"epsilon": epsilon})
+    return Rule(f"|activation| > {short(epsilon)}", (rounded,) * int(layers), {"epsilon": epsilon})
 
 
 def between(value: object, low: float, high: float, name: str, expected: str) -> float:

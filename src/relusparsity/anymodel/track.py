@@ -119,7 +119,12 @@ class Use(Watch):
         self.check()
         for place, use in zip(self.places, self.layers, strict=True):
             if use is None or not use.tokens:
-                raise UserError(f"{place.name} has seen no token; run the model inside the with block first.")
+                why = "run the model inside the with block first"
+                if use is not None:
+                    why = "every position was padding"
+                elif self._calls.made:
+                    why = "the model ran, but not this layer; choose layers that its calls run"
+                raise UserError(f"{place.name} has seen no token: {why}.")
         return [use for use in self.layers if use is not None]
 
     def gather(self) -> "Use":

@@ -163,6 +163,50 @@ def test_a_measurement_read_back_has_the_name_that_the_model_has_now(words: Path
     assert again.attrs["name"].endswith("renamed") and "renamed" in (tmp_path / "out" / "report.html").read_text()
 
 
+@pytest.mark.parametrize("changed", ["what is special", "how tokens are written"])
+def test_of_another_tokenizer_what_was_measured_before_is_not_taken(changed: str, words: Path, tmp_path: Path) -> None:
+    folder = saved(build("llama_relu"), tmp_path / "model")
+    left_out = ("--special_tokens", "left_out")
+    before = measured(folder, words, tmp_path / "out", *left_out)
+    if changed == "what is special":  # the ids of the text stay the same
+        config = json.loads((folder / "tokenizer_config.json").read_text())
+        (folder / "tokenizer_config.json").write_text(json.dumps(config | {"mask_token": "t"}))
+    else:
+        made = json.loads((folder / "tokenizer.json").read_text())
+        made["decoder"] = {"type": "Fuse"}
+        (folder / "tokenizer.json").write_text(json.dumps(made))
+    again = measured(folder, words, tmp_path / "out", *left_out)
+    fresh = measured(folder, words, tmp_path / "fresh", *left_out)
+    xr.testing.assert_equal(again, fresh)
+    assert not again.equals(before)
+
+
+def test_a_tokenizers_fingerprint_is_that_of_a_copy_whatever_it_was_asked_last(tmp_path: Path) -> None:
+    made = tokenizer("<s>")
+    known = text.fingerprint(made)
+    made([SENTENCE, "the"], truncation=True, max_length=3)
+    made.save_pretrained(tmp_path)
+    assert text.fingerprint(t.AutoTokenizer.from_pretrained(tmp_path)) == text.fingerprint(made) == known
+    assert text.fingerprint(tokenizer("<s>", "</s>")) != known
+    plain = made.backend_tokenizer
+    before = text.fingerprint(plain)
+    plain.encode_special_tokens = True  # as the tokenizers of runs have it
+    assert text.fingerprint(plain) != before
+
+    class Slow:
+        eos_token_id, words = 1, {"a": 0, "b": 1}
+
+        def get_vocab(self) -> dict[str, int]:
+            return self.words
+
+    one, other = Slow(), Slow()
+    assert text.fingerprint(one) == text.fingerprint(other)
+    other.words = {"a": 1, "b": 0}
+    assert text.fingerprint(one) != text.fingerprint(other)
+    other.words, other.eos_token_id = one.words, 0
+    assert text.fingerprint(one) != text.fingerprint(other)
+
+
 def test_a_damaged_state_is_not_gone_on_from(words: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = saved(build("opt"), tmp_path / "opt")
     whole = measured(folder, words, tmp_path / "whole", "--batch_size", "4")

@@ -171,7 +171,7 @@ def _measure(
     batch = options.batch_size or _batch_size(model, seq_len, at)
     weights = load.fingerprint(model)
     read = [(list(each.shape), _checksum(each)) for each in (ids, heldout)]
-    key = digest(plain(options), loaded.code(__name__), weights, read, batch)
+    key = digest(plain(options), loaded.code(__name__), weights, text.fingerprint(tokenizer), read, batch)
     if folder and (before := reading.finished(folder / "dataset.nc", key)) is not None:
         return _called(before, name, source, about)
     rule = _rule(model, options, heldout, batch)

@@ -301,6 +301,41 @@ def test_of_a_model_of_text_and_images_the_text_side(kind: str, layers: str, wor
     assert "vision_tower" in note
 
 
+PAIRS = {
+    "clip": lambda: t.CLIPModel(t.CLIPConfig(text_config=SMALL | {"hidden_act": "relu"}, vision_config=VISION)),
+    "siglip": lambda: t.SiglipModel(t.SiglipConfig(text_config=SMALL | {"hidden_act": "relu"}, vision_config=VISION)),
+}
+
+
+@pytest.mark.parametrize("kind", PAIRS)
+def test_of_a_model_that_pairs_texts_with_images_the_part_that_reads_text(
+    kind: str, words: Path, tmp_path: Path
+) -> None:
+    torch.manual_seed(0)
+    model = PAIRS[kind]().eval()
+    data = measured(saved(model, tmp_path / "model"), words, tmp_path / "out")
+    ids = torch.from_numpy(text.pack(tokenizer(), [str(words)], 1024 + 16384, 16))[: 1024 // 16]
+    names = [f"encoder.layers.{i}.mlp.activation_fn" for i in range(2)]
+    with stored(model.text_model, names) as kept, torch.no_grad():
+        model.get_text_features(input_ids=ids)
+    for layer, (activation,) in enumerate(kept):
+        fired = activation.reshape(*ids.shape, -1) > 0
+        np.testing.assert_array_equal(data["final_firing_count"][0, layer], fired.sum((0, 1)))
+    assert data["layer_name"].values.tolist() == names and "final_loss" not in data
+    (note,) = results.provenance(data)["model"]["notes"]
+    assert "text_model" in note
+
+
+def test_a_model_without_a_part_that_reads_text_alone_is_refused(
+    words: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sizes = {"hidden_size": 16, "num_attention_heads": 2, "intermediate_size": 32, "vocab_size": 99}
+    model = t.LxmertModel(t.LxmertConfig(**sizes, l_layers=1, x_layers=1, r_layers=1))
+    command = ["measure", str(saved(model, tmp_path / "model")), "--text", str(words), "--out", str(tmp_path / "out")]
+    assert main(command) == 2
+    assert "error: LxmertModel does not read text alone (`visual_feats`" in capsys.readouterr().err
+
+
 def test_a_model_that_sees_what_follows_has_no_loss_on_the_next_token() -> None:
     torch.manual_seed(0)
     for decodes in (False, True):

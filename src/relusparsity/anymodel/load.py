@@ -115,9 +115,11 @@ def load(
     if not isinstance(model, nn.Module) or model.main_input_name != "input_ids":
         raise UserError(f"{name} ({wanted}) reads no text; watch it from Python with relusparsity.track.")
     read = _tokenizer(tokenizer or source, tokenizer or name, options | ({} if tokenizer else file))
-    notes += checkpoint.text_side(model) + checkpoint.quantised(model, source, gguf)
+    notes += checkpoint.quantised(model, source, gguf)
     try:
-        return Loaded(name, model.to(at).eval(), read, {"notes": notes} if notes else {})
+        model, left_out = checkpoint.text_side(model.to(at).eval())
+        notes += left_out
+        return Loaded(name, model, read, {"notes": notes} if notes else {})
     except torch.OutOfMemoryError:
         raise UserError(f"{name} does not fit the memory of {at}; take --dtype bfloat16 or another --device.") from None
 

@@ -200,11 +200,11 @@ OPTIONS = {
     "dtype": ["", "int8", "float64", "float", LONG, "None"],
     "special_tokens": ["", "some", "1"],
     "tokenizer": [
-        "nowhere/at-all", "/no/such", "vit/model.safetensors", "holds_nothing", "good.jsonl", LONG, NOBODY, NULL,
+        "nowhere/at-all", "/no/such", "vit/model.safetensors", "holds_nothing", "good.jsonl", LONG, NOBODY, NULL, "",
         "round", "tokenizer.json_garbage", "tokenizer.json_empty",
     ],
     "out": [
-        "/proc/x", "/proc/self/x/y", "/dev/null", "/dev/null/x", "/sys/x", "out_a_file", "out_a_file/x", LONG,
+        "", "/proc/x", "/proc/self/x/y", "/dev/null", "/dev/null/x", "/sys/x", "out_a_file", "out_a_file/x", LONG,
         f"new/{LONG}", NOBODY, NULL, "round", "round/x", "taken_dataset.nc", "taken_report.html",
         "taken_state.safetensors",
     ],
@@ -268,6 +268,43 @@ def test_bad_input_is_one_sentence(
         assert lines[-1].startswith("error: ") and [each for each in lines if each.startswith("error")] == lines[-1:]
         assert "\0" not in lines[-1] and (len(lines[-1]) < 1200 or "--layers" in command), len(lines[-1])
     assert sorted(here.iterdir()) == before, "nothing is left behind"
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["measure", "", *GOOD],
+        ["measure", "opt", "", *GOOD],
+        ["measure", "opt", "--text", ""],
+        ["measure", "opt", "--text", "good.jsonl", ""],
+        ["measure", "opt", *GOOD, "--out", ""],
+        ["measure", "opt", "llama", *GOOD, "--out", ""],
+        ["measure", "opt", *GOOD, "--tokenizer", ""],
+        ["compare", "one", ""],
+        ["compare", "one", "other", "--out", ""],
+        ["train", "--scale", "smoke", "--corpus.source", "text", "--corpus.paths", ""],
+        [
+            "train",
+            "--scale",
+            "smoke",
+            "--corpus.source",
+            "text",
+            "--corpus.paths",
+            "good.jsonl.gz",
+            "--corpus.tokenizer",
+            "",
+        ],
+        ["show", ""],
+        ["clean", ""],
+    ],
+    ids=" ".join,
+)
+def test_an_empty_name_is_not_the_folder_that_one_is_in(
+    command: list[str], here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(command) == 2
+    expected = "'' names no run" if command[0] in ("show", "clean") else "an empty name cannot be the path of a file"
+    assert f"error: {expected}" in capsys.readouterr().err
 
 
 def test_a_gguf_file_without_its_packages_names_them(

@@ -114,7 +114,8 @@ def load(
         notes = checkpoint.check(name, model, told)
     if not isinstance(model, nn.Module) or model.main_input_name != "input_ids":
         raise UserError(f"{name} ({wanted}) reads no text; watch it from Python with relusparsity.track.")
-    read = _tokenizer(tokenizer or source, tokenizer or name, options | ({} if tokenizer else file))
+    its_own = source, name, options | file
+    read = _tokenizer(*(its_own if tokenizer is None else (tokenizer, tokenizer, options)))
     notes += checkpoint.quantised(model, source, gguf)
     try:
         model, left_out = checkpoint.text_side(model.to(at).eval())

@@ -271,6 +271,44 @@ def test_bad_input_is_one_sentence(
 
 
 @pytest.mark.parametrize(
+    ("config", "said"),
+    [
+        ({"max_position_embeddings": 0}, "max_position_embeddings = 0 in the model's configuration"),
+        ({"max_position_embeddings": -1}, "max_position_embeddings = -1 in the model's configuration"),
+        ({"max_position_embeddings": 1}, "by its configuration the model reads 1 tokens"),
+        ({"architectures": []}, "does not say what class of model it is (architectures = []"),
+        ({"architectures": None}, "does not say what class of model it is (architectures = None"),
+        ({"architectures": [7]}, "does not say what class of model it is (architectures = [7]"),
+        ({"architectures": "LlamaForCausalLM"}, "does not say what class of model it is (architectures = Llama"),
+        ({"quantization_config": {"quant_method": "nope"}}, "are quantised (nope), which this transformers does not"),
+    ],
+    ids=str,
+)
+def test_of_a_configuration_that_makes_no_sense_it_is_said_what_is_wrong(
+    config: dict[str, Any], said: str, here: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree("llama", tmp_path / "model")
+    values = json.loads((tmp_path / "model/config.json").read_text())
+    (tmp_path / "model/config.json").write_text(json.dumps(values | config))
+    assert main(["measure", str(tmp_path / "model"), *GOOD, "--out", str(tmp_path / "out")]) == 2
+    assert said in capsys.readouterr().err.splitlines()[-1]
+
+
+def test_a_package_that_is_not_there_is_no_damage(
+    here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def needs(*_: Any, **__: Any) -> None:
+        raise ImportError("it requires the package abacus")
+
+    for name in ("AutoConfig", "AutoTokenizer"):
+        with monkeypatch.context() as patched:
+            patched.setattr(getattr(t, name), "from_pretrained", needs)
+            assert main(["measure", "opt", *GOOD]) == 2
+        said = capsys.readouterr().err
+        assert "needs what is not installed here (it requires the package abacus)" in said and "damaged" not in said
+
+
+@pytest.mark.parametrize(
     "command",
     [
         ["measure", "", *GOOD],

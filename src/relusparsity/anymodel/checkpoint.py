@@ -119,7 +119,13 @@ def _cannot_read(model: nn.Module) -> str:
 
 
 def quantised(model: nn.Module, source: str, file: str | None) -> list[str]:
-    """What is to be said of weights that were rounded to few bits; `file` is the GGUF file that they come from."""
+    """What is to be said of weights that were rounded to few bits; `file` is the GGUF file that they come from.
+
+    Raises
+    ------
+    UserError
+        If they are said to be rounded in a way that was not undone.
+    """
     if file is not None:
         import gguf
         from transformers.utils import cached_file
@@ -131,7 +137,14 @@ def quantised(model: nn.Module, source: str, file: str | None) -> list[str]:
     if not told:
         return []
     values = told if isinstance(told, Mapping) else told.to_dict()
-    return [f"the weights are quantised: {values.get('quant_method', 'by a method that is not named')}"]
+    method = values.get("quant_method", "by a method that is not named")
+    if getattr(model, "hf_quantizer", None) is None:
+        raise UserError(
+            f"the configuration of {source} says that its weights are quantised ({shown(method)}), which this "
+            "transformers does not know how to read; convert the model, or leave quantization_config out if they are "
+            "plain numbers."
+        )
+    return [f"the weights are quantised: {method}"]
 
 
 def need_gguf() -> None:

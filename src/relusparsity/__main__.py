@@ -169,11 +169,12 @@ class Compare:
 
 def _scale(arguments: Sequence[str]) -> str:
     """The value of --scale: it decides the defaults of the other fields, so it is read before them."""
+    scale = "laptop"
     for place, argument in enumerate(arguments):
         name, given, value = argument.partition("=")
-        if name == "--scale":
-            return value if given else next(iter(arguments[place + 1 :]), "")
-    return "laptop"
+        if name == "--scale":  # given twice, the last counts, as of every option
+            scale = value if given else next(iter(arguments[place + 1 :]), "")
+    return scale
 
 
 def _parse(arguments: Sequence[str]) -> Train | Show | Clean | Measure | Compare:

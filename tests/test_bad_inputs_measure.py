@@ -200,11 +200,11 @@ OPTIONS = {
     "dtype": ["", "int8", "float64", "float", LONG, "None"],
     "special_tokens": ["", "some", "1"],
     "tokenizer": [
-        "nowhere/at-all", "/no/such", "vit/model.safetensors", "holds_nothing", "good.jsonl", LONG, NOBODY, NULL,
+        "nowhere/at-all", "/no/such", "vit/model.safetensors", "holds_nothing", "good.jsonl", LONG, NOBODY, NULL, "",
         "round", "tokenizer.json_garbage", "tokenizer.json_empty",
     ],
     "out": [
-        "/proc/x", "/proc/self/x/y", "/dev/null", "/dev/null/x", "/sys/x", "out_a_file", "out_a_file/x", LONG,
+        "", "/proc/x", "/proc/self/x/y", "/dev/null", "/dev/null/x", "/sys/x", "out_a_file", "out_a_file/x", LONG,
         f"new/{LONG}", NOBODY, NULL, "round", "round/x", "taken_dataset.nc", "taken_report.html",
         "taken_state.safetensors",
     ],
@@ -268,6 +268,81 @@ def test_bad_input_is_one_sentence(
         assert lines[-1].startswith("error: ") and [each for each in lines if each.startswith("error")] == lines[-1:]
         assert "\0" not in lines[-1] and (len(lines[-1]) < 1200 or "--layers" in command), len(lines[-1])
     assert sorted(here.iterdir()) == before, "nothing is left behind"
+
+
+@pytest.mark.parametrize(
+    ("config", "said"),
+    [
+        ({"max_position_embeddings": 0}, "max_position_embeddings = 0 in the model's configuration"),
+        ({"max_position_embeddings": -1}, "max_position_embeddings = -1 in the model's configuration"),
+        ({"max_position_embeddings": 1}, "by its configuration the model reads 1 tokens"),
+        ({"architectures": []}, "does not say what class of model it is (architectures = []"),
+        ({"architectures": None}, "does not say what class of model it is (architectures = None"),
+        ({"architectures": [7]}, "does not say what class of model it is (architectures = [7]"),
+        ({"architectures": "LlamaForCausalLM"}, "does not say what class of model it is (architectures = Llama"),
+        ({"quantization_config": {"quant_method": "nope"}}, "are quantised (nope), which this transformers does not"),
+    ],
+    ids=str,
+)
+def test_of_a_configuration_that_makes_no_sense_it_is_said_what_is_wrong(
+    config: dict[str, Any], said: str, here: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree("llama", tmp_path / "model")
+    values = json.loads((tmp_path / "model/config.json").read_text())
+    (tmp_path / "model/config.json").write_text(json.dumps(values | config))
+    assert main(["measure", str(tmp_path / "model"), *GOOD, "--out", str(tmp_path / "out")]) == 2
+    assert said in capsys.readouterr().err.splitlines()[-1]
+
+
+def test_a_package_that_is_not_there_is_no_damage(
+    here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def needs(*_: Any, **__: Any) -> None:
+        raise ImportError("it requires the package abacus")
+
+    for name in ("AutoConfig", "AutoTokenizer"):
+        with monkeypatch.context() as patched:
+            patched.setattr(getattr(t, name), "from_pretrained", needs)
+            assert main(["measure", "opt", *GOOD]) == 2
+        said = capsys.readouterr().err
+        assert "needs what is not installed here (it requires the package abacus)" in said and "damaged" not in said
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["measure", "", *GOOD],
+        ["measure", "opt", "", *GOOD],
+        ["measure", "opt", "--text", ""],
+        ["measure", "opt", "--text", "good.jsonl", ""],
+        ["measure", "opt", *GOOD, "--out", ""],
+        ["measure", "opt", "llama", *GOOD, "--out", ""],
+        ["measure", "opt", *GOOD, "--tokenizer", ""],
+        ["compare", "one", ""],
+        ["compare", "one", "other", "--out", ""],
+        ["train", "--scale", "smoke", "--corpus.source", "text", "--corpus.paths", ""],
+        [
+            "train",
+            "--scale",
+            "smoke",
+            "--corpus.source",
+            "text",
+            "--corpus.paths",
+            "good.jsonl.gz",
+            "--corpus.tokenizer",
+            "",
+        ],
+        ["show", ""],
+        ["clean", ""],
+    ],
+    ids=" ".join,
+)
+def test_an_empty_name_is_not_the_folder_that_one_is_in(
+    command: list[str], here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(command) == 2
+    expected = "'' names no run" if command[0] in ("show", "clean") else "an empty name cannot be the path of a file"
+    assert f"error: {expected}" in capsys.readouterr().err
 
 
 def test_a_gguf_file_without_its_packages_names_them(

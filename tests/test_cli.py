@@ -4,12 +4,13 @@ import os
 import shlex
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from relusparsity import results, stopping, train
-from relusparsity.__main__ import main
+from relusparsity import results, scales, stopping, train
+from relusparsity.__main__ import Train, _parse, main
 from relusparsity.ondisk import find, run_paths
 
 TINY = "train --scale smoke --train.tokens 2560 --measure.points 2 --measure.final_sets 1"
@@ -44,6 +45,27 @@ def test_train_show_clean(runs: Path, capsys: pytest.CaptureFixture[str]) -> Non
     assert "nothing was" in capsys.readouterr().out
     assert main(["clean", path.name, "--yes"]) == 0
     assert not path.exists() and (runs / "corpora").exists()
+
+
+def test_of_a_scale_given_twice_the_last_counts() -> None:
+    asked = [*shlex.split("train --scale laptop --scale=paper --seed 1 --scale smoke --seed 2")]
+    assert _parse(asked) == Train("smoke", replace(scales.base("smoke"), seed=2))
+
+
+@pytest.mark.parametrize(
+    ("option", "said"),
+    [
+        (("--measure.final_sets", "1000000"), "held-out text makes"),
+        (("--measure.sets", "1000000"), "held-out text makes"),
+        (("--model.seq_len", "16777216"), "tokens"),
+        (("--train.precision", "bf16", "--train.compile", "True"), "bf16"),
+    ],
+)
+def test_a_run_that_is_refused_has_no_folder(
+    runs: Path, option: tuple[str, ...], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([*shlex.split(TINY), *option]) == 2
+    assert said in capsys.readouterr().err and not run_paths()
 
 
 def test_a_run_that_diverges_stops_with_its_step(runs: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -264,6 +264,10 @@ def test_comparing_checkpoints(place: Path, tmp_path: Path, capsys: pytest.Captu
         figures_of.changes(one, other.isel(layer=[0]))
     assert main(["compare", str(out / "opt")]) == 2
     assert "two or more" in capsys.readouterr().err
+    smooth = measured(place, "llama", tmp_path / "smooth")  # the exact rule too, of another kind of activation
+    report.write([one, smooth], tmp_path / "exact.html")
+    page = (tmp_path / "exact.html").read_text()
+    assert "above zero" in page and "not exactly zero" in page and "This activation is smooth" in page
     other_rule = measured(place, "opt", tmp_path / "rule", "--rule", "epsilon=0.5")
     with pytest.raises(UserError, match="never compared"):
         report.write([one, other_rule], tmp_path / "no.html")

@@ -163,6 +163,50 @@ def test_a_measurement_read_back_has_the_name_that_the_model_has_now(words: Path
     assert again.attrs["name"].endswith("renamed") and "renamed" in (tmp_path / "out" / "report.html").read_text()
 
 
+@pytest.mark.parametrize("changed", ["what is special", "how tokens are written"])
+def test_of_another_tokenizer_what_was_measured_before_is_not_taken(changed: str, words: Path, tmp_path: Path) -> None:
+    folder = saved(build("llama_relu"), tmp_path / "model")
+    left_out = ("--special_tokens", "left_out")
+    before = measured(folder, words, tmp_path / "out", *left_out)
+    if changed == "what is special":  # the ids of the text stay the same
+        config = json.loads((folder / "tokenizer_config.json").read_text())
+        (folder / "tokenizer_config.json").write_text(json.dumps(config | {"mask_token": "t"}))
+    else:
+        made = json.loads((folder / "tokenizer.json").read_text())
+        made["decoder"] = {"type": "Fuse"}
+        (folder / "tokenizer.json").write_text(json.dumps(made))
+    again = measured(folder, words, tmp_path / "out", *left_out)
+    fresh = measured(folder, words, tmp_path / "fresh", *left_out)
+    xr.testing.assert_equal(again, fresh)
+    assert not again.equals(before)
+
+
+def test_a_tokenizers_fingerprint_is_that_of_a_copy_whatever_it_was_asked_last(tmp_path: Path) -> None:
+    made = tokenizer("<s>")
+    known = text.fingerprint(made)
+    made([SENTENCE, "the"], truncation=True, max_length=3)
+    made.save_pretrained(tmp_path)
+    assert text.fingerprint(t.AutoTokenizer.from_pretrained(tmp_path)) == text.fingerprint(made) == known
+    assert text.fingerprint(tokenizer("<s>", "</s>")) != known
+    plain = made.backend_tokenizer
+    before = text.fingerprint(plain)
+    plain.encode_special_tokens = True  # as the tokenizers of runs have it
+    assert text.fingerprint(plain) != before
+
+    class Slow:
+        eos_token_id, words = 1, {"a": 0, "b": 1}
+
+        def get_vocab(self) -> dict[str, int]:
+            return self.words
+
+    one, other = Slow(), Slow()
+    assert text.fingerprint(one) == text.fingerprint(other)
+    other.words = {"a": 1, "b": 0}
+    assert text.fingerprint(one) != text.fingerprint(other)
+    other.words, other.eos_token_id = one.words, 0
+    assert text.fingerprint(one) != text.fingerprint(other)
+
+
 def test_a_damaged_state_is_not_gone_on_from(words: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = saved(build("opt"), tmp_path / "opt")
     whole = measured(folder, words, tmp_path / "whole", "--batch_size", "4")
@@ -255,6 +299,41 @@ def test_of_a_model_of_text_and_images_the_text_side(kind: str, layers: str, wor
     assert float(data["final_loss"][0]) == pytest.approx(float(nats), rel=1e-5)
     (note,) = results.provenance(data)["model"]["notes"]
     assert "vision_tower" in note
+
+
+PAIRS = {
+    "clip": lambda: t.CLIPModel(t.CLIPConfig(text_config=SMALL | {"hidden_act": "relu"}, vision_config=VISION)),
+    "siglip": lambda: t.SiglipModel(t.SiglipConfig(text_config=SMALL | {"hidden_act": "relu"}, vision_config=VISION)),
+}
+
+
+@pytest.mark.parametrize("kind", PAIRS)
+def test_of_a_model_that_pairs_texts_with_images_the_part_that_reads_text(
+    kind: str, words: Path, tmp_path: Path
+) -> None:
+    torch.manual_seed(0)
+    model = PAIRS[kind]().eval()
+    data = measured(saved(model, tmp_path / "model"), words, tmp_path / "out")
+    ids = torch.from_numpy(text.pack(tokenizer(), [str(words)], 1024 + 16384, 16))[: 1024 // 16]
+    names = [f"encoder.layers.{i}.mlp.activation_fn" for i in range(2)]
+    with stored(model.text_model, names) as kept, torch.no_grad():
+        model.get_text_features(input_ids=ids)
+    for layer, (activation,) in enumerate(kept):
+        fired = activation.reshape(*ids.shape, -1) > 0
+        np.testing.assert_array_equal(data["final_firing_count"][0, layer], fired.sum((0, 1)))
+    assert data["layer_name"].values.tolist() == names and "final_loss" not in data
+    (note,) = results.provenance(data)["model"]["notes"]
+    assert "text_model" in note
+
+
+def test_a_model_without_a_part_that_reads_text_alone_is_refused(
+    words: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sizes = {"hidden_size": 16, "num_attention_heads": 2, "intermediate_size": 32, "vocab_size": 99}
+    model = t.LxmertModel(t.LxmertConfig(**sizes, l_layers=1, x_layers=1, r_layers=1))
+    command = ["measure", str(saved(model, tmp_path / "model")), "--text", str(words), "--out", str(tmp_path / "out")]
+    assert main(command) == 2
+    assert "error: LxmertModel does not read text alone (`visual_feats`" in capsys.readouterr().err
 
 
 def test_a_model_that_sees_what_follows_has_no_loss_on_the_next_token() -> None:

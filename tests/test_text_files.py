@@ -90,6 +90,42 @@ def test_what_unpacks_to_much_more_is_read_in_little_memory(packed: str, tmp_pat
     assert len(first.text) <= LONGEST + text.PIECE and most < 50_000_000
 
 
+@pytest.mark.parametrize("packed", [".gz", ".xz", ".zst"])
+def test_streams_follow_one_another_and_nothing_else_follows(packed: str, tmp_path: Path) -> None:
+    path, pack = tmp_path / f"a.txt{packed}", PACK[packed]
+    one, other = pack(b"one " * 999), pack(b"two " * 999)
+
+    def found(data: bytes) -> str:
+        path.write_bytes(data)
+        return "".join(read(path))
+
+    whole = "one " * 999 + "two " * 999
+    assert found(one + other) == found(pack(b"") + one + pack(b"") + other) == whole
+    for at in range(8):  # of the header: each byte changed, and the file cut there
+        if not (packed == ".gz" and at > 3):  # the time and such, which a reader need not look at
+            with pytest.raises(UserError, match=f"a.txt{packed} cannot be decompressed"):
+                found(one + other[:at] + bytes([other[at] ^ 0x55]) + other[at + 1 :])
+        with pytest.raises(UserError, match=f"a.txt{packed} cannot be decompressed"):
+            found(one + other[: at + 1])
+    for behind in (b"garbage", b"x", b"\0\0\0\0x" * 999):
+        with pytest.raises(UserError, match=f"a.txt{packed} cannot be decompressed"):
+            found(one + behind)
+    with pytest.raises(UserError, match=f"a.txt{packed} cannot be decompressed .the file is empty"):
+        found(b"")
+
+
+@pytest.mark.parametrize("zeros", [1, 3, 4, 1022, 1024, 4096, 4097])
+def test_zeros_in_fours_may_stand_behind_a_stream_of_xz(zeros: int, tmp_path: Path) -> None:
+    path, (one, other) = tmp_path / "a.txt.xz", (lzma.compress(b"one "), lzma.compress(b"two"))
+    for data, whole in ((one + bytes(zeros) + other, "one two"), (one + bytes(zeros), "one ")):
+        path.write_bytes(data)
+        if zeros % 4:
+            with pytest.raises(UserError, match=f"a.txt.xz cannot be decompressed .{zeros} zero bytes"):
+                read(path)
+        else:
+            assert "".join(read(path)) == whole
+
+
 @pytest.mark.parametrize("packed", PACK)
 @pytest.mark.parametrize("name", ["A.JSONL", "b.Txt"])
 def test_capitals_in_a_name_change_nothing(name: str, packed: str, tmp_path: Path) -> None:

@@ -7,7 +7,6 @@ import sys
 from collections.abc import Sequence
 from contextlib import redirect_stderr
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import tyro
@@ -77,11 +76,11 @@ class Train:
 class Show:
     """List the runs on this machine, or show one."""
 
-    run: Annotated[str, tyro.conf.Positional] = ""
+    run: Annotated[str | None, tyro.conf.Positional] = None
     """Start of a run's id; without it all runs are listed."""
 
     def __call__(self) -> None:
-        print(summary(find(self.run)) if self.run else listing())
+        print(listing() if self.run is None else summary(find(self.run)))
 
 
 @dataclass(frozen=True)
@@ -165,16 +164,17 @@ class Compare:
     def __call__(self) -> None:
         from .anymodel import command
 
-        command.compare(self.measured, Path(self.out))
+        command.compare(self.measured, self.out)
 
 
 def _scale(arguments: Sequence[str]) -> str:
     """The value of --scale: it decides the defaults of the other fields, so it is read before them."""
+    scale = "laptop"
     for place, argument in enumerate(arguments):
         name, given, value = argument.partition("=")
-        if name == "--scale":
-            return value if given else next(iter(arguments[place + 1 :]), "")
-    return "laptop"
+        if name == "--scale":  # given twice, the last counts, as of every option
+            scale = value if given else next(iter(arguments[place + 1 :]), "")
+    return scale
 
 
 def _parse(arguments: Sequence[str]) -> Train | Show | Clean | Measure | Compare:

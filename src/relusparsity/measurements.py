@@ -51,6 +51,24 @@ def history_units(d_ff: int, count: int) -> np.ndarray:
     return np.arange(min(count, d_ff)) * d_ff // min(count, d_ff)
 
 
+def check(config: RunConfig, corpus: corpora.Corpus) -> None:
+    """Before anything is written: that the held-out text has as many sets as are to be measured.
+
+    Raises
+    ------
+    UserError
+        If it has not.
+    """
+    measure, seq_len = config.measure, config.model.seq_len
+    sequences = corpora.chunks(len(corpus.heldout), seq_len, "held-out text")
+    available, wanted = sequences // (measure.set_tokens // seq_len), max(measure.sets, measure.final_sets)
+    if available < wanted:
+        raise UserError(
+            f"the held-out text makes {available} sets of {measure.set_tokens} tokens, but {wanted} are asked for; "
+            "give more held-out text or lower measure.sets and measure.final_sets."
+        )
+
+
 class Recorder:
     """Measures a trainer at its steps; each measurement is one small file, so a kill loses at most one."""
 
@@ -62,14 +80,7 @@ class Recorder:
         self.units = history_units(config.model.d_ff, measure.history_units)
         self.snapshots = set(snapshot_steps(train.steps, train.snapshots))
         self.set_sequences = measure.set_tokens // config.model.seq_len
-        sequences = corpora.heldout_sequences(corpus.heldout, config.model.seq_len)
-        available, wanted = len(sequences) // self.set_sequences, max(measure.sets, measure.final_sets)
-        if available < wanted:
-            raise UserError(
-                f"the held-out text makes {available} sets of {measure.set_tokens} tokens, but {wanted} are asked for; "
-                "give more held-out text or lower measure.sets and measure.final_sets."
-            )
-        self.sequences = sequences
+        self.sequences = corpora.heldout_sequences(corpus.heldout, config.model.seq_len)
 
     def due(self, step: int) -> bool:
         return step in self.steps

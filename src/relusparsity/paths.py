@@ -23,9 +23,11 @@ def path(given: str | Path) -> Path:
     Raises
     ------
     UserError
-        If no file can have it: too long, of an unknown user, with a null character, a circle of links, or in a
-        folder that may not be looked into.
+        If no file can have it: empty, too long, of an unknown user, with a null character, a circle of links, or in
+        a folder that may not be looked into.
     """
+    if given == "":
+        raise UserError("an empty name cannot be the path of a file; write . for the folder that you are in.")
     try:
         found = Path(given).expanduser()
         found.stat()

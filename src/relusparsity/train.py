@@ -79,6 +79,7 @@ def run(config: RunConfig, corpus: corpora.Corpus | None = None) -> Run:
             "or code is not the same; start all of them with the same."
         )
     if _missing(path):
+        _check(config, corpus)
         with sealed.told(path):
             path.mkdir(parents=True, exist_ok=True)
         # a second process with the same id waits here, then finds the run finished
@@ -109,10 +110,16 @@ def _missing(path: Path) -> bool:
     return True
 
 
+def _check(config: RunConfig, corpus: corpora.Corpus) -> None:
+    """What can be refused before the run has a folder."""
+    corpora.chunks(len(corpus.train), config.model.seq_len)
+    measurements.check(config, corpus)
+    if config.train.precision == "bf16" and distributed.device().type == "cpu" and config.train.compile:
+        raise UserError("precision = bf16 with compile = True is for a GPU, and there is none; use float32.")
+
+
 def _train(config: RunConfig, corpus: corpora.Corpus, path: Path) -> None:
     device = distributed.device()
-    if config.train.precision == "bf16" and device.type == "cpu" and config.train.compile:
-        raise UserError("precision = bf16 with compile = True is for a GPU, and there is none; use float32.")
     try:
         _from_the_last_state(config, corpus, path, device)
     except (RuntimeError, MemoryError) as error:

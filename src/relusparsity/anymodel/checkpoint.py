@@ -6,9 +6,12 @@ from collections.abc import Iterable, Mapping
 from importlib.util import find_spec
 from typing import Any
 
+import torch
 from torch import nn
 
 from ..errors import UserError
+from ..paths import shown
+from .facts import PREDICTS, vocabulary
 
 PLAIN = ("F32", "F16", "BF16", "F64")
 """Types of GGUF that are no quantisation."""
@@ -62,14 +65,29 @@ def _some(names: Iterable[str], most: int = 4) -> str:
     return ", ".join(names[:most]) + more
 
 
-def text_side(model: Any) -> list[str]:
-    """Take out of a model what reads images or sound, which no text goes through; what is to be said of that.
+def text_side(model: Any) -> tuple[Any, list[str]]:
+    """The model without what reads images or sound, which no text goes through; what is to be said of that.
 
-    Nothing is taken from a model whose configuration has no part of its own for text.
+    Of a model that does not read text alone, as one that compares texts with images, the part that does.
+
+    Raises
+    ------
+    UserError
+        If it has no such part.
     """
     config: Any = getattr(model, "config", None)
-    if not hasattr(config, "get_text_config") or config.get_text_config() is config or config.is_encoder_decoder:
-        return []
+    if not hasattr(config, "get_text_config") or config.is_encoder_decoder:
+        return model, []
+    own = config.get_text_config()
+    if own is config and type(model).__name__.endswith(PREDICTS):
+        return model, []
+    if why := _cannot_read(model):
+        part = next((name for name, module in model.named_modules() if name and _reads(module, own)), "")
+        if own is config or not part:
+            raise UserError(f"{type(model).__name__} does not read text alone ({why}); measure a model that does.")
+        return model.get_submodule(part), [f"only {part}, the part that reads text, is measured"]
+    if own is config:
+        return model, []
     inner = model.get_decoder()
     path = next((name for name, module in model.named_modules() if module is inner), "")
     gone = []
@@ -81,11 +99,33 @@ def text_side(model: Any) -> list[str]:
             if not holds and any(re.search(r"(^|\.)\d+\.", each) for each, _ in child.named_modules()):
                 setattr(parent, name, None)
                 gone.append(f"{path}.{name}".lstrip("."))
-    return [f"only the side that reads text is measured; left out: {_some(gone)}"] if gone else []
+    return model, [f"only the side that reads text is measured; left out: {_some(gone)}"] if gone else []
+
+
+def _reads(module: nn.Module, config: Any) -> bool:
+    """Whether a module is the whole of what a configuration of text makes."""
+    return getattr(module, "config", None) is config and not _cannot_read(module)
+
+
+@torch.no_grad()
+def _cannot_read(model: nn.Module) -> str:
+    """Why a model cannot read two tokens, in the words of its code; empty: it can."""
+    ids = torch.tensor([[0, 1]]) + vocabulary(model) // 2 - 1  # the first and the last may stand for images
+    try:
+        model(input_ids=ids.to(next(model.parameters()).device))
+    except Exception as error:  # code of any kind, which may need inputs of any other
+        return shown(next(iter(str(error).splitlines()), "") or type(error).__name__)
+    return ""
 
 
 def quantised(model: nn.Module, source: str, file: str | None) -> list[str]:
-    """What is to be said of weights that were rounded to few bits; `file` is the GGUF file that they come from."""
+    """What is to be said of weights that were rounded to few bits; `file` is the GGUF file that they come from.
+
+    Raises
+    ------
+    UserError
+        If they are said to be rounded in a way that was not undone.
+    """
     if file is not None:
         import gguf
         from transformers.utils import cached_file
@@ -97,7 +137,14 @@ def quantised(model: nn.Module, source: str, file: str | None) -> list[str]:
     if not told:
         return []
     values = told if isinstance(told, Mapping) else told.to_dict()
-    return [f"the weights are quantised: {values.get('quant_method', 'by a method that is not named')}"]
+    method = values.get("quant_method", "by a method that is not named")
+    if getattr(model, "hf_quantizer", None) is None:
+        raise UserError(
+            f"the configuration of {source} says that its weights are quantised ({shown(method)}), which this "
+            "transformers does not know how to read; convert the model, or leave quantization_config out if they are "
+            "plain numbers."
+        )
+    return [f"the weights are quantised: {method}"]
 
 
 def need_gguf() -> None:

@@ -62,14 +62,14 @@ def _one(given: "Measure", name: str, folder: Path, options: one.Options) -> xr.
     return dataset
 
 
-def compare(folders: Sequence[str], out: Path) -> None:
+def compare(folders: Sequence[str], out: str | Path) -> None:
     """Write one report of models measured before."""
     if len(folders) < 2:
         raise UserError("compare needs two or more folders that measure wrote.")
     places = [paths.path(folder) for folder in folders]
-    if paths.path(out).is_dir():
-        raise UserError(f"--out {out} is a folder; name the report's file, such as {out / 'comparison.html'}.")
     out = paths.path(out)
+    if out.is_dir():
+        raise UserError(f"--out {out} is a folder; name the report's file, such as {out / 'comparison.html'}.")
     paths.writable(out.parent, (out.name,))
     report.write([_measured(place / "dataset.nc" if place.is_dir() else place) for place in places], out)
     print(out)
@@ -94,10 +94,10 @@ def _called(name: str) -> str:
 def _folders(short: Sequence[str], out: str | None) -> list[Path]:
     """Where each model's files go, none twice."""
     if len(short) == 1:
-        return [paths.path(out or f"measured-{short[0]}")]
+        return [paths.path(f"measured-{short[0]}" if out is None else out)]
     if len(set(short)) < len(short):
         raise UserError(f"two of the models are called the same ({', '.join(short)}); measure them one by one.")
-    return [paths.path(out or "measured") / name for name in short]
+    return [paths.path("measured" if out is None else out) / name for name in short]
 
 
 def _batch_size(given: str) -> int | None:

@@ -6,6 +6,7 @@ from weakref import WeakKeyDictionary
 import torch
 from torch import Tensor, nn
 
+from ..errors import UserError
 from ..model import Decoder
 
 # kinds that number positions from the one after the padding token's number
@@ -44,12 +45,24 @@ def vocabulary(model: nn.Module) -> int:
 
 
 def positions(model: nn.Module) -> int | None:
-    """The longest sequence that a model can read, in tokens; None where nothing bounds it."""
+    """The longest sequence that a model can read, in tokens; None where nothing bounds it.
+
+    Raises
+    ------
+    UserError
+        If its configuration gives a number below one.
+    """
     if isinstance(model, Decoder):
         return model.config.seq_len
     config = text_config(model)
     if getattr(config, "is_encoder_decoder", False) and hasattr(config, "relative_attention_num_buckets"):
         return None
+    for name in POSITIONS:
+        number = getattr(config, "__dict__", {}).get(name)  # some classes say −1 of themselves: no bound
+        if isinstance(number, int) and number < 1:
+            raise UserError(
+                f"{name} = {number} in the model's configuration: expected 1 or more; mend its config.json."
+            )
     told = (getattr(config, name, None) for name in POSITIONS)
     most = next((int(number) for number in told if number is not None and number > 0), None)
     if most is not None and getattr(config, "model_type", "") in AFTER_PADDING:

@@ -98,7 +98,15 @@ def load(
     file = {"gguf_file": gguf} if gguf else {}
     with _explained(name):
         config = transformers.AutoConfig.from_pretrained(source, **options, **file)
-        wanted = (getattr(config, "architectures", None) or ["none"])[0]
+        classes = getattr(config, "architectures", None)
+        if not (isinstance(classes, list) and classes and all(isinstance(each, str) for each in classes)) and not (
+            classes is None and (trust_remote_code or gguf)
+        ):
+            raise UserError(
+                f"{name} does not say what class of model it is (architectures = {shown(classes)} in its "
+                "configuration); expected a list such as ['LlamaForCausalLM']: mend its config.json."
+            )
+        wanted = classes[0] if classes else "none"
         kind: Any = getattr(transformers, wanted, None)
         if not (isinstance(kind, type) and issubclass(kind, transformers.PreTrainedModel)):
             kind = transformers.AutoModelForCausalLM if trust_remote_code or gguf else None
@@ -114,10 +122,13 @@ def load(
         notes = checkpoint.check(name, model, told)
     if not isinstance(model, nn.Module) or model.main_input_name != "input_ids":
         raise UserError(f"{name} ({wanted}) reads no text; watch it from Python with relusparsity.track.")
-    read = _tokenizer(tokenizer or source, tokenizer or name, options | ({} if tokenizer else file))
-    notes += checkpoint.text_side(model) + checkpoint.quantised(model, source, gguf)
+    its_own = source, name, options | file
+    read = _tokenizer(*(its_own if tokenizer is None else (tokenizer, tokenizer, options)))
+    notes += checkpoint.quantised(model, source, gguf)
     try:
-        return Loaded(name, model.to(at).eval(), read, {"notes": notes} if notes else {})
+        model, left_out = checkpoint.text_side(model.to(at).eval())
+        notes += left_out
+        return Loaded(name, model, read, {"notes": notes} if notes else {})
     except torch.OutOfMemoryError:
         raise UserError(f"{name} does not fit the memory of {at}; take --dtype bfloat16 or another --device.") from None
 
@@ -161,6 +172,9 @@ def _tokenizer(source: str, name: str, options: dict[str, Any]) -> Any:
         known = set(read.get_vocab().values()) - set(read.all_special_ids)
     except Exception as error:  # damaged files raise whatever the half a dozen packages that read them do
         first = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
+        if isinstance(error, ImportError):
+            said = f"to read the tokenizer of {shown(name)} needs what is not installed here ({first.strip()[:200]})"
+            raise UserError(f"{said}; install it, or name another with --tokenizer.") from None
         raise UserError(f"no tokenizer in {shown(name)} ({first.strip()[:200]}); name one with --tokenizer.") from None
     if len(known) < 2:  # made by transformers of a folder without one
         raise UserError(f"no tokenizer in {shown(name)} (it knows no token); name one with --tokenizer.")
@@ -203,6 +217,8 @@ class _explained:
             ) from None
         offline = " (HF_HUB_OFFLINE is set)" if os.environ.get("HF_HUB_OFFLINE") else ""
         where = "it is damaged" if path(self.name).exists() else "no such model, no network, or no safetensors"
+        if isinstance(error, ImportError):
+            where, offline = "that needs what is not installed here", ""
         raise UserError(f"{shown(self.name)} cannot be loaded: {where}{offline} ({first.strip()[:200]}).") from None
 
 

@@ -81,6 +81,8 @@ def sequence_length(model: nn.Module, wanted: int | None) -> int:
         If the model cannot, or it is no power of two.
     """
     most = load.positions(model)
+    if most is not None and most < 2:
+        raise UserError(f"by its configuration the model reads {max(0, most)} tokens; expected 2 or more.")
     if wanted is None:
         return 1 << (min(512, most or 512).bit_length() - 1)
     if wanted < 2 or wanted & (wanted - 1):
@@ -171,7 +173,7 @@ def _measure(
     batch = options.batch_size or _batch_size(model, seq_len, at)
     weights = load.fingerprint(model)
     read = [(list(each.shape), _checksum(each)) for each in (ids, heldout)]
-    key = digest(plain(options), loaded.code(__name__), weights, read, batch)
+    key = digest(plain(options), loaded.code(__name__), weights, text.fingerprint(tokenizer), read, batch)
     if folder and (before := reading.finished(folder / "dataset.nc", key)) is not None:
         return _called(before, name, source, about)
     rule = _rule(model, options, heldout, batch)

@@ -11,6 +11,8 @@ from torch import Tensor
 from ..errors import UserError
 from .attach import Place, Side
 
+EXACT = ("above zero", "not exactly zero")
+"""Names of the one exact rule: by what it comes to in the layers of a model."""
 LARGEST = torch.finfo(torch.float32).max
 
 
@@ -87,7 +89,7 @@ def _is_threshold(value: object) -> bool:
 
 def exact(places: Sequence[Place]) -> Rule:
     """The rule without a threshold, named by what it counts there."""
-    return Rule("not exactly zero" if any(place.signed for place in places) else "above zero")
+    return Rule(EXACT[any(place.signed for place in places)])
 
 
 def above(epsilon: float, layers: int) -> Rule:

@@ -34,7 +34,7 @@ class Checkpoint:
             If the text that the run was trained on is not there or has changed, or the file is another tokenizer's. (Of
             runs from before their tokenizer's checksum was kept, only the size of the vocabulary is compared.)
         """
-        if given:
+        if given is not None:
             path = paths.path(given)
             path = path / "tokenizer.json" if path.is_dir() else path
             tokenizer = bpe.read(path, self.run.config.model.vocab_size)

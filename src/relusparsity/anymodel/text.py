@@ -1,5 +1,6 @@
 """Text files → packed sequences in the model's own tokens, in the files' order."""
 
+import json
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -13,6 +14,7 @@ from tokenizers import Tokenizer
 from ..corpora import bpe, text
 from ..corpora.document import pieces
 from ..errors import UserError
+from ..identity import digest
 from ..paths import shown
 
 MULTIPLES = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9}
@@ -89,6 +91,22 @@ def reader(tokenizer: Any) -> Reader:
     special = {int(number) for number in getattr(tokenizer, "all_special_ids", ()) if number != unknown}
     spaced = encode("the") + encode(" cat") == plain
     return Reader(encode, first, last, frozenset(special | {*first, *last}), spaced)
+
+
+def fingerprint(tokenizer: Any) -> str:
+    """sha256 of what decides how a tokenizer reads and writes texts, and which tokens are special to it."""
+    inner = tokenizer if isinstance(tokenizer, Tokenizer) else getattr(tokenizer, "backend_tokenizer", None)
+    made: Any = None
+    if isinstance(inner, Tokenizer):
+        made = json.loads(inner.to_str())
+        made |= {"truncation": None, "padding": None}  # left there by the last call
+    elif hasattr(tokenizer, "get_vocab"):  # one in Python
+        made = [sorted((str(token), number) for token, number in tokenizer.get_vocab().items())]
+        made += [[number, repr(token)] for number, token in getattr(tokenizer, "added_tokens_decoder", {}).items()]
+    facts = [f"{name}_token_id" for name in ("bos", "eos", "unk", "sep", "cls", "pad", "mask")]
+    facts += ["clean_up_tokenization_spaces", "encode_special_tokens"]
+    told = {name: getattr(tokenizer, name, None) for name in facts}
+    return digest(type(tokenizer).__name__, made, told, sorted(getattr(tokenizer, "all_special_ids", ())))
 
 
 def said(tokenizer: Any, counted: str) -> str:

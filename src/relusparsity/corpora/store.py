@@ -95,7 +95,7 @@ def open_or_build(source: Source, config: CorpusConfig, cache: Path) -> Corpus:
     Of processes side by side the first does it and the others wait. Where a lock does not reach other machines,
     each writes a folder of its own and the first to finish gives it its name.
     """
-    saved = paths.path(config.tokenizer) if config.tokenizer else None
+    saved = None if config.tokenizer is None else paths.path(config.tokenizer)
     if saved:
         bpe.read(saved, config.vocab_size)
     # content counts, not where it lies: the text's is in the fingerprint

@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
-from typing import BinaryIO, cast
+from typing import Any, BinaryIO, cast
 
 import zstandard
 
@@ -213,31 +213,34 @@ _JSON = json.JSONDecoder(parse_int=lambda digits: int(digits) if len(digits) < 1
 """Reads integers of any length: they stand in fields that nobody uses."""
 
 
-def _bytes(path: Path) -> BinaryIO:
+def _bytes(path: Path) -> io.BufferedReader:
     """The bytes of a file or of a pipe, as they are."""
-    return cast(BinaryIO, io.BufferedReader(pipes.opened(path), 1 << 16)) if pipes.is_pipe(path) else path.open("rb")
+    return io.BufferedReader(pipes.opened(path), 1 << 16) if pipes.is_pipe(path) else path.open("rb")
 
 
-def _unpacked(raw: BinaryIO, compression: str) -> BinaryIO:
+def _unpacked(raw: io.BufferedReader, compression: str) -> BinaryIO:
+    if compression and not raw.peek(1):
+        raise EOFError("the file is empty")
     if compression == ".gz":
         return cast(BinaryIO, gzip.GzipFile(fileobj=raw))
-    if compression == ".xz":
-        return cast(BinaryIO, lzma.LZMAFile(raw))
-    if compression == ".zst":
-        return cast(BinaryIO, io.BufferedReader(_Zstd(raw), 1 << 20))
-    return raw
+    if compression:
+        return cast(BinaryIO, io.BufferedReader(_Streams(raw, compression == ".xz"), 1 << 20))
+    return cast(BinaryIO, raw)
 
 
-class _Zstd(io.RawIOBase):
-    """Reads zstd frames, and unlike the library's own reader tells the end from a file cut short."""
+class _Streams(io.RawIOBase):
+    """Reads zstd frames or xz streams, one after the other.
+
+    Unlike the libraries' own readers it tells the end from a file cut short, and refuses what follows and is no stream.
+    """
 
     STEP = 1 << 10
     """Bytes unpacked at a time: of a text without end in few bytes, each may stand for thirty thousand."""
 
-    def __init__(self, file: BinaryIO) -> None:
-        self._file = file
-        self._frame = zstandard.ZstdDecompressor().decompressobj()
-        self._inside = False  # a frame has begun and not ended
+    def __init__(self, file: io.BufferedReader, xz: bool) -> None:
+        self._file, self._xz = file, xz
+        self._stream: Any = lzma.LZMADecompressor() if xz else zstandard.ZstdDecompressor().decompressobj()
+        self._inside = False  # a stream has begun and not ended
         self._ready = memoryview(b"")
 
     def readable(self) -> bool:
@@ -245,15 +248,29 @@ class _Zstd(io.RawIOBase):
 
     def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
         while not self._ready:
-            data = self._frame.unused_data if self._frame.eof else b""
-            if self._frame.eof:
-                self._frame, self._inside = zstandard.ZstdDecompressor().decompressobj(), False
-            data = data or self._file.read(self.STEP)
+            data = self._next()
             if not data:
                 if self._inside:
-                    raise EOFError("the file ends inside a frame")
+                    raise EOFError("the file ends inside a stream")
                 return 0
-            self._ready, self._inside = memoryview(self._frame.decompress(data)), True
+            self._ready, self._inside = memoryview(self._stream.decompress(data)), True
         count = min(len(buffer), len(self._ready))
         buffer[:count], self._ready = self._ready[:count], self._ready[count:]
         return count
+
+    def _next(self) -> bytes:
+        """Some packed bytes: of the stream that has begun, or of another."""
+        if not self._stream.eof:
+            return self._file.read(self.STEP)
+        data, self._inside = self._stream.unused_data or self._file.read(self.STEP), False
+        if not self._xz:
+            self._stream = zstandard.ZstdDecompressor().decompressobj()
+            return data
+        self._stream = lzma.LZMADecompressor(lzma.FORMAT_XZ)
+        zeros = 0  # which may stand between streams, in fours
+        while data and not data.strip(b"\0"):
+            zeros, data = zeros + len(data), self._file.read(self.STEP)
+        rest = data.lstrip(b"\0")
+        if (zeros := zeros + len(data) - len(rest)) % 4:
+            raise lzma.LZMAError(f"{zeros} zero bytes follow a stream, expected a multiple of four")
+        return rest

@@ -84,7 +84,7 @@ def order_digest(tokens: int, seq_len: int, seed: int) -> str:
 
     It is the same for any number of processes: their shares of a step, in order of rank, are its batch.
     """
-    return hashlib.sha256(order(chunks(tokens, seq_len), seed, 0).astype("<i8").tobytes()).hexdigest()
+    return hashlib.sha256(order(chunks(tokens, seq_len, "training text"), seed, 0).astype("<i8").tobytes()).hexdigest()
 
 
 def heldout_sequences(tokens: np.ndarray, seq_len: int) -> np.ndarray:

@@ -112,7 +112,7 @@ def _missing(path: Path) -> bool:
 
 def _check(config: RunConfig, corpus: corpora.Corpus) -> None:
     """What can be refused before the run has a folder."""
-    corpora.chunks(len(corpus.train), config.model.seq_len)
+    corpora.chunks(len(corpus.train), config.model.seq_len, "training text")
     measurements.check(config, corpus)
     if config.train.precision == "bf16" and distributed.device().type == "cpu" and config.train.compile:
         raise UserError("precision = bf16 with compile = True is for a GPU, and there is none; use float32.")

@@ -2,8 +2,9 @@
 
 Functions count by their bytecode and constants, without docstrings and line numbers, with their defaults, what they
 close over and what is wrapped around them; classes by their bases and members; other globals by their value, as far as
-it is data. Lower-case containers are state, not code: what a process has kept in them so far is left out. Python's
-version changes bytecode, so digests are for what can be made again: names of kept files, not of recorded results.
+it is data. Lower-case containers, and those that a function closes over, are state, not code: what a process has kept
+in them so far is left out. Python's version changes bytecode, so digests are for what can be made again: names of kept
+files, not of recorded results.
 """
 
 import dataclasses
@@ -141,6 +142,7 @@ class _Reader:
         if function.__module__ != self.home and "<locals>" not in function.__qualname__:
             return _named(function)  # it counts where it is defined
         closed = [cell.cell_contents for cell in function.__closure__ or () if _is_filled(cell)]
+        closed = [value for value in closed if not isinstance(value, dict | list | set)]
         return [
             self._steps(function.__code__),
             self.said(function.__defaults__),

@@ -3,7 +3,7 @@
 A **run** is named by what it computes: the fields that differ from their defaults, the content of its text and
 tokenizer, and `MEANING`, a number that is raised by hand when the same fields come to give other results. Not by text
 of files, comments, docstrings or folders, nor by fields that change no result. PyTorch's version is not part of it, as
-the processor is not: both change last digits, neither what a run means; the provenance names them, and a half-trained
+the processor is not: both change last digits, not what a run means; the provenance names them, and a half-trained
 run is taken up by the version that began it alone.
 
 What is **derived** from runs, an experiment's dataset or a measurement, is named by the code it rests on too, as

@@ -9,7 +9,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from . import results, sealed
+from . import renamed, results, sealed
 from .errors import UserError
 
 
@@ -27,7 +27,7 @@ def run_paths() -> list[Path]:
 
 
 def find(start: str) -> Path:
-    """The one run whose id starts so.
+    """The one run whose id starts so, or that a recorded dataset knows by this id.
 
     Raises
     ------
@@ -42,6 +42,7 @@ def find(start: str) -> Path:
         if given.parent != Path() and given.parent.resolve() != folder.resolve():
             raise UserError(f"{given} does not lie in {folder}; give the start of an id, or set RELUSPARSITY_RUNS.")
     found = [path for path in run_paths() if path.name.startswith(f"run-{start}")]
+    found = found or [path for path in run_paths() if path.name == f"run-{renamed.run(start)}"]
     if len(found) != 1:
         names = ", ".join(path.name[4:] for path in found or run_paths()) or "none"
         raise UserError(
@@ -68,7 +69,7 @@ def configuration(path: Path) -> dict[str, Any]:
 def _own(path: Path, facts: dict[str, Any]) -> dict[str, Any]:
     """The configuration in the provenance of a run's dataset, once it is sure that it is this run's."""
     file, advice = path / "config.json", f"delete the folder {path} to train again"
-    if sealed.RUN.fullmatch(path.name) and facts.get("run_id") != path.name[4:]:
+    if sealed.RUN.fullmatch(path.name) and facts.get("run_id") != renamed.run(path.name[4:]):
         raise UserError(f"{path} holds the dataset of the run {facts.get('run_id')}; {advice}.")
     with sealed.told(file, "read", advice):
         told = file.read_bytes()

@@ -12,12 +12,9 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from . import __version__, identity
+from . import __version__, identity, renamed
 from .errors import UserError
 from .sealed import atomic_write, check, read, sealed_write, sha256, told, write_json  # noqa: F401 - found here too
-
-RENAMED = {"method": "chosen_by"}
-"""Names in datasets written by earlier versions → their names now: `sel` takes `method` for how to fill gaps."""
 
 _CHECKOUT = Path(__file__).resolve().parents[2]
 
@@ -81,7 +78,7 @@ def save(dataset: xr.Dataset, path: Path) -> None:
 
 
 def load(path: Path) -> xr.Dataset:
-    """Read a dataset into memory; it runs no code, takes no lock and the file is closed again.
+    """Read a dataset into memory, old names in it as `renamed` has them now; it runs no code and takes no lock.
 
     Raises
     ------
@@ -93,7 +90,8 @@ def load(path: Path) -> xr.Dataset:
         dataset = xr.load_dataset(data, engine="h5netcdf")
     if "provenance" not in dataset.attrs:
         raise UserError(f"{path} has no provenance; expected a dataset that this library wrote.")
-    return dataset.rename({old: new for old, new in RENAMED.items() if old in dataset.dims})
+    dataset.attrs["provenance"] = renamed.with_todays_runs(dataset.attrs["provenance"])
+    return dataset.rename({old: new for old, new in renamed.DIMENSIONS.items() if old in dataset.dims})
 
 
 def recorded_path(experiment: str, scale: str) -> Path:

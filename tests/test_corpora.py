@@ -12,6 +12,7 @@ import time
 from contextlib import nullcontext
 from functools import cache
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -22,7 +23,7 @@ from hypothesis import strategies as st
 from tokenizers import Tokenizer
 
 from relusparsity.config import CorpusConfig
-from relusparsity.corpora import Corpus, batch, bpe, chunks, docs, heldout_sequences, hf, load, store, text
+from relusparsity.corpora import Corpus, batch, bpe, chunks, docs, golden, heldout_sequences, hf, load, store, text
 from relusparsity.corpora.batches import order
 from relusparsity.errors import UserError
 
@@ -248,7 +249,7 @@ def test_bad_requests_are_named(tmp_path: Path) -> None:
 def test_a_second_load_reads_back_without_building(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = jsonl(tmp_path / "a.jsonl", texts(20))
     first = load(config(path), tmp_path / "cache")
-    monkeypatch.setattr(store, "_build", None)
+    monkeypatch.setattr(store, "_build_beside", None)
     moved = path.rename(tmp_path / "cache" / "a.jsonl")
     second = load(config(moved), tmp_path / "cache")
     assert second.checksum == first.checksum and second.folder == first.folder
@@ -276,6 +277,7 @@ def test_a_full_disk_leaves_nothing_half_made(tmp_path: Path, monkeypatch: pytes
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patched:
+        patched.setattr(golden, "GUARD", SimpleNamespace(meaning=lambda: 2))
         patched.setattr(store._Part, "add", full)
         with pytest.raises(UserError, match=r"cache/.* cannot be written \(No space"):
             load(config(path), tmp_path / "cache")
@@ -285,14 +287,14 @@ def test_a_full_disk_leaves_nothing_half_made(tmp_path: Path, monkeypatch: pytes
 
 def _load_checksum(path: str, cache: str, together: Any) -> tuple[str, int]:
     """The corpus's checksum, and how often this process built it."""
-    builds, build = [], store._build
+    builds, build = [], store._build_beside
 
     def slow(*arguments: Any) -> None:
         builds.append(1)
         time.sleep(1)  # long enough for the other to come to the same place
         build(*arguments)
 
-    store._build = slow
+    store._build_beside = slow
     together.wait()
     return load(config(Path(path)), Path(cache)).checksum, len(builds)
 
@@ -310,14 +312,15 @@ def test_two_processes_at_once_build_once(tmp_path: Path) -> None:
 
 def test_a_folder_finished_meanwhile_is_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = jsonl(tmp_path / "a.jsonl", texts(20))
-    build = store._build
+    build = store.build
 
     def overtaken(*args: object) -> None:
-        monkeypatch.setattr(store, "_build", build)
+        monkeypatch.setattr(store, "build", build)
         load(config(path), tmp_path / "cache")  # the other process
         build(*args)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(store, "_build", overtaken)
+    monkeypatch.setattr(golden, "GUARD", SimpleNamespace(meaning=lambda: 2))
+    monkeypatch.setattr(store, "build", overtaken)
     monkeypatch.setattr(store, "FileLock", nullcontext)  # a file system on which locks are each machine's own
     assert load(config(path), tmp_path / "cache").documents
     assert len(made(tmp_path / "cache")) == 1

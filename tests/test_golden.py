@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 import torch
 
-from relusparsity import golden, identity, measurements, metrics, step
+from relusparsity import golden, guard, identity, measurements, metrics, step
 from relusparsity.config import RunConfig, replace
 from relusparsity.metrics import rarefied_use
 from relusparsity.model import MLP
@@ -14,14 +14,14 @@ from relusparsity.tracking import UseTracker
 
 @pytest.fixture(autouse=True)
 def forgotten() -> Any:
-    golden._meaning.cache_clear()
+    guard._meanings.clear()
     yield
-    golden._meaning.cache_clear()
+    guard._meanings.clear()
 
 
 def test_this_code_gives_the_golden_numbers_of_its_meaning() -> None:
     """If this fails, results have changed: raise identity.MEANING and run python -m relusparsity.golden --renew."""
-    assert golden.differences() == []
+    assert golden.GUARD.differences() == []
     assert golden.meaning() == str(identity.MEANING)
 
 
@@ -88,16 +88,16 @@ def fewer_silent(tracker: UseTracker) -> Any:
 def test_other_numbers_are_other_names(monkeypatch: pytest.MonkeyPatch, owner: Any, name: str, value: Any) -> None:
     before = golden.run_id(RunConfig(), "text")
     monkeypatch.setattr(owner, name, value)  # as a notebook that reloads a module does: the living process notices
-    assert golden.differences()
+    assert golden.GUARD.differences()
     assert golden.run_id(RunConfig(), "text") != before
 
 
 def test_other_arithmetic_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.nn.functional, "relu", torch.nn.functional.silu)
-    assert golden.differences()
+    assert golden.GUARD.differences()
     monkeypatch.undo()
     monkeypatch.setattr(measurements.Recorder, "_tokens_per_byte", 0.3)
-    assert {said.partition(":")[0] for said in golden.differences()} >= {"plain, heldout_bits_per_byte"}
+    assert {said.partition(":")[0] for said in golden.GUARD.differences()} >= {"plain, heldout_bits_per_byte"}
 
 
 def test_another_default_type_of_numbers_is_another_name() -> None:
@@ -115,9 +115,9 @@ def test_another_default_is_another_meaning(monkeypatch: pytest.MonkeyPatch) -> 
     kept = golden._defaults()
     assert set(kept) > {"model.d_ff", "train.lr", "seed"}
     monkeypatch.setattr(golden, "_defaults", lambda: kept | {"train.beta2": "0.999"})
-    assert any("train.beta2: 0.999, kept 0.98" in said for said in golden.differences())
+    assert any("train.beta2: 0.999, kept 0.98" in said for said in golden.GUARD.differences())
     monkeypatch.setattr(golden, "_defaults", lambda: kept | {"model.new_field": "0"})
-    assert not any("new_field" in said for said in golden.differences())
+    assert not any("new_field" in said for said in golden.GUARD.differences())
 
 
 def test_a_comparison_leaves_the_number_of_threads_alone() -> None:

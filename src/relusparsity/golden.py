@@ -4,39 +4,32 @@ They are made in float64, and no pre-activation of theirs lies nearer to zero th
 a firing: counts are the same integers on every processor, losses and norms agree to `TOLERANCE`. Together they take
 every choice that a configuration has of model, optimiser and schedule.
 
-Code that gives other numbers, an edit under way perhaps, names its runs apart: what is loaded is what is named.
-`python -m relusparsity.golden` shows what differs; with `--renew`, once `MEANING` is raised, it keeps the new numbers.
+See `guard`; `python -m relusparsity.golden` also compares and renews what `corpora.golden` keeps.
 """
 
 import argparse
-import json
 import math
-import types
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
-from . import corpora, distributed, evaluate, fused, identity, loaded, measurements, metrics, model, step, tracking
+from . import corpora, distributed, evaluate, fused, identity, measurements, metrics, model, step, tracking
 from .config import CorpusConfig, MeasureConfig, ModelConfig, RunConfig, TrainConfig, replace, to_dict
+from .guard import Guard, Results
 from .measurements import Recorder
 from .resuming import Log
 from .schema import HISTORY
 from .step import Trainer
 
-KEPT = Path(__file__).with_name("golden.json")
 TOLERANCE = 1e-5
 """Largest relative difference of a loss or norm: losses are taken in float32, whose last digits differ."""
 ROUNDED = 2e-3
 """The same for what is recorded with 11 significant bits."""
 MARGIN = 1e-5
 """Least distance of a pre-activation from zero; the seeds of the runs were chosen for it."""
-
-MODULES = (corpora.batches, evaluate, fused, measurements, metrics, model, step, tracking)
-"""What decides a run's numbers."""
 
 STEPS = 4
 _TINY = RunConfig(
@@ -88,37 +81,7 @@ def run_id(config: RunConfig, checksum: str) -> str:
 
 def meaning() -> str:
     """`identity.MEANING` where the loaded code gives its golden numbers; else that and a digest of this code."""
-    return _meaning(_state())
-
-
-@lru_cache(maxsize=1)
-def _meaning(state: tuple[Any, ...]) -> str:
-    if not differences():
-        return str(identity.MEANING)
-    return f"{identity.MEANING}, but {loaded.code('golden')}"
-
-
-def _state() -> tuple[Any, ...]:
-    """What tells cheaply that the process has changed the code that it loaded: a notebook that reloads, say."""
-    held = [value for module in MODULES for value in vars(module).values()]
-    held += [member for owner in held if isinstance(owner, type) for member in vars(owner).values()]
-    functions = (value for value in held if isinstance(value, types.FunctionType))
-    return identity.MEANING, torch.get_default_dtype(), *map(id, functions)
-
-
-def differences() -> list[str]:
-    """What the loaded code's golden runs give otherwise than what is kept for `identity.MEANING`, a sentence each."""
-    kept = json.loads(KEPT.read_text())
-    if kept["meaning"] != identity.MEANING:
-        return [f"golden.json is of MEANING {kept['meaning']}, the code of {identity.MEANING}"]
-    found, said = measured(), []
-    for name in sorted({*found, *kept["runs"]}):
-        ours, theirs = found.get(name, {}), kept["runs"].get(name, {})
-        # a new field is named when it is set, so that its default needs no raising
-        for what in sorted(theirs if name == "defaults" else {*ours, *theirs}):
-            if not _agree(what, ours.get(what), theirs.get(what)):
-                said.append(f"{name}, {what}: {_short(ours.get(what))}, kept {_short(theirs.get(what))}")
-    return said
+    return str(GUARD.meaning())
 
 
 def _agree(what: str, ours: Any, theirs: Any) -> bool:
@@ -131,11 +94,7 @@ def _agree(what: str, ours: Any, theirs: Any) -> bool:
     return bool(ours == theirs)
 
 
-def _short(value: Any) -> str:
-    return str(value) if len(str(value)) < 100 else f"{str(value)[:100]}…"
-
-
-def measured() -> dict[str, dict[str, Any]]:
+def measured() -> Results:
     """The numbers of every golden run: lists of integers, which are counts, and of floats; and `defaults`."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # matrices this small are done before a second thread has begun
@@ -197,14 +156,26 @@ class _Text:
     heldout_bytes: int = 3000
 
 
+GUARD = Guard(
+    number="MEANING",
+    kept=Path(__file__).with_name("golden.json"),
+    module="golden",
+    measured=lambda: measured(),
+    watched=(corpora.batches, evaluate, fused, measurements, metrics, model, step, tracking),
+    agree=_agree,
+    grows=("defaults",),  # a new field is named when it is set, so that its default needs no raising
+)
+
+
 def main() -> None:
     """Compare, or renew what is kept."""
     parser = argparse.ArgumentParser(prog="python -m relusparsity.golden", description=__doc__)
-    parser.add_argument("--renew", action="store_true", help="keep the numbers of this code, for its MEANING")
-    if parser.parse_args().renew:
-        KEPT.write_text(json.dumps({"meaning": identity.MEANING, "runs": measured()}, indent=1, sort_keys=True) + "\n")
-    for sentence in differences() or [f"golden runs as kept for MEANING {identity.MEANING}"]:
-        print(sentence)
+    parser.add_argument("--renew", action="store_true", help="keep what this code gives, for its numbers of now")
+    renew = parser.parse_args().renew
+    for guard in (corpora.golden.GUARD, GUARD):
+        if renew:
+            guard.renew()
+        print(*guard.said(), sep="\n")
 
 
 if __name__ == "__main__":

@@ -19,6 +19,9 @@ from typing import Any
 MEANING = 1
 """Raise it when a run of the same fields gives other results; `golden` fails until its values are renewed with it."""
 
+TEXT_MEANING = 2
+"""Raise it when the same text comes to other tokens; `corpora.golden` fails until its values are renewed with it."""
+
 NO_RESULT = ("train.resume_every", "train.snapshots")
 """Fields that say what is kept of a run, not what it computes."""
 

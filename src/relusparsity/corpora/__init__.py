@@ -4,20 +4,15 @@
 """
 
 import sys
-from collections import Counter
-from collections.abc import Iterator
-from functools import cache as cache_once
 from pathlib import Path
 from typing import Any
 
 from tqdm import tqdm
 
 from ..config import CorpusConfig
-from ..errors import UserError
-from . import docs, hf, text
+from . import golden, sources, text
 from .batches import batch, chunks, heldout_sequences, order_digest
-from .document import Document
-from .store import EXTRA, HELDOUT, TRAIN, Corpus, Part, Source, open_or_build
+from .store import Corpus, open_or_build
 
 __all__ = ["Corpus", "batch", "chunks", "heldout_sequences", "load", "order_digest"]
 
@@ -63,41 +58,8 @@ def _state(config: CorpusConfig, folder: Path) -> list[Any]:
 
 
 def _load(config: CorpusConfig, cache: Path) -> Corpus:
-    if config.source == "docs":
-        parsed = cache_once(lambda: list(docs.documents()))  # slow to parse, small enough to keep
-        source = Source(
-            "docs", docs.fingerprint(), lambda: ((None, document) for document in parsed()), again=docs.fingerprint
-        )
-    elif config.source == "hf":
-        file = hf.fetch(config, cache)
-        source = _text_source((str(file),), (), f"{config.name}-{config.subset}" if config.subset else str(config.name))
-    else:
-        source = _text_source(config.paths, config.heldout_paths)
-    corpus = open_or_build(source, config, cache)
+    source = sources.of(config, cache)
+    corpus = open_or_build(source, config, cache, golden.GUARD.meaning())
     for path, number in source.without_text.items():
         tqdm.write(f"{path}: {number:,} records left out, whose text is null", file=sys.stderr)
     return corpus
-
-
-def _text_source(paths: tuple[str, ...], heldout_paths: tuple[str, ...], name: str | None = None) -> Source:
-    if not paths:
-        raise UserError("source 'text' needs paths: files or folders of text to train on.")
-    names = [text.stem(Path(path).name) for path in heldout_paths]
-    if len(set(names)) < len(names):
-        raise UserError(f"heldout_paths has two sets of the same name among {', '.join(names)}; rename one.")
-    held = {HELDOUT if i == 0 else EXTRA + names[i]: path for i, path in enumerate(heldout_paths)}
-
-    without_text: Counter[str] = Counter()
-
-    def documents() -> Iterator[tuple[Part, Document]]:
-        without_text.clear()
-        for document in text.documents(paths, without_text=without_text):
-            yield (TRAIN if held else None), document
-        for part, path in held.items():
-            for document in text.documents((path,), without_text=without_text):
-                yield part, document
-
-    def fingerprint() -> Any:
-        return [text.fingerprint(paths), {part: text.fingerprint((path,)) for part, path in held.items()}]
-
-    return Source(name or text.stem(Path(paths[0]).name), fingerprint(), documents, without_text, fingerprint)

@@ -8,7 +8,7 @@ import gc
 import hashlib
 import importlib.util
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from tqdm import tqdm
@@ -67,16 +67,18 @@ def fingerprint() -> str:
     return whole.hexdigest()
 
 
-def documents() -> Iterator[Document]:
+def documents(modules: Iterable[tuple[str, str, Path]] | None = None) -> Iterator[Document]:
     """Every distinct docstring, in the order of its hash, so that neighbours are no relatives.
 
-    A text found twice belongs to the first package, in alphabetical order, that has it.
+    A text found twice belongs to the first package, in the order of `modules`, that has it; they are those of
+    `sources` if not given.
     """
+    modules = sources() if modules is None else modules
     domains: dict[str, str] = {}
     collecting = gc.isenabled()
     gc.disable()  # syntax trees hold no cycles; walking them for garbage costs a third of the time
     try:
-        for package, _, file in tqdm(sources(), desc="reading docstrings", unit="file", disable=None):
+        for package, _, file in tqdm(modules, desc="reading docstrings", unit="file", disable=None):
             for text in docstrings(file.read_bytes()):
                 domains.setdefault(text, package)
     finally:

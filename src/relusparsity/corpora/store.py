@@ -89,8 +89,8 @@ class Corpus:
         }
 
 
-def open_or_build(source: Source, config: CorpusConfig, cache: Path) -> Corpus:
-    """The corpus of a source, tokenised now unless that was done before.
+def open_or_build(source: Source, config: CorpusConfig, cache: Path, meaning: int | str) -> Corpus:
+    """The corpus of a source, tokenised now unless that was done before by code of this meaning (`golden.meaning`).
 
     Of processes side by side the first does it and the others wait. Where a lock does not reach other machines,
     each writes a folder of its own and the first to finish gives it its name.
@@ -101,7 +101,7 @@ def open_or_build(source: Source, config: CorpusConfig, cache: Path) -> Corpus:
     # content counts, not where it lies: the text's is in the fingerprint
     places = {"paths": None, "heldout_paths": None, "tokenizer": sealed.sha256(saved) if saved else None}
     values = vars(config) | places
-    folder = cache / digest(2, values, source.fingerprint, tokenizers.__version__)[:16]
+    folder = cache / digest(meaning, values, source.fingerprint, tokenizers.__version__)[:16]
     if not folder.exists():
         with sealed.told(folder), once(folder):
             if not folder.exists():
@@ -119,7 +119,7 @@ def once(target: Path) -> FileLock:
 def _build_beside(source: Source, config: CorpusConfig, folder: Path) -> None:
     building = Path(tempfile.mkdtemp(prefix=".building-", dir=folder.parent))
     try:
-        _build(source, config, building, folder.name)
+        build(source, config, building, folder.name)
         if source.again is not None and source.again() != source.fingerprint:
             raise UserError(f"the text {source.name} changed while it was read; start again once it stays as it is.")
         building.chmod(0o755)
@@ -132,7 +132,8 @@ def _build_beside(source: Source, config: CorpusConfig, folder: Path) -> None:
         shutil.rmtree(building, ignore_errors=True)
 
 
-def _build(source: Source, config: CorpusConfig, folder: Path, name: str) -> None:
+def build(source: Source, config: CorpusConfig, folder: Path, name: str) -> None:
+    """Write the token files into an empty folder, which is to get this name."""
     bpe.check_vocab_size(config.vocab_size)
     if config.tokenizer:
         trained = bpe.read(Path(config.tokenizer).expanduser())

@@ -6,6 +6,8 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
+from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
 
 import pytest
@@ -13,6 +15,22 @@ import pytest
 os.environ["RELUSPARSITY_SCALE"] = "smoke"
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # models this small lose more by waiting for a second thread
 os.environ["RELUSPARSITY_RUNS"] = tempfile.mkdtemp(prefix="relusparsity-tests-")
+
+
+class NoTests:
+    """Finds packages that pytest would take for tests, since they have a plugin of its: it writes their asserts anew.
+
+    Where no bytecode is kept, that takes two seconds for hypothesis alone.
+    """
+
+    NAMES = ("anyio", "hypothesis", "jaxtyping", "platformdirs", "typeguard")
+
+    @staticmethod
+    def find_spec(name: str, path: Sequence[str] | None, target: object = None) -> ModuleSpec | None:
+        return PathFinder.find_spec(name, path) if name.partition(".")[0] in NoTests.NAMES else None
+
+
+sys.meta_path.insert(0, NoTests)
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 import pandas as pd
 import xarray as xr
 
-from . import live, twin
+from . import live
 from .chart import Chart
 
 PLOTLY = "application/vnd.plotly.v1+json"
@@ -46,6 +46,8 @@ class Figure:
 
 def figure(function: str, chart: Chart, caption: str, drawn: list[tuple[str, xr.Dataset]]) -> Figure:
     """Draw a chart both ways. `function` is "module.name"; `drawn` the datasets shown, each with its label."""
+    from . import twin  # here, for Matplotlib takes half a second, and who judges or lists figures needs none
+
     return Figure(
         name=function.split(".")[-1],
         function=f"relusparsity.plots.{function}",

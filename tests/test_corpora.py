@@ -388,6 +388,17 @@ def test_docs_change_with_the_source_and_need_their_packages(packages: Path, mon
         docs.fingerprint()
 
 
+def test_modules_are_found_as_pathlib_finds_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    import networkx
+
+    root = Path(networkx.__file__).parent
+    found = [(file.relative_to(root), file) for file in root.rglob("*.py")]
+    chosen = [each for each in found if not any(part.startswith("test") for part in each[0].parts)]
+    monkeypatch.setattr(docs, "PACKAGES", ("networkx",))
+    assert docs.sources() == sorted(("networkx", inside.as_posix(), file) for inside, file in chosen)
+    assert 100 < len(chosen) < len(found) and ("networkx", "__init__.py", root / "__init__.py") in docs.sources()
+
+
 def test_docs_of_one_real_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(docs, "PACKAGES", ("IPython",))
     corpus = load(CorpusConfig(vocab_size=512), tmp_path)

@@ -53,15 +53,14 @@ class _Reader:
 
     def __init__(self, module: types.ModuleType) -> None:
         self.module, self.home = module, module.__name__
-        self.codes: list[types.CodeType] = []  # of all its functions, and of those inside them
+        self.codes: list[list[dis.Instruction]] = []  # of all its functions, and of those inside them
         self.inside: set[int] = set()  # what is being read, for what holds itself
 
     def imports(self) -> set[str]:
         """The package's modules that this one uses: where its globals come from, and what its functions import."""
         named = vars(self.module)
         found = {getattr(value, "__module__", None) for value in named.values()}
-        for given in self.codes:
-            steps = list(dis.get_instructions(given))
+        for steps in self.codes:
             for at, step in enumerate(steps):
                 if step.opname == "IMPORT_NAME":
                     level, names, base = steps[at - 2].argval, steps[at - 1].argval or (), step.argval
@@ -151,8 +150,9 @@ class _Reader:
         ]
 
     def _steps(self, given: types.CodeType) -> list[Any]:
-        self.codes.append(given)
-        return [[step.opname, self.said(step.argval)] for step in dis.get_instructions(given)]
+        steps = list(dis.get_instructions(given))
+        self.codes.append(steps)
+        return [[step.opname, self.said(step.argval)] for step in steps]
 
 
 def _named(value: Any) -> str:

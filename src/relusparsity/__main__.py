@@ -15,6 +15,8 @@ from . import results, scales, stopping
 from .config import RunConfig
 from .errors import UserError
 from .ondisk import find, last_state, listing, removable, remove, size, state_of, summary
+from .recipes import RECIPES
+from .shapes import SHAPES
 
 DESCRIPTION = """Layer-dependent activation sparsity in ReLU Transformers, measured exactly.
 
@@ -47,12 +49,13 @@ BEFORE = {
 class Train:
     """Train one run, or resume it, or reuse it; prints its directory and what it found.
 
-    Every field below starts from the chosen scale; change any by its dotted name, such as --model.d_ff 2048.
+    Every field below starts from that shape and recipe; change any by its dotted name, such as --model.d_ff 2048.
     """
 
-    scale: Annotated[str, tyro.conf.arg(metavar="{" + ",".join(scales.SCALES) + "}")] = "laptop"
-    """The run to start from: smoke (seconds), laptop (minutes), factorial, paper or paper_first, its
-    earlier recipe (one data-centre GPU)."""
+    scale: Annotated[str, tyro.conf.arg(metavar="{" + ",".join(SHAPES) + "}")] = "laptop"
+    """The shape of the model: smoke (seconds), laptop (minutes), mid or wide (one data-centre GPU)."""
+    recipe: Annotated[str | None, tyro.conf.arg(metavar="{" + ",".join(RECIPES) + "}")] = None
+    """How it is trained; without it, as the book shows that shape."""
     run: Annotated[RunConfig, tyro.conf.arg(name=""), tyro.conf.FlagConversionOff] = field(default_factory=RunConfig)
 
     def __call__(self) -> None:
@@ -167,19 +170,20 @@ class Compare:
         command.compare(self.measured, self.out)
 
 
-def _scale(arguments: Sequence[str]) -> str:
-    """The value of --scale: it decides the defaults of the other fields, so it is read before them."""
-    scale = "laptop"
+def _value(option: str, arguments: Sequence[str]) -> str | None:
+    """The value of --scale or --recipe: they decide the defaults of the other fields, so they are read before them."""
+    found = None
     for place, argument in enumerate(arguments):
         name, given, value = argument.partition("=")
-        if name == "--scale":  # given twice, the last counts, as of every option
-            scale = value if given else next(iter(arguments[place + 1 :]), "")
-    return scale
+        if name == option:  # given twice, the last counts, as of every option
+            found = value if given else next(iter(arguments[place + 1 :]), "")
+    return found
 
 
 def _parse(arguments: Sequence[str]) -> Train | Show | Clean | Measure | Compare:
-    scale = _scale(arguments)
-    start = Train(scale, scales.base(scale))
+    scale, recipe = _value("--scale", arguments), _value("--recipe", arguments)
+    scale = "laptop" if scale is None else scale
+    start = Train(scale, recipe, scales.base(scale, recipe=recipe))
     command: Any = (
         Annotated[Train, tyro.conf.subcommand("train", default=start)]
         | Annotated[Show, tyro.conf.subcommand("show")]

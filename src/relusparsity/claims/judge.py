@@ -9,7 +9,19 @@ import xarray as xr
 from ..errors import UserError
 from . import effects, rules
 from .ledger import LEDGER, Claim, seeds_needed
-from .reading import SHAPES, Finding, NotTestable, Reading, fresh, recipe, scale_name, scale_of, search_seeds, seeds
+from .reading import (
+    SHAPES,
+    Finding,
+    NotTestable,
+    Reading,
+    fresh,
+    model_name,
+    recipe,
+    scale_name,
+    scale_of,
+    search_seeds,
+    seeds,
+)
 
 Datasets = Mapping[tuple[str, str], xr.Dataset]
 """(experiment, scale) → dataset; the scale as its attribute has it or as the ledger's letter."""
@@ -167,12 +179,12 @@ def _unrecorded(row: Claim, scale: str, experiment: str, absent: list[str]) -> O
         return Outcome(row, scale, Verdict.NOT_YET_TESTED, "its experiment does not exist yet")
     if absent == ["L"] and scale == "L":
         return Outcome(row, scale, Verdict.NOT_YET_TESTED, f"0 seeds of {seeds_needed(row.number, 'L')}")
-    return Outcome(row, scale, Verdict.NOT_TESTABLE, "no run recorded at " + " or ".join(map(_shape, absent)))
+    return Outcome(row, scale, Verdict.NOT_TESTABLE, "no run recorded of " + " or ".join(map(_shape, absent)))
 
 
 def _shape(scale: str) -> str:
     shape = ", ".join(f"{key} {value}" for key, value in SHAPES.get(scale, {}).items())
-    return f"{scale} ({shape})" if shape else scale
+    return f"{model_name(scale)} ({shape})" if shape else model_name(scale)
 
 
 def _verdict(
@@ -185,7 +197,7 @@ def _verdict(
         needed = seeds_needed(row.number, part)
         if len(fresh) < needed:
             beside = " that did not search for the recipe" if search_seeds(dataset) else ""
-            of_part = f" at {part}" if len(parts) > 1 else ""
+            of_part = f" at {model_name(part)}" if len(parts) > 1 else ""
             return Verdict.NOT_YET_TESTED, f"{len(fresh)} seeds of {needed}{of_part}{beside}"
     counted = [reading for reading in finding.readings if reading.seed not in ignored]
     undecided = [reading for reading in counted if reading.holds is None]

@@ -8,6 +8,7 @@ import json
 from dataclasses import asdict, dataclass
 
 from ..errors import UserError
+from ..source import BATCH_USE
 
 PREAMBLE = (
     "P: 6 layers, d_ff 32768. S: 6 layers, d_ff 8192, d_model 512. L: laptop. U_l: batch use of layer l at the "
@@ -37,8 +38,16 @@ class Claim:
 
 
 LEDGER: tuple[Claim, ...] = (
-    Claim("1", "the first layer collapses", "13.3 %", "U_0 < 30; numerical agreement: within 5 points", ("P",)),
-    Claim("2", "the last layer survives", "95.6 %", "U_5 ≥ 90; numerical agreement: within 5 points", ("P", "S")),
+    Claim(
+        "1", "the first layer collapses", f"{BATCH_USE[0]} %", "U_0 < 30; numerical agreement: within 5 points", ("P",)
+    ),
+    Claim(
+        "2",
+        "the last layer survives",
+        f"{BATCH_USE[5]} %",
+        "U_5 ≥ 90; numerical agreement: within 5 points",
+        ("P", "S"),
+    ),
     Claim("3", "layers differ dramatically", "82.3 points", "U_5 − U_0 ≥ 50", ("P", "S")),
     Claim(
         "3b",

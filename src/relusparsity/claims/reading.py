@@ -9,19 +9,13 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from ..errors import UserError
+from ..renamed import WORDS
+from ..shapes import title
 
 Floats = NDArray[np.float64]
 
-_SCALES = {
-    "paper": "P",
-    "paper_first": "P",
-    "P": "P",
-    "factorial": "S",
-    "S": "S",
-    "laptop": "L",
-    "L": "L",
-    "smoke": "smoke",
-}
+LETTERS = {"wide": "P", "mid": "S", "laptop": "L", "smoke": "smoke"}
+"""Shape → the ledger's letter."""
 SHAPES = {
     "P": {"n_layers": 6, "d_ff": 32768},
     "S": {"n_layers": 6, "d_ff": 8192, "d_model": 512},
@@ -56,29 +50,44 @@ class Finding:
 
 
 def scale_name(name: str) -> str:
-    """The ledger's letter (P, S, L) of a scale, or smoke.
+    """The ledger's letter (P, S, L) of a shape, or smoke.
 
     Examples
     --------
     >>> scale_name("laptop")
     'L'
     """
-    if name not in _SCALES:
-        raise UserError(f"scale {name!r} is not known to the ledger; it knows {', '.join(_SCALES)}.")
-    return _SCALES[name]
+    if name in LETTERS.values():
+        return name
+    shape = WORDS[name][0] if name in WORDS else name
+    if shape not in LETTERS:
+        raise UserError(f"scale {name!r} is not known to the ledger; it knows {', '.join(LETTERS)}.")
+    return LETTERS[shape]
+
+
+def model_name(scale: str) -> str:
+    """What readers call the models of a letter, or of two.
+
+    Examples
+    --------
+    >>> model_name("L + P")
+    'Laptop + Wide'
+    """
+    shapes = {letter: shape for shape, letter in LETTERS.items()}
+    return " + ".join(title(shapes.get(part, part)) for part in scale.split(" + "))
 
 
 def scale_of(dataset: xr.Dataset) -> str:
-    """The ledger's letter of the dataset's scale; at P and S the model's shape must be the ledger's.
+    """The ledger's letter of the dataset's shape; at P and S the recorded model must have it.
 
     Raises
     ------
     UserError
-        Where the attribute is missing, or the recorded shape is not that of the scale.
+        Where the attribute is missing, or the recorded model is not of that shape.
     """
     if "scale" not in dataset.attrs:
         raise UserError(
-            "the dataset has no attribute 'scale'; expected one of " + ", ".join(_SCALES) + "; record it again."
+            "the dataset has no attribute 'scale'; expected one of " + ", ".join(LETTERS) + "; record it again."
         )
     scale = scale_name(str(dataset.attrs["scale"]))
     for key, expected in SHAPES.get(scale, {}).items():
@@ -112,9 +121,8 @@ def attribute(dataset: xr.Dataset, name: str) -> int:
 
 
 def recipe(dataset: xr.Dataset) -> str:
-    """The recipe in a few words: the attribute `recipe`, else put together from the provenance."""
-    if "recipe" in dataset.attrs:
-        return str(dataset.attrs["recipe"])
+    """The recipe in a few words, with its name if it has one: put together from the provenance."""
+    named = f"{dataset.attrs['recipe']}: " if "recipe" in dataset.attrs else ""
     model = {
         key: setting(dataset, "model", key)
         for key in ("norm", "norm_place", "positions", "tied", "embedding_std", "init", "bias")
@@ -124,7 +132,7 @@ def recipe(dataset: xr.Dataset) -> str:
         for key in ("tokens", "optimizer", "lr", "schedule", "weight_decay", "beta2")
     }
     return (
-        f"{model['norm_place']} {model['norm']}, {model['positions']} positions, "
+        f"{named}{model['norm_place']} {model['norm']}, {model['positions']} positions, "
         f"{'tied' if model['tied'] else 'untied'} embeddings of std {model['embedding_std']:g}, "
         f"{model['init']} init, {'biases' if model['bias'] else 'no biases'}, {train['optimizer']} "
         f"lr {train['lr']:g} {train['schedule']}, beta2 {train['beta2']:g}, weight decay {train['weight_decay']:g}, "

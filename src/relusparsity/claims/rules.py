@@ -19,6 +19,7 @@ import numpy as np
 import xarray as xr
 
 from ..errors import UserError
+from ..source import BATCH_USE
 from .reading import Finding, Floats, NotTestable, Reading, at, seeds, setting, take
 from .statistics import changes, fallen_for_good, kendall_tau
 
@@ -59,13 +60,13 @@ def _within(finding: Finding, label: str, source: float) -> Finding:
 def first_layer_collapses(dataset: xr.Dataset) -> Finding:
     """Row 1: U_0 < 30."""
     finding = _on_use(lambda u: (bool(u[0] < 30), {"U_0 (%)": float(u[0])}), dataset)
-    return _within(finding, "U_0 (%)", 13.3)
+    return _within(finding, "U_0 (%)", BATCH_USE[0])
 
 
 def last_layer_survives(dataset: xr.Dataset) -> Finding:
     """Row 2: U_5 ≥ 90."""
     finding = _on_use(lambda u: (bool(u[5] >= 90), {"U_5 (%)": float(u[5])}), dataset)
-    return _within(finding, "U_5 (%)", 95.6)
+    return _within(finding, "U_5 (%)", BATCH_USE[5])
 
 
 def layers_differ(dataset: xr.Dataset) -> Finding:

@@ -13,10 +13,8 @@ from torch import Tensor
 from tqdm import tqdm
 
 from .. import arithmetic, corpora, distributed, evaluate, metrics, results
-from ..checks import Checked, Size, Tokens
-from ..config import RunConfig
+from ..checks import Size, Tokens
 from ..errors import UserError
-from ..scales import Scale
 from ..train import Run
 from . import shared
 
@@ -47,18 +45,14 @@ BEFORE, AFTER, CHARACTERS = 10, 4, 36
 MARK = "[[{}]]"
 Described = tuple[tuple[str, ...], np.ndarray]
 
-RECORDED = ("laptop", "factorial", "paper", "paper_first")
-"""Scales whose dataset is committed."""
+RECORDED = (("laptop", "default"), ("mid", "first"), ("wide", "first"), ("wide", "nearest"))
+"""Shapes and recipes whose dataset is committed."""
 
 
 @dataclass(frozen=True)
-class Config(Checked):
+class Config(shared.Config):
     """The shared runs and the held-out text that their final weights read."""
 
-    scale: Scale
-    """smoke, laptop, factorial, paper or paper_first."""
-    runs: tuple[RunConfig, ...]
-    """Runs that differ in their seed only."""
     sample_tokens: Tokens
     """Held-out tokens, from the start of the held-out text."""
     least: Size = 100
@@ -67,9 +61,10 @@ class Config(Checked):
     """Contexts shown of a chosen unit."""
 
 
-def config(scale: str) -> Config:
-    """The chapter's configuration at a scale."""
-    return Config(scale, shared.seeds(scale), {"smoke": 4_096, "laptop": 98_304}.get(scale, 1_048_576))
+def config(scale: str, recipe: str | None = None) -> Config:
+    """The chapter's configuration at a shape, by its own recipe or another."""
+    of = shared.config(scale, recipe)
+    return Config(of.scale, of.recipe, of.runs, {"smoke": 4_096, "laptop": 98_304}.get(of.scale, 1_048_576))
 
 
 def run(config: Config) -> xr.Dataset:
@@ -82,7 +77,7 @@ def run(config: Config) -> xr.Dataset:
     def compute() -> xr.Dataset:
         runs = shared.train_all(config.runs)
         corpus = corpora.load(config.runs[0].corpus)
-        dataset = shared.stack(runs, config.scale, ["final_token_use", "final_loss"])
+        dataset = shared.stack(runs, config, ["final_token_use", "final_loss"])
         sequences = _sample(corpus, config)
         parts = [_one(finished, sequences, config) for finished in runs]
         values = {name: (ADDED[name][0], np.stack([part[name] for part in parts])) for name in parts[0]}
@@ -136,7 +131,7 @@ def _one(finished: Run, sequences: np.ndarray, config: Config) -> dict[str, np.n
 
 
 def _rounded(values: ArrayLike) -> np.ndarray:
-    """12 significant bits (error ≤ 0.03 %): unit by unit, paper scale would not fit a committed file otherwise."""
+    """12 significant bits (error ≤ 0.03 %): unit by unit, Wide would not fit a committed file otherwise."""
     mantissa, exponent = np.frexp(np.asarray(values))
     return np.ldexp(np.round(mantissa * 2**12) / 2**12, exponent)
 

@@ -15,11 +15,9 @@ from torch import Tensor
 from tqdm import tqdm
 
 from .. import arithmetic, claims, corpora, distributed, evaluate, metrics, results
-from ..checks import Checked, Size, Tokens
-from ..config import RunConfig
+from ..checks import Size, Tokens
 from ..errors import UserError
 from ..model import Decoder
-from ..scales import Scale
 from ..schema import HISTORY
 from ..train import Run
 from . import shared
@@ -74,18 +72,14 @@ COORDINATES = {
 }
 DRIFT = ("preactivation_mean", "preactivation_std", "preactivation_p99", "input_weight_norm")
 
-RECORDED = ("laptop", "factorial", "paper", "paper_first")
-"""Scales whose dataset is committed."""
+RECORDED = (("laptop", "default"), ("mid", "first"), ("wide", "first"), ("wide", "nearest"))
+"""Shapes and recipes whose dataset is committed."""
 
 
 @dataclass(frozen=True)
-class Config(Checked):
+class Config(shared.Config):
     """The shared runs and the held-out samples that their final weights read."""
 
-    scale: Scale
-    """smoke, laptop, factorial, paper or paper_first."""
-    runs: tuple[RunConfig, ...]
-    """Runs that differ in their seed only."""
     small_tokens: Tokens
     """The first set of the held-out text."""
     large_tokens: Tokens
@@ -98,14 +92,14 @@ class Config(Checked):
     """Random draws of documents."""
 
 
-def config(scale: str) -> Config:
-    """The chapter's configuration at a scale."""
-    runs = shared.seeds(scale)
-    measure = runs[0].measure
+def config(scale: str, recipe: str | None = None) -> Config:
+    """The chapter's configuration at a shape, by its own recipe or another."""
+    of = shared.config(scale, recipe)
+    measure = of.runs[0].measure
     # the small sample and the large one are the run's own final sets, except where a verdict needs 1 M tokens
-    large = measure.final_sets - 1 if scale in ("smoke", "laptop") else 128
-    domain = {"smoke": 2_048, "laptop": 16_384}.get(scale, 131_072)
-    return Config(scale, runs, measure.set_tokens, large * measure.set_tokens, domain)
+    large = measure.final_sets - 1 if of.scale in ("smoke", "laptop") else 128
+    domain = {"smoke": 2_048, "laptop": 16_384}.get(of.scale, 131_072)
+    return Config(of.scale, of.recipe, of.runs, measure.set_tokens, large * measure.set_tokens, domain)
 
 
 def run(config: Config) -> xr.Dataset:
@@ -114,7 +108,7 @@ def run(config: Config) -> xr.Dataset:
     def compute() -> xr.Dataset:
         runs = shared.train_all(config.runs)
         kept = ["dead_units", "deaths", "revivals", "death_onset", "death_count", "revival_count"]
-        dataset = shared.stack(runs, config.scale, [*kept, *DRIFT])
+        dataset = shared.stack(runs, config, [*kept, *DRIFT])
         corpus = corpora.load(config.runs[0].corpus)
         samples = domain_samples(corpus, config)
         grid = np.linspace(0, config.runs[0].train.tokens, GRID).round().astype(np.int64)

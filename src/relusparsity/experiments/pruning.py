@@ -12,11 +12,10 @@ import xarray as xr
 from tqdm import tqdm
 
 from .. import corpora, distributed, evaluate, pruning, results, train
-from ..checks import Checked, Size, Tokens, real
+from ..checks import Size, Tokens, real
 from ..config import RunConfig
 from ..errors import UserError
 from ..model import Decoder
-from ..scales import Scale
 from ..schema import COORDINATES
 from . import shared
 
@@ -39,18 +38,14 @@ SCHEMA = COORDINATES | {
     "removed_difference": ("1", "largest change of a logit when units silent on that text are removed physically"),
 }
 
-RECORDED = ("laptop", "factorial", "paper", "paper_first")
-"""Scales whose dataset is committed."""
+RECORDED = (("laptop", "default"), ("mid", "first"), ("wide", "first"), ("wide", "nearest"))
+"""Shapes and recipes whose dataset is committed."""
 
 
 @dataclass(frozen=True)
-class Config(Checked):
+class Config(shared.Config):
     """The shared runs, what to remove from them, and on how much text to look."""
 
-    scale: Scale
-    """smoke, laptop, factorial, paper or paper_first."""
-    runs: tuple[RunConfig, ...]
-    """Runs that differ in their seed only."""
     shares: tuple[Annotated[float, real(0, 1)], ...] = SHARES
     """Shares of all hidden units to remove."""
     random_draws: Size = 2
@@ -59,10 +54,11 @@ class Config(Checked):
     """Tokens of held-out text evaluated on; extra evaluation sets are read whole."""
 
 
-def config(scale: str) -> Config:
-    """The chapter's configuration at a scale."""
-    tokens = {"smoke": 2_048, "laptop": 16_384}.get(scale, 131_072)
-    return Config(scale, shared.seeds(scale), evaluation_tokens=tokens)
+def config(scale: str, recipe: str | None = None) -> Config:
+    """The chapter's configuration at a shape, by its own recipe or another."""
+    of = shared.config(scale, recipe)
+    tokens = {"smoke": 2_048, "laptop": 16_384}.get(of.scale, 131_072)
+    return Config(of.scale, of.recipe, of.runs, evaluation_tokens=tokens)
 
 
 @dataclass(frozen=True)
@@ -108,10 +104,10 @@ def run(config: Config) -> xr.Dataset:
 
     def compute() -> xr.Dataset:
         trained = shared.train_all(config.runs)
-        stacked = shared.stack(trained, config.scale, ["final_token_use"])
+        stacked = shared.stack(trained, config, ["final_token_use"])
         parts = [_one(run, config) for run in trained]
         dataset = xr.concat(parts, dim=stacked["seed"], coords="minimal", compat="equals", join="exact")
-        keep = ("scale", "provenance", "d_ff", "search_seeds")
+        keep = ("scale", "recipe", "provenance", "d_ff", "search_seeds")
         dataset.attrs = {name: stacked.attrs[name] for name in keep if name in stacked.attrs} | {
             "silent_sample_tokens": trained[0].dataset.attrs["final_sample_tokens"],
             "evaluation_tokens": config.evaluation_tokens,

@@ -1,4 +1,4 @@
-"""Runs of several recipes as one dataset: what the explorations of chapter 06 have in common."""
+"""Runs of several recipes as one dataset."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -10,7 +10,6 @@ import xarray as xr
 from .. import corpora, results, train
 from ..config import RunConfig
 from ..errors import UserError
-from ..schema import FINAL as OF_A_RUN
 from ..schema import MEASURED
 from . import shared
 
@@ -25,33 +24,6 @@ def measured(config: RunConfig, corpus: corpora.Corpus | None = None) -> xr.Data
         return train.run(config, corpus).dataset
     except FloatingPointError:
         return results.load(train.run_path(config, corpus) / "stopped.nc")
-
-
-def patterns(name: str, config: Any, source: str) -> xr.Dataset:
-    """What chapter 02 shows of its runs, of one run of another recipe: by (seed, step, layer) and (seed, layer).
-
-    Parameters
-    ----------
-    name, config, source
-        Of the experiment, whose configuration has a scale and runs. See `shared.cached`.
-    """
-
-    def compute() -> xr.Dataset:
-        final = (name for name in OF_A_RUN if name.startswith(("final_", "position_")))
-        dataset = shared.stack(shared.train_all(config.runs), config.scale, [*MEASURED, *final])
-        dataset.attrs.pop("search_seeds", None)  # no verdict rests on it
-        return dataset
-
-    return shared.cached(name, config, config.runs, source, compute)
-
-
-def stacked(name: str, config: Any, changes: Mapping[str, dict[str, Any]], source: str) -> xr.Dataset:
-    """The recipes of an experiment as one dataset, trained where they do not exist; see `stack` and `shared.cached`."""
-
-    def compute() -> xr.Dataset:
-        return stack([measured(run) for run in config.runs], changes, config.scale)
-
-    return shared.cached(name, config, config.runs, source, compute)
 
 
 def stack(runs: Sequence[xr.Dataset], changes: Mapping[str, dict[str, Any]], scale: str) -> xr.Dataset:

@@ -6,6 +6,7 @@ import numpy as np
 import xarray as xr
 
 from ..errors import UserError
+from ..shapes import title
 
 COUNTED = ("step", "history_step", "set", "position", "unit")  # these may do without labels: the index is the name
 
@@ -65,7 +66,7 @@ def sources(recorded: xr.Dataset, live: xr.Dataset | None) -> list[tuple[str, xr
     if live is None:
         return [("", recorded)]
     named = [("recorded", recorded), ("this machine", live)]
-    return [(f"{what}, {d.attrs['scale']} scale" if "scale" in d.attrs else what, d) for what, d in named]
+    return [(f"{what}, {title(d.attrs['scale'])}" if "scale" in d.attrs else what, d) for what, d in named]
 
 
 def titled(text: str, source: str) -> str:

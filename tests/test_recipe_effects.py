@@ -11,11 +11,11 @@ import xarray as xr
 
 from relusparsity import results
 from relusparsity.errors import UserError
-from relusparsity.experiments import recipe_effects, recipes
+from relusparsity.experiments import factorial, recipe_effects
 from relusparsity.experiments.recipe_effects import LOWEST, USE
 
-CELLS = np.array(list(recipes.cells()))
-NAMES = list(recipes.FACTORS)
+CELLS = np.array(list(factorial.cells()))
+NAMES = list(factorial.FACTORS)
 D_FF, SETS = 64, 4
 
 
@@ -36,7 +36,7 @@ def made_up(logit: np.ndarray, lowest: np.ndarray) -> xr.Dataset:
 def _levels() -> dict[str, tuple[str, list[str], dict[str, str]]]:
     return {
         name: ("recipe", [str(high if level > 0 else low) for level in CELLS[:, k]], {"long_name": field})
-        for k, (name, (field, low, high)) in enumerate(recipes.FACTORS.items())
+        for k, (name, (field, low, high)) in enumerate(factorial.FACTORS.items())
     }
 
 
@@ -70,7 +70,7 @@ def test_planted_effects_come_out_with_their_error() -> None:
 
 
 def test_effects_are_differences_of_means_on_the_recorded_runs() -> None:
-    recorded = results.recorded("recipes", "factorial")
+    recorded = results.recorded("factorial", "mid")
     found, y = recipe_effects.effects(recorded), recipe_effects.endpoints(recorded)
     terms = [*((k,) for k in range(5)), *combinations(range(5), 2)]
     assert found.sizes["term"] == len(terms) == 15
@@ -88,13 +88,13 @@ def test_effects_are_differences_of_means_on_the_recorded_runs() -> None:
 
 
 def test_the_design_is_orthogonal_and_its_factors_are_the_recorded_ones() -> None:
-    recorded = results.recorded("recipes", "factorial")
+    recorded = results.recorded("factorial", "mid")
     columns = recipe_effects.design(recorded)
     np.testing.assert_array_equal(columns.T.values @ columns.values, 16 * np.eye(15))
     assert not columns.sum().any()
     np.testing.assert_array_equal(columns.values[:, :5], CELLS)
     said = recipe_effects.factors(recorded)
-    wanted = [[field, str(low), str(high)] for field, low, high in recipes.FACTORS.values()]
+    wanted = [[field, str(low), str(high)] for field, low, high in factorial.FACTORS.values()]
     assert said.values.tolist() == wanted and said.index.tolist() == NAMES
 
 

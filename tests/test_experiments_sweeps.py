@@ -36,6 +36,8 @@ def test_every_run_differs_from_its_recipe_in_what_the_row_says(sweep: Sweep) ->
 @pytest.mark.parametrize("sweep", ROWS)
 def test_a_row_says_what_was_predicted_and_its_dataset_what_was_run(sweep: Sweep) -> None:
     assert sweep.predicted.endswith(".") and len(sweep.predicted) > 20 and sweep.recipe in recipes.RECIPES
+    if not sweep.date:
+        pytest.skip("yet to run")
     dataset = results.recorded(sweep.name, sweep.scale)
     facts = results.provenance(dataset)
     assert dataset.attrs["scale"] == sweep.scale and dataset["seed"].values.tolist() == [sweep.seed]

@@ -102,7 +102,7 @@ def test_the_text_of_every_recorded_dataset_is_looked_at(
     there = recorded.recorded_at(scale, recipe)
     with pytest.raises(UserError, match=f"recorded from another text: .*{advice}.*, or move these files") as refused:
         recorded.check_text(there)
-    assert all(f"{each.path.name} from " in str(refused.value) for each in there)
+    assert all(f"{each.path.name} from " in str(refused.value) for each in there if each.path.is_file())
 
 
 def test_with_only_the_named_datasets_are_written_and_no_chapter(

@@ -10,7 +10,7 @@ import xarray as xr
 
 from relusparsity import claims, recipes, renamed, results, shapes
 from relusparsity.book import front, recorded
-from relusparsity.experiments import other_half
+from relusparsity.experiments import other_half, sweep_table
 
 NAMES = sorted(path.stem for path in results.data_dir().glob("*.nc"))
 SLACK = 1e-6  # shares are quotients of exact counts, kept in 32 or 64 bits
@@ -27,7 +27,8 @@ def test_something_is_recorded() -> None:
     shared = ("layer_patterns", "neuron_death", "feature_specificity", "pruning")
     assert {f"{name}-{scale}-{recipe}" for name in shared for scale, recipe in SHARED_AT} <= set(NAMES)
     made = {each.path.stem for scale, recipe in SHARED_AT for each in recorded.recorded_at(scale, recipe)}
-    assert made == set(NAMES), "each file is made by an experiment or a sweep, and each of these has its file"
+    waiting = {f"{row.name}-{row.scale}" for row in sweep_table.TABLE if not row.date}
+    assert made - waiting == set(NAMES), "each file is made by an experiment or a sweep, and each of these has its file"
 
 
 @pytest.mark.parametrize("old", ["recipes-factorial", "lead-paper_first", "capacity-laptop", "pruning-paper"])

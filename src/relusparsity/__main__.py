@@ -1,4 +1,4 @@
-"""The command line: train a run, look at runs, remove runs; measure and compare any models."""
+"""The command line: train a run, record experiments, look at runs, remove runs; measure and compare any models."""
 
 import errno
 import io
@@ -7,6 +7,7 @@ import sys
 from collections.abc import Sequence
 from contextlib import redirect_stderr
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import tyro
@@ -73,6 +74,40 @@ class Train:
         finished = train.run(self.run, corpus)
         if chief:
             print(summary(finished.path))
+
+
+@dataclass(frozen=True)
+class Record:
+    """Train the runs of recorded experiments, one worker per GPU, and pack their datasets in pieces under 16 MB.
+
+    Interrupted, the same command goes on. With --unpack, pieces from another machine are put among this one's runs;
+    then `make record` makes the datasets of the book from them.
+    """
+
+    only: Annotated[tuple[str, ...], tyro.conf.Positional] = ()
+    """Names of experiments and sweeps, such as other_half; without any, all of that shape."""
+    scale: Annotated[str, tyro.conf.arg(metavar="{" + ",".join(SHAPES) + "}")] = "laptop"
+    """The shape of the models."""
+    recipe: Annotated[str | None, tyro.conf.arg(metavar="{" + ",".join(RECIPES) + "}")] = None
+    """How they are trained; without it, as the book shows that shape."""
+    out: str = "pieces"
+    """Folder for the pieces."""
+    workers: Annotated[int, tyro.conf.arg(metavar="INT")] = 0
+    """Runs at a time; 0: one per GPU."""
+    minutes: float | None = None
+    """Begin no run that would not be finished after so many."""
+    unpack: tuple[str, ...] = ()
+    """Pieces to unpack, instead of training."""
+
+    def __call__(self) -> None:
+        from .book import recorded, recorder  # torch is slow to import, and --help should not be
+
+        if self.unpack:
+            for path in recorder.unpack([Path(piece) for piece in self.unpack]):
+                print(path)
+        else:
+            experiments = recorded.chosen(self.scale, self.recipe, self.only)
+            recorder.record(experiments, Path(self.out), self.workers, self.minutes)
 
 
 @dataclass(frozen=True)
@@ -180,12 +215,13 @@ def _value(option: str, arguments: Sequence[str]) -> str | None:
     return found
 
 
-def _parse(arguments: Sequence[str]) -> Train | Show | Clean | Measure | Compare:
+def _parse(arguments: Sequence[str]) -> Train | Record | Show | Clean | Measure | Compare:
     scale, recipe = _value("--scale", arguments), _value("--recipe", arguments)
     scale = "laptop" if scale is None else scale
     start = Train(scale, recipe, scales.base(scale, recipe=recipe))
     command: Any = (
         Annotated[Train, tyro.conf.subcommand("train", default=start)]
+        | Annotated[Record, tyro.conf.subcommand("record")]
         | Annotated[Show, tyro.conf.subcommand("show")]
         | Annotated[Clean, tyro.conf.subcommand("clean")]
         | Annotated[Measure, tyro.conf.subcommand("measure")]

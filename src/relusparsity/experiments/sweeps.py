@@ -40,7 +40,7 @@ class Sweep:
     predicted: str
     """What was asked, and what was predicted before the runs."""
     date: str
-    """When they ran."""
+    """When they ran; of a row that is yet to run, nothing."""
     family: Literal["confirmatory", "exploratory"] = "exploratory"
     found: str = ""
     """The lab note: what the runs said of it."""

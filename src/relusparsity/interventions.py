@@ -1,4 +1,4 @@
-"""What is done to the common direction of one layer's MLP input, while training and when read: see `InterventionConfig`.
+"""What is done to the common direction of one layer's MLP input, in training and when read: see `InterventionConfig`.
 
 The common direction is the mean μ of the MLP's input over tokens; ‖σ‖, the norm of its standard deviation by feature,
 is the yardstick. Both are of the untreated input, after the norm. They are buffers, so that states and saved weights
@@ -128,7 +128,7 @@ def reading(model: nn.Module) -> Iterator[None]:
         model.train(training)
 
 
-def held(model: nn.Module) -> dict[str, Tensor]:
+def weights(model: nn.Module) -> dict[str, Tensor]:
     """Parameters (tied ones once) and the buffers that belong to the weights, by name."""
     kept = model.state_dict().keys()
     return {**dict(model.named_parameters()), **{n: b for n, b in model.named_buffers() if n in kept}}

@@ -14,7 +14,7 @@ from tqdm.auto import tqdm
 from . import arithmetic, corpora, distributed, golden, measurements, results, resuming, sealed
 from .config import RunConfig, to_dict
 from .errors import UserError
-from .interventions import held
+from .interventions import weights
 from .model import Decoder
 from .step import Trainer, learning_rate
 
@@ -211,7 +211,7 @@ def _steps(
 
 
 def _save_weights(trainer: Trainer, path: Path) -> None:
-    values = {name: distributed.whole(value.detach()).cpu() for name, value in held(trainer.model).items()}
+    values = {name: distributed.whole(value.detach()).cpu() for name, value in weights(trainer.model).items()}
     if distributed.rank():
         return
     model = Decoder(trainer.config.model, trainer.config.intervention)

@@ -49,11 +49,11 @@ def run(config: recipes.Config) -> xr.Dataset:
 def assemble(config: recipes.Config, runs: Sequence[xr.Dataset | None]) -> xr.Dataset:
     """As `recipes.assemble`, of the runs there are: None stands for one that was not run, whose values are missing."""
     some = next(run for run in runs if run is not None)
-    given = [_missing(some, of) if run is None else run for run, of in zip(runs, config.runs, strict=True)]
+    given = [missing(some, of) if run is None else run for run, of in zip(runs, config.runs, strict=True)]
     return recipes.assemble(config, given).drop_vars(LEFT_OUT)
 
 
-def _missing(like: xr.Dataset, run: RunConfig) -> xr.Dataset:
+def missing(like: xr.Dataset, run: RunConfig) -> xr.Dataset:
     """Stands for a run that was not made: as one that stopped before its first measurement."""
     part = like[[name for name in like.data_vars if "step" in like[name].dims]].isel(step=[0])
     part = part.map(lambda values: xr.full_like(values, np.nan, dtype=float), keep_attrs=True)

@@ -10,7 +10,7 @@ import xarray as xr
 
 from relusparsity import claims, recipes, renamed, results, shapes
 from relusparsity.book import front, recorded
-from relusparsity.experiments import other_half, sweep_table
+from relusparsity.experiments import sweep_table, variants
 
 NAMES = sorted(path.stem for path in results.data_dir().glob("*.nc"))
 SLACK = 1e-6  # shares are quotients of exact counts, kept in 32 or 64 bits
@@ -59,7 +59,7 @@ def test_provenance_is_complete(dataset: xr.Dataset) -> None:
         assert len(facts["corpus"]["checksum"]) == 64
     seconds = np.array(facts["wall_seconds"], dtype=float)
     assert (seconds >= 0).all()
-    assert np.count_nonzero(seconds == 0) == np.count_nonzero(np.array(facts["runs"]) == other_half.NOT_RUN)
+    assert np.count_nonzero(seconds == 0) == np.count_nonzero(np.array(facts["runs"]) == variants.NOT_RUN)
 
 
 def test_shape_and_tokens_are_those_of_its_scale(dataset: xr.Dataset, request: pytest.FixtureRequest) -> None:

@@ -20,7 +20,20 @@ from typing import Any
 import numpy as np
 import torch
 
-from . import corpora, distributed, evaluate, fused, identity, loaded, measurements, metrics, model, step, tracking
+from . import (
+    corpora,
+    distributed,
+    evaluate,
+    fused,
+    identity,
+    interventions,
+    loaded,
+    measurements,
+    metrics,
+    model,
+    step,
+    tracking,
+)
 from .config import CorpusConfig, MeasureConfig, ModelConfig, RunConfig, TrainConfig, replace, to_dict
 from .measurements import Recorder
 from .resuming import Log
@@ -35,7 +48,7 @@ ROUNDED = 2e-3
 MARGIN = 1e-5
 """Least distance of a pre-activation from zero; the seeds of the runs were chosen for it."""
 
-MODULES = (corpora.batches, evaluate, fused, measurements, metrics, model, step, tracking)
+MODULES = (corpora.batches, evaluate, fused, interventions, measurements, metrics, model, step, tracking)
 """What decides a run's numbers."""
 
 STEPS = 4
@@ -78,6 +91,22 @@ RUNS: dict[str, dict[str, Any]] = {
         "seed": 80,
     },
     "no positions": {"model.positions": "none", "train.weight_decay": 2.0, "seed": 65},
+    "centred": {"intervention.kind": "centre", "intervention.layer": 1, "seed": 126},
+    "added": {
+        "model.norm_place": "parallel",
+        "intervention.kind": "add",
+        "intervention.strength": 2.0,
+        "seed": 1,
+    },
+    "added along": {
+        "model.norm_place": "post",
+        "intervention.kind": "add",
+        "intervention.layer": 1,
+        "intervention.strength": 0.5,
+        "intervention.direction": "along",
+        "intervention.placebo": True,
+        "seed": 54,
+    },
 }
 
 

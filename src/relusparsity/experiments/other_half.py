@@ -8,15 +8,12 @@ cell does layer 0 end under 60 %. The cell of the first recipe at the larger rat
 1e-3) ends with layer 2 the lowest, under 10 %, and layer 5 under 90 %.
 """
 
-import json
 from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
 import xarray as xr
 
-from .. import results
-from ..config import RunConfig, to_dict
 from . import factorial, recipe_effects, shared, variants
 
 WITHIN, SHARES, LOWEST = 15, 72, 11
@@ -24,9 +21,6 @@ WITHIN, SHARES, LOWEST = 15, 72, 11
 
 RECORDED = (("mid", None),)
 """Shapes whose dataset is committed. There, nine cells have one seed so far: the other is missing, as of no run."""
-
-NOT_RUN = "not run"
-"""In the provenance's `runs`, what is missing."""
 
 LEFT_OUT = ("window_use", "rarefied_use")
 """Curves over windows, which nobody looks at in sixteen factorial."""
@@ -49,20 +43,8 @@ def run(config: factorial.Config) -> xr.Dataset:
 def assemble(config: factorial.Config, runs: Sequence[xr.Dataset | None]) -> xr.Dataset:
     """As `factorial.assemble`; None stands for a run that was not made, whose values are missing."""
     some = next(run for run in runs if run is not None)
-    given = [_missing(some, of) if run is None else run for run, of in zip(runs, config.runs, strict=True)]
+    given = [variants.missing(some, of) if run is None else run for run, of in zip(runs, config.runs, strict=True)]
     return factorial.assemble(config, given).drop_vars(LEFT_OUT)
-
-
-def _missing(like: xr.Dataset, run: RunConfig) -> xr.Dataset:
-    """Stands for a run that was not made: as one that stopped before its first measurement."""
-    part = like[[name for name in like.data_vars if "step" in like[name].dims]].isel(step=[0])
-    part = part.map(lambda values: xr.full_like(values, np.nan, dtype=float), keep_attrs=True)
-    facts = results.provenance(like)
-    config = to_dict(run) | {"corpus": facts["config"]["corpus"]}
-    part.attrs = like.attrs | {
-        "provenance": json.dumps(facts | {"config": config, "run_id": NOT_RUN, "wall_seconds": 0.0})
-    }
-    return part
 
 
 def forecast(first: xr.Dataset) -> xr.DataArray:

@@ -8,13 +8,16 @@ import numpy as np
 import xarray as xr
 
 from .. import corpora, results, train
-from ..config import RunConfig
+from ..config import RunConfig, to_dict
 from ..errors import UserError
 from ..schema import MEASURED
 from . import shared
 
 FINAL = ("final_batch_use", "final_token_use", "final_sequence_use", "final_loss", "final_bits_per_byte")
 """What is kept of the measurement after the last step."""
+
+NOT_RUN = "not run"
+"""In the provenance's `runs`, what is missing."""
 
 
 def measured(config: RunConfig, corpus: corpora.Corpus | None = None) -> xr.Dataset:
@@ -91,3 +94,15 @@ def _filled(part: xr.Dataset, whole: xr.Dataset) -> xr.Dataset:
 
 def _said(changes: dict[str, Any]) -> str:
     return ", ".join(f"{field.partition('.')[2]} {value}" for field, value in changes.items()) or "nothing changed"
+
+
+def missing(like: xr.Dataset, run: RunConfig) -> xr.Dataset:
+    """Stands for a run that was not made: as one that stopped before its first measurement."""
+    part = like[[name for name in like.data_vars if "step" in like[name].dims]].isel(step=[0])
+    part = part.map(lambda values: xr.full_like(values, np.nan, dtype=float), keep_attrs=True)
+    facts = results.provenance(like)
+    config = to_dict(run) | {"corpus": facts["config"]["corpus"]}
+    part.attrs = like.attrs | {
+        "provenance": json.dumps(facts | {"config": config, "run_id": NOT_RUN, "wall_seconds": 0.0})
+    }
+    return part

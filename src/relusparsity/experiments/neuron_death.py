@@ -199,7 +199,7 @@ def _one(
         "silent_small": silent.sum(axis=1),
         "silent_both": silent_both.sum(axis=1),
         "good_turing_expected": once,
-        "good_turing_upper": np.array([claims.poisson_upper(int(count)) for count in once]),
+        "good_turing_upper": claims.poisson_upper(once),
         "good_turing_documents": np.array([(fired.sum(axis=0) == 1).sum() for fired in fired_in]),
     }
     resampled = [resample(fired, config.draws) for fired in fired_in]

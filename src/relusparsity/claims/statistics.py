@@ -29,7 +29,7 @@ def kendall_tau(x: Floats, y: Floats) -> float:
 
 
 def cliffs_delta(x: Floats, y: Floats) -> float:
-    """Cliff's delta: share of pairs with y > x minus share with y < x (Cliff 1993); neither list may be empty.
+    """Cliff's delta (Cliff 1993): share of pairs with y > x minus share with y < x; neither list may be empty.
 
     Examples
     --------
@@ -45,9 +45,9 @@ def cliffs_delta(x: Floats, y: Floats) -> float:
 def matched_delta(x: Floats, y: Floats, count_x: Floats, count_y: Floats, least: int = 10) -> tuple[float, int]:
     """Cliff's delta between units of equal firing count, and the number of units compared.
 
-    Units are put in strata of log10(count), ten a decade, so that two units of a stratum differ by at most 26 % in
-    how often they fire; a stratum counts where it holds at least `least` units of each list. The delta is the
-    mean over strata weighted by their pairs. NaN where no stratum counts.
+    Units are put in strata of log10(count), ten per decade, so that two units of a stratum differ by at most 26 % in
+    how often they fire. A stratum counts if it holds at least `least` units of each list. The delta is the mean over
+    the strata, weighted by their pairs; NaN where no stratum counts.
     """
     strata_x, strata_y = (np.floor(10 * np.log10(count)).astype(int) for count in (count_x, count_y))
     total, pairs, units = 0.0, 0, 0
@@ -61,10 +61,10 @@ def matched_delta(x: Floats, y: Floats, count_x: Floats, count_y: Floats, least:
 
 
 def changes(tokens: Floats, values: Floats, span: float, start: float) -> Floats:
-    """Changes of a curve over every stretch of `span` tokens from `start` on that can be the largest.
+    """Changes of a curve over the stretches of `span` tokens, after `start`, that can hold its largest change.
 
-    The curve is linear in tokens between its points, so its change over a sliding stretch is extreme where one
-    end of the stretch is a point of the curve or the range ends there.
+    The curve is linear in tokens between its points, so its change over a sliding stretch is extreme where an end of
+    the stretch is a point of the curve or an end of the range.
     """
     edges = np.concatenate([tokens, tokens - span, [start, tokens[-1] - span]])
     edges = edges[(edges >= start) & (edges <= tokens[-1] - span)]
@@ -72,7 +72,7 @@ def changes(tokens: Floats, values: Floats, span: float, start: float) -> Floats
 
 
 def fallen_for_good(tokens: Floats, values: Floats, level: float) -> float:
-    """Tokens from which a curve, linear between its points, stays at or below a level; inf where it ends above.
+    """Tokens after which a curve, linear between its points, stays at or below a level; inf where it ends above.
 
     Examples
     --------

@@ -15,7 +15,7 @@ from .ledger import LEDGER, Claim, ledger_hash
 
 @dataclass(frozen=True, repr=False)
 class Table:
-    """Outcomes as rows: claim, the source's number, recorded values seed by seed, this machine's, verdict."""
+    """Outcomes as rows: the claim, the source's number, recorded values by seed, this machine's, and the verdict."""
 
     outcomes: tuple[Outcome, ...]
 
@@ -54,12 +54,12 @@ class Table:
 
 
 def table(outcomes: list[Outcome]) -> Table:
-    """The outcomes of `evaluate` for display; the same outcomes give the same text on every machine."""
+    """A table of the outcomes of `evaluate`; the same outcomes give the same text on every machine."""
     return Table(tuple(outcomes))
 
 
 def verdicts(recipes: Mapping[str, list[Outcome]], scale: str) -> pd.DataFrame:
-    """What the ledger says of several recipes at one scale: a row a claim, a column a recipe.
+    """What the ledger says of several recipes at one scale: one row per claim, one column per recipe.
 
     Parameters
     ----------
@@ -78,7 +78,7 @@ def verdicts(recipes: Mapping[str, list[Outcome]], scale: str) -> pd.DataFrame:
 
 
 def number(value: float | str) -> str:
-    """Three significant digits, no exponent.
+    """A value to three significant digits, without an exponent.
 
     Examples
     --------
@@ -97,7 +97,7 @@ def _caption() -> str:
 
 
 def _values(outcome: Outcome) -> list[str]:
-    """One entry a quantity: its label and unit, then the seeds' values in order."""
+    """One entry per quantity: its label and unit, then the values in the order of the seeds."""
     if not outcome.readings:
         return []
     entries = [

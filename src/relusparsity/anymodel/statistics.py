@@ -41,7 +41,7 @@ def silent(dataset: xr.Dataset) -> dict[str, Any]:
     sequences = int(dataset["layer_sequences"].values.max())
     length = int(dataset["layer_tokens"].values.max()) / sequences
     once = (hit == 1).sum(axis=1)
-    bound = 1 - 0.05 ** (1 / sequences)
+    bound = 1 - 0.05 ** (1 / sequences)  # Clopper and Pearson's, which has a closed form where nothing was seen
     within = np.where((hit > 0) & (hit <= 5), fired / (np.maximum(hit, 1) * length), 0.0).max(axis=1)
     by_layer = ("seed", "layer")
     return {

@@ -1,6 +1,7 @@
 """Do two measured models have the same units? Only two checkpoints of one training do."""
 
 import numpy as np
+import scipy
 import xarray as xr
 
 from .. import results
@@ -46,10 +47,8 @@ def _agreement(one: np.ndarray, other: np.ndarray) -> tuple[float, float]:
 
     A layer whose units all fire equally often is left out; if every layer is, the correlation is 0 ± 1.
     """
-    from scipy import stats  # slow to import, and rarely needed
-
     layers = zip(one, other, strict=True)
-    found = [stats.spearmanr(a, b).statistic for a, b in layers if np.ptp(a) and np.ptp(b)]
+    found = [scipy.stats.spearmanr(a, b).statistic for a, b in layers if np.ptp(a) and np.ptp(b)]
     if not found:
         return 0.0, 1.0
     return float(np.mean(found)), float(1 / np.sqrt(max(1, one.shape[1] - 1) * len(found)))

@@ -1,11 +1,9 @@
-"""Statistics that the rules use: Kendall's tau, Cliff's delta, changes along training, a Poisson limit.
-
-SciPy is imported where it is called: `scipy.stats` takes about a second, and most uses of this package need none of it.
-"""
+"""Statistics that the rules use: Kendall's tau, Cliff's delta, changes along training, a Poisson limit."""
 
 import math
 
 import numpy as np
+import scipy  # imports `scipy.stats`, which takes a second, only when it is first used
 from numpy.typing import ArrayLike
 
 from .reading import Floats
@@ -21,11 +19,9 @@ def kendall_tau(x: Floats, y: Floats) -> float:
     >>> kendall_tau(np.array([1.0, 2.0, 3.0]), np.array([1.0, 3.0, 2.0])).__round__(3)
     0.333
     """
-    from scipy import stats
-
     if len(x) < 2:  # of which SciPy would warn
         return math.nan
-    return round(float(stats.kendalltau(x, y).statistic), 12)
+    return round(float(scipy.stats.kendalltau(x, y).statistic), 12)
 
 
 def cliffs_delta(x: Floats, y: Floats) -> float:
@@ -36,10 +32,8 @@ def cliffs_delta(x: Floats, y: Floats) -> float:
     >>> cliffs_delta(np.array([1.0, 2.0]), np.array([2.0, 3.0]))
     0.75
     """
-    from scipy import stats
-
     pairs = len(x) * len(y)
-    return float((2 * stats.mannwhitneyu(y, x).statistic - pairs) / pairs)
+    return float((2 * scipy.stats.mannwhitneyu(y, x).statistic - pairs) / pairs)
 
 
 def matched_delta(x: Floats, y: Floats, count_x: Floats, count_y: Floats, least: int = 10) -> tuple[float, int]:
@@ -97,6 +91,4 @@ def poisson_upper(count: ArrayLike, confidence: float = 0.95) -> Floats:
     >>> poisson_upper([0, 1]).round(3)
     array([2.996, 4.744])
     """
-    from scipy import special
-
-    return special.gammaincinv(np.asarray(count) + 1, confidence)  # P(X > count) is gammainc(count + 1, mean)
+    return scipy.special.gammaincinv(np.asarray(count) + 1, confidence)  # P(X > count) is gammainc(count + 1, mean)

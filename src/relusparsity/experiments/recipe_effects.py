@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import scipy
 import xarray as xr
 
 from ..errors import UserError
@@ -123,8 +124,6 @@ def _points(effect: np.ndarray, mean: float) -> np.ndarray:
 
 def _fit(columns: np.ndarray, y: np.ndarray, terms: int) -> dict[str, np.ndarray]:
     """Least squares; effect, 95 % interval and p of the last `terms` columns (levels −1 and +1)."""
-    from scipy import stats  # a second of import that only the fit needs
-
     if not np.isfinite(y).all():
         raise UserError(
             "a run has no endpoint (it diverged, or was not measured); effects need every run of the design."
@@ -138,7 +137,8 @@ def _fit(columns: np.ndarray, y: np.ndarray, terms: int) -> dict[str, np.ndarray
         raise UserError("an endpoint is the same in every seed, so nothing measures its error; record more seeds.")
     error = 2 * np.sqrt(variance * np.diag(np.linalg.inv(columns.T @ columns)))[-terms:]
     effect = 2 * slopes[-terms:]
-    reach, p = stats.t.ppf(0.975, freedom) * error, 2 * stats.t.sf(np.abs(effect / error), freedom)
+    reach = scipy.stats.t.ppf(0.975, freedom) * error
+    p = 2 * scipy.stats.t.sf(np.abs(effect / error), freedom)
     low, high = effect - reach, effect + reach
     return {"effect": effect, "low": low, "high": high, "p": p, "degrees_of_freedom": np.array(freedom)}
 

@@ -32,7 +32,7 @@ class Claim:
     """What the paper states: a number with its unit, or its words in quotation marks."""
     rule: str
     scales: tuple[str, ...]
-    """Where the row is judged: P, S, L, each on its own, or "L + P" for both together."""
+    """Where the row is judged: at P, S or L, each on its own, or at "L + P", both together."""
     date: str = "2026-11-21"
     version: int = 1
 
@@ -150,7 +150,7 @@ _CHAPTERS = {
 
 
 def for_chapter(chapter: int) -> tuple[Claim, ...]:
-    """Rows that a chapter of Part I ends with.
+    """The rows at the end of a chapter of Part I.
 
     Raises
     ------
@@ -177,7 +177,7 @@ def ledger_hash() -> str:
 def seeds_needed(number: str, scale: str) -> int:
     """Seeds below which a row is not judged.
 
-    The ledger asks 3 at P, and 5 at S and L for rows 10 to 12. Where it is silent (other rows at S and L) we ask
-    3, as at P.
+    The ledger asks for 3 at P, and for 5 at S and L in rows 10 to 12. It does not say how many the other rows need at
+    S and L; we ask for 3, as at P.
     """
     return 5 if scale != "P" and number in ("10", "11", "12") else 3

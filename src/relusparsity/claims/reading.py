@@ -1,4 +1,4 @@
-"""What a rule may take from a dataset, checked: a missing or impossible number stops here, by name."""
+"""Checked access to datasets for the rules: a missing or impossible number stops here, by name."""
 
 import json
 from dataclasses import dataclass, field
@@ -28,11 +28,11 @@ class NotTestable(Exception):
 
 @dataclass(frozen=True)
 class Reading:
-    """What one seed shows."""
+    """What a rule reads in one seed."""
 
     seed: int
     holds: bool | None
-    """Whether the rule holds in this seed; None where it is not defined, with the reason in `note`."""
+    """Whether the rule holds in this seed; None where that is undefined, and `note` has the reason."""
     values: dict[str, float | str]
     """Label with its unit → value; a word where there is no number ("never")."""
     note: str = ""
@@ -42,11 +42,11 @@ class Reading:
 
 @dataclass(frozen=True)
 class Finding:
-    """What a rule reads from a dataset: one reading a seed, and what keeps it from deciding."""
+    """What a rule finds in a dataset: one reading per seed, and what keeps it from deciding."""
 
     readings: tuple[Reading, ...]
     limits: tuple[str, ...] = field(default=())
-    """Ways in which the data fall short of the rule's own terms (sample too small): values, but no verdict."""
+    """How the data fall short of the rule's terms (a sample too small, say): then there are values but no verdict."""
 
 
 def scale_name(name: str) -> str:
@@ -141,12 +141,12 @@ def recipe(dataset: xr.Dataset) -> str:
 
 
 def search_seeds(dataset: xr.Dataset) -> frozenset[int]:
-    """Seeds with which the recipe was searched for (attribute `search_seeds`, a JSON list): shown, never counted."""
+    """Seeds that searched for the recipe (attribute `search_seeds`, a JSON list): we show and never count them."""
     return frozenset(int(seed) for seed in json.loads(dataset.attrs.get("search_seeds", "[]")))
 
 
 def fresh(dataset: xr.Dataset) -> xr.Dataset:
-    """The dataset without its search seeds; as it is where it has no other, and so cannot be judged."""
+    """The dataset without its search seeds; unchanged if it has no others (it then cannot be judged)."""
     searched = search_seeds(dataset)
     if not searched or "seed" not in dataset.dims:
         return dataset
@@ -162,12 +162,13 @@ def take(dataset: xr.Dataset, name: str, *dims: str, share: bool = False, missin
     share
         The values are shares and must lie between 0 and 1 (percent would be off by a hundred).
     missing
-        NaN is allowed, because the caller knows where it belongs.
+        NaN is allowed: the caller knows where it belongs.
 
     Raises
     ------
     UserError
-        Naming the variable that is missing, has other dims, or holds NaN, infinity or an impossible share.
+        If the variable, which the error names, is missing, has other dims, or holds NaN, infinity or an impossible
+        share.
     """
     if name not in dataset.variables:
         raise UserError(f"the dataset has no variable {name!r}, which its rule reads; record it again.")
@@ -206,7 +207,7 @@ def at(array: xr.DataArray, dim: str, label: object) -> xr.DataArray:
 
 
 def seeds(dataset: xr.Dataset) -> list[int]:
-    """The seeds of a dataset, in its order; each once."""
+    """The seeds of a dataset, in its order; none may repeat."""
     if "seed" not in dataset.coords:
         raise UserError("the dataset has no coordinate 'seed', by which every rule is judged; record it again.")
     found = [int(seed) for seed in np.atleast_1d(dataset["seed"].values)]

@@ -16,7 +16,7 @@ from .reading import model_name, scale_name
 
 @dataclass(frozen=True, repr=False)
 class Table:
-    """Outcomes as rows: claim, the source's number, recorded values seed by seed, this machine's, verdict."""
+    """Outcomes as rows: the claim, the source's number, recorded values by seed, this machine's, and the verdict."""
 
     outcomes: tuple[Outcome, ...]
 
@@ -55,7 +55,7 @@ class Table:
 
 
 def table(outcomes: list[Outcome]) -> Table:
-    """The outcomes of `evaluate` for display; the same outcomes give the same text on every machine."""
+    """A table of the outcomes of `evaluate`; the same outcomes give the same text on every machine."""
     return Table(tuple(outcomes))
 
 
@@ -79,7 +79,7 @@ def verdicts(recipes: Mapping[str, list[Outcome]], scale: str) -> pd.DataFrame:
 
 
 def number(value: float | str) -> str:
-    """Three significant digits, no exponent.
+    """A value to three significant digits, without an exponent.
 
     Examples
     --------
@@ -98,7 +98,7 @@ def _caption() -> str:
 
 
 def _values(outcome: Outcome) -> list[str]:
-    """One entry a quantity: its label and unit, then the seeds' values in order."""
+    """One entry per quantity: its label and unit, then the values in the order of the seeds."""
     if not outcome.readings:
         return []
     entries = [

@@ -131,13 +131,13 @@ def _one(finished: Run, sequences: np.ndarray, config: Config) -> dict[str, np.n
 
 
 def _rounded(values: ArrayLike) -> np.ndarray:
-    """12 significant bits (error ≤ 0.03 %): unit by unit, Wide would not fit a committed file otherwise."""
+    """Round to 12 significant bits (error ≤ 0.03 %): else the units of wide models would not fit a committed file."""
     mantissa, exponent = np.frexp(np.asarray(values))
     return np.ldexp(np.round(mantissa * 2**12) / 2**12, exponent)
 
 
 def choose(selectivity: np.ndarray, clustering: np.ndarray) -> list[tuple[str, int]]:
-    """Rule and index of the units of one layer, (unit) each, that are shown; none where no unit has both measures."""
+    """Rule and index of the units shown of one layer, from (unit) each; none where no unit has both measures."""
     known = np.flatnonzero(np.isfinite(selectivity) & np.isfinite(clustering))
     if not len(known):
         return []
@@ -198,13 +198,13 @@ def _activations(finished: Run, sequences: np.ndarray, chosen: list[tuple[int, i
 
 
 def units(dataset: xr.Dataset) -> pd.DataFrame:
-    """The chosen units with the token types that each fires on most: a row a layer and rule."""
+    """The chosen units with the token types that each fires on most: one row per layer and rule."""
     table = dataset[["example_layer", "example_rule", "example_unit", "example_types"]].to_dataframe()
     return table.set_index(["example_layer", "example_rule"])
 
 
 def contexts(dataset: xr.Dataset, rule: str) -> pd.DataFrame:
-    """The strongest activations of the units that a rule chose, in context: a row a layer and rank."""
+    """The strongest activations of the units that a rule chose, in context: one row per layer and rank."""
     names = ["example_layer", "rank", "example_activation", "example_text"]
     table = dataset[["example_rule", *names]].to_dataframe().reset_index().round({"example_activation": 2})
     return table[table["example_rule"] == rule][names].set_index(["example_layer", "rank"])
@@ -222,7 +222,7 @@ def strongest(
 ) -> list[tuple[str, float]]:
     """A unit's strongest activations, (sequence, position), as contexts with the token marked, strongest first.
 
-    One a sequence, and no text twice. What stands after the mark the unit has not seen.
+    A sequence gives at most one, and no text comes twice. The unit has not seen what stands after the mark.
     """
     peak = activation.max(axis=1)
     found: dict[str, float] = {}
@@ -237,16 +237,16 @@ def strongest(
 
 
 def shown_token(tokenizer: Tokenizer, token: int) -> str:
-    """One token, its spaces visible."""
+    """One token with its spaces made visible."""
     return _printable(tokenizer.decode([int(token)], skip_special_tokens=False)).replace(" ", "␣")
 
 
 def shown_text(tokenizer: Tokenizer, tokens: np.ndarray) -> str:
-    """A piece of text on one line, runs of spaces as one."""
+    """A piece of text on one line; several spaces become one."""
     return re.sub(" +", " ", _printable(tokenizer.decode(tokens.tolist(), skip_special_tokens=False)))
 
 
 def _printable(text: str) -> str:
-    """Line ends as ⏎; what cannot be shown (half a character, say) as ·."""
+    """Write line ends as ⏎ and what cannot be shown (half a character, say) as ·."""
     shown = text.replace("\n", "⏎").replace("\t", " ")
     return "".join(c if c.isprintable() and c != "\ufffd" else "·" for c in shown)

@@ -1,7 +1,7 @@
 """Chapter 03: which units die, who comes back, and how much of the silence on held-out text chance explains.
 
-The training runs are chapter 02's. What is added here reads their final weights: one set of held-out text (the
-small sample), a larger sample disjoint from it, and equal samples of several domains.
+The training runs are chapter 02's. Here their final weights read one set of held-out text (the small sample), a larger
+sample disjoint from it, and equal samples of several domains.
 """
 
 from collections.abc import Callable, Sequence
@@ -137,7 +137,7 @@ def run(config: Config) -> xr.Dataset:
 
 
 def fates(dataset: xr.Dataset) -> pd.DataFrame:
-    """Units that ever died, that ever came back, and dead at the end: percent, mean over seeds, a row a layer."""
+    """Units that ever died, ever came back, and are dead at the end: percent, mean over seeds, one row per layer."""
     share = 100 * (dataset[["death_count", "revival_count"]] > 0).mean("unit")
     share = share.rename(death_count="ever died", revival_count="came back")
     share["dead at the end"] = 100 * dataset["dead_count"] / dataset.sizes["unit"]
@@ -193,7 +193,7 @@ def _one(
         "silent_small": silent.sum(axis=1),
         "silent_both": silent_both.sum(axis=1),
         "good_turing_expected": once,
-        "good_turing_upper": np.array([claims.poisson_upper(int(count)) for count in once]),
+        "good_turing_upper": claims.poisson_upper(once),
         "good_turing_documents": np.array([(fired.sum(axis=0) == 1).sum() for fired in fired_in]),
     }
     resampled = [resample(fired, config.draws) for fired in fired_in]
@@ -240,7 +240,7 @@ class _Reader:
     def fired_in_documents(
         self, sequences: np.ndarray, documents: np.ndarray, chosen: np.ndarray
     ) -> tuple[list[np.ndarray], list[np.ndarray]]:
-        """By layer: in which documents each chosen unit fires, (document, chosen), and in how many sequences, (chosen).
+        """By layer: the documents each chosen unit fires in, (document, chosen), and how many sequences, (chosen).
 
         `documents` numbers the document of every token, (sequence, position); `chosen` is (layer, unit) bool.
         """
@@ -281,13 +281,13 @@ def resample(fired: np.ndarray, draws: int, seed: int = 0) -> tuple[np.ndarray, 
     Returns
     -------
     silent : (draw)
-        Units silent in as many documents drawn with replacement (bootstrap; it leaves out a third of the documents
-        and so leans upwards).
+        Units silent in as many documents drawn with replacement (a bootstrap; it leaves out a third of the documents
+        and is therefore biased upwards).
     woken, expected : (draw)
         Units silent in a random half of the documents that fire in the other half, and their number as forecast from
-        the first half alone: the units that fire in exactly one of its documents (Good 1953). The forecast is high
-        where many units are neither rare nor common; the full series of Good & Toulmin (1956) is not, but its signs
-        alternate, so that units that fire in most documents drown it.
+        the first half alone: the units that fire in exactly one of its documents (Good 1953). The forecast is too high
+        where many units are neither rare nor common. The full series of Good & Toulmin (1956) is not, but its signs
+        alternate, and units that fire in most documents drown it.
     """
     generator = np.random.Generator(np.random.PCG64(seed))
     count = len(fired)
@@ -307,7 +307,7 @@ def _survival(onset: np.ndarray, followed: int, grid: np.ndarray) -> np.ndarray:
 
 
 def _death_share_by_rate(data: xr.Dataset, warmup: int) -> np.ndarray:
-    """(measured_at, layer, rate_quarter): share of the followed units not yet dead then that die later."""
+    """Share of the followed units alive at each moment that die later: (measured_at, layer, rate_quarter)."""
     seen, rate = data["history_tokens"].values, data["history_firing_rate"].values
     onset = data["death_onset"].values[:, data["history_unit"].values]
     steps = 0, int(np.searchsorted(seen, warmup))
@@ -322,7 +322,7 @@ def _death_share_by_rate(data: xr.Dataset, warmup: int) -> np.ndarray:
 
 
 def _fate_median(data: xr.Dataset, dead: np.ndarray) -> np.ndarray:
-    """(layer, fate, quantity): medians over the followed units at the last history step; NaN without any."""
+    """Medians over the followed units at the last history step, NaN without any: (layer, fate, quantity)."""
     of_units = dead[:, data["history_unit"].values]
     last: Sequence[np.ndarray] = [data[name].values[-1] for name in HISTORY]
     groups = [[~row, row] for row in of_units]

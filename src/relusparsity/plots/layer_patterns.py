@@ -1,4 +1,4 @@
-"""Figures of chapter 02: which share of each layer is used, when, and over how much text."""
+"""Figures of chapter 02: the share of each layer that is used, when, and over how much text."""
 
 import numpy as np
 import xarray as xr
@@ -52,7 +52,7 @@ def _bars_with_slider(use: xr.DataArray, seen: np.ndarray, curves: Panel) -> tup
     spread = np.linspace(-0.16, 0.16, len(seeds)) if len(seeds) > 1 else np.zeros(1)
     points_x = [i + dx for i in numbers for dx in spread]
     names = [[i, s] for i in numbers for s in seeds]
-    points_y = [row.T.ravel() for row in use.transpose("step", "seed", "layer").values]  # layer by layer
+    points_y = [row.T.ravel() for row in use.transpose("step", "seed", "layer").values]  # one layer after the other
     title = [f"batch use, % of units, at {style.si(t)} tokens" for t in seen]
     last = len(seen) - 1
     hover = "layer %{x}<br>mean batch use %{y:.3~g} %"
@@ -63,7 +63,7 @@ def _bars_with_slider(use: xr.DataArray, seen: np.ndarray, curves: Panel) -> tup
     if n == 6:
         at, values = list(BATCH_USE), list(BATCH_USE.values())
         hover = "layer %{x}<br>the paper, at convergence: %{y} %"
-        # white on grey: seen on a bar of any colour and beside it
+        # white on grey is visible on a bar of any colour and next to it
         for colour, thick in ((style.INK, 5), ("#ffffff", 2)):
             panel.marks.append(Mark("points", at, values, colour, hover=hover, symbol="tick", size=38, width=thick))
         panel.x.label = f"layer (white lines: the paper, {BATCH_USE[0]} and {BATCH_USE[5]} %)"

@@ -71,13 +71,13 @@ class Intervention(nn.Module):
             self._measure(x)
         return (x + shift).to(x.dtype)
 
-    def shift(self) -> Float[Tensor, "d_model"]:
+    def shift(self) -> Float[Tensor, " d_model"]:
         """What is added to the input of a token, but for the placebo's sign: −μ, or c·‖σ‖·e."""
         if self.config.kind == "centre":
             return -self.mean
         return self.config.strength * self.spread * self.direction()
 
-    def direction(self) -> Float[Tensor, "d_model"]:
+    def direction(self) -> Float[Tensor, " d_model"]:
         """The unit vector e: along the running mean (0 while that is 0), or the drawn one with that taken out."""
         # sums of products, for autocast would round a dot product's factors to bf16
         along = _unit(self.mean)

@@ -1,6 +1,7 @@
 # The verbs of this repository. `make book` and `make test` need Python 3.11 or newer, make and git; nothing else.
 PYTHON ?= python3
 SCALE ?= laptop
+RECIPE ?=
 ONLY ?=
 BIN := .venv/bin
 READY := .venv/.ready
@@ -38,8 +39,8 @@ book: $(READY)  ## run every chapter here (SCALE=laptop) and build the book of t
 test: $(READY) $(KERNELS)  ## all tests, with the recorded chapters run again at scale smoke and compared
 	$(BIN)/pytest --nbval
 
-record: $(READY)  ## renew data/*-$(SCALE).nc and book/chapters/*.ipynb; with ONLY="NAME ..." these datasets alone
-	$(BIN)/python -m relusparsity.book.build record --scale $(SCALE) $(if $(ONLY),--only $(ONLY))
+record: $(READY)  ## renew data/*-$(SCALE)*.nc and book/chapters/*.ipynb; with ONLY="NAME ..." these datasets alone
+	$(BIN)/python -m relusparsity.book.build record --scale $(SCALE) $(if $(RECIPE),--recipe $(RECIPE)) $(if $(ONLY),--only $(ONLY))
 
 bench: $(READY)  ## measure what tracking costs; results in benchmarks/
 	for file in benchmarks/*.py; do $(BIN)/python $$file || exit 1; done

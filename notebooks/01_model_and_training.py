@@ -45,7 +45,7 @@ from relusparsity.experiments import layer_patterns, training
 # choices decide.
 
 # %%
-laptop, wide = (results.recorded("layer_patterns", name) for name in ("laptop", "paper"))
+laptop, wide = (results.recorded("layer_patterns", name) for name in ("laptop", "wide"))
 training.choices(laptop, wide)
 
 # %% [markdown]
@@ -62,7 +62,7 @@ training.choices(laptop, wide)
 # output layer. [Kaplan et al.](https://arxiv.org/abs/2001.08361), section 2.1, count half as many for the scores.
 
 # %%
-training.sizes("smoke", "laptop", "paper")
+training.sizes("smoke", "laptop", "wide")
 
 # %% [markdown]
 # Read the row of hidden units before any percentage: a point of use stands for ten units at laptop scale, and for
@@ -149,7 +149,7 @@ training.endings(here)
 
 # %%
 patterns = results.recorded("layer_patterns", "laptop")
-scales_of = {"paper": wide, "factorial": results.recorded("layer_patterns", "factorial"), "laptop": patterns}
+scales_of = {"wide": wide, "mid": results.recorded("layer_patterns", "mid"), "laptop": patterns}
 every = {("layer_patterns", name): dataset for name, dataset in scales_of.items()}
 claims.table(claims.evaluate(every, rows=claims.for_chapter(1)))
 

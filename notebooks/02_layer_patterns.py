@@ -45,8 +45,8 @@ from relusparsity.experiments import layer_patterns
 # (chapter 6 tells of both); and one small enough for a laptop. This is what they are:
 
 # %%
-paper, quarter, recorded = (results.recorded("layer_patterns", name) for name in ("paper", "factorial", "laptop"))
-layer_patterns.about(paper, quarter, recorded)
+wide, mid, recorded = (results.recorded("layer_patterns", name) for name in ("wide", "mid", "laptop"))
+layer_patterns.about(wide, mid, recorded)
 
 # %% [markdown]
 # ## The paper's Figure 1: batch use, layer by layer
@@ -55,14 +55,14 @@ layer_patterns.about(paper, quarter, recorded)
 # two white lines are the paper's numbers. First the model of the paper's width:
 
 # %%
-plots.batch_use(paper)
+plots.batch_use(wide)
 
 # %% [markdown]
 # At the end of training batch use is measured once more, in float32 and on far more text. Percent, one row a seed,
 # one column a layer (the mean over 128 sets; the ledger reads the first 64, which can change the last digit):
 
 # %%
-(100 * paper["final_batch_use"].mean("set")).to_pandas().astype(float).round(1)
+(100 * wide["final_batch_use"].mean("set")).to_pandas().astype(float).round(1)
 
 # %% [markdown]
 # The first layer does collapse, to within five points of the paper's number in two of three seeds, and the layers come
@@ -78,10 +78,10 @@ plots.batch_use(paper)
 # million tokens; five seeds:
 
 # %%
-plots.batch_use(quarter)
+plots.batch_use(mid)
 
 # %%
-(100 * quarter["final_batch_use"].mean("set")).to_pandas().astype(float).round(1)
+(100 * mid["final_batch_use"].mean("set")).to_pandas().astype(float).round(1)
 
 # %% [markdown]
 # Here the last layer survives, to within two points of the paper's number in every seed, and the one before it nearly
@@ -106,7 +106,7 @@ plots.batch_use(recorded)
 # A pattern can also be the mark of a model that learned badly, so the loss stands beside it:
 
 # %%
-layer_patterns.endings(paper, quarter, recorded)
+layer_patterns.endings(wide, mid, recorded)
 
 # %% [markdown]
 # ## From one token to a batch
@@ -117,7 +117,7 @@ layer_patterns.endings(paper, quarter, recorded)
 # the token, then the sequence) can be read from the upper two panels.
 
 # %%
-plots.use_over_training(paper)
+plots.use_over_training(wide)
 
 # %%
 plots.use_over_training(recorded)
@@ -126,7 +126,7 @@ plots.use_over_training(recorded)
 # The means over seeds, in percent, before training and after it; the paper's width first, then the laptop:
 
 # %%
-layer_patterns.before_and_after(paper)
+layer_patterns.before_and_after(wide)
 
 # %%
 layer_patterns.before_and_after(recorded)
@@ -139,7 +139,7 @@ layer_patterns.before_and_after(recorded)
 # text names what is most unlike on the laptop.
 
 # %%
-plots.percentiles(paper, of="token_use")
+plots.percentiles(wide, of="token_use")
 
 # %% [markdown]
 # The same over *units* rather than tokens: how often does the median unit fire, and how often do the busiest? A fan
@@ -147,14 +147,14 @@ plots.percentiles(paper, of="token_use")
 # idle ones. In layers 0 to 3 of the paper's width the median unit ends silent; on the laptop it fires in every layer.
 
 # %%
-plots.percentiles(paper, of="firing_rate")
+plots.percentiles(wide, of="firing_rate")
 
 # %% [markdown]
 # Choose a layer to see its units one by one, silent ones apart. Silent means: fired at none of the tokens of this
 # sample. Whether such a unit is dead is the next chapter's question.
 
 # %%
-plots.layer_to_units(paper)
+plots.layer_to_units(wide)
 
 # %% [markdown]
 # ## How much text does it take?
@@ -170,14 +170,14 @@ plots.layer_to_units(paper)
 # wakes the same units again.
 
 # %%
-plots.window_curves(paper)
+plots.window_curves(wide)
 
 # %% [markdown]
 # The gap between the two curves, in percentage points, for one sequence and for one batch (mean over seeds). It is
 # the part of a layer's units that would be seen in as much text, were their firings not bunched:
 
 # %%
-gap = 100 * (paper["final_rarefied_use"] - paper["final_window_use"]).mean("seed")
+gap = 100 * (wide["final_rarefied_use"] - wide["final_window_use"]).mean("seed")
 gap.sel(window=[512, 8192]).to_pandas().astype(float).round(1)
 
 # %% [markdown]
@@ -196,10 +196,10 @@ plots.window_curves(recorded)
 # at most a seventh in any layer and seed. Below the figure both scales, in percent, mean over seeds:
 
 # %%
-plots.use_by_position(paper)
+plots.use_by_position(wide)
 
 # %%
-layer_patterns.first_token(paper, recorded)
+layer_patterns.first_token(wide, recorded)
 
 # %% [markdown]
 # ## On this machine
@@ -222,7 +222,7 @@ plots.batch_use(recorded, here)
 # mislead, which is itself row 14 (chapter 6).
 
 # %%
-scales_of = {"paper": paper, "factorial": quarter, "laptop": recorded}
+scales_of = {"wide": wide, "mid": mid, "laptop": recorded}
 every = {("layer_patterns", name): dataset for name, dataset in scales_of.items()}
 claims.table(claims.evaluate(every, rows=claims.for_chapter(2)))
 
@@ -258,7 +258,7 @@ claims.table([outcome for outcome in own if outcome.here])
 # What the recorded runs cost:
 
 # %%
-for dataset in (paper, quarter, recorded):
+for dataset in (wide, mid, recorded):
     print(results.provenance(dataset)["environment"]["device"])
     print("wall seconds, one a seed:", results.provenance(dataset)["wall_seconds"])
 

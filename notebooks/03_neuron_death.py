@@ -200,18 +200,18 @@ recorded["domain_silent_units"].sum("layer").mean("seed").to_pandas().astype(flo
 # on longest.
 
 # %%
-paper = results.recorded("neuron_death", "paper")
-plots.death_onsets(paper)
+wide = results.recorded("neuron_death", "wide")
+plots.death_onsets(wide)
 
 # %%
-plots.deaths_and_revivals(paper)
+plots.deaths_and_revivals(wide)
 
 # %% [markdown]
 # Units that ever died, that came back at least once, and that are dead at the end, in percent, mean over seeds. Many
 # units die more than once: coming back is common on the way and rare at the end.
 
 # %%
-neuron_death.fates(paper)
+neuron_death.fates(wide)
 
 # %% [markdown]
 # Is it written at the start? Hardly before the first step: on average the quarters of a layer lie within nine points,
@@ -219,7 +219,7 @@ neuron_death.fates(paper)
 # half.
 
 # %%
-later = 100 * paper["death_share_by_rate"].mean("seed")
+later = 100 * wide["death_share_by_rate"].mean("seed")
 later.sel(measured_at="before training").to_pandas().astype(float).round(1)
 
 # %%
@@ -237,7 +237,7 @@ later.sel(measured_at="after the warm-up").to_pandas().astype(float).round(1)
 # gradient reaches it, and its weights shrink at the pace of weight decay alone.
 
 # %%
-plots.drift_before_death(paper)
+plots.drift_before_death(wide)
 
 # %% [markdown]
 # ### Silence is death here
@@ -247,10 +247,10 @@ plots.drift_before_death(paper)
 # units were only rare.
 
 # %%
-plots.silent_vs_dead(paper)
+plots.silent_vs_dead(wide)
 
 # %%
-counts = paper[[*silent, *forecast, "dead_count", "dead_and_silent_count"]].sum("layer")
+counts = wide[[*silent, *forecast, "dead_count", "dead_and_silent_count"]].sum("layer")
 counts.to_dataframe().astype(float).round(1).T
 
 # %% [markdown]
@@ -260,7 +260,7 @@ counts.to_dataframe().astype(float).round(1).T
 # on, columns: fires on.
 
 # %%
-paper["domain_silent_units"].sum("layer").mean("seed").to_pandas().astype(float).round(1)
+wide["domain_silent_units"].sum("layer").mean("seed").to_pandas().astype(float).round(1)
 
 # %% [markdown]
 # ## At a quarter of the width
@@ -270,15 +270,15 @@ paper["domain_silent_units"].sum("layer").mean("seed").to_pandas().astype(float)
 # always silence on a million:
 
 # %%
-quarter = results.recorded("neuron_death", "factorial")
-plots.silent_vs_dead(quarter)
+mid = results.recorded("neuron_death", "mid")
+plots.silent_vs_dead(mid)
 
 # %%
-counts = quarter[[*silent, *forecast, "dead_count", "dead_and_silent_count"]].sum("layer")
+counts = mid[[*silent, *forecast, "dead_count", "dead_and_silent_count"]].sum("layer")
 counts.to_dataframe().astype(float).round(1).T
 
 # %%
-neuron_death.fates(quarter)
+neuron_death.fates(mid)
 
 # %% [markdown]
 # ## On this machine
@@ -297,7 +297,7 @@ plots.dead_over_training(recorded, here)
 # stands beside it. Rows 10 and 11 need an experiment that does not exist yet.
 
 # %%
-scales_of = {"paper": paper, "factorial": quarter, "laptop": recorded}
+scales_of = {"wide": wide, "mid": mid, "laptop": recorded}
 every = {("neuron_death", name): dataset for name, dataset in scales_of.items()}
 claims.table(claims.evaluate(every, rows=claims.for_chapter(3)))
 
@@ -324,7 +324,7 @@ claims.table([outcome for outcome in own if outcome.here])
 # What the training runs cost, in seconds, one a seed (shared by all chapters):
 
 # %%
-for dataset in (paper, quarter, recorded):
+for dataset in (wide, mid, recorded):
     print(results.provenance(dataset)["environment"]["device"])
     print("wall seconds, one a seed:", results.provenance(dataset)["wall_seconds"])
 

@@ -118,8 +118,8 @@ feature_specificity.contexts(recorded, "most clustered")
 # silent ones of the chapter before are not among them.
 
 # %%
-paper = results.recorded("feature_specificity", "paper")
-plots.specificity(paper)
+wide = results.recorded("feature_specificity", "wide")
+plots.specificity(wide)
 
 # %% [markdown]
 # Here first and last layer part more clearly than on the laptop. At equal firing rate the units of the last layer keep
@@ -128,10 +128,10 @@ plots.specificity(paper)
 # layer and the one whose firings bunch most:
 
 # %%
-feature_specificity.units(paper).drop(index="median selectivity", level="example_rule")
+feature_specificity.units(wide).drop(index="median selectivity", level="example_rule")
 
 # %%
-feature_specificity.contexts(paper, "most clustered")
+feature_specificity.contexts(wide, "most clustered")
 
 # %% [markdown]
 # At a quarter of the width, five seeds, first and last layer part in both measures, a little more in token selectivity,
@@ -139,8 +139,8 @@ feature_specificity.contexts(paper, "most clustered")
 # of the training, which differ too.
 
 # %%
-quarter = results.recorded("feature_specificity", "factorial")
-plots.specificity(quarter)
+mid = results.recorded("feature_specificity", "mid")
+plots.specificity(mid)
 
 # %% [markdown]
 # ## On this machine
@@ -160,7 +160,7 @@ plots.specificity(here)
 # and S; the recorded laptop runs stand beside it.
 
 # %%
-scales_of = {"paper": paper, "factorial": quarter, "laptop": recorded}
+scales_of = {"wide": wide, "mid": mid, "laptop": recorded}
 every = {("feature_specificity", name): dataset for name, dataset in scales_of.items()}
 claims.table(claims.evaluate(every, rows=claims.for_chapter(4)))
 
@@ -186,7 +186,7 @@ claims.table([outcome for outcome in own if outcome.here])
 # layer.
 
 # %%
-for dataset in (paper, quarter, recorded):
+for dataset in (wide, mid, recorded):
     print(results.provenance(dataset)["environment"]["device"])
     print("wall seconds of training, one a seed:", results.provenance(dataset)["wall_seconds"])
 

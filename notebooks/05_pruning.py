@@ -118,11 +118,11 @@ pruning.quality(recorded, 0.5)
 # slider: up to the share of silent units nothing is lost at all, and beyond it the curve leaves zero at once.
 
 # %%
-paper = results.recorded("pruning", "paper")
-plots.pruning(paper)
+wide = results.recorded("pruning", "wide")
+plots.pruning(wide)
 
 # %%
-pruning.silent_removal(paper, "c4-eval")
+pruning.silent_removal(wide, "c4-eval")
 
 # %% [markdown]
 # Here a GPU multiplies in TF32, which rounds to ten bits, so other shapes of the same sums move a logit by about a
@@ -130,7 +130,7 @@ pruning.silent_removal(paper, "c4-eval")
 # mean over seeds:
 
 # %%
-pruning.costs(paper, "c4-eval")
+pruning.costs(wide, "c4-eval")
 
 # %% [markdown]
 # The answer is another one on the laptop (size, text and recipe differ together). There firing rates are spread out,
@@ -147,11 +147,11 @@ pruning.costs(paper, "c4-eval")
 # at random in the same layers. Change of the loss on C4 in percent, mean over seeds:
 
 # %%
-quarter = results.recorded("pruning", "factorial")
-pruning.costs(quarter, "c4-eval")
+mid = results.recorded("pruning", "mid")
+pruning.costs(mid, "c4-eval")
 
 # %%
-pruning.silent_removal(quarter, "c4-eval")
+pruning.silent_removal(mid, "c4-eval")
 
 # %% [markdown]
 # ## On this machine
@@ -173,7 +173,7 @@ pruning.silent_removal(here)
 # values stand beside it, without a verdict and with the reasons.
 
 # %%
-scales_of = {"paper": paper, "factorial": quarter, "laptop": recorded}
+scales_of = {"wide": wide, "mid": mid, "laptop": recorded}
 every = {("pruning", name): dataset for name, dataset in scales_of.items()}
 claims.table(claims.evaluate(every, rows=claims.for_chapter(5)))
 
@@ -200,7 +200,7 @@ claims.table([outcome for outcome in own if outcome.here])
 # What the recorded training runs cost (pruning itself is some dozens of forward passes):
 
 # %%
-for dataset in (paper, quarter, recorded):
+for dataset in (wide, mid, recorded):
     print(results.provenance(dataset)["environment"]["device"])
     print("wall seconds of training, one a seed:", results.provenance(dataset)["wall_seconds"])
 

@@ -24,7 +24,7 @@ scale = "laptop"
 
 # %%
 from relusparsity import claims, plots, results, scales
-from relusparsity.experiments import capacity, exploration, longer, modern, recipe_effects, recipes, stronger_decay
+from relusparsity.experiments import capacity, endings, factorial, recipe_effects
 
 # %% [markdown]
 # ## In short
@@ -67,16 +67,15 @@ from relusparsity.experiments import capacity, exploration, longer, modern, reci
 # exploration**, one seed unless the tables' column *seeds* says more.
 
 # %%
-factorial, single, long, repeated, quarter, streams = (
-    results.recorded(name, "factorial")
-    for name in ("recipes", "exploration", "longer", "repetition", "layer_patterns", "residual_stream")
+cells, single, long, repeated, mid, streams = (
+    results.recorded(name, "mid")
+    for name in ("factorial", "exploration", "longer", "repetition", "layer_patterns", "residual_stream")
 )
 
 # %%
-frozen = results.recorded("layer_patterns", "paper")
-first, plain, nearer, four, wider, rotary = (
-    results.recorded(name, "paper_first")
-    for name in ("layer_patterns", "modern", "stronger_decay", "equal_decay", "residual_stream", "rotary")
+nearest, first = (results.recorded("layer_patterns", "wide", recipe) for recipe in ("nearest", "first"))
+plain, nearer, four, wider, rotary = (
+    results.recorded(name, "wide") for name in ("modern", "stronger_decay", "equal_decay", "residual_stream", "rotary")
 )
 
 # %% [markdown]
@@ -89,19 +88,19 @@ first, plain, nearer, four, wider, rotary = (
 # %%
 runs = {name: single.sel(recipe=name) for name in ("base", "decay × 2", "modern")}
 runs |= {f"{name}, longer": long.sel(recipe=name) for name in ("base", "modern")}
-runs |= {"first": quarter, "first, one pass": repeated.isel(recipe=0).drop_vars("recipe")}
+runs |= {"first": mid, "first, one pass": repeated.isel(recipe=0).drop_vars("recipe")}
 runs |= {"first, longer": long.sel(recipe="lr × 2")}
-stronger_decay.by_summed_decay(runs)
+endings.by_summed_decay(runs)
 
 # %%
-wide = {"first": first, "modern": plain, "nearest": frozen, "nearest, seed 0": nearer}
+wide = {"first": first, "modern": plain, "nearest": nearest, "nearest, seed 0": nearer}
 wide |= {"rate ÷ 4": four.isel(recipe=0), "rate ÷ 2, rotary, decay 3.5": four.isel(recipe=1)}
 wide |= {f"rate ÷ 2, {name}": rotary.sel(recipe=name) for name in ("rotary, decay 2", "rotary, decay 1")}
 
 # %%
 wide |= {"rate ÷ 2": wider.isel(recipe=0), "rate ÷ 2, stream 1,536": wider.isel(recipe=1)}
 wide |= {"modern, decay 1.75": four.sel(recipe="modern"), "modern, decay 3.5": four.sel(recipe="modern, rate ÷ 2")}
-stronger_decay.by_summed_decay(wide)
+endings.by_summed_decay(wide)
 
 # %% [markdown]
 # ## Where a model empties: sixteen recipes
@@ -110,8 +109,8 @@ stronger_decay.by_summed_decay(wide)
 # English text at a size between the laptop's and the paper's, each once with each seed:
 
 # %%
-how = results.provenance(factorial)["config"]
-print(dict(factorial.sizes)["recipe"], "recipes, seeds", factorial["seed"].values.tolist())
+how = results.provenance(cells)["config"]
+print(dict(cells.sizes)["recipe"], "recipes, seeds", cells["seed"].values.tolist())
 print(f"{how['model']['n_layers']} layers of {how['model']['d_ff']:,} units, residual stream {how['model']['d_model']}")
 print(f"{how['train']['tokens']:,} tokens a run")
 
@@ -120,7 +119,7 @@ print(f"{how['train']['tokens']:,} tokens a run")
 # deviation of the initial *embeddings*, *weight decay*, the *initial matrices*, and the *learning rate*:
 
 # %%
-recipe_effects.factors(factorial)
+recipe_effects.factors(cells)
 
 # %% [markdown]
 # Half of all combinations are run: the level of the learning rate is the product of the other four (a factorial of
@@ -131,14 +130,14 @@ recipe_effects.factors(factorial)
 # they share.
 
 # %%
-plots.recipes(factorial)
+plots.recipes(cells)
 
 # %% [markdown]
 # The ends, in percent, with the layer that is lowest in each of the two seeds. A layer number means little where all
 # layers are near 100.
 
 # %%
-recipes.endings(factorial)
+factorial.endings(cells)
 
 # %% [markdown]
 # ### What each ingredient does
@@ -166,10 +165,10 @@ recipes.endings(factorial)
 # one of four from that of the fifth; both are taken to be zero. How often an endpoint has little to say:
 
 # %%
-print(recipe_effects.ceilings(factorial).to_string())
+print(recipe_effects.ceilings(cells).to_string())
 
 # %%
-found = recipe_effects.effects(factorial)
+found = recipe_effects.effects(cells)
 plots.effects(found)
 
 # %% [markdown]
@@ -198,7 +197,7 @@ recipe_effects.table(found, recipe_effects.LOWEST)
 # recipes layer 0 is nowhere near the collapse that the paper reports:
 
 # %%
-ends = 100 * factorial["final_batch_use"].mean("set")
+ends = 100 * cells["final_batch_use"].mean("set")
 lowest = ends.min(["recipe", "seed"])
 print("lowest batch use of any run, by layer (%):", lowest.values.astype(float).round(1).tolist())
 print("the paper's layer 0 (%):", claims.LEDGER[0].source.removesuffix(" %"))
@@ -212,7 +211,7 @@ print("the paper's layer 0 (%):", claims.LEDGER[0].source.removesuffix(" %"))
 # of some pairs. The effects of the other four ingredients stand either way.
 
 # %%
-recipe_effects.coarser_logit(factorial)
+recipe_effects.coarser_logit(cells)
 
 # %% [markdown]
 # *Sensitivity, the lowest layer.* The same main effects without the recipes that have no layer under 99 %. What is left
@@ -220,7 +219,7 @@ recipe_effects.coarser_logit(factorial)
 # recipe's seeds, and what the pairs do counts as error: the intervals are wider.
 
 # %%
-recipe_effects.without_full_recipes(factorial)
+recipe_effects.without_full_recipes(cells)
 
 # %% [markdown]
 # - **Two seeds.** The error is pooled over all recipes. Seeds differ most in the logit where $U_0$ is nearly one, so
@@ -247,7 +246,7 @@ plots.recipes(single)
 # The ends, in percent by layer, the nearest to the paper first:
 
 # %%
-exploration.endings(single)
+endings.by_recipe(single)
 
 # %% [markdown]
 # What is a difference worth? The five seeds of *lr × 2* that chapter 2 shows lie between the two rows below. And a seed
@@ -255,7 +254,7 @@ exploration.endings(single)
 # half points apart in a layer (layer 2: 78.6 and 83.0 %).
 
 # %%
-fives = 100 * quarter["final_batch_use"].mean("set")
+fives = 100 * mid["final_batch_use"].mean("set")
 for name, bound in {"lowest": fives.min("seed"), "highest": fives.max("seed")}.items():
     print(f"{name:8}", bound.values.astype(float).round(1).tolist())
 
@@ -286,7 +285,7 @@ for name, bound in {"lowest": fives.min("seed"), "highest": fives.max("seed")}.i
 plots.recipes(long)
 
 # %%
-exploration.endings(long)
+endings.by_recipe(long)
 
 # %% [markdown]
 # Layer 0 ends at 23 % (*lr × 2*), 54 % (*base*), 95 % (*large embeddings*) and 100 % (*modern*). With large embeddings
@@ -302,7 +301,7 @@ plots.batch_use(long.sel(recipe="lr × 2"))
 # tenth over its own length:
 
 # %%
-longer.lengths(quarter, repeated, long)
+endings.by_tokens(mid, repeated, long)
 
 # %% [markdown]
 # Is it the number of tokens? The longest of these runs, when it had read as many as the shortest ones read in all:
@@ -324,7 +323,7 @@ print(longest.sel(tokens=49_152_000).values.astype(float).round(1).tolist())
 # tokens as one pass lasts, once over the whole text, and once over a quarter of it, read four times. Same seed.
 
 # %%
-exploration.endings(repeated)
+endings.by_recipe(repeated)
 
 # %% [markdown]
 # Reading the same text again does not empty layer 0 further; if anything, less. (Layer 3 alone ends lower by more than
@@ -346,7 +345,7 @@ plots.batch_use(plain)
 # Batch use at the end in percent, seed by seed:
 
 # %%
-modern.beside({"first": first, "modern": plain})
+endings.by_seed({"first": first, "modern": plain})
 
 # %% [markdown]
 # The modern recipe has the lower loss, and its last layer keeps as many of its units as the paper's. Its first layer
@@ -388,7 +387,7 @@ plots.batch_use(nearer)
 # of the search:
 
 # %%
-modern.beside({"the search's seed": nearer, "fresh seeds": frozen})
+endings.by_seed({"the search's seed": nearer, "fresh seeds": nearest})
 
 # %% [markdown]
 # The find holds up: both ends lie about where the one run had them. The fresh seeds differ by seven points in layer 0,
@@ -401,9 +400,8 @@ modern.beside({"the search's seed": nearer, "fresh seeds": frozen})
 
 # %%
 names = ("layer_patterns", "neuron_death", "pruning", "feature_specificity")
-data = {of: {(name, of): results.recorded(name, of) for name in names} for of in ("paper_first", "paper")}
-judged = {"first": claims.evaluate(data["paper_first"]), "nearest": claims.evaluate(data["paper"])}
-claims.verdicts(judged, "P")
+data = {by: {(name, "wide"): results.recorded(name, "wide", by) for name in names} for by in ("first", "nearest")}
+claims.verdicts({by: claims.evaluate(datasets) for by, datasets in data.items()}, "wide")
 
 # %% [markdown]
 # Rows 1 and 3 change to *reproduced*, and row 13, on specificity, to *inconclusive*: seed 4 passes. The other verdicts
@@ -470,7 +468,7 @@ plots.recipes(four)
 plots.recipes(rotary)
 
 # %%
-stronger_decay.by_summed_decay({name: dataset for name, dataset in wide.items() if "rotary" in name})
+endings.by_summed_decay({name: dataset for name, dataset in wide.items() if "rotary" in name})
 
 # %% [markdown]
 # All three hold. But only layer 5 comes nearer to the paper; layer 0 passes its 13.3 % and ends fifteen points above.
@@ -500,7 +498,7 @@ stronger_decay.by_summed_decay({name: dataset for name, dataset in wide.items() 
 plots.recipes(streams)
 
 # %%
-exploration.endings(streams)
+endings.by_recipe(streams)
 
 # %%
 plots.recipes(wider)
@@ -544,7 +542,7 @@ plots.recipes(wider)
 # most? This is exploration, thought of after the runs; runs of recipes that have a layer under 99 %:
 
 # %%
-print(recipe_effects.gamma_beside(factorial).to_string())
+print(recipe_effects.gamma_beside(cells).to_string())
 
 # %% [markdown]
 # At the start γ is smallest in layer 0 and largest in one of layers 2 to 5, and names the emptiest layer in no run. At
@@ -599,7 +597,7 @@ capacity.by_width(recorded, "token_units").round(1)
 # 8,192 units:
 
 # %%
-widths = results.recorded("capacity", "factorial")
+widths = results.recorded("capacity", "mid")
 plots.width(widths)
 
 # %%
@@ -658,7 +656,7 @@ plots.width(here)
 # disagreement is not the work of the size alone; chapter 2 shows both patterns.
 
 # %%
-patterns = {("layer_patterns", name): results.recorded("layer_patterns", name) for name in ("laptop", "paper")}
+patterns = {("layer_patterns", name): results.recorded("layer_patterns", name) for name in ("laptop", "wide")}
 claims.table(claims.evaluate(patterns, rows=claims.for_chapter(6)))
 
 # %% [markdown]

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from relusparsity import UserError, claims, scales
+from relusparsity import UserError, claims, renamed
 from relusparsity.claims import Verdict, reading
 from relusparsity.claims.table import number
 
@@ -242,10 +242,10 @@ def test_row_14_compares_the_order_of_layers_at_both_scales() -> None:
         large = made("P", [use(*order) for order in orders])
         assert judge("14", small, large).verdict is verdict
     few = judge("14", small.isel(seed=slice(0, 2)), made("P", [use(*up)] * 3))
-    assert (few.verdict, few.reason) == (Verdict.NOT_YET_TESTED, "2 seeds of 3 at L")
+    assert (few.verdict, few.reason) == (Verdict.NOT_YET_TESTED, "2 seeds of 3 at Laptop")
     alone = claims.evaluate({("layer_patterns", "laptop"): small}, rows=(row("14"),))
     assert [o.verdict for o in alone] == [Verdict.NOT_TESTABLE]
-    assert "no run recorded at P (n_layers 6, d_ff 32768)" in alone[0].reason
+    assert "no run recorded of Wide (n_layers 6, d_ff 32768)" in alone[0].reason
 
 
 def test_both_conditions_of_a_rule_count() -> None:
@@ -380,9 +380,9 @@ def test_a_dataset_must_be_what_its_scale_says() -> None:
     with pytest.raises(UserError, match="correct the key"):
         claims.evaluate({("layer_patterns", "laptop"): paper})
     with pytest.raises(UserError, match="d_ff = 8192"):
-        claims.evaluate({("layer_patterns", "paper"): MAKERS["2"]("S", [True]).assign_attrs(scale="paper")})
+        claims.evaluate({("layer_patterns", "wide"): MAKERS["2"]("S", [True]).assign_attrs(scale="wide")})
     with pytest.raises(UserError, match="layer_patterns is given twice at P; judge one recipe at a time"):
-        claims.evaluate({("layer_patterns", "paper"): paper, ("layer_patterns", "paper_first"): paper})
+        claims.evaluate({("layer_patterns", "wide"): paper, ("layer_patterns", "P"): paper})
     with pytest.raises(UserError, match="'huge' is not known"):
         claims.evaluate({("layer_patterns", "huge"): paper})
     with pytest.raises(UserError, match="repeats a seed"):
@@ -424,19 +424,19 @@ def test_other_scales_and_this_machine_stand_beside_without_a_verdict() -> None:
         ("smoke", None, True),
     ]
     text = repr(claims.table(outcomes))
-    assert "L, not judged here: U_5 (%): 90.1, 90.1, 90.1; seeds 0, 1, 2" in text
-    assert "this machine, smoke: batch use is over 2 sets of 8,192 tokens" in text
+    assert "Laptop, not judged here: U_5 (%): 90.1, 90.1, 90.1; seeds 0, 1, 2" in text
+    assert "this machine, Smoke: batch use is over 2 sets of 8,192 tokens" in text
     assert "U_5 (%): 89.9; seed 0" in text
     large = made("P", [use(60, 50, 40, 30, 20, 10)] * 3)
     own = claims.evaluate(
-        {("layer_patterns", "paper"): large}, {("layer_patterns", "laptop"): laptop}, rows=(row("14"),)
+        {("layer_patterns", "wide"): large}, {("layer_patterns", "laptop"): laptop}, rows=(row("14"),)
     )
     assert [(o.verdict, o.here) for o in own] == [(Verdict.NOT_TESTABLE, False), (None, True)]
     assert own[1].readings[0].holds
 
 
 def test_the_table_says_everything_in_text_html_and_markdown() -> None:
-    recorded = {("layer_patterns", "paper"): MAKERS["2"]("P", [True, False, True])}
+    recorded = {("layer_patterns", "wide"): MAKERS["2"]("P", [True, False, True])}
     outcomes = claims.evaluate(recorded, rows=(row("2"),))
     shown = claims.table(outcomes)
     assert repr(shown) == repr(claims.table(claims.evaluate(recorded, rows=(row("2"),))))
@@ -451,8 +451,8 @@ def test_the_table_says_everything_in_text_html_and_markdown() -> None:
 
 
 def test_verdicts_of_several_recipes_stand_side_by_side() -> None:
-    holds = claims.evaluate({("layer_patterns", "paper"): MAKERS["1"]("P", [True] * 3)}, rows=(row("1"), row("12")))
-    mixed = claims.evaluate({("layer_patterns", "paper"): MAKERS["1"]("P", [True, False, True])}, rows=(row("1"),))
+    holds = claims.evaluate({("layer_patterns", "wide"): MAKERS["1"]("P", [True] * 3)}, rows=(row("1"), row("12")))
+    mixed = claims.evaluate({("layer_patterns", "wide"): MAKERS["1"]("P", [True, False, True])}, rows=(row("1"),))
     table = claims.verdicts({"a": holds, "b": mixed}, "P")
     assert table.loc["1"].tolist() == [
         row("1").claim,
@@ -481,8 +481,8 @@ def test_every_row_closes_a_chapter() -> None:
 
 
 def test_scale_names_and_seeds_needed() -> None:
-    assert [reading.scale_name(s) for s in ("paper", "factorial", "laptop", "smoke")] == ["P", "S", "L", "smoke"]
-    assert all(reading.scale_name(replaced) == "P" for replaced in scales.REPLACED)
+    assert [reading.scale_name(s) for s in ("wide", "mid", "laptop", "smoke")] == ["P", "S", "L", "smoke"]
+    assert [reading.scale_name(s) for s in renamed.WORDS] == ["S", "P", "P"], "words of recorded files"
     assert claims.judge.seeds_needed("12", "P") == 3
     assert claims.judge.seeds_needed("12", "S") == 5
     assert claims.judge.seeds_needed("6", "L") == 3

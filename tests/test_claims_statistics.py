@@ -4,21 +4,24 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from relusparsity.claims import statistics
 
+laws = settings(deadline=None, derandomize=True)  # the first example imports SciPy
 NUMBERS = st.lists(st.integers(0, 5).map(float), min_size=1, max_size=12).map(np.array)
 
 
+@laws
 @given(NUMBERS, NUMBERS)
 def test_cliffs_delta_counts_pairs(x: np.ndarray, y: np.ndarray) -> None:
     brute = sum(float(np.sign(b - a)) for a in x for b in y) / (len(x) * len(y))
     assert statistics.cliffs_delta(x, y) == pytest.approx(brute)
 
 
-@given(st.lists(st.tuples(st.integers(0, 4), st.integers(0, 4)), min_size=2, max_size=8))
+@laws
+@given(st.lists(st.tuples(st.integers(0, 4), st.integers(0, 4)), min_size=1, max_size=8))
 def test_kendall_tau_counts_pairs(points: list[tuple[int, int]]) -> None:
     x, y = np.array(points, float).T
     pairs = [(i, j) for i in range(len(x)) for j in range(i)]
@@ -38,11 +41,19 @@ def test_no_stretch_changes_more_than_the_largest(values: list[int], span: int, 
     assert found.max() <= dense.max() + 100 * len(values) * span / 30  # and it is a stretch that exists
 
 
-@given(st.integers(0, 300))
-def test_poisson_limit_leaves_five_percent_below(count: int) -> None:
-    mean = statistics.poisson_upper(count)
-    below = math.fsum(math.exp(k * math.log(mean) - mean - math.lgamma(k + 1)) for k in range(count + 1))
-    assert below == pytest.approx(0.05, rel=1e-6)
+def test_a_tau_of_six_tenths_is_not_below_it() -> None:
+    y = np.arange(25.0)
+    y[:11] = y[:11][::-1]  # 55 pairs discordant
+    y[11:21] = y[11:21].reshape(5, 2)[:, ::-1].ravel()  # 5 more; of 300
+    assert statistics.kendall_tau(np.arange(25.0), y) == 0.6
+
+
+@laws
+@given(st.lists(st.integers(0, 300), min_size=1, max_size=3))
+def test_poisson_limits_leave_five_percent_below(counts: list[int]) -> None:
+    for count, mean in zip(counts, statistics.poisson_upper(counts), strict=True):
+        below = math.fsum(math.exp(k * math.log(mean) - mean - math.lgamma(k + 1)) for k in range(count + 1))
+        assert below == pytest.approx(0.05, rel=1e-9)
 
 
 def test_matching_by_rate_removes_a_difference_that_is_only_rate() -> None:

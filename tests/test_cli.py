@@ -48,8 +48,8 @@ def test_train_show_clean(runs: Path, capsys: pytest.CaptureFixture[str]) -> Non
 
 
 def test_of_a_scale_given_twice_the_last_counts() -> None:
-    asked = [*shlex.split("train --scale laptop --scale=paper --seed 1 --scale smoke --seed 2")]
-    assert _parse(asked) == Train("smoke", replace(scales.base("smoke"), seed=2))
+    asked = [*shlex.split("train --scale laptop --scale=wide --seed 1 --scale smoke --seed 2")]
+    assert _parse(asked) == Train("smoke", None, replace(scales.base("smoke"), seed=2))
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ import enum
 import json
 import math
 import re
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from hypothesis import strategies as st
 
 from fixtures_core import tiny_run
 from relusparsity import config as configs
-from relusparsity import results, scales
+from relusparsity import renamed, results, scales, shapes
 from relusparsity.config import (
     CorpusConfig,
     MeasureConfig,
@@ -29,6 +30,7 @@ from relusparsity.config import (
 )
 from relusparsity.errors import UserError
 from relusparsity.identity import NO_RESULT, run_id
+from relusparsity.recipes import RECIPES
 
 WRONG = [
     (ModelConfig, {"d_ff": -1}, "ModelConfig.d_ff = -1: expected a number above 0"),
@@ -86,38 +88,56 @@ def test_a_wrong_value_is_one_clear_sentence(kind: type, values: dict[str, Any],
 
 
 def test_a_scale_that_does_not_exist() -> None:
-    with pytest.raises(UserError, match="there is no scale 'huge'; choose one of smoke, laptop, factorial, paper"):
+    with pytest.raises(UserError, match=r"there is no scale 'huge'; choose one of smoke, laptop, mid, wide\."):
         scales.base("huge")
     for wrong in (3, None, ["smoke"], "x" * 5000):
         with pytest.raises(UserError, match="there is no scale"):
             scales.base(wrong)  # type: ignore[arg-type]
+    for wrong in ("best", 3, ["first"]):
+        with pytest.raises(UserError, match=r"there is no recipe .*; choose one of default, base, first, nearest"):
+            scales.base("wide", recipe=wrong)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("scale", list(scales.SCALES))
+def test_words_of_earlier_versions_mean_a_shape_and_a_recipe() -> None:
+    for word, (scale, recipe) in renamed.WORDS.items():
+        assert scales.names(word) == (scale, recipe) and scales.base(word, 3) == scales.base(scale, 3, recipe)
+    assert scales.names("paper", "modern") == ("wide", "modern")
+
+
+def test_a_recipe_is_the_same_at_every_shape() -> None:
+    for recipe, scale in product(RECIPES, shapes.SHAPES):
+        run, how = scales.base(scale, recipe=recipe), RECIPES[recipe]
+        shape = shapes.SHAPES[scale]
+        assert (run.model.d_ff, run.corpus) == (shape.model.d_ff, shape.corpus)
+        assert run.train.tokens == int(how.longer * shape.train.steps) * shape.train.batch_tokens
+        assert all(getattr(getattr(run, f.partition(".")[0]), f.partition(".")[2]) == v for f, v in how.changes.items())
+
+
+@pytest.mark.parametrize("scale", list(shapes.SHAPES))
 def test_every_scale_is_a_valid_run_that_survives_json(scale: str) -> None:
     config = scales.base(scale, seed=2)
     assert config.seed == 2
     assert from_dict(RunConfig, json.loads(json.dumps(to_dict(config)))) == config
 
 
-def test_a_killed_run_of_the_papers_width_loses_a_quarter_at_most() -> None:
-    run = scales.base("paper").train
+def test_a_killed_run_of_wide_loses_a_quarter_at_most() -> None:
+    run = scales.base("wide").train
     assert run.tokens == 4 * run.resume_every
 
 
 def test_text_of_ones_own_replaces_the_hub_at_gpu_scales(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RELUSPARSITY_TEXT", str(tmp_path))
-    assert scales.base("laptop") == scales.SCALES["laptop"]
+    assert scales.base("laptop") == shapes.SHAPES["laptop"]
     with pytest.raises(UserError, match=r"lacks .*english-val.jsonl.xz, .*c4-eval.jsonl.xz, .*english-0"):
-        scales.base("paper")
+        scales.base("wide")
     for absurd in ("x" * 5000, "/not/there", "~nosuchuser/text", str(Path(scales.__file__) / "inside a file")):
         monkeypatch.setenv("RELUSPARSITY_TEXT", absurd)
         with pytest.raises(UserError, match=r"lacks english-val.jsonl.xz, c4-eval.jsonl.xz, english-0.jsonl.xz; unset"):
-            scales.base("paper")
+            scales.base("wide")
     monkeypatch.setenv("RELUSPARSITY_TEXT", str(tmp_path))
     for name in ("english-0", "english-1", "english-val", "c4-eval"):
         (tmp_path / f"{name}.jsonl.xz").touch()
-    corpus = scales.base("paper").corpus
+    corpus = scales.base("wide").corpus
     assert [Path(path).name for path in corpus.paths] == ["english-0.jsonl.xz", "english-1.jsonl.xz"]
     assert [Path(path).name for path in corpus.heldout_paths] == ["english-val.jsonl.xz", "c4-eval.jsonl.xz"]
 

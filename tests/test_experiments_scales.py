@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from relusparsity import experiments, scales
+from relusparsity import experiments, shapes
 from relusparsity.config import replace
 from relusparsity.errors import UserError
 from relusparsity.experiments import shared
@@ -17,30 +17,32 @@ MODULES = {
     each.name: importlib.import_module(f"{experiments.__name__}.{each.name}")
     for each in pkgutil.iter_modules(experiments.__path__)
 }
-EXPERIMENTS = {name: module for name, module in MODULES.items() if hasattr(module, "config")}
+EXPERIMENTS = {name: module for name, module in MODULES.items() if hasattr(module, "RECORDED")}
 
 
 @pytest.mark.parametrize("name", list(EXPERIMENTS))
 def test_a_scale_is_right_or_named(name: str) -> None:
     experiment, known = EXPERIMENTS[name], []
-    for scale in scales.SCALES:
+    for scale in shapes.SHAPES:
         try:
             config = experiment.config(scale)
         except UserError as refusal:
             refused = str(refusal)
             assert f"scale {scale} has no" in refused and refused.endswith(".")
-            assert [each for each in scales.SCALES if each in refused.partition("those that have are ")[2].split(", ")]
+            assert [each for each in shapes.SHAPES if each in refused.partition("those that have are ")[2].split(", ")]
             continue
         known.append(scale)
         assert config.scale == scale and config.runs
-        assert all(run.train.tokens >= 0.9 * scales.base(scale).train.tokens for run in config.runs)
-    assert {"smoke", *experiment.RECORDED} <= set(known)
+        assert all(run.train.tokens >= 0.9 * shapes.SHAPES[scale].train.tokens for run in config.runs)
+    assert {"smoke", *(scale for scale, _ in experiment.RECORDED)} <= set(known)
     with pytest.raises(UserError, match="there is no scale 'huge'; choose one of smoke, laptop"):
         experiment.config("huge")
 
 
 @pytest.mark.parametrize("name", list(EXPERIMENTS))
-@pytest.mark.parametrize("changes", [{"scale": "huge"}, {"scale": None}, {"runs": (3,)}, {"runs": "all"}])
+@pytest.mark.parametrize(
+    "changes", [{"scale": "huge"}, {"scale": None}, {"recipe": "best"}, {"runs": (3,)}, {"runs": "all"}]
+)
 def test_a_configuration_of_an_experiment_is_checked_like_a_runs(name: str, changes: dict[str, Any]) -> None:
     with pytest.raises(UserError, match=next(iter(changes))):
         replace(EXPERIMENTS[name].config("smoke"), **changes)
@@ -56,7 +58,7 @@ def test_a_configuration_of_an_experiment_is_checked_like_a_runs(name: str, chan
         ("pruning", {"random_draws": True}),
         ("feature_specificity", {"sample_tokens": "all"}),
         ("any_model", {"weights_seed": 2**63}),
-        ("recipes", {"levels": ((0.5,),)}),
+        ("factorial", {"levels": ((0.5,),)}),
     ],
 )
 def test_their_own_numbers_are_checked_too(name: str, changes: dict[str, Any]) -> None:
@@ -65,11 +67,11 @@ def test_their_own_numbers_are_checked_too(name: str, changes: dict[str, Any]) -
 
 
 def test_runs_that_are_stacked_by_seed_differ_in_it_alone() -> None:
-    first, second, third = (Run(Path("none"), config) for config in shared.seeds("smoke"))
+    first, second, third = (Run(Path("none"), config) for config in shared.config("smoke").runs)
     other = Run(Path("none"), replace(third.config, **{"train.lr": 0.5}))
     for runs in ([first, second, other], [first, second, first]):
         with pytest.raises(UserError, match="3 runs are to be stacked by seed"):
-            shared.stack(runs, "smoke")
+            shared.stack(runs, shared.config("smoke"))
 
 
 def test_a_whole_says_only_what_all_of_its_parts_say() -> None:

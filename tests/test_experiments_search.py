@@ -9,7 +9,8 @@ import xarray as xr
 from relusparsity import results, scales
 from relusparsity.config import replace
 from relusparsity.errors import UserError
-from relusparsity.experiments import exploration, lead, other_half, recipes, search
+from relusparsity.experiments import factorial, other_half, search
+from relusparsity.source import BATCH_USE
 
 FULL = (30.0, 50.0, 80.0, 90.0, 95.0, 94.0)
 GAMMA = (2.0, 1.0, 0.5, 0.4, 0.3, 0.2)
@@ -21,7 +22,7 @@ def test_rows_have_names_of_their_own_and_can_run() -> None:
         for low, high in (row.u0, row.u5, row.loss):
             assert 0 <= low < high <= 100
         if row.fields is not None:
-            run = replace(scales.base("paper_first", search.SEED), **row.fields)
+            run = replace(scales.base("wide", search.SEED, "first"), **row.fields)
             assert f"{run.train.steps:,} steps" in row.said or row.name.startswith("decay"), row.name
             assert run.train.warmup // run.train.batch_tokens == 1000
             assert (run.model.d_ff, run.seed) == (32_768, search.SEED)
@@ -65,45 +66,35 @@ def test_each_screen_looks_once(
 
 def test_the_target_is_within_five_points_of_both_numbers_and_layer_0_the_lowest() -> None:
     for layer, (low, high) in search.TARGET.items():
-        assert low == pytest.approx(exploration.SOURCE[layer] - 5)
-        assert high == pytest.approx(min(100, exploration.SOURCE[layer] + 5))
+        assert low == pytest.approx(BATCH_USE[layer] - 5)
+        assert high == pytest.approx(min(100, BATCH_USE[layer] + 5))
     assert search.met([13.3, 50, 80, 90, 95, 95.6])
     assert not search.met([18.4, 50, 80, 90, 95, 95.6]) and not search.met([13.3, 50, 80, 90, 95, 90.5])
     assert not search.met([13.3, 13.2, 80, 90, 95, 95.6])
 
 
-def test_the_lead_differs_from_row_to_row_in_its_decay_alone() -> None:
-    runs = lead.config("paper_first").runs
-    assert [run.train.weight_decay for run in runs] == [1.0, 1.5, 2.0]
-    assert {replace(run, **{"train.weight_decay": 1.0}) for run in runs} == {runs[0]}
-    assert runs[0].train.steps == 28_000 and runs[0].model.init == "fan_in"
-    (mid,) = lead.config("factorial").runs
-    assert (mid.model.d_ff, mid.train.steps, mid.model.init, mid.train.weight_decay) == (8192, 6000, "fan_in", 1.0)
-    assert lead.config("smoke").runs[0].train.tokens == scales.base("smoke").train.tokens
-
-
 def test_both_halves_are_the_whole_factorial() -> None:
-    first, second = recipes.config("factorial"), other_half.config("factorial")
+    first, second = factorial.config("mid"), other_half.config("mid")
     assert len({*first.levels, *second.levels}) == 32
     assert len({*first.runs, *second.runs}) == 64
-    assert {run.seed for run in second.runs} == set(recipes.SEEDS)
+    assert {run.seed for run in second.runs} == set(factorial.SEEDS)
 
 
 def half(which: int, logit: np.ndarray) -> xr.Dataset:
     """A half of the factorial in which every layer's use has these logits (recipe, layer), in two seeds alike."""
-    cells = list(recipes.cells(which))
+    cells = list(factorial.cells(which))
     use = np.repeat((1 / (1 + np.exp(-logit)))[:, None, None], 4, axis=2).repeat(2, axis=1)
     levels = {
         name: ("recipe", [str(high if cell[i] > 0 else low) for cell in cells], {"long_name": field})
-        for i, (name, (field, low, high)) in enumerate(recipes.FACTORS.items())
+        for i, (name, (field, low, high)) in enumerate(factorial.FACTORS.items())
     }
-    coords = {"recipe": [recipes.named(cell) for cell in cells], "layer": np.arange(6)} | levels
+    coords = {"recipe": [factorial.named(cell) for cell in cells], "layer": np.arange(6)} | levels
     return xr.Dataset({"final_batch_use": (("recipe", "seed", "set", "layer"), use)}, coords, {"d_ff": 10**9})
 
 
 def logits(which: int, order: int) -> np.ndarray:
     """Effects of up to so many factors on each layer, the same for both halves."""
-    rng, cells = np.random.default_rng(0), np.array(list(recipes.cells(which)))
+    rng, cells = np.random.default_rng(0), np.array(list(factorial.cells(which)))
     total = np.ones((16, 6))
     for size in range(1, order + 1):
         for factors in combinations(range(5), size):
@@ -122,5 +113,5 @@ def test_the_forecast_is_exact_where_no_more_than_two_factors_act_together() -> 
 
 
 def test_names_of_the_first_half_are_those_that_were_recorded() -> None:
-    recorded = results.recorded("recipes", "factorial")
-    assert recorded["recipe"].values.tolist() == [recipes.named(cell) for cell in recipes.cells()]
+    recorded = results.recorded("factorial", "mid")
+    assert recorded["recipe"].values.tolist() == [factorial.named(cell) for cell in factorial.cells()]

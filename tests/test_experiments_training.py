@@ -8,7 +8,7 @@ from relusparsity import results
 from relusparsity.config import RunConfig, to_dict
 from relusparsity.experiments import layer_patterns, training
 from relusparsity.model import build
-from relusparsity.scales import SCALES
+from relusparsity.shapes import SHAPES
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +45,7 @@ def test_before_training_every_model_guesses(dataset: xr.Dataset) -> None:
 
 
 def test_choices_are_read_off_every_field() -> None:
-    table = training.choices(*(results.recorded("layer_patterns", scale) for scale in ("laptop", "paper")))
+    table = training.choices(*(results.recorded("layer_patterns", scale) for scale in ("laptop", "wide")))
     fields = {
         f"{section}.{name}" for section, value in to_dict(RunConfig()).items() if section != "seed" for name in value
     }
@@ -56,9 +56,9 @@ def test_choices_are_read_off_every_field() -> None:
 
 
 def test_sizes_count_the_model_that_is_built() -> None:
-    counted = sum(p.numel() for p in build(SCALES["smoke"].model, 0).parameters())
-    table = training.sizes("smoke", "paper")
-    assert table.loc["parameters, total", "smoke"] == f"{counted:,}"
-    assert table.loc["hidden units, all layers", "paper"] == "196,608"
+    counted = sum(p.numel() for p in build(SHAPES["smoke"].model, 0).parameters())
+    table = training.sizes("smoke", "wide")
+    assert table.loc["parameters, total", "Smoke"] == f"{counted:,}"
+    assert table.loc["hidden units, all layers", "Wide"] == "196,608"
     # 6 operations a matrix parameter: 6 layers of 4·16² + 2·16·64, the output layer 16·512; scores 12·6·32·16
-    assert table.loc["FLOPs a training token", "smoke"] == f"{6 * (6 * (4 * 256 + 2048) + 8192) + 36864:.2e}"
+    assert table.loc["FLOPs a training token", "Smoke"] == f"{6 * (6 * (4 * 256 + 2048) + 8192) + 36864:.2e}"

@@ -33,6 +33,7 @@ def test_every_choice_of_a_configuration_is_in_one_of_them() -> None:
         for part, fields in (
             ("model", ("activation", "norm", "norm_place", "embedding_norm", "positions", "bias", "tied", "init")),
             ("train", ("optimizer", "schedule")),
+            ("intervention", ("kind", "direction", "placebo")),
         )
         for field in fields
     }
@@ -47,12 +48,14 @@ def test_every_choice_of_a_configuration_is_in_one_of_them() -> None:
         "init": ("normal", "xavier", "fan_in"),
         "optimizer": ("adamw", "adafactor", "sgd"),
         "schedule": ("cosine", "rsqrt", "constant"),
+        "kind": ("none", "centre", "add"),
+        "direction": ("orthogonal", "along"),
+        "placebo": (True, False),
     }
-    assert taken == {
-        ("train" if field in ("optimizer", "schedule") else "model", field, value)
-        for field, values in wanted.items()
-        for value in values
-    }
+    parts = {"optimizer": "train", "schedule": "train"} | dict.fromkeys(
+        ("kind", "direction", "placebo"), "intervention"
+    )
+    assert taken == {(parts.get(field, "model"), field, value) for field, values in wanted.items() for value in values}
 
 
 def test_no_firing_hangs_on_a_rounding(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -49,7 +49,14 @@ def test_what_changes_no_result_changes_no_name(changes: dict[str, object]) -> N
 
 @pytest.mark.parametrize(
     "changes",
-    [{"seed": 1}, {"model.d_ff": 128}, {"train.lr": 3.1e-3}, {"train.compile": True}, {"measure.points": 9}],
+    [
+        {"seed": 1},
+        {"model.d_ff": 128},
+        {"train.lr": 3.1e-3},
+        {"train.compile": True},
+        {"measure.points": 9},
+        {"intervention.kind": "centre"},
+    ],
 )
 def test_what_changes_a_result_changes_the_name(changes: dict[str, object]) -> None:
     assert named(**changes) != named()
@@ -68,6 +75,7 @@ def test_a_new_field_at_its_default_keeps_every_name() -> None:
 
 def test_every_field_of_a_run_has_a_default_to_differ_from() -> None:
     assert identity.changed(RunConfig()) == {}
+    assert not any("intervention" in name for scale in scales.SCALES.values() for name in identity.changed(scale))
     changed = identity.changed(replace(RunConfig(), **{"model.d_ff": 2048, "seed": 3}))
     assert changed == {"model.d_ff": 2048, "seed": 3}
 

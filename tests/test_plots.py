@@ -27,7 +27,7 @@ from relusparsity.plots.reading import thinned
 SEEDS, LAYERS, UNITS, STEPS = 3, 6, 512, 45
 
 
-def made_up(scale: str = "paper", seed: int = 0, last_tokens: float = 2.7e8) -> xr.Dataset:
+def made_up(scale: str = "wide", seed: int = 0, last_tokens: float = 2.7e8) -> xr.Dataset:
     """A dataset with every variable that chapters 01 to 05 draw; nothing in it was measured."""
     rng = np.random.default_rng(seed)
     tokens = np.r_[0, np.geomspace(last_tokens / 1e4, last_tokens, STEPS - 1)].round()
@@ -462,7 +462,7 @@ def test_joining_intervals_loses_no_death(drawn):
 
 def test_the_data_offered_is_the_data_given(drawn):
     table = pd.read_csv(io.StringIO(drawn["batch_use"].csv))
-    assert table["source"].unique().tolist() == ["recorded, paper scale", "this machine, laptop scale"]
+    assert table["source"].unique().tolist() == ["recorded, Wide", "this machine, Laptop"]
     row = table[table["source"].str.startswith("this")].set_index(["seed", "step", "layer"]).loc[(2, 40, 3)]
     given = HERE["batch_use"].sel(seed=2, layer=3).isel(step=40)
     assert row["batch_use"] == pytest.approx(float(given), rel=1e-3)

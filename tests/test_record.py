@@ -12,10 +12,10 @@ import xarray as xr
 
 from fixtures_core import tiny_corpus
 from relusparsity import corpora, distributed, plots, results
-from relusparsity.book import build, front
+from relusparsity.book import build, front, recorded
 from relusparsity.config import replace
 from relusparsity.errors import UserError
-from relusparsity.experiments import recipes, repetition
+from relusparsity.experiments import factorial, repetition
 from relusparsity.scales import base
 
 
@@ -24,9 +24,10 @@ def no_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(distributed, "device", lambda: torch.device("cpu"))
 
 
-def experiment(**attributes: Any) -> SimpleNamespace:
+def experiment(name: str = "new", **attributes: Any) -> recorded.Recorded:
     """An experiment of one run at scale smoke that is never trained."""
-    return SimpleNamespace(config=lambda scale: SimpleNamespace(runs=(base("smoke"),)), **attributes)
+    made_by = SimpleNamespace(config=lambda scale: SimpleNamespace(runs=(base("smoke"),)), **attributes)
+    return recorded.Recorded(name, "smoke", None, made_by)
 
 
 def dataset(text: str) -> xr.Dataset:
@@ -35,22 +36,26 @@ def dataset(text: str) -> xr.Dataset:
 
 
 def test_names_that_are_not_recorded_are_refused() -> None:
-    with pytest.raises(
-        UserError, match=r"not recorded at scale paper: modern, x; recorded are .*layer_patterns, .*pruning"
-    ):
-        build.chosen("paper", ["pruning", "modern", "x"])
-    for scale in ("smoke", "huge"):
-        with pytest.raises(UserError, match=f"at scale '{scale}'; choose one of laptop, factorial, paper, paper_first"):
-            build.chosen(scale, [])
-    assert list(build.chosen("paper_first", ["modern"])) == ["modern"]
-    assert {"modern", "layer_patterns"} < set(build.chosen("paper_first", []))
+    told = (
+        r"not recorded at scale wide, recipe nearest: capacity, x; recorded are .*layer_patterns, .*pruning, .*modern"
+    )
+    with pytest.raises(UserError, match=told):
+        recorded.chosen("wide", None, ["pruning", "capacity", "x"])
+    with pytest.raises(UserError, match="at scale 'smoke'; choose one of laptop, mid, wide"):
+        recorded.chosen("smoke", None, [])
+    with pytest.raises(UserError, match="there is no scale 'huge'"):
+        recorded.chosen("huge", None, [])
+    (pruning,) = recorded.chosen("wide", "first", ["pruning"])
+    assert pruning.path.stem == "pruning-wide-first" and pruning.config().recipe == "first"
+    names = [each.name for each in recorded.chosen("wide", "first", [])]
+    assert {"modern", "layer_patterns"} < set(names) and len(set(names)) == len(names)
 
 
 @pytest.mark.usefixtures("no_gpu")
 def test_a_scale_for_a_gpu_is_refused_before_the_text_is_fetched(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(corpora, "load", lambda config: pytest.fail("fetched"))
     for make in (build.record, build.book):
-        for scale in ("factorial", "paper_first", "paper"):
+        for scale in ("mid", "wide"):
             with pytest.raises(UserError, match=f"scale {scale} needs an NVIDIA GPU.* smoke and laptop need none"):
                 make(Path("/nowhere"), scale)
     build.check_device("laptop")
@@ -60,84 +65,87 @@ def test_another_text_is_refused_with_both_checksums(monkeypatch: pytest.MonkeyP
     corpus = tiny_corpus()
     monkeypatch.setattr(results, "data_dir", lambda: tmp_path)
     monkeypatch.setattr(corpora, "load", lambda config: corpus)
-    build.check_text({"new": experiment()}, "smoke")  # never recorded
+    recorded.check_text([experiment()])  # never recorded
     for name, text in {"same": corpus.checksum, "a": "a" * 64, "b": "b" * 64}.items():
         results.save(dataset(text), tmp_path / f"{name}-smoke.nc")
     results.save(dataset("").assign_attrs(provenance="{}"), tmp_path / "silent-smoke.nc")
-    build.check_text({"same": experiment(), "silent": experiment()}, "smoke")
+    recorded.check_text([experiment("same"), experiment("silent")])
     now = corpus.checksum[:12]
     with pytest.raises(UserError, match=rf"a-smoke.nc from aaaaaaaaaaaa \(now {now}\); b-smoke.nc from b{{12}} \(now"):
-        build.check_text({"same": experiment(), "a": experiment(), "b": experiment()}, "smoke")
-    own = experiment(own_texts=lambda config: [SimpleNamespace(checksum="a" * 64)])
-    build.check_text({"a": own}, "smoke")
+        recorded.check_text([experiment("same"), experiment("a"), experiment("b")])
+    recorded.check_text([experiment("a", own_texts=lambda config: [SimpleNamespace(checksum="a" * 64)])])
 
 
 def test_recorded_data_say_their_text() -> None:
     """Those of the GPU scales rest on one, and `repetition` on the first part of it."""
-    texts = {path.stem: build.text_of(results.load(path)) for path in results.data_dir().glob("*.nc")}
-    english = {name: text for name, text in texts.items() if text and not name.endswith("-laptop")}
-    assert all(texts.values()) and texts["any_model-laptop"] == texts["layer_patterns-laptop"]
-    whole = english["layer_patterns-paper"]
-    assert {name for name, text in english.items() if text != whole} == {"repetition-factorial"}
-    facts = results.provenance(results.recorded("repetition", "factorial"))
+    texts = {path.stem: recorded.text_of(results.load(path)) for path in results.data_dir().glob("*.nc")}
+    english = {name: text for name, text in texts.items() if text and "-laptop" not in name}
+    assert all(texts.values()) and texts["any_model-laptop-default"] == texts["layer_patterns-laptop-default"]
+    whole = english["layer_patterns-wide-nearest"]
+    assert {name for name, text in english.items() if text != whole} == {"repetition-mid"}
+    facts = results.provenance(results.recorded("repetition", "mid"))
     corpus = SimpleNamespace(**facts["corpus"] | {"checksum": whole, "train": range(87_945_077)})
-    tokens = repetition.STEPS["factorial"] * 8192
+    tokens = repetition.STEPS["mid"] * 8192
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(repetition.dataclasses, "replace", lambda corpus, **changes: SimpleNamespace(**changes))
-        assert repetition.first_part(corpus, 1, tokens).checksum == texts["repetition-factorial"]
+        assert repetition.first_part(corpus, 1, tokens).checksum == texts["repetition-mid"]
 
 
-@pytest.mark.parametrize("scale", ["laptop", "factorial", "paper_first", "paper"])
-def test_the_text_of_every_recorded_dataset_is_looked_at(scale: str, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("scale", "recipe"), [("laptop", "default"), ("mid", "first"), ("wide", "first"), ("wide", "nearest")]
+)
+def test_the_text_of_every_recorded_dataset_is_looked_at(
+    scale: str, recipe: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(corpora, "load", lambda config: tiny_corpus())
     advice = "requirements.txt" if scale == "laptop" else "RELUSPARSITY_TEXT"
+    there = recorded.recorded_at(scale, recipe)
     with pytest.raises(UserError, match=f"recorded from another text: .*{advice}.*, or move these files") as refused:
-        build.check_text(build.recorded_at(scale), scale)
-    there = {path.name for path in results.data_dir().glob(f"*-{scale}.nc")}
-    assert {name for name in there if f"{name} from " in str(refused.value)} == there
+        recorded.check_text(there)
+    assert all(f"{each.path.name} from " in str(refused.value) for each in there if each.path.is_file())
 
 
 def test_with_only_the_named_datasets_are_written_and_no_chapter(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    there = {name: experiment(run=lambda config: dataset("c" * 64)) for name in ("a", "b", "c")}
-    trained: list[str] = []
+    there = {name: experiment(name, run=lambda config: dataset("c" * 64)) for name in ("a", "b", "c")}
+    trained: list[Any] = []
     monkeypatch.setattr(results, "data_dir", lambda: tmp_path)
-    monkeypatch.setattr(build, "recorded_at", lambda scale: there)
-    monkeypatch.setattr(build, "train_first", lambda modules, scale: trained.extend(modules))
+    monkeypatch.setattr(recorded, "recorded_at", lambda scale, recipe: list(there.values()))
+    monkeypatch.setattr(build, "train_first", trained.extend)
     monkeypatch.setattr(front, "write", lambda root: pytest.fail("front pages"))
     monkeypatch.setattr(build, "execute", lambda *given: pytest.fail("chapters"))
-    build.record(tmp_path, "laptop", ["c", "a"])
-    assert trained == ["a", "c"] == [path.stem.split("-")[0] for path in sorted(tmp_path.glob("*.nc"))]
+    build.record(tmp_path, "laptop", only=["c", "a"])
+    assert len(trained) == 2 and [path.stem.split("-")[0] for path in sorted(tmp_path.glob("*.nc"))] == ["a", "c"]
     assert "`make record` renews them" in capsys.readouterr().out.splitlines()[-1]
 
     def diverges(config: Any) -> xr.Dataset:
         raise FloatingPointError("run-1 stopped after step 9: its loss is nan")
 
-    there["b"].run = diverges
+    there["b"].made_by.run = diverges
     with pytest.raises(
-        UserError, match=r"run-1 stopped after step 9.*b needs each of its runs whole, so b-laptop.nc was"
+        UserError, match=r"run-1 stopped after step 9.*b needs each of its runs whole, so b-smoke.nc was"
     ):
-        build.record(tmp_path, "laptop", ["b"])
-    assert not (tmp_path / "b-laptop.nc").exists()
+        build.record(tmp_path, "laptop", only=["b"])
+    assert not (tmp_path / "b-smoke.nc").exists()
 
 
 def test_make_hands_the_names_on(root: Path) -> None:
-    command = ["make", "--dry-run", "record", "SCALE=paper_first", "ONLY=modern pruning"]
+    command = ["make", "--dry-run", "record", "SCALE=wide", "RECIPE=first", "ONLY=modern pruning"]
     said = subprocess.run(command, cwd=root, capture_output=True, text=True, check=True).stdout
-    assert "record --scale paper_first --only modern pruning\n" in said
+    assert "record --scale wide --recipe first --only modern pruning\n" in said
 
 
 @pytest.mark.usefixtures("no_gpu")
 def test_a_factorial_with_a_run_that_diverges_is_recorded(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    whole = recipes.config("smoke")
+    whole = factorial.config("smoke")
     cells, count = (3, 12), len(whole.levels)
     runs = [whole.runs[seed * count + cell] for seed in (0, 1) for cell in cells]
     runs[1] = replace(runs[1], **{"train.lr": 1e4})  # second cell, first seed
-    config = recipes.Config("smoke", tuple(runs), tuple(whole.levels[cell] for cell in cells))
-    build.train_first({"recipes": SimpleNamespace(config=lambda scale: config)}, "smoke")
+    config = factorial.Config("smoke", "base", tuple(runs), tuple(whole.levels[cell] for cell in cells))
+    build.train_first([config])
     assert "stopped after step" in capsys.readouterr().out
-    data = recipes.run(config)
+    data = factorial.run(config)
     results.save(data, tmp_path / "saved.nc")  # whole: units and names everywhere
     assert data["batch_use"].dims == ("recipe", "seed", "step", "layer")
     finished = np.array([[True, True], [False, True]])
@@ -148,5 +156,5 @@ def test_a_factorial_with_a_run_that_diverges_is_recorded(tmp_path: Path, capsys
     stopped = results.provenance(data)["stopped_after_step"]
     assert "stopped_after_step" not in data.attrs
     assert [len(by_seed) for by_seed in stopped] == [1, 0] and set(stopped[0]) == {data["recipe"].values[1]}
-    assert recipes.endings(data)["lowest layer, by seed"].str.startswith("–").tolist() == [False, True]
+    assert factorial.endings(data)["lowest layer, by seed"].str.startswith("–").tolist() == [False, True]
     assert plots.recipes(data)

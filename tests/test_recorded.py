@@ -1,6 +1,5 @@
 """What is committed in data/: whole, described, within range, and of the size that it says it has."""
 
-import importlib
 import re
 from pathlib import Path
 
@@ -9,42 +8,33 @@ import pandas as pd
 import pytest
 import xarray as xr
 
-from relusparsity import claims, results, scales
-from relusparsity.book import front
-from relusparsity.experiments import other_half
+from relusparsity import claims, recipes, renamed, results, shapes
+from relusparsity.book import front, recorded
+from relusparsity.experiments import sweep_table, variants
 
-RECORDED = sorted(path.stem.rpartition("-") for path in results.data_dir().glob("*.nc"))
-NAMES = [f"{experiment}-{scale}" for experiment, _, scale in RECORDED]
+NAMES = sorted(path.stem for path in results.data_dir().glob("*.nc"))
 SLACK = 1e-6  # shares are quotients of exact counts, kept in 32 or 64 bits
 SHARES = ("token_use", "sequence_use", "batch_use")
-SHARED_AT = ("laptop", "factorial", "paper", "paper_first")
+SHARED_AT = (("laptop", "default"), ("mid", "first"), ("wide", "first"), ("wide", "nearest"))
 
 
-@pytest.fixture(scope="module", params=RECORDED, ids=NAMES)
+@pytest.fixture(scope="module", params=NAMES)
 def dataset(request: pytest.FixtureRequest) -> xr.Dataset:
-    experiment, _, scale = request.param
-    return results.recorded(experiment, scale)
+    return results.recorded(*request.param.split("-"))
 
 
 def test_something_is_recorded() -> None:
     shared = ("layer_patterns", "neuron_death", "feature_specificity", "pruning")
-    assert {f"{name}-{scale}" for name in shared for scale in SHARED_AT} <= set(NAMES)
-    assert {
-        "recipes-factorial",
-        "longer-factorial",
-        "repetition-factorial",
-        "capacity-factorial",
-        "exploration-factorial",
-        "modern-paper_first",
-        "stronger_decay-paper_first",
-        "equal_decay-paper_first",
-        "residual_stream-factorial",
-        "residual_stream-paper_first",
-        "rotary-paper_first",
-        "lead-paper_first",
-        "lead-factorial",
-        "other_half-factorial",
-    } <= set(NAMES)
+    assert {f"{name}-{scale}-{recipe}" for name in shared for scale, recipe in SHARED_AT} <= set(NAMES)
+    made = {each.path.stem for scale, recipe in SHARED_AT for each in recorded.recorded_at(scale, recipe)}
+    waiting = {f"{row.name}-{row.scale}" for row in sweep_table.TABLE if not row.date}
+    assert made - waiting == set(NAMES), "each file is made by an experiment or a sweep, and each of these has its file"
+
+
+@pytest.mark.parametrize("old", ["recipes-factorial", "lead-paper_first", "capacity-laptop", "pruning-paper"])
+def test_a_dataset_is_found_under_its_old_name_too(old: str) -> None:
+    xr.testing.assert_identical(results.recorded(*old.split("-")), results.recorded(*renamed.file(old).split("-")))
+    assert renamed.file(old) in NAMES and renamed.file(renamed.file(old)) == renamed.file(old)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -69,18 +59,23 @@ def test_provenance_is_complete(dataset: xr.Dataset) -> None:
         assert len(facts["corpus"]["checksum"]) == 64
     seconds = np.array(facts["wall_seconds"], dtype=float)
     assert (seconds >= 0).all()
-    assert np.count_nonzero(seconds == 0) == np.count_nonzero(np.array(facts["runs"]) == other_half.NOT_RUN)
+    assert np.count_nonzero(seconds == 0) == np.count_nonzero(np.array(facts["runs"]) == variants.NOT_RUN)
 
 
 def test_shape_and_tokens_are_those_of_its_scale(dataset: xr.Dataset, request: pytest.FixtureRequest) -> None:
     facts = results.provenance(dataset)
     if "models" in facts:
         pytest.skip("not a training run: its models are described one by one")
-    config, scale = facts["config"], dataset.attrs["scale"]
-    experiment, base = request.node.callspec.params["dataset"][0], scales.SCALES[scale]
-    tokens = importlib.import_module(f"relusparsity.experiments.{experiment}").config(scale).runs[0].train.tokens
-    for name in ("n_layers", "d_ff", "d_model", "seq_len", "vocab_size"):
-        assert config["model"][name] == getattr(base.model, name), name
+    config, name = facts["config"], request.node.callspec.params["dataset"].split("-")
+    base = shapes.SHAPES[dataset.attrs["scale"]]
+    (made,) = (
+        each
+        for each in recorded.recorded_at(*(name[1:] if name[2:] else [name[1]]))
+        if each.path.stem == "-".join(name)
+    )
+    tokens = made.config().runs[0].train.tokens
+    for size in ("n_layers", "d_ff", "d_model", "seq_len", "vocab_size"):
+        assert config["model"][size] == getattr(base.model, size), size
     assert facts["tokens_seen"] == config["train"]["tokens"] == tokens
     if "layer" in dataset.sizes:
         assert dataset.sizes["layer"] == base.model.n_layers
@@ -118,8 +113,8 @@ def test_percentiles_rise(dataset: xr.Dataset) -> None:
 
 
 def test_counts_agree_with_use() -> None:
-    for scale in SHARED_AT:
-        data = results.recorded("layer_patterns", scale)
+    for scale, recipe in SHARED_AT:
+        data = results.recorded("layer_patterns", scale, recipe)
         tokens, d_ff = data.attrs["final_sample_tokens"], data.attrs["d_ff"]
         from_counts = data["final_firing_count"].astype(np.int64).sum("unit") / (tokens * d_ff)
         np.testing.assert_allclose(from_counts, data["final_token_use"], rtol=1e-5)
@@ -132,13 +127,15 @@ def test_contributing_says_how_each_dataset_of_the_gpu_scales_is_made_again(root
     )
     found = []
     for datasets, command, minutes, runs in rows:
-        names = re.findall(r"`(\w+)-(\w+)`", datasets)
+        names = [name.split("-") for name in re.findall(r"`(.+?)`", datasets)]
         found += ["-".join(name) for name in names]
-        assert command == f'make record SCALE={names[0][1]} ONLY="{" ".join(name for name, _ in names)}"'
+        (scale, *recipe), only = names[0][1:], " ".join(name[0] for name in names)
+        by = "".join(f" RECIPE={name}" for name in recipe if name != recipes.FROZEN[scale])
+        assert command == f'make record SCALE={scale}{by} ONLY="{only}"'
         seconds = pd.Series(results.provenance(results.recorded(*names[0]))["wall_seconds"]).explode()
         seconds = seconds[seconds > 0]  # of what was run
         assert (round(seconds.sum() / 60), len(seconds)) == (int(minutes), int(runs)), datasets
-    assert sorted(found) == [name for name in NAMES if not name.endswith("-laptop")]
+    assert sorted(found) == [name for name in NAMES if "-laptop" not in name]
 
 
 @pytest.mark.parametrize("page", front.PAGES)

@@ -1,7 +1,6 @@
 """Old names: recorded files keep them, and what is read has those of today."""
 
 import ast
-import importlib
 import json
 import re
 from collections.abc import Iterator
@@ -13,9 +12,10 @@ import pytest
 
 from fixtures_core import tiny_corpus, tiny_run
 from relusparsity import golden, identity, ondisk, renamed, results, train
+from relusparsity.book import recorded
 from relusparsity.config import RunConfig, from_dict, replace
 from relusparsity.errors import UserError
-from relusparsity.experiments import other_half, repetition
+from relusparsity.experiments import repetition, variants
 
 RECORDED = sorted(path.stem for path in results.data_dir().glob("*.nc"))
 OF_MODELS = "any_model"
@@ -45,8 +45,8 @@ def by_recipe(runs: list[Any]) -> list[list[str]]:
 
 def ids(facts: dict[str, Any]) -> set[str]:
     """Of every run that a provenance names as made."""
-    found = {id for ids in by_recipe(facts["runs"]) for id in ids} | {facts.get("run_id", other_half.NOT_RUN)}
-    return {id.removeprefix("run-") for id in found} - {other_half.NOT_RUN}
+    found = {id for ids in by_recipe(facts["runs"]) for id in ids} | {facts.get("run_id", variants.NOT_RUN)}
+    return {id.removeprefix("run-") for id in found} - {variants.NOT_RUN}
 
 
 def changes(said: str, of: RunConfig) -> dict[str, Any]:
@@ -77,7 +77,7 @@ def made(name: str) -> Iterator[tuple[str, RunConfig, str]]:
         if "configs" in facts:
             configs = [from_dict(RunConfig, facts["configs"][recipe]) for recipe in recipes]
         elif name.startswith("repetition"):
-            whole = as_recorded("recipes-factorial")["corpus"]["checksum"]
+            whole = as_recorded("factorial-mid")["corpus"]["checksum"]
             texts = [identity.digest(whole, first.train.tokens // repetition.PASSES[each] + 1) for each in recipes]
             configs = [first] * len(recipes)
         elif "changed" in file:
@@ -86,7 +86,7 @@ def made(name: str) -> Iterator[tuple[str, RunConfig, str]]:
             configs = cells(file, first)
     for config, of_recipe, its_text in zip(configs, by_recipe(facts["runs"]), texts, strict=True):
         for id, seed in zip(of_recipe, seeds, strict=True):
-            if id != other_half.NOT_RUN:
+            if id != variants.NOT_RUN:
                 yield id, replace(config, seed=seed), its_text
 
 
@@ -118,19 +118,17 @@ def test_todays_id_is_that_of_the_configuration_and_the_text_that_are_recorded(n
 
 @pytest.mark.parametrize("name", RECORDED)
 def test_a_recorded_dataset_names_what_running_its_experiment_again_would_make(name: str) -> None:
-    experiment, _, scale = name.rpartition("-")
+    experiment, scale, *recipe = name.split("-")
     facts = as_read(name)
-    like = facts if "corpus" in facts else as_read(f"layer_patterns-{scale}")
-    again = importlib.import_module(f"relusparsity.experiments.{experiment}").config(scale).runs
-    if experiment == "repetition":
-        again = ()  # its texts are parts, as `made` has them
-    named = {golden.run_id(config, like["corpus"]["checksum"]) for config in again}
-    if experiment == "other_half":  # not all of it was run
+    (by,) = (each for each in recorded.recorded_at(scale, *recipe) if each.path.stem == name)
+    like = facts if "corpus" in facts else as_read(f"layer_patterns-{scale}-{recipe[0]}")
+    named = {golden.run_id(config, like["corpus"]["checksum"]) for config in by.config().runs}
+    if experiment == "repetition":  # its provenance has the first of its texts
+        assert named < ids(facts)
+    elif experiment == "other_half":  # not all of it was run
         assert ids(facts) < named
-    elif experiment == "training":  # with the runs of the baseline, which it does not name
-        assert ids(facts) <= named
     else:
-        assert ids(facts) == named or not again
+        assert ids(facts) == named
 
 
 @pytest.mark.parametrize("name", RECORDED)
@@ -148,7 +146,7 @@ def test_but_for_names_of_runs_a_provenance_is_read_as_it_is_recorded(name: str)
     assert as_read(name) == translated(facts) != facts
 
 
-@pytest.mark.parametrize("name", ["lead-factorial", "any_model-laptop"])
+@pytest.mark.parametrize("name", ["lead-mid", "any_model-laptop-default"])
 def test_a_dataset_that_is_loaded_has_todays_names(name: str) -> None:
     assert results.provenance(results.recorded(*name.split("-"))) == as_read(name)
 

@@ -231,12 +231,12 @@ def test_shares_are_kept_in_float32_and_counts_as_integers() -> None:
 
 def test_recorded_datasets_are_found_by_experiment_and_scale(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(results, "data_dir", lambda: tmp_path)
-    with pytest.raises(UserError, match="no recorded dataset patterns-laptop; recorded are: none"):
+    with pytest.raises(UserError, match="no recorded dataset patterns-laptop-default; recorded are: none"):
         results.recorded("patterns")
     results.save(dataset(), tmp_path / "patterns-smoke.nc")
     xr.testing.assert_identical(results.recorded("patterns", "smoke"), dataset())
-    with pytest.raises(UserError, match="no recorded dataset patterns-paper; recorded are: patterns-smoke"):
-        results.recorded("patterns", "paper")
+    with pytest.raises(UserError, match="no recorded dataset patterns-wide-nearest; recorded are: patterns-smoke"):
+        results.recorded("patterns", "wide")
 
 
 def test_the_environment_names_versions_device_and_commit(monkeypatch: pytest.MonkeyPatch) -> None:

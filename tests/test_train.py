@@ -75,8 +75,8 @@ def assert_same_to_the_bit(run: Run, other: Run) -> None:
     assert run.snapshots() == other.snapshots()
     assert not any(path.name.startswith(".") for path in run.path.rglob("*")), "half-written files are gone"
     for step in run.snapshots():
-        pairs = zip(run.model(step=step).parameters(), other.model(step=step).parameters(), strict=True)
-        assert all(torch.equal(a, b) for a, b in pairs)
+        one, two = (each.model(step=step).state_dict() for each in (run, other))
+        assert list(one) == list(two) and all(torch.equal(one[name], two[name]) for name in one)
 
 
 # What a run writes down
@@ -359,8 +359,17 @@ def survivors_are_whole(folder: Path) -> None:
         ({"train.optimizer": "adafactor", "model.tied": False}, 3),
         ({"train.optimizer": "sgd", "train.schedule": "rsqrt"}, 3),
         ({"train.resume_every": 0}, 2),
+        (
+            {
+                "intervention.kind": "add",
+                "intervention.layer": 1,
+                "intervention.strength": 2.0,
+                "intervention.placebo": True,
+            },
+            3,
+        ),
     ],
-    ids=["adamw", "adafactor", "sgd", "without states"],
+    ids=["adamw", "adafactor", "sgd", "without states", "intervention"],
 )
 def test_killed_between_any_two_writes_it_resumes_to_the_bit(
     folder: Path, tmp_path_factory: pytest.TempPathFactory, undisturbed: Run, changes: dict[str, Any], kills: int

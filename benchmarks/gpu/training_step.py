@@ -177,12 +177,12 @@ def build(config: RunConfig, text: np.ndarray, device: torch.device) -> dict[str
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--scale", default="paper", help="scale whose shape is timed (default: %(default)s)")
+    parser.add_argument("--scale", default="wide", help="scale whose shape is timed (default: %(default)s)")
     parser.add_argument("--blocks", type=int, default=7, help="turns of each (default: %(default)s)")
     parser.add_argument("--steps", type=int, default=25, help="steps a turn (default: %(default)s)")
     arguments = parser.parse_args()
     device, config = distributed.device(), scales.base(arguments.scale)
-    if arguments.scale == "paper":
+    if arguments.scale == "wide":
         config = replace(config, **{"model.init": "normal", "train.weight_decay": 0.1})  # as the others
     vocabulary = config.model.vocab_size
     frequency = 1 / np.arange(1, vocabulary + 1)  # Zipf's law: there is something to learn
@@ -215,7 +215,7 @@ def main() -> None:
     how = f"{arguments.blocks} turns of {arguments.steps} steps of {config.train.batch_tokens:,} tokens; {gpu}."
     found = {"shape": vars(config.model), "tokens_per_second": rates, "losses": losses}
     report = f"{machine.table(rows)}\n\n{how}"
-    if arguments.scale == "paper":
+    if arguments.scale == "wide":
         machine.publish("training_step", here, found, report)
     else:
         print(report)

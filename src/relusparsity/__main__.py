@@ -1,4 +1,4 @@
-"""The command line: train a run, look at runs, remove runs; measure and compare any models."""
+"""The command line: train a run, record experiments, look at runs, remove runs; measure and compare any models."""
 
 import errno
 import io
@@ -7,6 +7,7 @@ import sys
 from collections.abc import Sequence
 from contextlib import redirect_stderr
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import tyro
@@ -15,6 +16,8 @@ from . import results, scales, stopping
 from .config import RunConfig
 from .errors import UserError
 from .ondisk import find, last_state, listing, removable, remove, size, state_of, summary
+from .recipes import RECIPES
+from .shapes import SHAPES
 
 DESCRIPTION = """Layer-dependent activation sparsity in ReLU Transformers, measured exactly.
 
@@ -47,12 +50,13 @@ BEFORE = {
 class Train:
     """Train one run, or resume it, or reuse it; prints its directory and what it found.
 
-    Every field below starts from the chosen scale; change any by its dotted name, such as --model.d_ff 2048.
+    Every field below starts from that shape and recipe; change any by its dotted name, such as --model.d_ff 2048.
     """
 
-    scale: Annotated[str, tyro.conf.arg(metavar="{" + ",".join(scales.SCALES) + "}")] = "laptop"
-    """The run to start from: smoke (seconds), laptop (minutes), factorial, paper or paper_first, its
-    earlier recipe (one data-centre GPU)."""
+    scale: Annotated[str, tyro.conf.arg(metavar="{" + ",".join(SHAPES) + "}")] = "laptop"
+    """The shape of the model: smoke (seconds), laptop (minutes), mid or wide (one data-centre GPU)."""
+    recipe: Annotated[str | None, tyro.conf.arg(metavar="{" + ",".join(RECIPES) + "}")] = None
+    """How it is trained; without it, as the book shows that shape."""
     run: Annotated[RunConfig, tyro.conf.arg(name=""), tyro.conf.FlagConversionOff] = field(default_factory=RunConfig)
 
     def __call__(self) -> None:
@@ -70,6 +74,40 @@ class Train:
         finished = train.run(self.run, corpus)
         if chief:
             print(summary(finished.path))
+
+
+@dataclass(frozen=True)
+class Record:
+    """Train the runs of recorded experiments, one worker per GPU, and pack their datasets in pieces under 16 MB.
+
+    Interrupted, the same command goes on. With --unpack, pieces from another machine are put among this one's runs;
+    then `make record` makes the datasets of the book from them.
+    """
+
+    only: Annotated[tuple[str, ...], tyro.conf.Positional] = ()
+    """Names of experiments and sweeps, such as other_half; without any, all of that shape."""
+    scale: Annotated[str, tyro.conf.arg(metavar="{" + ",".join(SHAPES) + "}")] = "laptop"
+    """The shape of the models."""
+    recipe: Annotated[str | None, tyro.conf.arg(metavar="{" + ",".join(RECIPES) + "}")] = None
+    """How they are trained; without it, as the book shows that shape."""
+    out: str = "pieces"
+    """Folder for the pieces."""
+    workers: Annotated[int, tyro.conf.arg(metavar="INT")] = 0
+    """Runs at a time; 0: one per GPU."""
+    minutes: float | None = None
+    """Begin no run that would not be finished after so many."""
+    unpack: tuple[str, ...] = ()
+    """Pieces to unpack, instead of training."""
+
+    def __call__(self) -> None:
+        from .book import recorded, recorder  # torch is slow to import, and --help should not be
+
+        if self.unpack:
+            for path in recorder.unpack([Path(piece) for piece in self.unpack]):
+                print(path)
+        else:
+            experiments = recorded.chosen(self.scale, self.recipe, self.only)
+            recorder.record(experiments, Path(self.out), self.workers, self.minutes)
 
 
 @dataclass(frozen=True)
@@ -167,21 +205,23 @@ class Compare:
         command.compare(self.measured, self.out)
 
 
-def _scale(arguments: Sequence[str]) -> str:
-    """The value of --scale: it decides the defaults of the other fields, so it is read before them."""
-    scale = "laptop"
+def _value(option: str, arguments: Sequence[str]) -> str | None:
+    """The value of --scale or --recipe: they decide the defaults of the other fields, so they are read before them."""
+    found = None
     for place, argument in enumerate(arguments):
         name, given, value = argument.partition("=")
-        if name == "--scale":  # given twice, the last counts, as of every option
-            scale = value if given else next(iter(arguments[place + 1 :]), "")
-    return scale
+        if name == option:  # given twice, the last counts, as of every option
+            found = value if given else next(iter(arguments[place + 1 :]), "")
+    return found
 
 
-def _parse(arguments: Sequence[str]) -> Train | Show | Clean | Measure | Compare:
-    scale = _scale(arguments)
-    start = Train(scale, scales.base(scale))
+def _parse(arguments: Sequence[str]) -> Train | Record | Show | Clean | Measure | Compare:
+    scale, recipe = _value("--scale", arguments), _value("--recipe", arguments)
+    scale = "laptop" if scale is None else scale
+    start = Train(scale, recipe, scales.base(scale, recipe=recipe))
     command: Any = (
         Annotated[Train, tyro.conf.subcommand("train", default=start)]
+        | Annotated[Record, tyro.conf.subcommand("record")]
         | Annotated[Show, tyro.conf.subcommand("show")]
         | Annotated[Clean, tyro.conf.subcommand("clean")]
         | Annotated[Measure, tyro.conf.subcommand("measure")]

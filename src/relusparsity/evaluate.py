@@ -12,6 +12,7 @@ from torch.nn import functional as F
 from tqdm.auto import tqdm
 
 from . import arithmetic, distributed, metrics
+from .interventions import reading
 from .model import Decoder, Observe
 from .tracking import UseTracker
 
@@ -75,14 +76,17 @@ def score(
     device = next(model.parameters()).device
     total = Score()
     for inputs, targets in _batches(sequences, batch, device):
-        with autocast(device, precision):
+        with autocast(device, precision), reading(model):
             logits = model(inputs, observe)
         total.add(logits, targets)
     return total
 
 
 class Drift:
-    """Where the chosen units' pre-activations lie on one set of tokens; the causes of death are looked for here."""
+    """Where the chosen units' pre-activations lie on one set of tokens; the causes of death are looked for here.
+
+    All of it, gamma too, is of the input that the MLP is really given: after the norm and after an intervention.
+    """
 
     def __init__(self, units: Sequence[int], device: torch.device) -> None:
         self.units = torch.tensor(list(units), dtype=torch.long, device=device)
@@ -218,6 +222,7 @@ def token_type_counts(model: Decoder, sequences: np.ndarray, layer: int, batch: 
                 fired = metrics.fires(activation).flatten(0, 1).int()
                 table.index_add_(0, inputs.flatten(), fired)
 
-        model(inputs, observe)
+        with reading(model):
+            model(inputs, observe)
     totals = np.bincount(sequences[:, :-1].ravel(), minlength=config.vocab_size)
     return table, totals

@@ -16,7 +16,19 @@ from typing import Any
 import numpy as np
 import torch
 
-from . import corpora, distributed, evaluate, fused, identity, measurements, metrics, model, step, tracking
+from . import (
+    corpora,
+    distributed,
+    evaluate,
+    fused,
+    identity,
+    interventions,
+    measurements,
+    metrics,
+    model,
+    step,
+    tracking,
+)
 from .config import CorpusConfig, MeasureConfig, ModelConfig, RunConfig, TrainConfig, replace, to_dict
 from .guard import Guard, Results
 from .measurements import Recorder
@@ -71,6 +83,22 @@ RUNS: dict[str, dict[str, Any]] = {
         "seed": 80,
     },
     "no positions": {"model.positions": "none", "train.weight_decay": 2.0, "seed": 65},
+    "centred": {"intervention.kind": "centre", "intervention.layer": 1, "seed": 126},
+    "added": {
+        "model.norm_place": "parallel",
+        "intervention.kind": "add",
+        "intervention.strength": 2.0,
+        "seed": 1,
+    },
+    "added along": {
+        "model.norm_place": "post",
+        "intervention.kind": "add",
+        "intervention.layer": 1,
+        "intervention.strength": 0.5,
+        "intervention.direction": "along",
+        "intervention.placebo": True,
+        "seed": 54,
+    },
 }
 
 
@@ -161,7 +189,7 @@ GUARD = Guard(
     kept=Path(__file__).with_name("golden.json"),
     module="golden",
     measured=lambda: measured(),
-    watched=(corpora.batches, evaluate, fused, measurements, metrics, model, step, tracking),
+    watched=(corpora.batches, evaluate, fused, interventions, measurements, metrics, model, step, tracking),
     agree=_agree,
     grows=("defaults",),  # a new field is named when it is set, so that its default needs no raising
 )

@@ -33,8 +33,8 @@ def unit_counts(fired: Bool[Tensor, "sequence position unit"]) -> Int[Tensor, "s
     ones = fired.contiguous().view(torch.uint8)
     if ones.shape[2] % 8:
         return ones.sum(dim=1, dtype=torch.int32)
-    # Eight units a 64-bit word, eight counters in one addition (on a CPU a hundred times as fast). A counter is a byte:
-    # no more than 255 words are added before it is read.
+    # A 64-bit word holds eight units, so one addition advances eight counters (a hundred times as fast on a CPU). Each
+    # counter is a byte: at most 255 words are added before it is read.
     parts = ones.view(torch.int64).split(255, dim=1)
     return sum(part.sum(dim=1).view(torch.uint8).int() for part in parts)  # type: ignore[return-value]
 
@@ -42,7 +42,7 @@ def unit_counts(fired: Bool[Tensor, "sequence position unit"]) -> Int[Tensor, "s
 def firing_counts(
     fired: Bool[Tensor, "sequence position unit"],
 ) -> tuple[Int[Tensor, "sequence unit"], Int[Tensor, "sequence position"]]:
-    """Tokens at which each unit fires, by sequence, and units that fire, by token (int32)."""
+    """Tokens at which each unit fires, by sequence, and units that fire at each token (int32)."""
     ones = fired.contiguous().view(torch.uint8)
     if ones.shape[2] % 8:
         return unit_counts(fired), ones.sum(dim=2, dtype=torch.int32)
@@ -63,8 +63,8 @@ def histogram(counts: Int[Tensor, "*any"], largest: int) -> Int[Tensor, "bin"]:
 def percentiles(counts: np.ndarray, levels: Sequence[int] = PERCENTILES) -> np.ndarray:
     """Percentiles of the values 0, 1, 2 … whose numbers of occurrences are `counts` (inverted CDF).
 
-    The p-th is the smallest value with at least p % of the n occurrences at or below it. Missing (NaN) where n
-    is too small to tell the level from the extreme: n · min(p, 100 − p) < 100, for 0 < p < 100.
+    The p-th percentile is the smallest value with at least p % of the n occurrences at or below it. It is missing
+    (NaN) where n is too small to tell it from the extreme: n · min(p, 100 − p) < 100, for 0 < p < 100.
     """
     cumulative = np.cumsum(counts)
     n = int(cumulative[-1])
@@ -103,7 +103,8 @@ def rarefied_use(firing_count: np.ndarray, tokens: int, sizes: Sequence[int]) ->
 def _miss_probability(k: np.ndarray, tokens: int, n: int) -> np.ndarray:
     """C(N − k, n) / C(N, n): the chance that n of N tokens miss all of a unit's k firings."""
     largest = min(int(k.max(initial=0)), tokens - n)
-    # as a product over firings, Π (1 − n / (N − i)): no difference of large logarithms
+    # a product over firings, Π (1 − n / (N − i)), in which no large logarithms are subtracted, as they are in SciPy's
+    # hypergeometric distribution: that is off by 1e-10 at a million tokens
     log_miss = np.concatenate(([0.0], np.cumsum(np.log1p(-n / (tokens - np.arange(largest))))))
     return np.where(k <= tokens - n, np.exp(log_miss[np.minimum(k, largest)]), 0.0)
 
@@ -111,7 +112,7 @@ def _miss_probability(k: np.ndarray, tokens: int, n: int) -> np.ndarray:
 def within_sequence_rate(
     firing_count: np.ndarray, sequences_fired: np.ndarray, sequences: int, seq_len: int, least: int = 100
 ) -> tuple[np.ndarray, np.ndarray]:
-    """How much of a sequence a unit fires in, given that it fires there; and the same for random firing.
+    """The share of a sequence in which a unit fires, given that it fires there; and the same for random firing.
 
     Parameters
     ----------
@@ -121,7 +122,7 @@ def within_sequence_rate(
     Returns
     -------
     observed, random : (unit)
-        Shares of a sequence's tokens; `random` puts the same number of firings on random tokens. Missing
+        Shares of a sequence's tokens; `random` puts the same number of firings on random tokens. Both are missing
         (NaN) below `least` firings.
     """
     k = np.asarray(firing_count, dtype=np.int64)
@@ -147,7 +148,7 @@ def type_entropy(type_counts: Int[Tensor, "type unit"]) -> np.ndarray:
 def random_type_entropy(type_totals: np.ndarray, firing_count: np.ndarray, seed: int = 0) -> np.ndarray:
     """Mean entropy, in nats, of k firings put on random tokens, for each unit's k: (unit).
 
-    Sampled without replacement at 33 log-spaced k (8 draws each, seed stated) and interpolated in log k.
+    We sample without replacement at 33 log-spaced k (8 draws each, from the seed given) and interpolate in log k.
     """
     k = np.asarray(firing_count, dtype=np.int64)
     used = k[k > 0]
@@ -167,7 +168,7 @@ def token_selectivity(
 ) -> np.ndarray:
     """1 − (entropy of a unit's firing over token types) / (that of random firing of equal count).
 
-    Near 0: fires on tokens as they come; 1: on one token type only. Missing (NaN) below `least` firings.
+    Near 0, a unit fires whatever the token; at 1, on one token type only. Missing (NaN) below `least` firings.
 
     Parameters
     ----------

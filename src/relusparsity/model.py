@@ -12,12 +12,15 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from . import fused, metrics
-from .config import ModelConfig
+from .config import InterventionConfig, ModelConfig
+from .interventions import Intervention
 
 # observe(layer, MLP input (B, T, C), pre-activation (B, T, F), activation (B, T, F))
 Observe = Callable[[int, Tensor, Tensor, Tensor], None]
 # count(layer, tokens of each sequence at which each unit fires (B, F)), taken while the ReLU is computed
 Count = Callable[[int, Tensor], None]
+
+UNTREATED = InterventionConfig()
 
 
 def _norm(config: ModelConfig) -> nn.Module:
@@ -93,37 +96,48 @@ class MLP(nn.Module):
 class Block(nn.Module):
     """Attention and MLP with their residual sums, in the order that `norm_place` says."""
 
-    def __init__(self, config: ModelConfig, layer: int) -> None:
+    def __init__(self, config: ModelConfig, layer: int, intervention: Intervention | None = None) -> None:
         super().__init__()
         self.norm_place = config.norm_place
         self.attention_norm = _norm(config)
         self.attention = Attention(config)
         self.mlp_norm = _norm(config)
         self.mlp = MLP(config, layer)
+        self.intervention = intervention
 
     def forward(
-        self, x: Float[Tensor, "B T C"], observe: Observe | None = None, count: Count | None = None
+        self,
+        x: Float[Tensor, "B T C"],
+        tokens: Int[Tensor, "B T"],
+        observe: Observe | None = None,
+        count: Count | None = None,
     ) -> Float[Tensor, "B T C"]:
+        def mlp(normed: Tensor) -> Tensor:
+            treated = normed if self.intervention is None else self.intervention(normed, tokens)
+            return self.mlp(treated, observe, count)
+
         if self.norm_place == "post":
             x = self.attention_norm(x + self.attention(x))
-            return self.mlp_norm(x + self.mlp(x, observe, count))
+            return self.mlp_norm(x + mlp(x))
         if self.norm_place == "parallel":
-            return x + self.attention(self.attention_norm(x)) + self.mlp(self.mlp_norm(x), observe, count)
+            return x + self.attention(self.attention_norm(x)) + mlp(self.mlp_norm(x))
         x = x + self.attention(self.attention_norm(x))
-        return x + self.mlp(self.mlp_norm(x), observe, count)
+        return x + mlp(self.mlp_norm(x))
 
 
 class Decoder(nn.Module):
     """Decoder-only language model: tokens (sequence, position) → logits (sequence, position, vocabulary).
 
     `observe`, if given, is called once a layer with its MLP's input, pre-activation and activation; `count` with the
-    tokens of each sequence at which each unit fires, at no read of the activations beyond the ReLU's own.
+    tokens of each sequence at which each unit fires, at no read of the activations beyond the ReLU's own. An MLP's
+    input is what it is given: after the norm, and after the intervention, if the layer has one.
     """
 
     position_table: Tensor
 
-    def __init__(self, config: ModelConfig) -> None:
+    def __init__(self, config: ModelConfig, intervention: InterventionConfig = UNTREATED) -> None:
         super().__init__()
+        intervention.check(config)
         self.config = config
         self.embedding = nn.Embedding(config.vocab_size, config.d_model)
         if config.positions == "learned":
@@ -133,7 +147,10 @@ class Decoder(nn.Module):
             table = torch.stack((angles.sin(), angles.cos()), dim=-1).flatten(1)[:, : config.d_model]
             self.register_buffer("position_table", table, persistent=False)
         self.embedding_norm = _norm(config) if config.embedding_norm else nn.Identity()
-        self.blocks = nn.ModuleList(Block(config, layer) for layer in range(config.n_layers))
+        treated = None if intervention.kind == "none" else Intervention(intervention, config.d_model)
+        self.blocks = nn.ModuleList(
+            Block(config, layer, treated if layer == intervention.layer else None) for layer in range(config.n_layers)
+        )
         # after post-norm blocks the stream is normalised already
         self.final_norm = nn.Identity() if config.norm_place == "post" else _norm(config)
         self.output = nn.Linear(config.d_model, config.vocab_size, bias=False)
@@ -154,7 +171,7 @@ class Decoder(nn.Module):
             x = x + self.position_table[: tokens.shape[1]]
         x = self.embedding_norm(x)
         for block in self.blocks:
-            x = block(x, observe, count)
+            x = block(x, tokens, observe, count)
         logits = self.output(self.final_norm(x))
         # skipped at 1: a pass over (B, T, V) is not free
         return logits if self.config.logit_scale == 1 else logits * self.config.logit_scale
@@ -185,9 +202,14 @@ def initialise(model: Decoder, seed: int) -> Decoder:
     return model
 
 
-def build(config: ModelConfig, seed: int, device: str | torch.device = "cpu") -> Decoder:
+def build(
+    config: ModelConfig,
+    seed: int,
+    device: str | torch.device = "cpu",
+    intervention: InterventionConfig = UNTREATED,
+) -> Decoder:
     """A freshly initialised model on a device."""
-    return initialise(Decoder(config), seed).to(device)
+    return initialise(Decoder(config, intervention), seed).to(device)
 
 
 def count_parameters(config: ModelConfig) -> dict[str, int]:

@@ -14,6 +14,7 @@ import xarray as xr
 
 from . import __version__, identity, renamed
 from .errors import UserError
+from .recipes import FROZEN
 from .sealed import atomic_write, check, read, sealed_write, sha256, told, write_json  # noqa: F401 - found here too
 
 _CHECKOUT = Path(__file__).resolve().parents[2]
@@ -90,27 +91,42 @@ def load(path: Path) -> xr.Dataset:
         dataset = xr.load_dataset(data, engine="h5netcdf")
     if "provenance" not in dataset.attrs:
         raise UserError(f"{path} has no provenance; expected a dataset that this library wrote.")
+    dataset = dataset.rename({old: new for old, new in renamed.DIMENSIONS.items() if old in dataset.dims})
+    if (word := dataset.attrs.get("scale")) in renamed.WORDS:
+        dataset.attrs["scale"] = renamed.WORDS[word][0]
     dataset.attrs["provenance"] = renamed.with_todays_runs(dataset.attrs["provenance"])
-    return dataset.rename({old: new for old, new in renamed.DIMENSIONS.items() if old in dataset.dims})
+    return dataset
 
 
-def recorded_path(experiment: str, scale: str) -> Path:
-    return data_dir() / f"{experiment}-{scale}.nc"
+def recorded_path(experiment: str, scale: str, recipe: str | None = None) -> Path:
+    """Where a committed dataset lies: `data/<experiment>-<shape>[-<recipe>].nc`, by today's words."""
+    return data_dir() / f"{renamed.file('-'.join(filter(None, (experiment, scale, recipe))))}.nc"
 
 
-def recorded(experiment: str, scale: str = "laptop") -> xr.Dataset:
-    """A committed dataset: `data/<experiment>-<scale>.nc`.
+def recorded(experiment: str, scale: str = "laptop", recipe: str | None = None) -> xr.Dataset:
+    """A committed dataset, of an experiment with one recipe or of one with several.
+
+    Parameters
+    ----------
+    scale
+        Name of a shape.
+    recipe
+        Name of the recipe; without it, the shape's own, or that of the one dataset there is.
 
     Raises
     ------
     UserError
         If it was never recorded, naming those that were.
     """
-    path = recorded_path(experiment, scale)
-    if not path.is_file():
-        there = sorted(p.stem for p in data_dir().glob("*.nc"))
-        raise UserError(f"no recorded dataset {path.stem}; recorded are: {', '.join(there) or 'none'}.")
-    return load(path)
+    paths = [recorded_path(experiment, scale, recipe)]
+    if recipe is None and scale in FROZEN:
+        paths.append(recorded_path(experiment, scale, FROZEN[scale]))
+    for path in paths:
+        if path.is_file():
+            of_one = path.stem.split("-")[2:]
+            return load(path).assign_attrs({"recipe": of_one[0]} if of_one else {})
+    there = sorted(p.stem for p in data_dir().glob("*.nc"))
+    raise UserError(f"no recorded dataset {paths[-1].stem}; recorded are: {', '.join(there) or 'none'}.")
 
 
 def environment(device: str = "cpu") -> dict[str, Any]:

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from . import distributed, sealed
 from .errors import UserError
+from .interventions import weights
 from .step import Trainer
 
 ENVIRONMENT = "environment.json"
@@ -147,7 +148,7 @@ def save(trainer: Trainer, path: Path, seconds: float, log: str) -> None:
     moments = trainer.optimizer.state_dict()["state"]
     tensors = {f"optimizer/{i}/{name}": value for i, row in moments.items() for name, value in row.items()}
     tensors = {name: value for name, value in tensors.items() if isinstance(value, Tensor)}
-    tensors |= {f"model/{name}": value for name, value in trainer.model.named_parameters()}  # tied ones once
+    tensors |= {f"model/{name}": value for name, value in weights(trainer.model).items()}  # tied ones once
     # whatever the number of processes, the state is that of one: any other number can take it up
     tensors = {name: distributed.whole(value.detach()).cpu() for name, value in tensors.items()}
     if distributed.rank():
@@ -186,8 +187,8 @@ def restore(trainer: Trainer, path: Path) -> tuple[float, str]:
     if int(tensors["step"]) != step:
         raise UserError(f"{newest} holds the state of step {int(tensors['step'])}; {advice}.")
     with torch.no_grad():
-        for name, parameter in trainer.model.named_parameters():
-            parameter.copy_(distributed.as_held(tensors[f"model/{name}"], parameter))
+        for name, tensor in weights(trainer.model).items():
+            tensor.copy_(distributed.as_held(tensors[f"model/{name}"], tensor))
     trainer.deaths.load({n.removeprefix("deaths/"): t for n, t in tensors.items() if n.startswith("deaths/")})
     moments: dict[int, dict[str, Tensor]] = {}
     parameters = [parameter for group in trainer.optimizer.param_groups for parameter in group["params"]]

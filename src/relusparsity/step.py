@@ -85,7 +85,7 @@ class Trainer:
     def __init__(self, config: RunConfig, corpus: Text, device: torch.device) -> None:
         self.config, self.corpus, self.device = config, corpus, device
         self.rank, self.world = distributed.rank(), distributed.world()
-        self.model = build(config.model, config.seed, device)
+        self.model = build(config.model, config.seed, device, config.intervention)
         if config.train.shard and self.world > 1:
             distributed.shard(self.model, self.model.blocks)
         self.optimizer = _optimizer(self.model, config.train, device)

@@ -14,6 +14,7 @@ from tqdm.auto import tqdm
 from . import arithmetic, corpora, distributed, golden, measurements, results, resuming, sealed
 from .config import RunConfig, to_dict
 from .errors import UserError
+from .interventions import weights
 from .model import Decoder
 from .step import Trainer, learning_rate
 
@@ -38,7 +39,7 @@ class Run:
         path = measurements.weights_file(self.path, self.config.train.steps if step is None else step)
         sealed.check(path, f"delete the folder {self.path} to train again")
         with torch.random.fork_rng(devices=[]):  # torch draws what is then overwritten
-            model = Decoder(self.config.model)
+            model = Decoder(self.config.model, self.config.intervention)
         load_model(model, path)
         return model.to(device).eval()
 
@@ -116,6 +117,11 @@ def _check(config: RunConfig, corpus: corpora.Corpus) -> None:
     measurements.check(config, corpus)
     if config.train.precision == "bf16" and distributed.device().type == "cpu" and config.train.compile:
         raise UserError("precision = bf16 with compile = True is for a GPU, and there is none; use float32.")
+    if config.intervention.kind != "none" and distributed.world() > 1:
+        raise UserError(
+            f"an intervention follows the mean of the text that its process reads, and {distributed.world()} processes "
+            "would each have their own; train with one."
+        )
 
 
 def _train(config: RunConfig, corpus: corpora.Corpus, path: Path) -> None:
@@ -205,10 +211,10 @@ def _steps(
 
 
 def _save_weights(trainer: Trainer, path: Path) -> None:
-    values = {name: distributed.whole(value.detach()).cpu() for name, value in trainer.model.named_parameters()}
+    values = {name: distributed.whole(value.detach()).cpu() for name, value in weights(trainer.model).items()}
     if distributed.rank():
         return
-    model = Decoder(trainer.config.model)
+    model = Decoder(trainer.config.model, trainer.config.intervention)
     model.load_state_dict(values, strict=False)  # what is tied is there once
     with sealed.sealed_write(measurements.weights_file(path, trainer.step)) as temporary:
         save_model(model, str(temporary))

@@ -1,6 +1,7 @@
-"""Whether the units of one measured model are those of another: they are only from checkpoint to checkpoint."""
+"""Do two measured models have the same units? Only two checkpoints of one training do."""
 
 import numpy as np
+import scipy
 import xarray as xr
 
 from .. import results
@@ -10,11 +11,11 @@ CHANCE = 5.0
 
 
 def whether(before: xr.Dataset, after: xr.Dataset) -> tuple[str, str]:
-    """Why units cannot be followed from one to the other (empty: they can), and what is to be said if they are.
+    """Why units cannot be followed from one model to the other (empty if they can), and what to say if they are.
 
-    Two steps of one run have the same units. Of other models nothing is known but what was measured: in models that
-    were trained apart a unit's number means nothing, so that within a layer the order of the units by how often they
-    fire in one says nothing about the other; the further from chance, the more do they share.
+    Two steps of one run have the same units. Of other models we know only what was measured. If they were trained
+    apart, a unit's number means nothing, so the order of a layer's units by how often they fire agrees between them by
+    chance only; the further from chance, the more they share.
     """
     if before["final_firing_count"].shape != after["final_firing_count"].shape:
         return "have different shapes", ""
@@ -44,19 +45,10 @@ def whether(before: xr.Dataset, after: xr.Dataset) -> tuple[str, str]:
 def _agreement(one: np.ndarray, other: np.ndarray) -> tuple[float, float]:
     """Mean rank correlation of counts (layer, unit) within layers, and its standard deviation under permutation.
 
-    A layer whose units all fire equally often says nothing; if all layers do, nothing speaks for an agreement.
+    A layer whose units all fire equally often is left out; if every layer is, the correlation is 0 ± 1.
     """
-    found = []
-    for a, b in zip(one, other, strict=True):
-        ranks = [_ranks(counts) for counts in (a, b)]
-        if all(r.std() > 0 for r in ranks):
-            found.append(float(np.corrcoef(ranks[0], ranks[1])[0, 1]))
+    layers = zip(one, other, strict=True)
+    found = [scipy.stats.spearmanr(a, b).statistic for a, b in layers if np.ptp(a) and np.ptp(b)]
     if not found:
         return 0.0, 1.0
     return float(np.mean(found)), float(1 / np.sqrt(max(1, one.shape[1] - 1) * len(found)))
-
-
-def _ranks(counts: np.ndarray) -> np.ndarray:
-    """Ranks, equal ones for equal counts: ties broken by number would agree with each other."""
-    _, inverse, times = np.unique(counts, return_inverse=True, return_counts=True)
-    return (np.cumsum(times) - (times - 1) / 2)[inverse]

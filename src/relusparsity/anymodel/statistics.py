@@ -1,4 +1,4 @@
-"""Counts → what the report says beyond use: how sure silence is, how specific units are, where they were strongest."""
+"""Counts → what the report says beyond use: how certain silence is, how specific units are, where they peak."""
 
 from typing import Any
 
@@ -36,17 +36,17 @@ DESCRIBED: dict[str, tuple[str, str]] = {
 
 
 def silent(dataset: xr.Dataset) -> dict[str, Any]:
-    """How sure it is that silent units are silent; sequences are the draws, because firing clusters in them."""
+    """How certain it is that silent units are silent; sequences are the draws, because firing clusters in them."""
     fired, hit = (dataset[name].values[0] for name in ("final_firing_count", "final_sequences_fired"))
     sequences = int(dataset["layer_sequences"].values.max())
     length = int(dataset["layer_tokens"].values.max()) / sequences
     once = (hit == 1).sum(axis=1)
-    bound = 1 - 0.05 ** (1 / sequences)
+    bound = 1 - 0.05 ** (1 / sequences)  # Clopper and Pearson's, which has a closed form where nothing was seen
     within = np.where((hit > 0) & (hit <= 5), fired / (np.maximum(hit, 1) * length), 0.0).max(axis=1)
     by_layer = ("seed", "layer")
     return {
         "good_turing_expected": (by_layer, once[None]),
-        "good_turing_upper": (by_layer, [[claims.poisson_upper(int(n)) for n in once]]),
+        "good_turing_upper": (by_layer, claims.poisson_upper(once)[None]),
         "silent_if_resampled": (by_layer, ((1 - hit / sequences) ** sequences).sum(axis=1)[None]),
         "silent_sequence_bound": (by_layer, np.full((1, len(hit)), bound)),
         "silent_token_bound": (by_layer, bound * np.where(within > 0, within, 1.0)[None]),
@@ -54,7 +54,7 @@ def silent(dataset: xr.Dataset) -> dict[str, Any]:
 
 
 def specificity(use: Detailed, ids: np.ndarray) -> dict[str, Any]:
-    """Both measures of chapter 04, unit by unit; token selectivity of the followed units only."""
+    """Both measures of chapter 04 for each unit; token selectivity for the followed units only."""
     counts = use.counts()
     fired = np.stack([layer.unit_tokens.cpu().numpy() for layer in counts])
     hit = np.stack([layer.unit_sequences.cpu().numpy() for layer in counts])
@@ -78,7 +78,7 @@ def specificity(use: Detailed, ids: np.ndarray) -> dict[str, Any]:
 
 
 def strongest(use: Detailed) -> dict[str, Any]:
-    """Every unit's strongest activations, and at which token of the text."""
+    """The strongest activations of every unit, and the tokens of the text where they are."""
     layers, dims = range(len(use.places)), ("seed", "layer", "context", "unit")
     sizes = np.stack([use.strongest[i].cpu().numpy() for i in layers])
     return {

@@ -7,26 +7,24 @@ from __future__ import annotations
 
 import argparse
 import hashlib
-import importlib
-import pkgutil
 import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from functools import cache
 from pathlib import Path
 from time import monotonic
 from typing import Any
 
-import xarray as xr
 from tqdm.auto import tqdm
 
-from .. import corpora, distributed, experiments, results
+from .. import distributed, results
 from ..errors import UserError
 from ..experiments import shared
-from ..scales import SCALES
+from ..scales import names
+from ..shapes import SHAPES
 from . import front
+from .recorded import check_text, chosen, recorded_at
 
 DEFAULT = "laptop"  # the value of `scale` in every notebook's parameters
 LONGEST = "03_neuron_death"
@@ -37,7 +35,8 @@ def main() -> None:
     """Read the command line."""
     parser = argparse.ArgumentParser(prog="python -m relusparsity.book.build", description=__doc__)
     parser.add_argument("what", choices=("book", "record"))
-    parser.add_argument("--scale", default=DEFAULT, help="scale of the runs (default: %(default)s)")
+    parser.add_argument("--scale", default=DEFAULT, help="shape of the runs (default: %(default)s)")
+    parser.add_argument("--recipe", help="record by this recipe (default: the shape's own)")
     parser.add_argument(
         "--only",
         nargs="+",
@@ -52,9 +51,9 @@ def main() -> None:
         if root is None:
             raise UserError("the book is made in a clone of the repository; clone it and install it with `make`.")
         if arguments.what == "record":
-            record(root, arguments.scale, arguments.only)
-        elif arguments.only:
-            raise UserError("--only names what record is to write, but book runs every chapter; leave it out.")
+            record(root, arguments.scale, arguments.recipe, arguments.only)
+        elif arguments.only or arguments.recipe:
+            raise UserError("--only and --recipe say what record is to write, but book runs every chapter; leave them.")
         else:
             book(root, arguments.scale)
     except UserError as error:
@@ -65,8 +64,10 @@ def main() -> None:
 
 def book(root: Path, scale: str) -> None:
     """Run every chapter on this machine and render a copy of the book from the result."""
+    scale, _ = names(scale)
     check_device(scale)
-    train_first(recorded_at(DEFAULT), scale)  # what the chapters show of this machine
+    # what the chapters show of this machine
+    train_first([each.config(scale) for each in recorded_at(DEFAULT) if not each.own_texts])
     copy = root / "_build" / scale
     chapters = execute(root, scale, copy / "chapters")
     for old in copy.glob("book/**/*.*"):  # files that the book no longer has
@@ -80,31 +81,31 @@ def book(root: Path, scale: str) -> None:
     print(f"\nThe book of this machine's runs (scale {scale}): {(copy / '_build/html/index.html').as_uri()}")
 
 
-def record(root: Path, scale: str, only: Sequence[str] = ()) -> None:
-    """Write the dataset of every experiment at a scale, and the executed chapters at the default scale.
+def record(root: Path, scale: str, recipe: str | None = None, only: Sequence[str] = ()) -> None:
+    """Write the dataset of every experiment at a shape, and the executed chapters of the default shape.
 
     With `only`, the datasets of these experiments alone: their runs are trained, no chapter is executed.
 
     Raises
     ------
     UserError
-        Before any training: for names or a scale without a recorded dataset, a scale that needs a GPU where there is
+        Before any training: for names or a shape without a recorded dataset, a shape that needs a GPU where there is
         none, another text than the recorded one. Later: for a run that diverged where its experiment needs it whole.
     """
-    modules = chosen(scale, only)
-    check_device(scale)
-    check_text(modules, scale)
-    train_first(modules, scale)
-    for name, experiment in modules.items():
-        path = results.recorded_path(name, scale)
-        print(f"{name} at scale {scale} → {path.name}", flush=True)
+    experiments = chosen(scale, recipe, only)
+    check_device(experiments[0].scale)
+    check_text(experiments)
+    train_first([each.config() for each in experiments if not each.own_texts])
+    for each in experiments:
+        print(f"{each.name} at scale {each.scale} → {each.path.name}", flush=True)
         try:
-            dataset = experiment.run(experiment.config(scale))
+            dataset = each.made_by.run(each.config())
         except FloatingPointError as error:
             raise UserError(
-                f"{error}; {name} needs each of its runs whole, so {path.name} was not written: change their recipe."
+                f"{error}; {each.name} needs each of its runs whole, so {each.path.name} was not written: change their "
+                "recipe."
             ) from error
-        results.save(dataset, path)
+        results.save(dataset, each.path)
     if only:
         print("Written; the chapters and front pages are as they were: `make record` renews them from the new data.")
         return
@@ -113,83 +114,21 @@ def record(root: Path, scale: str, only: Sequence[str] = ()) -> None:
     shutil.copytree(executed, root / "book" / "chapters", dirs_exist_ok=True, ignore=ignored)
 
 
-def recorded_at(scale: str) -> dict[str, Any]:
-    """The experiments whose dataset is committed at a scale, by name."""
-    names = [module.name for module in pkgutil.iter_modules(experiments.__path__)]
-    modules = {name: importlib.import_module(f"{experiments.__name__}.{name}") for name in names}
-    return {name: module for name, module in modules.items() if scale in getattr(module, "RECORDED", ())}
-
-
-def chosen(scale: str, only: Sequence[str]) -> dict[str, Any]:
-    """The experiments recorded at a scale, by name: all of them, or those named.
-
-    Raises
-    ------
-    UserError
-        If nothing, or not all that is named, is recorded there.
-    """
-    modules = recorded_at(scale)
-    if not modules:
-        there = ", ".join(each for each in SCALES if recorded_at(each))
-        raise UserError(f"no dataset is recorded at scale {scale!r}; choose one of {there}.")
-    if unknown := [name for name in only if name not in modules]:
-        raise UserError(f"not recorded at scale {scale}: {', '.join(unknown)}; recorded are {', '.join(modules)}.")
-    return {name: module for name, module in modules.items() if not only or name in only}
-
-
 def check_device(scale: str) -> None:
-    """Refuse a scale whose runs are for a GPU where there is none, before the text is fetched or anything trained."""
-    if scale in SCALES and SCALES[scale].train.compile and distributed.device().type == "cpu":
-        small = " and ".join(name for name, run in SCALES.items() if not run.train.compile)
+    """Refuse a shape whose runs are for a GPU where there is none, before the text is fetched or anything trained."""
+    if SHAPES[scale].train.compile and distributed.device().type == "cpu":
+        small = " and ".join(name for name, run in SHAPES.items() if not run.train.compile)
         raise UserError(
             f"scale {scale} needs an NVIDIA GPU, and PyTorch finds none here; use a machine that has one, or another "
             f"scale: {small} need none."
         )
 
 
-def check_text(modules: dict[str, Any], scale: str) -> None:
-    """Refuse to replace a recorded dataset with one made from another text.
-
-    Raises
-    ------
-    UserError
-        Naming every such dataset and both checksums.
-    """
-    others, source, load = [], "", cache(corpora.load)  # most experiments read one text
-    for name, module in modules.items():
-        path = results.recorded_path(name, scale)
-        before = text_of(results.load(path)) if path.is_file() else None
-        if before is None:
-            continue
-        config = module.config(scale)
-        texts = module.own_texts(config) if hasattr(module, "own_texts") else [load(config.runs[0].corpus)]
-        if texts[0].checksum != before:
-            others.append(f"{path.name} from {before[:12]} (now {texts[0].checksum[:12]})")
-            source = config.runs[0].corpus.source
-    if others:
-        same = "install the packages of requirements.txt, whose documentation is the text"
-        if source != "docs":
-            same = "set RELUSPARSITY_TEXT to the folder with the same text"
-        raise UserError(f"recorded from another text: {'; '.join(others)}; {same}, or move these files away first.")
-
-
-def text_of(dataset: xr.Dataset) -> str | None:
-    """Checksum of the corpus that a recorded dataset was made from, as far as its provenance says."""
-    facts = results.provenance(dataset)
-    if "models" in facts:  # of models that nobody here trained: all read one text
-        return next(iter(facts["models"].values()))["text"].get("corpus_checksum")
-    return facts.get("corpus", {}).get("checksum")
-
-
-def train_first(modules: dict[str, Any], scale: str) -> None:
-    """Train the runs that experiments share, together and before any of them waits for one: no core is left idle.
-
-    An experiment with texts of its own trains on these, and shares no run.
-    """
-    configs = [module.config(scale) for module in modules.values() if not hasattr(module, "own_texts")]
+def train_first(configs: Sequence[Any]) -> None:
+    """Train the runs that experiments share, together and before any of them waits for one: no core is left idle."""
     groups = [getattr(config, group, ()) for config in configs for group in ("runs", "gelu", "others")]
     runs = list(dict.fromkeys(run for group in groups for run in group))
-    print(f"{len(runs)} runs at scale {scale}, trained now where they do not exist", flush=True)
+    print(f"{len(runs)} runs, trained now where they do not exist", flush=True)
     try:
         shared.train_all(runs)
     except FloatingPointError as error:  # each experiment trains what it still lacks, and marks or refuses this run

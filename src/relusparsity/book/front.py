@@ -5,7 +5,7 @@ from pathlib import Path
 import xarray as xr
 
 from .. import claims, plots, results
-from ..scales import REPLACED
+from ..recipes import FROZEN
 
 BEGIN, END = "<!-- claims: written by make record -->", "<!-- /claims -->"
 PAGES = ("README.md", "book/index.md")
@@ -13,9 +13,9 @@ FIGURE = "book/images/batch_use.png"
 
 
 def recorded() -> dict[tuple[str, str], xr.Dataset]:
-    """The committed datasets by (experiment, scale), without those of a recipe that another has replaced."""
-    names = [path.stem.rsplit("-", 1) for path in sorted(results.data_dir().glob("*.nc"))]
-    kept = [(experiment, scale) for experiment, scale in names if scale not in REPLACED]
+    """The committed datasets of the ledger by (experiment, shape), each by the recipe that the shape is shown with."""
+    names = [path.stem.split("-") for path in sorted(results.data_dir().glob("*.nc"))]
+    kept = [(name[0], name[1]) for name in names if name[2:] == [FROZEN.get(name[1])]]
     return {name: results.recorded(*name) for name in kept}
 
 
@@ -48,4 +48,4 @@ def write(root: Path) -> None:
         with results.atomic_write(root / name) as temporary:
             temporary.write_text(filled((root / name).read_text(), table))
     with results.atomic_write(root / FIGURE) as temporary:
-        temporary.write_bytes(plots.batch_use(results.recorded("layer_patterns", "paper")).png)
+        temporary.write_bytes(plots.batch_use(results.recorded("layer_patterns", "wide")).png)

@@ -25,15 +25,15 @@ def units_turn_off(dataset: xr.Dataset) -> Finding:
     """Row 9: ≥ 80 % of the units silent on 8,192 tokens are silent on 1 M tokens, beyond what Good–Turing allows.
 
     `silent_small` counts the units silent on one held-out set of 8,192 tokens, `silent_both` those of them also
-    silent on a large sample disjoint from it. Chance allows some of the latter to be rare and not off: by
-    Good–Turing (Good 1953) a second sample as large would wake about as many of them as fired in exactly one
-    sequence of the first (`good_turing_expected`; sequences are the draws, because firing clusters in them), at
-    most `good_turing_upper` (95 %). These are taken off:
+    silent on a large sample disjoint from it. Some of the latter may be rare rather than off: by Good–Turing
+    (Good 1953) a second sample as large would wake about as many of them as fired in exactly one sequence of the
+    first (`good_turing_expected`; sequences are the draws, because firing clusters in them), and at most
+    `good_turing_upper` (95 %). We subtract that bound:
 
         (silent_both − good_turing_upper) / silent_small ≥ 0.80, each summed over layers.
 
-    A forecast of how many should have fired would not do: it is unbiased whether units are off or not. Where no
-    unit is silent on 8,192 tokens, none has turned off, and the claim fails.
+    We do not use a forecast of how many should have fired: it is unbiased whether units are off or not. Where no unit
+    is silent on 8,192 tokens, none has turned off, and the claim fails.
     """
     small, both, expected, upper = (
         take(dataset, name, "seed", "layer")
@@ -87,8 +87,8 @@ def death_is_not_random(dataset: xr.Dataset) -> Finding:
 def death_is_not_outliers(dataset: xr.Dataset) -> Finding:
     """Row 11: winsorising updates at p99 changes deaths by ≤ 10 %, and no differently than random winsorising.
 
-    Both differences are shares of the deaths without a control, and "equivalence" is the same margin: the two
-    kinds of winsorising differ by no more than 10 % either.
+    Both differences are shares of the deaths without a control. We read "equivalence" as the same margin: the two
+    kinds of winsorising also differ by no more than 10 %.
     """
     without, winsorised, at_random = _deaths(dataset, "winsorised", "random_winsorised")
     readings = []
@@ -103,16 +103,16 @@ def death_is_not_outliers(dataset: xr.Dataset) -> Finding:
 
 
 def _percent(cost: float) -> float | str:
-    """A cost in percent, but for one that float32, in which losses are measured and kept, does not tell from none."""
+    """A cost in percent, or "< 0.001" where float32, in which losses are measured and kept, cannot tell it from 0."""
     return "< 0.001" if 0 < abs(cost) < 1e-5 else 100 * cost
 
 
 def units_can_be_pruned(dataset: xr.Dataset) -> Finding:
     """Row 12: on c4-eval the silent cost ≤ 0.1 % loss, the lowest-rate half ≤ 1 %, a random half ≥ 5 × that.
 
-    A cost is loss / baseline − 1 in nats a token. "That" is the cost of the lowest-rate half; a random half must
-    also cost something, or a half that helps would pass by being negative. Without c4-eval the held-out text is
-    shown, and decides nothing.
+    A cost is loss / baseline − 1, with losses in nats per token. "That" is the cost of the lowest-rate half. The random
+    half must also cost something: otherwise one that helps would pass wherever the lowest-rate half helps too. Without
+    c4-eval we show the held-out text, and it decides nothing.
     """
     baseline = take(dataset, "baseline_loss", "seed", "evaluation", missing=True)
     silent = take(dataset, "silent_loss", "seed", "evaluation", missing=True)
@@ -149,11 +149,11 @@ def units_can_be_pruned(dataset: xr.Dataset) -> Finding:
 def layers_differ_in_specificity(dataset: xr.Dataset) -> Finding:
     """Row 13: |Cliff's δ| ≥ 0.33 between first and last layer, same sign in every seed, at equal firing rate.
 
-    δ > 0: the last layer's units are higher. Specificity is two numbers (`within_sequence_rate`,
-    `token_selectivity`), and the rule asks it of both, so that the better of two chances is not taken. Units
-    below 100 firings have no specificity and are left out; the rest are compared within strata of equal firing
-    count (`statistics.matched_delta`). A seed whose sign differs from that of the largest |δ| of any seed fails; seeds
-    that searched for the recipe are not among them (`judge`).
+    δ > 0 means that the last layer's units are higher. Specificity is two numbers (`within_sequence_rate`,
+    `token_selectivity`), and both must pass, so that we do not take the better of two chances. Units below 100 firings
+    have no specificity and are left out; the rest are compared within strata of equal firing count
+    (`statistics.matched_delta`). A seed fails if its sign differs from that of the largest |δ| of all seeds; seeds that
+    searched for the recipe are not among them (`judge`).
     """
     counts = take(dataset, "firing_count", "seed", "layer", "unit").values
     if counts.shape[1] < 2:

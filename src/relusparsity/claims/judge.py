@@ -1,4 +1,4 @@
-"""From datasets to verdicts, by the ledger's wording and nothing else."""
+"""Datasets → verdicts, by the ledger's wording and nothing else."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -9,10 +9,22 @@ import xarray as xr
 from ..errors import UserError
 from . import effects, rules
 from .ledger import LEDGER, Claim, seeds_needed
-from .reading import SHAPES, Finding, NotTestable, Reading, fresh, recipe, scale_name, scale_of, search_seeds, seeds
+from .reading import (
+    SHAPES,
+    Finding,
+    NotTestable,
+    Reading,
+    fresh,
+    model_name,
+    recipe,
+    scale_name,
+    scale_of,
+    search_seeds,
+    seeds,
+)
 
 Datasets = Mapping[tuple[str, str], xr.Dataset]
-"""(experiment, scale) → dataset; the scale as its attribute has it or as the ledger's letter."""
+"""(experiment, scale) → dataset; the scale is written as in the dataset's attribute or as the ledger's letter."""
 
 
 class Verdict(StrEnum):
@@ -27,37 +39,37 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True)
 class Outcome:
-    """What one row says of one scale."""
+    """What a row of the ledger says about one scale."""
 
     row: Claim
     scale: str
     """P, S, L, smoke, or L + P."""
     verdict: Verdict | None
-    """None beside a verdict: a recorded scale the row is not judged at, or this machine's run."""
+    """None for what we only show: a recorded scale that the row is not judged at, or this machine's run."""
     reason: str = ""
-    """Why there is no plain verdict, or what to know beside it."""
+    """Why there is no plain verdict, or what to know with it."""
     readings: tuple[Reading, ...] = ()
     ignored: frozenset[int] = frozenset()
-    """Seeds among the readings that searched for the recipe, and so do not count."""
+    """Seeds among the readings that do not count, because they searched for the recipe."""
     recipe: str = ""
     here: bool = False
-    """Whether this is the run of this machine and not a recorded one."""
+    """Whether this machine made the run (otherwise it is a recorded one)."""
 
     @property
     def n(self) -> int:
-        """Seeds that count."""
+        """Number of seeds that count."""
         return sum(reading.seed not in self.ignored for reading in self.readings)
 
     @property
     def agreement(self) -> tuple[int, int] | None:
-        """Seeds in numerical agreement with the source, of how many; None where the row defines none."""
+        """Number of seeds that agree with the source's number, and of seeds asked; None where the row does not ask."""
         counted = [r.agrees for r in self.readings if r.seed not in self.ignored and r.agrees is not None]
         return (sum(counted), len(counted)) if counted else None
 
 
 @dataclass(frozen=True)
 class Rule:
-    """The experiment that a row reads and the function that reads it (one dataset a scale)."""
+    """The experiment that a row reads and the function that reads it (one dataset per scale)."""
 
     experiment: str
     find: Callable[..., Finding]
@@ -84,7 +96,7 @@ _NOT_BUILT = ("death_controls",)
 
 
 def evaluate(recorded: Datasets, here: Datasets | None = None, rows: tuple[Claim, ...] = LEDGER) -> list[Outcome]:
-    """Judge rows on recorded datasets; show other scales and this machine's run beside, without a verdict.
+    """Judge rows on recorded datasets; other scales and this machine's run are shown without a verdict.
 
     Parameters
     ----------
@@ -95,12 +107,12 @@ def evaluate(recorded: Datasets, here: Datasets | None = None, rows: tuple[Claim
 
     Returns
     -------
-    Outcomes in the order of the rows; of a row first the scales it is judged at, then what stands beside.
+    Outcomes in the order of the rows; within a row, the scales at which it is judged come first.
 
     Raises
     ------
     UserError
-        For a dataset of another scale than its key says, two of one letter, or one that lacks what a rule reads.
+        If a dataset's scale is not that of its key, two datasets have one letter, or one lacks what a rule reads.
     """
     kept, own = _by_letter(recorded), _by_letter(here or {})
     outcomes: list[Outcome] = []
@@ -144,9 +156,9 @@ def _judged(row: Claim, scale: str, kept: Datasets) -> Outcome:
 
 
 def _read(find: Callable[..., Finding], datasets: list[xr.Dataset]) -> Finding:
-    """What the seeds that count show, read without the others; the search seeds of the last dataset beside them.
+    """The readings of the seeds that count, made without the others, and of the last dataset's search seeds.
 
-    Each of these is read on its own, so that no sign, mean or reason of a verdict is taken from it.
+    Each search seed is read on its own, so that it lends no sign, mean or reason to the verdict.
     """
     *before, last = map(fresh, datasets)
     finding = find(*before, last)
@@ -167,12 +179,12 @@ def _unrecorded(row: Claim, scale: str, experiment: str, absent: list[str]) -> O
         return Outcome(row, scale, Verdict.NOT_YET_TESTED, "its experiment does not exist yet")
     if absent == ["L"] and scale == "L":
         return Outcome(row, scale, Verdict.NOT_YET_TESTED, f"0 seeds of {seeds_needed(row.number, 'L')}")
-    return Outcome(row, scale, Verdict.NOT_TESTABLE, "no run recorded at " + " or ".join(map(_shape, absent)))
+    return Outcome(row, scale, Verdict.NOT_TESTABLE, "no run recorded of " + " or ".join(map(_shape, absent)))
 
 
 def _shape(scale: str) -> str:
     shape = ", ".join(f"{key} {value}" for key, value in SHAPES.get(scale, {}).items())
-    return f"{scale} ({shape})" if shape else scale
+    return f"{model_name(scale)} ({shape})" if shape else model_name(scale)
 
 
 def _verdict(
@@ -185,7 +197,7 @@ def _verdict(
         needed = seeds_needed(row.number, part)
         if len(fresh) < needed:
             beside = " that did not search for the recipe" if search_seeds(dataset) else ""
-            of_part = f" at {part}" if len(parts) > 1 else ""
+            of_part = f" at {model_name(part)}" if len(parts) > 1 else ""
             return Verdict.NOT_YET_TESTED, f"{len(fresh)} seeds of {needed}{of_part}{beside}"
     counted = [reading for reading in finding.readings if reading.seed not in ignored]
     undecided = [reading for reading in counted if reading.holds is None]
@@ -217,7 +229,7 @@ def _beside(row: Claim, scale: str, datasets: list[xr.Dataset], here: bool) -> O
 
 
 def _here(row: Claim, experiment: str, kept: Datasets, own: Datasets) -> list[Outcome]:
-    """This machine's runs; in a row of two scales it stands in for its own, the other is the recorded one."""
+    """This machine's runs; in a row of two scales they replace the recorded ones of their own scale only."""
     if " + " not in row.scales[0]:
         return [_beside(row, s, [d], here=True) for (name, s), d in own.items() if name == experiment]
     parts = row.scales[0].split(" + ")

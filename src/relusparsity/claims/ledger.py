@@ -8,6 +8,7 @@ import json
 from dataclasses import asdict, dataclass
 
 from ..errors import UserError
+from ..source import BATCH_USE
 
 PREAMBLE = (
     "P: 6 layers, d_ff 32768. S: 6 layers, d_ff 8192, d_model 512. L: laptop. U_l: batch use of layer l at the "
@@ -31,14 +32,22 @@ class Claim:
     """What the paper states: a number with its unit, or its words in quotation marks."""
     rule: str
     scales: tuple[str, ...]
-    """Where the row is judged: P, S, L, each on its own, or "L + P" for both together."""
+    """Where the row is judged: at P, S or L, each on its own, or at "L + P", both together."""
     date: str = "2026-11-21"
     version: int = 1
 
 
 LEDGER: tuple[Claim, ...] = (
-    Claim("1", "the first layer collapses", "13.3 %", "U_0 < 30; numerical agreement: within 5 points", ("P",)),
-    Claim("2", "the last layer survives", "95.6 %", "U_5 ≥ 90; numerical agreement: within 5 points", ("P", "S")),
+    Claim(
+        "1", "the first layer collapses", f"{BATCH_USE[0]} %", "U_0 < 30; numerical agreement: within 5 points", ("P",)
+    ),
+    Claim(
+        "2",
+        "the last layer survives",
+        f"{BATCH_USE[5]} %",
+        "U_5 ≥ 90; numerical agreement: within 5 points",
+        ("P", "S"),
+    ),
     Claim("3", "layers differ dramatically", "82.3 points", "U_5 − U_0 ≥ 50", ("P", "S")),
     Claim(
         "3b",
@@ -141,7 +150,7 @@ _CHAPTERS = {
 
 
 def for_chapter(chapter: int) -> tuple[Claim, ...]:
-    """Rows that a chapter of Part I ends with.
+    """The rows at the end of a chapter of Part I.
 
     Raises
     ------
@@ -168,7 +177,7 @@ def ledger_hash() -> str:
 def seeds_needed(number: str, scale: str) -> int:
     """Seeds below which a row is not judged.
 
-    The ledger asks 3 at P, and 5 at S and L for rows 10 to 12. Where it is silent (other rows at S and L) we ask
-    3, as at P.
+    The ledger asks for 3 at P, and for 5 at S and L in rows 10 to 12. It does not say how many the other rows need at
+    S and L; we ask for 3, as at P.
     """
     return 5 if scale != "P" and number in ("10", "11", "12") else 3

@@ -1,4 +1,4 @@
-"""What a rule may take from a dataset, checked: a missing or impossible number stops here, by name."""
+"""Checked access to datasets for the rules: a missing or impossible number stops here, by name."""
 
 import json
 from dataclasses import dataclass, field
@@ -9,19 +9,13 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from ..errors import UserError
+from ..renamed import WORDS
+from ..shapes import title
 
 Floats = NDArray[np.float64]
 
-_SCALES = {
-    "paper": "P",
-    "paper_first": "P",
-    "P": "P",
-    "factorial": "S",
-    "S": "S",
-    "laptop": "L",
-    "L": "L",
-    "smoke": "smoke",
-}
+LETTERS = {"wide": "P", "mid": "S", "laptop": "L", "smoke": "smoke"}
+"""Shape → the ledger's letter."""
 SHAPES = {
     "P": {"n_layers": 6, "d_ff": 32768},
     "S": {"n_layers": 6, "d_ff": 8192, "d_model": 512},
@@ -34,11 +28,11 @@ class NotTestable(Exception):
 
 @dataclass(frozen=True)
 class Reading:
-    """What one seed shows."""
+    """What a rule reads in one seed."""
 
     seed: int
     holds: bool | None
-    """Whether the rule holds in this seed; None where it is not defined, with the reason in `note`."""
+    """Whether the rule holds in this seed; None where that is undefined, and `note` has the reason."""
     values: dict[str, float | str]
     """Label with its unit → value; a word where there is no number ("never")."""
     note: str = ""
@@ -48,37 +42,52 @@ class Reading:
 
 @dataclass(frozen=True)
 class Finding:
-    """What a rule reads from a dataset: one reading a seed, and what keeps it from deciding."""
+    """What a rule finds in a dataset: one reading per seed, and what keeps it from deciding."""
 
     readings: tuple[Reading, ...]
     limits: tuple[str, ...] = field(default=())
-    """Ways in which the data fall short of the rule's own terms (sample too small): values, but no verdict."""
+    """How the data fall short of the rule's terms (a sample too small, say): then there are values but no verdict."""
 
 
 def scale_name(name: str) -> str:
-    """The ledger's letter (P, S, L) of a scale, or smoke.
+    """The ledger's letter (P, S, L) of a shape, or smoke.
 
     Examples
     --------
     >>> scale_name("laptop")
     'L'
     """
-    if name not in _SCALES:
-        raise UserError(f"scale {name!r} is not known to the ledger; it knows {', '.join(_SCALES)}.")
-    return _SCALES[name]
+    if name in LETTERS.values():
+        return name
+    shape = WORDS[name][0] if name in WORDS else name
+    if shape not in LETTERS:
+        raise UserError(f"scale {name!r} is not known to the ledger; it knows {', '.join(LETTERS)}.")
+    return LETTERS[shape]
+
+
+def model_name(scale: str) -> str:
+    """What readers call the models of a letter, or of two.
+
+    Examples
+    --------
+    >>> model_name("L + P")
+    'Laptop + Wide'
+    """
+    shapes = {letter: shape for shape, letter in LETTERS.items()}
+    return " + ".join(title(shapes.get(part, part)) for part in scale.split(" + "))
 
 
 def scale_of(dataset: xr.Dataset) -> str:
-    """The ledger's letter of the dataset's scale; at P and S the model's shape must be the ledger's.
+    """The ledger's letter of the dataset's shape; at P and S the recorded model must have it.
 
     Raises
     ------
     UserError
-        Where the attribute is missing, or the recorded shape is not that of the scale.
+        Where the attribute is missing, or the recorded model is not of that shape.
     """
     if "scale" not in dataset.attrs:
         raise UserError(
-            "the dataset has no attribute 'scale'; expected one of " + ", ".join(_SCALES) + "; record it again."
+            "the dataset has no attribute 'scale'; expected one of " + ", ".join(LETTERS) + "; record it again."
         )
     scale = scale_name(str(dataset.attrs["scale"]))
     for key, expected in SHAPES.get(scale, {}).items():
@@ -112,9 +121,8 @@ def attribute(dataset: xr.Dataset, name: str) -> int:
 
 
 def recipe(dataset: xr.Dataset) -> str:
-    """The recipe in a few words: the attribute `recipe`, else put together from the provenance."""
-    if "recipe" in dataset.attrs:
-        return str(dataset.attrs["recipe"])
+    """The recipe in a few words, with its name if it has one: put together from the provenance."""
+    named = f"{dataset.attrs['recipe']}: " if "recipe" in dataset.attrs else ""
     model = {
         key: setting(dataset, "model", key)
         for key in ("norm", "norm_place", "positions", "tied", "embedding_std", "init", "bias")
@@ -124,7 +132,7 @@ def recipe(dataset: xr.Dataset) -> str:
         for key in ("tokens", "optimizer", "lr", "schedule", "weight_decay", "beta2")
     }
     return (
-        f"{model['norm_place']} {model['norm']}, {model['positions']} positions, "
+        f"{named}{model['norm_place']} {model['norm']}, {model['positions']} positions, "
         f"{'tied' if model['tied'] else 'untied'} embeddings of std {model['embedding_std']:g}, "
         f"{model['init']} init, {'biases' if model['bias'] else 'no biases'}, {train['optimizer']} "
         f"lr {train['lr']:g} {train['schedule']}, beta2 {train['beta2']:g}, weight decay {train['weight_decay']:g}, "
@@ -133,12 +141,12 @@ def recipe(dataset: xr.Dataset) -> str:
 
 
 def search_seeds(dataset: xr.Dataset) -> frozenset[int]:
-    """Seeds with which the recipe was searched for (attribute `search_seeds`, a JSON list): shown, never counted."""
+    """Seeds that searched for the recipe (attribute `search_seeds`, a JSON list): we show and never count them."""
     return frozenset(int(seed) for seed in json.loads(dataset.attrs.get("search_seeds", "[]")))
 
 
 def fresh(dataset: xr.Dataset) -> xr.Dataset:
-    """The dataset without its search seeds; as it is where it has no other, and so cannot be judged."""
+    """The dataset without its search seeds; unchanged if it has no others (it then cannot be judged)."""
     searched = search_seeds(dataset)
     if not searched or "seed" not in dataset.dims:
         return dataset
@@ -154,12 +162,13 @@ def take(dataset: xr.Dataset, name: str, *dims: str, share: bool = False, missin
     share
         The values are shares and must lie between 0 and 1 (percent would be off by a hundred).
     missing
-        NaN is allowed, because the caller knows where it belongs.
+        NaN is allowed: the caller knows where it belongs.
 
     Raises
     ------
     UserError
-        Naming the variable that is missing, has other dims, or holds NaN, infinity or an impossible share.
+        If the variable, which the error names, is missing, has other dims, or holds NaN, infinity or an impossible
+        share.
     """
     if name not in dataset.variables:
         raise UserError(f"the dataset has no variable {name!r}, which its rule reads; record it again.")
@@ -198,7 +207,7 @@ def at(array: xr.DataArray, dim: str, label: object) -> xr.DataArray:
 
 
 def seeds(dataset: xr.Dataset) -> list[int]:
-    """The seeds of a dataset, in its order; each once."""
+    """The seeds of a dataset, in its order; none may repeat."""
     if "seed" not in dataset.coords:
         raise UserError("the dataset has no coordinate 'seed', by which every rule is judged; record it again.")
     found = [int(seed) for seed in np.atleast_1d(dataset["seed"].values)]

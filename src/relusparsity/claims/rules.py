@@ -1,8 +1,8 @@
-"""The rule of each row as a function of a dataset: what every seed shows, and what keeps it from deciding.
+"""Each row's rule as a function of a dataset: it says what every seed shows, and what keeps it from deciding.
 
-Rows 1 to 8 and 14 read `layer_patterns` (here), rows 9 to 13 the other chapters' datasets (`effects`). Shares are
-fractions 0–1 in datasets and percent in readings. Where the ledger's words leave a choice, the docstring of the
-rule says which one was made.
+The rules of rows 1 to 8 and 14 are here and read `layer_patterns`; those of rows 9 to 13 are in `effects` and read the
+other chapters' datasets. Shares are fractions 0–1 in datasets and percent in readings. Where the ledger's words leave a
+choice, the docstring of the rule says which one we made.
 
 | rows | variables | attributes |
 |---|---|---|
@@ -19,6 +19,7 @@ import numpy as np
 import xarray as xr
 
 from ..errors import UserError
+from ..source import BATCH_USE
 from .reading import Finding, Floats, NotTestable, Reading, at, seeds, setting, take
 from .statistics import changes, fallen_for_good, kendall_tau
 
@@ -28,7 +29,7 @@ _SETS, _SET_TOKENS = 64, 8192
 def batch_use(dataset: xr.Dataset) -> tuple[Floats, tuple[str, ...]]:
     """U, percent `(seed, layer)`, and how its sample falls short of 64 held-out sets of 8,192 tokens, if it does.
 
-    Of a larger sample the first 64 sets count.
+    If there are more sets, the first 64 count.
     """
     use = take(dataset, "final_batch_use", "seed", "set", "layer", share=True).isel(set=slice(_SETS))
     sets, tokens = use.sizes["set"], int(setting(dataset, "measure", "set_tokens"))
@@ -59,13 +60,13 @@ def _within(finding: Finding, label: str, source: float) -> Finding:
 def first_layer_collapses(dataset: xr.Dataset) -> Finding:
     """Row 1: U_0 < 30."""
     finding = _on_use(lambda u: (bool(u[0] < 30), {"U_0 (%)": float(u[0])}), dataset)
-    return _within(finding, "U_0 (%)", 13.3)
+    return _within(finding, "U_0 (%)", BATCH_USE[0])
 
 
 def last_layer_survives(dataset: xr.Dataset) -> Finding:
     """Row 2: U_5 ≥ 90."""
     finding = _on_use(lambda u: (bool(u[5] >= 90), {"U_5 (%)": float(u[5])}), dataset)
-    return _within(finding, "U_5 (%)", 95.6)
+    return _within(finding, "U_5 (%)", BATCH_USE[5])
 
 
 def layers_differ(dataset: xr.Dataset) -> Finding:
@@ -115,7 +116,7 @@ def sparse_at_a_token(dataset: xr.Dataset) -> Finding:
 
 
 def course(dataset: xr.Dataset, name: str) -> tuple[Floats, Floats]:
-    """Tokens seen `(step,)` and a measure `(seed, step, layer)`, fit for interpolation.
+    """Tokens seen `(step,)` and a measure `(seed, step, layer)`, checked for interpolation.
 
     Raises
     ------
@@ -137,8 +138,8 @@ def falls_gradually(dataset: xr.Dataset) -> Finding:
     """Row 6: no stretch of 2 % of the tokens holds more than 20 % of layer 0's fall in log token_use.
 
     The fall is from the first measured step to the last; between steps log token_use is linear in tokens. Where
-    use does not fall, the claim fails. An interval longer than 2 % that holds more than 20 % of the fall hides
-    what happened inside it: such a seed is not decided, unless another stretch already breaks the rule.
+    use does not fall, the claim fails. If an interval longer than 2 % holds more than 20 % of the fall, we cannot see
+    what happened inside it: the seed is not decided, unless another stretch already breaks the rule.
     """
     tokens, use = course(dataset, "token_use")
     span = 0.02 * tokens[-1]
@@ -166,8 +167,8 @@ def falls_gradually(dataset: xr.Dataset) -> Finding:
 def shifts_per_sequence(dataset: xr.Dataset) -> Finding:
     """Row 7: half of the log fall in token_use precedes the loss of 10 points of sequence_use by 10 % of the tokens.
 
-    Both for layer 0, counted from the first measured step. A moment is the one from which the curve *stays* at or
-    below its level (a dip that comes back is no loss); between steps log token_use and sequence_use are linear in
+    Both are layer 0's, counted from the first measured step. Each moment is the one after which the curve *stays* at
+    or below its level (a dip that comes back is no loss); between steps log token_use and sequence_use are linear in
     tokens. Where token_use does not fall, or sequence_use ends less than 10 points down, the claim fails.
     """
     tokens, token_use = course(dataset, "token_use")
@@ -196,7 +197,7 @@ def shifts_per_sequence(dataset: xr.Dataset) -> Finding:
 def shift_is_layer_0s(dataset: xr.Dataset) -> Finding:
     """Row 8: after warm-up, layer 0's largest change of sequence_use in 10 % of the tokens is ≥ 2× any other layer's.
 
-    A change counts in either direction, between the two ends of a stretch that lies wholly after warm-up.
+    A change is the difference, up or down, between the two ends of a stretch that lies wholly after the warm-up.
     Where layer 0 does not change at all, the claim fails.
     """
     tokens, use = course(dataset, "sequence_use")

@@ -11,11 +11,12 @@ import pandas as pd
 
 from .judge import Outcome, Verdict
 from .ledger import LEDGER, Claim, ledger_hash
+from .reading import model_name, scale_name
 
 
 @dataclass(frozen=True, repr=False)
 class Table:
-    """Outcomes as rows: claim, the source's number, recorded values seed by seed, this machine's, verdict."""
+    """Outcomes as rows: the claim, the source's number, recorded values by seed, this machine's, and the verdict."""
 
     outcomes: tuple[Outcome, ...]
 
@@ -42,8 +43,8 @@ class Table:
         lines = ["| # | claim | source | recorded, seed by seed | verdict |", "|---|---|---|---|---|"]
         for row, outcomes in self._rows():
             kept = [o for o in outcomes if not o.here]
-            shown = "<br>".join(f"{o.scale}: {'; '.join(_values(o))}" for o in kept if o.readings) or "–"
-            verdicts = "<br>".join(f"{o.scale}: {_verdict(o)}" for o in kept if o.verdict)
+            shown = "<br>".join(f"{model_name(o.scale)}: {'; '.join(_values(o))}" for o in kept if o.readings) or "–"
+            verdicts = "<br>".join(f"{model_name(o.scale)}: {_verdict(o)}" for o in kept if o.verdict)
             cells = (row.number, row.claim, row.source, shown, verdicts)
             lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
         return "\n".join(lines)
@@ -54,31 +55,31 @@ class Table:
 
 
 def table(outcomes: list[Outcome]) -> Table:
-    """The outcomes of `evaluate` for display; the same outcomes give the same text on every machine."""
+    """A table of the outcomes of `evaluate`; the same outcomes give the same text on every machine."""
     return Table(tuple(outcomes))
 
 
 def verdicts(recipes: Mapping[str, list[Outcome]], scale: str) -> pd.DataFrame:
-    """What the ledger says of several recipes at one scale: a row a claim, a column a recipe.
+    """What the ledger says of several recipes at one shape: a row per claim, a column per recipe.
 
     Parameters
     ----------
     recipes
         Name of a recipe → outcomes of `evaluate` on its datasets.
     scale
-        The ledger's letter.
+        The shape, or the ledger's letter.
     """
     rows: dict[str, dict[str, str]] = {}
     for name, outcomes in recipes.items():
         for outcome in outcomes:
-            if outcome.scale == scale and outcome.verdict:
+            if outcome.scale == scale_name(scale) and outcome.verdict:
                 reason = f" ({outcome.reason})" if outcome.reason else ""
                 rows.setdefault(outcome.row.number, {"claim": outcome.row.claim})[name] = f"{outcome.verdict}{reason}"
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis("row")
 
 
 def number(value: float | str) -> str:
-    """Three significant digits, no exponent.
+    """A value to three significant digits, without an exponent.
 
     Examples
     --------
@@ -97,7 +98,7 @@ def _caption() -> str:
 
 
 def _values(outcome: Outcome) -> list[str]:
-    """One entry a quantity: its label and unit, then the seeds' values in order."""
+    """One entry per quantity: its label and unit, then the values in the order of the seeds."""
     if not outcome.readings:
         return []
     entries = [
@@ -122,8 +123,8 @@ def _verdict(outcome: Outcome) -> str:
 
 def _where(outcome: Outcome) -> str:
     if outcome.here:
-        return f"this machine, {outcome.scale}"
-    return outcome.scale if outcome.verdict else f"{outcome.scale}, not judged here"
+        return f"this machine, {model_name(outcome.scale)}"
+    return model_name(outcome.scale) if outcome.verdict else f"{model_name(outcome.scale)}, not judged here"
 
 
 def _parts(outcome: Outcome) -> list[str]:
@@ -135,7 +136,7 @@ def _html_row(row: Claim, outcomes: list[Outcome]) -> str:
     recorded = [o for o in outcomes if not o.here and (o.readings or not o.verdict)]
     own = [o for o in outcomes if o.here]
     verdicts = "".join(
-        f'<div class="{str(o.verdict).replace(" ", "-")}">{o.scale}: <strong>{o.verdict}</strong>'
+        f'<div class="{str(o.verdict).replace(" ", "-")}">{model_name(o.scale)}: <strong>{o.verdict}</strong>'
         f"{escape(_verdict(o).removeprefix(str(o.verdict)))}"
         + (f"<br><small>recipe: {escape(o.recipe)}</small>" if o.recipe else "")
         + "</div>"

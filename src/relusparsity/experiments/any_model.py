@@ -12,11 +12,9 @@ from torch import Tensor, nn
 
 from .. import corpora, distributed, results, train
 from ..anymodel import measure
-from ..checks import Checked, Seed, Size, Tokens
-from ..config import RunConfig
+from ..checks import Seed, Size, Tokens
 from ..errors import UserError
 from ..model import build
-from ..scales import Scale
 from . import shared
 
 READINGS = {
@@ -36,18 +34,14 @@ SCHEMA = {
 }
 LEFT_OUT = ("context", "strongest_activation", "strongest_token")  # of every unit; the examples hold those shown
 
-RECORDED = ("laptop",)
-"""Scales whose dataset is committed."""
+RECORDED = (("laptop", "default"),)
+"""Shapes and recipes whose dataset is committed."""
 
 
 @dataclass(frozen=True)
-class Config(Checked):
+class Config(shared.Config):
     """The shared run of the first seed, and how much text every model reads."""
 
-    scale: Scale
-    """smoke, laptop, factorial, paper or paper_first."""
-    runs: tuple[RunConfig, ...]
-    """One run; the fresh models get its sizes and its tokenizer."""
     tokens: Tokens
     """Held-out tokens that are counted on, from the start of the held-out text."""
     apart: Tokens
@@ -58,10 +52,11 @@ class Config(Checked):
     """Seed of the fresh models' weights."""
 
 
-def config(scale: str) -> Config:
-    """The chapter's configuration at a scale."""
-    tokens, apart, followed = {"smoke": (8_192, 1_024, 32)}.get(scale, (65_536, 8_192, 128))
-    return Config(scale, shared.seeds(scale)[:1], tokens, apart, followed)
+def config(scale: str, recipe: str | None = None) -> Config:
+    """The chapter's configuration at a shape, by its own recipe or another."""
+    of = shared.config(scale, recipe)
+    tokens, apart, followed = {"smoke": (8_192, 1_024, 32)}.get(of.scale, (65_536, 8_192, 128))
+    return Config(of.scale, of.recipe, of.runs[:1], tokens, apart, followed)
 
 
 def run(config: Config) -> xr.Dataset:
@@ -165,6 +160,7 @@ def together(parts: dict[str, xr.Dataset], config: Config, finished: train.Run) 
     facts = {name: results.provenance(part) for name, part in parts.items()}
     dataset.attrs |= {
         "scale": config.scale,
+        "recipe": config.recipe,
         "vocab_size": config.runs[0].model.vocab_size,
         "provenance": json.dumps(
             {
@@ -198,7 +194,7 @@ def one(dataset: xr.Dataset, model: str) -> xr.Dataset:
     if "example_model" in part:
         part = part.isel(example=np.flatnonzero(part["example_model"] == model)).drop_vars("example_model")
     facts = results.provenance(dataset)["models"][model]
-    part.attrs = {name: value for name, value in dataset.attrs.items() if name not in ("scale", "vocab_size")}
+    part.attrs = {name: value for name, value in dataset.attrs.items() if name not in ("scale", "recipe", "vocab_size")}
     part.attrs |= {"name": model, "rule": facts["rule"]["name"], "provenance": json.dumps(facts, sort_keys=True)}
     return part
 

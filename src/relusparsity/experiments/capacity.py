@@ -10,19 +10,16 @@ import pandas as pd
 import xarray as xr
 
 from .. import results
-from ..checks import Checked
 from ..config import RunConfig, from_dict, replace
 from ..model import count_parameters
-from ..scales import Scale
 from ..schema import COORDINATES
 from . import shared
 
 WIDTHS = {
     "smoke": (16, 32, 64, 128),
     "laptop": (256, 512, 1024, 2048),
-    "factorial": (512, 1024, 2048, 4096, 8192, 16_384, 32_768),
-    "paper": (4096, 8192, 16_384, 32_768),
-    "paper_first": (4096, 8192, 16_384, 32_768),
+    "mid": (512, 1024, 2048, 4096, 8192, 16_384, 32_768),
+    "wide": (4096, 8192, 16_384, 32_768),
 }
 
 SCHEMA = COORDINATES | {
@@ -33,33 +30,29 @@ SCHEMA = COORDINATES | {
     "parameters": ("1", "parameters of the model"),
 }
 
-RECORDED = ("laptop", "factorial")
-"""Scales whose dataset is committed."""
+RECORDED = (("laptop", "default"), ("mid", "first"))
+"""Shapes and recipes whose dataset is committed."""
 
 
 @dataclass(frozen=True)
-class Config(Checked):
+class Config(shared.Config):
     """The shared runs, and runs of other widths that differ from them in d_ff alone."""
 
-    scale: Scale
-    """smoke, laptop, factorial, paper or paper_first."""
-    runs: tuple[RunConfig, ...]
-    """The shared runs, one a seed."""
     others: tuple[RunConfig, ...]
     """Other widths, one seed each."""
 
 
-def config(scale: str) -> Config:
-    """The chapter's configuration at a scale."""
-    shared_runs = shared.seeds(scale)
+def config(scale: str, recipe: str | None = None) -> Config:
+    """The chapter's configuration at a shape, by its own recipe or another."""
+    of = shared.config(scale, recipe)
     # nothing is read off the course of these runs, so they are measured at few points
     few = {"measure.points": 4, "measure.final_sets": 1, "train.snapshots": 0}
     others = tuple(
-        replace(shared_runs[0], **{"model.d_ff": width}, **few)
-        for width in shared.setting(WIDTHS, scale, "widths to compare")
-        if width != shared_runs[0].model.d_ff
+        replace(of.runs[0], **{"model.d_ff": width}, **few)
+        for width in shared.setting(WIDTHS, of.scale, "widths to compare")
+        if width != of.runs[0].model.d_ff
     )
-    return Config(scale, shared_runs, others)
+    return Config(of.scale, of.recipe, of.runs, others)
 
 
 def run(config: Config) -> xr.Dataset:
@@ -70,7 +63,7 @@ def run(config: Config) -> xr.Dataset:
 
     def compute() -> xr.Dataset:
         trained = shared.train_all((*config.runs, *config.others))
-        stacked = shared.stack(trained[: len(config.runs)], config.scale, ["final_token_use"])
+        stacked = shared.stack(trained[: len(config.runs)], config, ["final_token_use"])
         return assemble([run.dataset for run in trained], stacked)
 
     return shared.cached("capacity", config, (*config.runs, *config.others), __name__, compute)
@@ -84,7 +77,7 @@ def assemble(trained: Sequence[xr.Dataset], stacked: xr.Dataset) -> xr.Dataset:
         table[name].attrs = {"units": units, "long_name": long_name}
     facts, each = results.provenance(stacked), [results.provenance(data) for data in trained]
     runs = {"runs": [f["run_id"] for f in each], "wall_seconds": [f["wall_seconds"] for f in each]}  # of all widths
-    table.attrs = {name: stacked.attrs[name] for name in ("scale", "sample_tokens")}
+    table.attrs = {name: stacked.attrs[name] for name in ("scale", "recipe", "sample_tokens")}
     table.attrs["provenance"] = json.dumps(facts | runs, sort_keys=True)
     table.attrs["shared_d_ff"] = facts["config"]["model"]["d_ff"]
     return table

@@ -13,10 +13,8 @@ from torch import Tensor
 from tqdm import tqdm
 
 from .. import arithmetic, corpora, distributed, evaluate, metrics, results
-from ..checks import Checked, Size, Tokens
-from ..config import RunConfig
+from ..checks import Size, Tokens
 from ..errors import UserError
-from ..scales import Scale
 from ..train import Run
 from . import shared
 
@@ -47,18 +45,14 @@ BEFORE, AFTER, CHARACTERS = 10, 4, 36
 MARK = "[[{}]]"
 Described = tuple[tuple[str, ...], np.ndarray]
 
-RECORDED = ("laptop", "factorial", "paper", "paper_first")
-"""Scales whose dataset is committed."""
+RECORDED = (("laptop", "default"), ("mid", "first"), ("wide", "first"), ("wide", "nearest"))
+"""Shapes and recipes whose dataset is committed."""
 
 
 @dataclass(frozen=True)
-class Config(Checked):
+class Config(shared.Config):
     """The shared runs and the held-out text that their final weights read."""
 
-    scale: Scale
-    """smoke, laptop, factorial, paper or paper_first."""
-    runs: tuple[RunConfig, ...]
-    """Runs that differ in their seed only."""
     sample_tokens: Tokens
     """Held-out tokens, from the start of the held-out text."""
     least: Size = 100
@@ -67,9 +61,10 @@ class Config(Checked):
     """Contexts shown of a chosen unit."""
 
 
-def config(scale: str) -> Config:
-    """The chapter's configuration at a scale."""
-    return Config(scale, shared.seeds(scale), {"smoke": 4_096, "laptop": 98_304}.get(scale, 1_048_576))
+def config(scale: str, recipe: str | None = None) -> Config:
+    """The chapter's configuration at a shape, by its own recipe or another."""
+    of = shared.config(scale, recipe)
+    return Config(of.scale, of.recipe, of.runs, {"smoke": 4_096, "laptop": 98_304}.get(of.scale, 1_048_576))
 
 
 def run(config: Config) -> xr.Dataset:
@@ -82,7 +77,7 @@ def run(config: Config) -> xr.Dataset:
     def compute() -> xr.Dataset:
         runs = shared.train_all(config.runs)
         corpus = corpora.load(config.runs[0].corpus)
-        dataset = shared.stack(runs, config.scale, ["final_token_use", "final_loss"])
+        dataset = shared.stack(runs, config, ["final_token_use", "final_loss"])
         sequences = _sample(corpus, config)
         parts = [_one(finished, sequences, config) for finished in runs]
         values = {name: (ADDED[name][0], np.stack([part[name] for part in parts])) for name in parts[0]}
@@ -136,13 +131,13 @@ def _one(finished: Run, sequences: np.ndarray, config: Config) -> dict[str, np.n
 
 
 def _rounded(values: ArrayLike) -> np.ndarray:
-    """12 significant bits (error ≤ 0.03 %): unit by unit, paper scale would not fit a committed file otherwise."""
+    """Round to 12 significant bits (error ≤ 0.03 %): else the units of wide models would not fit a committed file."""
     mantissa, exponent = np.frexp(np.asarray(values))
     return np.ldexp(np.round(mantissa * 2**12) / 2**12, exponent)
 
 
 def choose(selectivity: np.ndarray, clustering: np.ndarray) -> list[tuple[str, int]]:
-    """Rule and index of the units of one layer, (unit) each, that are shown; none where no unit has both measures."""
+    """Rule and index of the units shown of one layer, from (unit) each; none where no unit has both measures."""
     known = np.flatnonzero(np.isfinite(selectivity) & np.isfinite(clustering))
     if not len(known):
         return []
@@ -203,13 +198,13 @@ def _activations(finished: Run, sequences: np.ndarray, chosen: list[tuple[int, i
 
 
 def units(dataset: xr.Dataset) -> pd.DataFrame:
-    """The chosen units with the token types that each fires on most: a row a layer and rule."""
+    """The chosen units with the token types that each fires on most: one row per layer and rule."""
     table = dataset[["example_layer", "example_rule", "example_unit", "example_types"]].to_dataframe()
     return table.set_index(["example_layer", "example_rule"])
 
 
 def contexts(dataset: xr.Dataset, rule: str) -> pd.DataFrame:
-    """The strongest activations of the units that a rule chose, in context: a row a layer and rank."""
+    """The strongest activations of the units that a rule chose, in context: one row per layer and rank."""
     names = ["example_layer", "rank", "example_activation", "example_text"]
     table = dataset[["example_rule", *names]].to_dataframe().reset_index().round({"example_activation": 2})
     return table[table["example_rule"] == rule][names].set_index(["example_layer", "rank"])
@@ -227,7 +222,7 @@ def strongest(
 ) -> list[tuple[str, float]]:
     """A unit's strongest activations, (sequence, position), as contexts with the token marked, strongest first.
 
-    One a sequence, and no text twice. What stands after the mark the unit has not seen.
+    A sequence gives at most one, and no text comes twice. The unit has not seen what stands after the mark.
     """
     peak = activation.max(axis=1)
     found: dict[str, float] = {}
@@ -242,16 +237,16 @@ def strongest(
 
 
 def shown_token(tokenizer: Tokenizer, token: int) -> str:
-    """One token, its spaces visible."""
+    """One token with its spaces made visible."""
     return _printable(tokenizer.decode([int(token)], skip_special_tokens=False)).replace(" ", "␣")
 
 
 def shown_text(tokenizer: Tokenizer, tokens: np.ndarray) -> str:
-    """A piece of text on one line, runs of spaces as one."""
+    """A piece of text on one line; several spaces become one."""
     return re.sub(" +", " ", _printable(tokenizer.decode(tokens.tolist(), skip_special_tokens=False)))
 
 
 def _printable(text: str) -> str:
-    """Line ends as ⏎; what cannot be shown (half a character, say) as ·."""
+    """Write line ends as ⏎ and what cannot be shown (half a character, say) as ·."""
     shown = text.replace("\n", "⏎").replace("\t", " ")
     return "".join(c if c.isprintable() and c != "\ufffd" else "·" for c in shown)

@@ -1,54 +1,37 @@
 """Chapter 02: batch, sequence and token use of every layer over training (the paper's Figure 1 and its section)."""
 
-from dataclasses import dataclass
-
 import pandas as pd
 import xarray as xr
 
 from .. import results
-from ..checks import Checked
-from ..config import RunConfig
-from ..scales import Scale
 from ..schema import FINAL, MEASURED
+from ..shapes import title
 from . import shared
 
-RECORDED = ("laptop", "factorial", "paper", "paper_first")
-"""Scales whose dataset is committed."""
+RECORDED = (("laptop", "default"), ("mid", "first"), ("wide", "first"), ("wide", "nearest"))
+"""Shapes and recipes whose dataset is committed."""
+
+config = shared.config
 
 
-@dataclass(frozen=True)
-class Config(Checked):
-    """The shared runs, one a seed."""
-
-    scale: Scale
-    """smoke, laptop, factorial, paper or paper_first."""
-    runs: tuple[RunConfig, ...]
-    """Runs that differ in their seed only."""
-
-
-def config(scale: str) -> Config:
-    """The chapter's configuration at a scale."""
-    return Config(scale, shared.seeds(scale))
-
-
-def run(config: Config) -> xr.Dataset:
+def run(config: shared.Config) -> xr.Dataset:
     """Every measured variable by (seed, step, layer), and the final ones by (seed, layer)."""
     unit_level = ("last_fired", "death_onset", "death_count", "revival_count")
 
     def compute() -> xr.Dataset:
         variables = [*MEASURED, *(name for name in FINAL if name not in unit_level)]
-        return shared.stack(shared.train_all(config.runs), config.scale, variables)
+        return shared.stack(shared.train_all(config.runs), config, variables)
 
     return shared.cached("layer_patterns", config, config.runs, __name__, compute)
 
 
 def about(*datasets: xr.Dataset) -> pd.DataFrame:
-    """What recorded runs are: size, text, training, seeds and samples, a column a scale."""
+    """What recorded runs are: size, text, training, seeds and samples, a column per model."""
     columns = {}
     for dataset in datasets:
         facts = results.provenance(dataset)
         model, train = facts["config"]["model"], facts["config"]["train"]
-        columns[dataset.attrs["scale"]] = {
+        columns[title(dataset.attrs["scale"])] = {
             "layers × units": f"{model['n_layers']} × {model['d_ff']:,}",
             "d_model": f"{model['d_model']:,}",
             "tokens a sequence": f"{model['seq_len']:,}",
@@ -64,10 +47,10 @@ def about(*datasets: xr.Dataset) -> pd.DataFrame:
 
 
 def endings(*datasets: xr.Dataset) -> pd.DataFrame:
-    """Loss, bits a byte and accuracy on the final held-out sets, a row a scale and seed."""
+    """Loss, bits a byte and accuracy on the final held-out sets, a row per model and seed."""
     names = ["final_loss", "final_bits_per_byte", "final_accuracy"]
-    tables = {dataset.attrs["scale"]: dataset[names].to_dataframe()[names].astype(float) for dataset in datasets}
-    return pd.concat(tables, names=["scale"]).round(3)
+    tables = {title(dataset.attrs["scale"]): dataset[names].to_dataframe()[names].astype(float) for dataset in datasets}
+    return pd.concat(tables, names=["model"]).round(3)
 
 
 def before_and_after(dataset: xr.Dataset) -> pd.DataFrame:
@@ -86,6 +69,6 @@ def first_token(*datasets: xr.Dataset) -> pd.DataFrame:
     rows = {}
     for dataset in datasets:
         use = 100 * dataset["position_use"].astype(float).mean("seed").transpose("layer", "position").to_pandas()
-        rows[dataset.attrs["scale"], "first token"] = use[0]
-        rows[dataset.attrs["scale"], f"from position {SETTLED}"] = use.loc[:, SETTLED:].mean(axis=1)
+        rows[title(dataset.attrs["scale"]), "first token"] = use[0]
+        rows[title(dataset.attrs["scale"]), f"from position {SETTLED}"] = use.loc[:, SETTLED:].mean(axis=1)
     return pd.DataFrame(rows).T.round(2)

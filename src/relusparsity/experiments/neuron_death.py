@@ -1,7 +1,7 @@
 """Chapter 03: which units die, who comes back, and how much of the silence on held-out text chance explains.
 
-The training runs are chapter 02's. What is added here reads their final weights: one set of held-out text (the
-small sample), a larger sample disjoint from it, and equal samples of several domains.
+The training runs are chapter 02's. Here their final weights read one set of held-out text (the small sample), a larger
+sample disjoint from it, and equal samples of several domains.
 """
 
 from collections.abc import Callable, Sequence
@@ -15,11 +15,9 @@ from torch import Tensor
 from tqdm import tqdm
 
 from .. import arithmetic, claims, corpora, distributed, evaluate, metrics, results
-from ..checks import Checked, Size, Tokens
-from ..config import RunConfig
+from ..checks import Size, Tokens
 from ..errors import UserError
 from ..model import Decoder
-from ..scales import Scale
 from ..schema import HISTORY
 from ..train import Run
 from . import shared
@@ -74,18 +72,14 @@ COORDINATES = {
 }
 DRIFT = ("preactivation_mean", "preactivation_std", "preactivation_p99", "input_weight_norm")
 
-RECORDED = ("laptop", "factorial", "paper", "paper_first")
-"""Scales whose dataset is committed."""
+RECORDED = (("laptop", "default"), ("mid", "first"), ("wide", "first"), ("wide", "nearest"))
+"""Shapes and recipes whose dataset is committed."""
 
 
 @dataclass(frozen=True)
-class Config(Checked):
+class Config(shared.Config):
     """The shared runs and the held-out samples that their final weights read."""
 
-    scale: Scale
-    """smoke, laptop, factorial, paper or paper_first."""
-    runs: tuple[RunConfig, ...]
-    """Runs that differ in their seed only."""
     small_tokens: Tokens
     """The first set of the held-out text."""
     large_tokens: Tokens
@@ -98,14 +92,14 @@ class Config(Checked):
     """Random draws of documents."""
 
 
-def config(scale: str) -> Config:
-    """The chapter's configuration at a scale."""
-    runs = shared.seeds(scale)
-    measure = runs[0].measure
+def config(scale: str, recipe: str | None = None) -> Config:
+    """The chapter's configuration at a shape, by its own recipe or another."""
+    of = shared.config(scale, recipe)
+    measure = of.runs[0].measure
     # the small sample and the large one are the run's own final sets, except where a verdict needs 1 M tokens
-    large = measure.final_sets - 1 if scale in ("smoke", "laptop") else 128
-    domain = {"smoke": 2_048, "laptop": 16_384}.get(scale, 131_072)
-    return Config(scale, runs, measure.set_tokens, large * measure.set_tokens, domain)
+    large = measure.final_sets - 1 if of.scale in ("smoke", "laptop") else 128
+    domain = {"smoke": 2_048, "laptop": 16_384}.get(of.scale, 131_072)
+    return Config(of.scale, of.recipe, of.runs, measure.set_tokens, large * measure.set_tokens, domain)
 
 
 def run(config: Config) -> xr.Dataset:
@@ -114,7 +108,7 @@ def run(config: Config) -> xr.Dataset:
     def compute() -> xr.Dataset:
         runs = shared.train_all(config.runs)
         kept = ["dead_units", "deaths", "revivals", "death_onset", "death_count", "revival_count"]
-        dataset = shared.stack(runs, config.scale, [*kept, *DRIFT])
+        dataset = shared.stack(runs, config, [*kept, *DRIFT])
         corpus = corpora.load(config.runs[0].corpus)
         samples = domain_samples(corpus, config)
         grid = np.linspace(0, config.runs[0].train.tokens, GRID).round().astype(np.int64)
@@ -143,7 +137,7 @@ def run(config: Config) -> xr.Dataset:
 
 
 def fates(dataset: xr.Dataset) -> pd.DataFrame:
-    """Units that ever died, that ever came back, and dead at the end: percent, mean over seeds, a row a layer."""
+    """Units that ever died, ever came back, and are dead at the end: percent, mean over seeds, one row per layer."""
     share = 100 * (dataset[["death_count", "revival_count"]] > 0).mean("unit")
     share = share.rename(death_count="ever died", revival_count="came back")
     share["dead at the end"] = 100 * dataset["dead_count"] / dataset.sizes["unit"]
@@ -199,7 +193,7 @@ def _one(
         "silent_small": silent.sum(axis=1),
         "silent_both": silent_both.sum(axis=1),
         "good_turing_expected": once,
-        "good_turing_upper": np.array([claims.poisson_upper(int(count)) for count in once]),
+        "good_turing_upper": claims.poisson_upper(once),
         "good_turing_documents": np.array([(fired.sum(axis=0) == 1).sum() for fired in fired_in]),
     }
     resampled = [resample(fired, config.draws) for fired in fired_in]
@@ -246,7 +240,7 @@ class _Reader:
     def fired_in_documents(
         self, sequences: np.ndarray, documents: np.ndarray, chosen: np.ndarray
     ) -> tuple[list[np.ndarray], list[np.ndarray]]:
-        """By layer: in which documents each chosen unit fires, (document, chosen), and in how many sequences, (chosen).
+        """By layer: the documents each chosen unit fires in, (document, chosen), and how many sequences, (chosen).
 
         `documents` numbers the document of every token, (sequence, position); `chosen` is (layer, unit) bool.
         """
@@ -287,13 +281,13 @@ def resample(fired: np.ndarray, draws: int, seed: int = 0) -> tuple[np.ndarray, 
     Returns
     -------
     silent : (draw)
-        Units silent in as many documents drawn with replacement (bootstrap; it leaves out a third of the documents
-        and so leans upwards).
+        Units silent in as many documents drawn with replacement (a bootstrap; it leaves out a third of the documents
+        and is therefore biased upwards).
     woken, expected : (draw)
         Units silent in a random half of the documents that fire in the other half, and their number as forecast from
-        the first half alone: the units that fire in exactly one of its documents (Good 1953). The forecast is high
-        where many units are neither rare nor common; the full series of Good & Toulmin (1956) is not, but its signs
-        alternate, so that units that fire in most documents drown it.
+        the first half alone: the units that fire in exactly one of its documents (Good 1953). The forecast is too high
+        where many units are neither rare nor common. The full series of Good & Toulmin (1956) is not, but its signs
+        alternate, and units that fire in most documents drown it.
     """
     generator = np.random.Generator(np.random.PCG64(seed))
     count = len(fired)
@@ -313,7 +307,7 @@ def _survival(onset: np.ndarray, followed: int, grid: np.ndarray) -> np.ndarray:
 
 
 def _death_share_by_rate(data: xr.Dataset, warmup: int) -> np.ndarray:
-    """(measured_at, layer, rate_quarter): share of the followed units not yet dead then that die later."""
+    """Share of the followed units alive at each moment that die later: (measured_at, layer, rate_quarter)."""
     seen, rate = data["history_tokens"].values, data["history_firing_rate"].values
     onset = data["death_onset"].values[:, data["history_unit"].values]
     steps = 0, int(np.searchsorted(seen, warmup))
@@ -328,7 +322,7 @@ def _death_share_by_rate(data: xr.Dataset, warmup: int) -> np.ndarray:
 
 
 def _fate_median(data: xr.Dataset, dead: np.ndarray) -> np.ndarray:
-    """(layer, fate, quantity): medians over the followed units at the last history step; NaN without any."""
+    """Medians over the followed units at the last history step, NaN without any: (layer, fate, quantity)."""
     of_units = dead[:, data["history_unit"].values]
     last: Sequence[np.ndarray] = [data[name].values[-1] for name in HISTORY]
     groups = [[~row, row] for row in of_units]

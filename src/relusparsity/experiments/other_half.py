@@ -8,37 +8,31 @@ cell does layer 0 end under 60 %. The cell of the first recipe at the larger rat
 1e-3) ends with layer 2 the lowest, under 10 %, and layer 5 under 90 %.
 """
 
-import json
 from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
 import xarray as xr
 
-from .. import results
-from ..config import RunConfig, to_dict
-from . import recipe_effects, recipes, shared, variants
+from . import factorial, recipe_effects, shared, variants
 
 WITHIN, SHARES, LOWEST = 15, 72, 11
 """The forecast's bars: points of a share, and how many of 96 shares and of 16 lowest layers must be right."""
 
-RECORDED = ("factorial",)
-"""Scales whose dataset is committed. There, nine cells have one seed so far: the other is missing, as of no run."""
-
-NOT_RUN = "not run"
-"""In the provenance's `runs`, what is missing."""
+RECORDED = (("mid", None),)
+"""Shapes whose dataset is committed. There, nine cells have one seed so far: the other is missing, as of no run."""
 
 LEFT_OUT = ("window_use", "rarefied_use")
-"""Curves over windows, which nobody looks at in sixteen recipes."""
+"""Curves over windows, which nobody looks at in sixteen factorial."""
 
 
-def config(scale: str) -> recipes.Config:
-    """The other half at a scale; the seeds of the first."""
-    return recipes.config(scale, half=-1)
+def config(scale: str) -> factorial.Config:
+    """The other half at a shape; the seeds of the first."""
+    return factorial.config(scale, half=-1)
 
 
-def run(config: recipes.Config) -> xr.Dataset:
-    """As `recipes.run`."""
+def run(config: factorial.Config) -> xr.Dataset:
+    """As `factorial.run`."""
 
     def compute() -> xr.Dataset:
         return assemble(config, [variants.measured(run) for run in config.runs])
@@ -46,23 +40,11 @@ def run(config: recipes.Config) -> xr.Dataset:
     return shared.cached("other_half", config, config.runs, __name__, compute)
 
 
-def assemble(config: recipes.Config, runs: Sequence[xr.Dataset | None]) -> xr.Dataset:
-    """As `recipes.assemble`, of the runs there are: None stands for one that was not run, whose values are missing."""
+def assemble(config: factorial.Config, runs: Sequence[xr.Dataset | None]) -> xr.Dataset:
+    """As `factorial.assemble`; None stands for a run that was not made, whose values are missing."""
     some = next(run for run in runs if run is not None)
-    given = [_missing(some, of) if run is None else run for run, of in zip(runs, config.runs, strict=True)]
-    return recipes.assemble(config, given).drop_vars(LEFT_OUT)
-
-
-def _missing(like: xr.Dataset, run: RunConfig) -> xr.Dataset:
-    """Stands for a run that was not made: as one that stopped before its first measurement."""
-    part = like[[name for name in like.data_vars if "step" in like[name].dims]].isel(step=[0])
-    part = part.map(lambda values: xr.full_like(values, np.nan, dtype=float), keep_attrs=True)
-    facts = results.provenance(like)
-    config = to_dict(run) | {"corpus": facts["config"]["corpus"]}
-    part.attrs = like.attrs | {
-        "provenance": json.dumps(facts | {"config": config, "run_id": NOT_RUN, "wall_seconds": 0.0})
-    }
-    return part
+    given = [variants.missing(some, of) if run is None else run for run, of in zip(runs, config.runs, strict=True)]
+    return factorial.assemble(config, given).drop_vars(LEFT_OUT)
 
 
 def forecast(first: xr.Dataset) -> xr.DataArray:
@@ -72,7 +54,7 @@ def forecast(first: xr.Dataset) -> xr.DataArray:
     fired = use.mean("set").values * chances
     logit = np.log((fired + 0.5) / (chances - fired + 0.5)).mean(axis=1)  # (recipe, layer)
     known = recipe_effects.design(first)
-    new = _levels_of(list(recipes.cells(half=-1)))
+    new = _levels_of(list(factorial.cells(half=-1)))
     slopes = np.linalg.solve(_columns(known), logit)
     share = 100 / (1 + np.exp(-_columns(new) @ slopes))
     return xr.DataArray(share, dims=("recipe", "layer"), coords={"recipe": list(new.index), "layer": first["layer"]})
@@ -80,9 +62,9 @@ def forecast(first: xr.Dataset) -> xr.DataArray:
 
 def _levels_of(cells: list[tuple[int, ...]]) -> pd.DataFrame:
     """The columns that `recipe_effects.design` has for the first half, for other cells."""
-    values = {name: np.array([cell[i] for cell in cells]) for i, name in enumerate(recipes.FACTORS)}
-    dataset = xr.Dataset(coords={"recipe": [recipes.named(cell) for cell in cells]})
-    for name, (field, low, high) in recipes.FACTORS.items():
+    values = {name: np.array([cell[i] for cell in cells]) for i, name in enumerate(factorial.FACTORS)}
+    dataset = xr.Dataset(coords={"recipe": [factorial.named(cell) for cell in cells]})
+    for name, (field, low, high) in factorial.FACTORS.items():
         levels = [str(high if level > 0 else low) for level in values[name]]
         dataset.coords[name] = ("recipe", levels, {"long_name": field})
     return recipe_effects.design(dataset)
@@ -100,7 +82,7 @@ def judged(first: xr.Dataset, second: xr.Dataset) -> pd.DataFrame:
     near = int((abs(use - expected) <= WITHIN).sum())
     lowest = int((use.argmin("layer") == expected.argmin("layer")).sum())
     least = float(use.sel(layer=0).min())
-    missing = use.sel(recipe=recipes.named((1, -1, 1, 1, 1)))
+    missing = use.sel(recipe=factorial.named((1, -1, 1, 1, 1)))
     rows = {
         f"shares within {WITHIN} points": (f"at least {SHARES} of {use.size}", near, near >= SHARES),
         "lowest layers": (f"at least {LOWEST} of {len(use)}", lowest, lowest >= LOWEST),

@@ -12,11 +12,10 @@ import xarray as xr
 from tqdm import tqdm
 
 from .. import corpora, distributed, evaluate, pruning, results, train
-from ..checks import Checked, Size, Tokens, real
+from ..checks import Size, Tokens, real
 from ..config import RunConfig
 from ..errors import UserError
 from ..model import Decoder
-from ..scales import Scale
 from ..schema import COORDINATES
 from . import shared
 
@@ -39,30 +38,27 @@ SCHEMA = COORDINATES | {
     "removed_difference": ("1", "largest change of a logit when units silent on that text are removed physically"),
 }
 
-RECORDED = ("laptop", "factorial", "paper", "paper_first")
-"""Scales whose dataset is committed."""
+RECORDED = (("laptop", "default"), ("mid", "first"), ("wide", "first"), ("wide", "nearest"))
+"""Shapes and recipes whose dataset is committed."""
 
 
 @dataclass(frozen=True)
-class Config(Checked):
-    """The shared runs, what to remove from them, and on how much text to look."""
+class Config(shared.Config):
+    """The shared runs, the shares to remove, and how much text to evaluate on."""
 
-    scale: Scale
-    """smoke, laptop, factorial, paper or paper_first."""
-    runs: tuple[RunConfig, ...]
-    """Runs that differ in their seed only."""
     shares: tuple[Annotated[float, real(0, 1)], ...] = SHARES
     """Shares of all hidden units to remove."""
     random_draws: Size = 2
     """Random choices that the method "random" averages over."""
     evaluation_tokens: Tokens = 16_384
-    """Tokens of held-out text evaluated on; extra evaluation sets are read whole."""
+    """Tokens of held-out text to evaluate on; extra evaluation sets are read whole."""
 
 
-def config(scale: str) -> Config:
-    """The chapter's configuration at a scale."""
-    tokens = {"smoke": 2_048, "laptop": 16_384}.get(scale, 131_072)
-    return Config(scale, shared.seeds(scale), evaluation_tokens=tokens)
+def config(scale: str, recipe: str | None = None) -> Config:
+    """The chapter's configuration at a shape, by its own recipe or another."""
+    of = shared.config(scale, recipe)
+    tokens = {"smoke": 2_048, "laptop": 16_384}.get(of.scale, 131_072)
+    return Config(of.scale, of.recipe, of.runs, evaluation_tokens=tokens)
 
 
 @dataclass(frozen=True)
@@ -75,7 +71,7 @@ class Text:
 
 
 def texts(corpus: corpora.Corpus, run: RunConfig, tokens: int) -> dict[str, Text]:
-    """`heldout`: held-out sequences after those of the final measurement, on which units are chosen; and extra sets.
+    """`heldout`, the sequences after the final measurement's, on which units are chosen; and the extra sets.
 
     Raises
     ------
@@ -101,17 +97,17 @@ def texts(corpus: corpora.Corpus, run: RunConfig, tokens: int) -> dict[str, Text
 def run(config: Config) -> xr.Dataset:
     """Loss by (seed, chosen_by, share, evaluation) and units left by (seed, chosen_by, share, layer).
 
-    Units are ranked by their firings on the final held-out sets (attrs: silent_sample_tokens) and the models
-    evaluated on other text (evaluation_tokens). `rate` ranks the units of all layers together; `magnitude` and
-    `random` then take as many from each layer, so that methods differ in the choice of units alone.
+    Units are ranked by their firings on the final held-out sets (attrs: silent_sample_tokens); models are evaluated on
+    other text (evaluation_tokens). `rate` ranks the units of all layers together; `magnitude` and `random` then take as
+    many from each layer, so that methods differ in the choice of units alone.
     """
 
     def compute() -> xr.Dataset:
         trained = shared.train_all(config.runs)
-        stacked = shared.stack(trained, config.scale, ["final_token_use"])
+        stacked = shared.stack(trained, config, ["final_token_use"])
         parts = [_one(run, config) for run in trained]
         dataset = xr.concat(parts, dim=stacked["seed"], coords="minimal", compat="equals", join="exact")
-        keep = ("scale", "provenance", "d_ff", "search_seeds")
+        keep = ("scale", "recipe", "provenance", "d_ff", "search_seeds")
         dataset.attrs = {name: stacked.attrs[name] for name in keep if name in stacked.attrs} | {
             "silent_sample_tokens": trained[0].dataset.attrs["final_sample_tokens"],
             "evaluation_tokens": config.evaluation_tokens,
@@ -123,7 +119,7 @@ def run(config: Config) -> xr.Dataset:
 
 
 def _choices(config: Config, rate: np.ndarray, size: np.ndarray) -> Iterator[tuple[str, int, np.ndarray]]:
-    """Method, place of the share and removed units (layer, unit), for every one to evaluate."""
+    """For every model to evaluate: the method, the share's index and the removed units (layer, unit)."""
     for place, share in enumerate(config.shares):
         by_rate = pruning.choose_lowest(rate, share)
         counts = by_rate.sum(1)
@@ -142,7 +138,7 @@ def _one(run: train.Run, config: Config) -> xr.Dataset:
     batch = evaluate.batch_size(model, distributed.device())
 
     def scores(smaller: Decoder) -> np.ndarray:
-        """(evaluation, number): nats a token, bits a byte, accuracy."""
+        """Nats per token, bits per byte and accuracy: (evaluation, number)."""
         rows = [(evaluate.score(smaller, text.sequences, batch), text) for text in given.values()]
         return np.array([(s.loss, s.bits_per_byte(text.tokens_per_byte), s.accuracy) for s, text in rows])
 
@@ -182,7 +178,7 @@ def _one(run: train.Run, config: Config) -> xr.Dataset:
 
 
 def _removed(model: Decoder, units: np.ndarray) -> Decoder:
-    """The model without these units (layer, unit); a layer may lose all, which torch warns about."""
+    """The model without these units (layer, unit); torch would warn about a layer that loses all of its units."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Initializing zero-element tensors")
         return pruning.remove(model, units)
@@ -208,7 +204,7 @@ def costs(dataset: xr.Dataset, evaluation: str = "heldout") -> pd.DataFrame:
 
 
 def quality(dataset: xr.Dataset, share: float, evaluation: str = "heldout") -> pd.DataFrame:
-    """Loss, bits a byte and accuracy of the whole model and after removing `share`, a row a method: mean over seeds."""
+    """Loss, bits per byte and accuracy of the whole model and without `share`, one row per method: mean over seeds."""
     names = ["loss", "bits_per_byte", "accuracy"]
     chosen = dataset.sel(evaluation=evaluation).mean("seed")
     place = int(np.argmin(np.abs(dataset["share"].values - share)))  # a share in float32 is not quite the one asked for
@@ -220,7 +216,7 @@ def quality(dataset: xr.Dataset, share: float, evaluation: str = "heldout") -> p
 def affordable(dataset: xr.Dataset, percent: float, evaluation: str = "heldout") -> pd.DataFrame:
     """Largest measured share, in percent, whose removal and that of every smaller share cost at most `percent` loss.
 
-    A row a seed, a column a method.
+    The table has one row per seed and one column per method.
     """
     chosen = dataset.sel(evaluation=evaluation)
     within = chosen["loss"] <= chosen["baseline_loss"] * (1 + percent / 100)
@@ -229,7 +225,7 @@ def affordable(dataset: xr.Dataset, percent: float, evaluation: str = "heldout")
 
 
 def silent_removal(dataset: xr.Dataset, evaluation: str = "heldout") -> pd.DataFrame:
-    """What removing the silent units does, a row a seed: how many, the loss, and the largest change of a logit."""
+    """What removing the silent units does: their number, the loss, the largest change of a logit; one row per seed."""
     chosen = dataset.sel(evaluation=evaluation)
     units = dataset.attrs["d_ff"] * dataset.sizes["layer"]
     rows = {

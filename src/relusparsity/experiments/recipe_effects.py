@@ -1,19 +1,19 @@
 """What each ingredient of the recipe does: main effects and pairs of the two-level factorial, with intervals.
 
-Two endpoints, named before the runs: the logit of layer 0's batch use, and the index of the lowest layer. A seed is a
-block, since runs of one seed read the data in the same order. An effect is the mean over the runs at a factor's high
-level minus the mean at its low level; that of a pair is half of what one factor's effect gains when the other goes
-from low to high. At resolution V both stand clear of each other, but share their number with effects of three and
-four factors, which are taken to be small. What the fit leaves over, cell by seed, is the error: t intervals of 95 %,
-and p values corrected after Holm (1979) over the effects of one endpoint. Sees datasets only.
+The two endpoints were named before the runs: the logit of layer 0's batch use, and the index of the lowest layer. A
+seed is a block, since runs of one seed read the data in the same order. A factor's effect is the mean over the runs at
+its high level minus the mean at its low level; a pair's effect is half of what one factor's effect gains when the other
+goes from low to high. At resolution V these can be told apart from each other, but not from effects of three and four
+factors, which we take to be small. The residuals of the fit, by cell and seed, give the error: 95 % t intervals, and p
+values corrected after Holm (1979) over the effects on one endpoint. The module sees datasets only.
 """
 
 from itertools import combinations
 from typing import Any
 
-import mpmath
 import numpy as np
 import pandas as pd
+import scipy
 import xarray as xr
 
 from ..errors import UserError
@@ -22,11 +22,11 @@ USE, LOWEST = "logit of U_0", "index of the lowest layer"
 UNITS = {USE: "logits", LOWEST: "layers"}
 WORDS = {"embedding_std": "embedding", "weight_decay": "decay"}  # shorter names of factors
 FULL = 0.99
-"""A layer with this much of its units in use counts as full: its place among the layers says little."""
+"""A layer counts as full if this share of its units is in use: its place among the layers then says little."""
 
 
 def factors(dataset: xr.Dataset) -> pd.DataFrame:
-    """The factors, in the order of the design: their field and two levels, low being the smaller or the first."""
+    """The factors in the order of the design: field, low and high level (low: the smaller, or first by its name)."""
     rows = {}
     for name, coordinate in dataset.coords.items():
         if coordinate.dims == ("recipe",) and name not in ("recipe", "changed"):
@@ -55,7 +55,7 @@ def design(dataset: xr.Dataset) -> pd.DataFrame:
     Raises
     ------
     UserError
-        If two columns are not orthogonal: then effects could not be told apart.
+        If two columns are not orthogonal: effects could then not be told apart.
     """
     table = factors(dataset)
     mains = {
@@ -75,11 +75,10 @@ def design(dataset: xr.Dataset) -> pd.DataFrame:
 def endpoints(dataset: xr.Dataset, one_set: bool = False) -> xr.Dataset:
     """Both endpoints of every run, (recipe, seed), from `final_batch_use`.
 
-    A share of exactly 1 has no logit. U_0 is a count k of N = sets × d_ff chances to fire, so all that 1 says is that
-    fewer than one of N was missed: half a unit is added to both sides, log((k + ½) / (N − k + ½)), in every run alike.
-    The sets share their weights, and a unit silent in one tends to be silent in the next, so that N chances are fewer
-    than they look; `one_set` takes N = d_ff, the other extreme. Layers that tie for the lowest share their mean
-    index.
+    A share of exactly 1 has no logit. U_0 is a count k of N = sets × d_ff chances to fire, so 1 says only that fewer
+    than one of N was missed. We add half a unit to both sides in every run: log((k + ½) / (N − k + ½)). The sets share
+    their weights, and a unit silent in one tends to be silent in the next, so N chances are worth fewer; `one_set`
+    takes N = d_ff, the other extreme. Layers that tie for the lowest share their mean index.
     """
     use = dataset["final_batch_use"].transpose("recipe", "seed", "set", "layer").astype(float)
     chances = dataset.attrs["d_ff"] * (1 if one_set else use.sizes["set"])
@@ -93,8 +92,8 @@ def endpoints(dataset: xr.Dataset, one_set: bool = False) -> xr.Dataset:
 def effects(dataset: xr.Dataset, one_set: bool = False) -> xr.Dataset:
     """Every main effect and pair: `effect`, `low`, `high`, `p`, `p_holm` (endpoint, term); `points` (term).
 
-    Effects are in units of their endpoint. `points`: what an effect on the logit is worth in percentage points of
-    U_0, from half of it below the mean logit to half of it above.
+    Effects are in units of their endpoint. `points` is what an effect on the logit is worth in percentage points of
+    U_0, from half the effect below the mean logit to half above.
     """
     terms = design(dataset)
     cells, found = len(terms), endpoints(dataset, one_set)
@@ -138,33 +137,16 @@ def _fit(columns: np.ndarray, y: np.ndarray, terms: int) -> dict[str, np.ndarray
         raise UserError("an endpoint is the same in every seed, so nothing measures its error; record more seeds.")
     error = 2 * np.sqrt(variance * np.diag(np.linalg.inv(columns.T @ columns)))[-terms:]
     effect = 2 * slopes[-terms:]
-    reach = t_quantile(freedom) * error
-    p = np.array([t_p_value(e / s, freedom) for e, s in zip(effect, error, strict=True)])
+    reach = scipy.stats.t.ppf(0.975, freedom) * error
+    p = 2 * scipy.stats.t.sf(np.abs(effect / error), freedom)
     low, high = effect - reach, effect + reach
     return {"effect": effect, "low": low, "high": high, "p": p, "degrees_of_freedom": np.array(freedom)}
 
 
-def t_p_value(t: float, freedom: int) -> float:
-    """Probability that Student's t is at least this far from 0."""
-    return float(mpmath.betainc(freedom / 2, 0.5, 0, freedom / (freedom + t * t), regularized=True))
-
-
-def t_quantile(freedom: int, level: float = 0.95) -> float:
-    """How far from 0 Student's t stays with probability `level`.
-
-    Examples
-    --------
-    >>> round(t_quantile(15), 4)
-    2.1314
-    """
-    share = mpmath.findroot(
-        lambda x: mpmath.betainc(freedom / 2, 0.5, 0, x, regularized=True) - (1 - level), (0, 1), solver="bisect"
-    )
-    return float(mpmath.sqrt(freedom / share - freedom))
-
-
 def holm(p: np.ndarray) -> np.ndarray:
-    """P values corrected for their number (Holm 1979): the smallest times m, the next times m − 1, never decreasing.
+    """Correct m p values for their number (Holm 1979): the smallest times m, the next times m − 1, never decreasing.
+
+    SciPy corrects for false discoveries only (`scipy.stats.false_discovery_control`).
 
     Examples
     --------
@@ -178,7 +160,7 @@ def holm(p: np.ndarray) -> np.ndarray:
 
 
 def table(found: xr.Dataset, endpoint: str) -> pd.DataFrame:
-    """The effects on one endpoint for display, the largest first; for the logit also in points of U_0 at the mean."""
+    """A table of the effects on one endpoint, the largest first; for the logit also in points of U_0 at the mean."""
     at = found.sel(endpoint=endpoint)
     shown = pd.DataFrame({"effect": at["effect"].values.round(2) + 0.0}, at["term"].values)
     shown["95 % interval"] = [_interval(a, b) for a, b in zip(at["low"].values, at["high"].values, strict=True)]
@@ -197,7 +179,7 @@ def _p(p: float) -> str:
 
 
 def ceilings(dataset: xr.Dataset) -> pd.Series:
-    """How often an endpoint says little: runs whose U_0 is exactly 1, runs with several lowest layers, full recipes."""
+    """How often an endpoint says little: in runs with U_0 exactly 1 or several lowest layers, and in full recipes."""
     use = dataset["final_batch_use"].astype(float).mean("set")
     tied = (use == use.min("layer")).sum("layer") > 1
     return pd.Series(
@@ -217,7 +199,7 @@ def _emptied(dataset: xr.Dataset) -> np.ndarray:
 
 
 def coarser_logit(dataset: xr.Dataset) -> pd.DataFrame:
-    """Sensitivity: effects on the logit with half a unit of all sets, as named before, and with half a unit of one."""
+    """Sensitivity: effects on the logit with half a unit added of all sets (as named before), and of one set."""
     columns: dict[str, Any] = {}
     for words, one_set in (("all sets", False), ("one set", True)):
         found = effects(dataset, one_set).sel(endpoint=USE)
@@ -229,8 +211,8 @@ def coarser_logit(dataset: xr.Dataset) -> pd.DataFrame:
 def without_full_recipes(dataset: xr.Dataset) -> pd.DataFrame:
     """Sensitivity: main effects on the lowest layer, with and without the recipes that have no layer under 99 %.
 
-    What is left is no longer balanced and too little for pairs, so both columns are least squares of main effects
-    alone, on the mean of each recipe's seeds; what the pairs do is then part of the error.
+    The recipes that are left are not balanced and too few for pairs, so both columns are least squares of main effects
+    alone, on the mean of each recipe's seeds; the effects of pairs become part of the error.
     """
     terms = design(dataset)[[WORDS.get(name, name) for name in factors(dataset).index]]
     mean = endpoints(dataset)[LOWEST].mean("seed").values
@@ -244,9 +226,9 @@ def without_full_recipes(dataset: xr.Dataset) -> pd.DataFrame:
 
 
 def gamma_beside(dataset: xr.Dataset) -> pd.Series:
-    """Exploration: in how many runs the layer of the largest γ is the lowest one, at the start and at the end.
+    """Exploration: the number of runs whose layer of the largest γ is the lowest one, at the start and at the end.
 
-    Only runs of recipes that leave units of some layer idle; at the end both are measured on the same weights.
+    It counts runs of recipes that leave units of some layer idle; at the end both are measured on the same weights.
     """
     kept = dataset.isel(recipe=np.flatnonzero(_emptied(dataset)))
     lowest = kept["final_batch_use"].astype(float).mean("set").argmin("layer")

@@ -2,42 +2,32 @@
 
 import dataclasses
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import xarray as xr
 
 from .. import corpora, results
-from ..checks import Checked
-from ..config import RunConfig, replace
+from ..config import replace
 from ..identity import digest
-from ..scales import Scale
-from . import exploration, recipes, shared, variants
+from ..scales import base, names
+from . import factorial, shared, variants
 
 PASSES = {"each text once": 1, "a quarter, four times": 4}
 """Name → passes over the text."""
 
-STEPS = {"smoke": 50, "factorial": 10_700}
-"""Steps: at scale factorial what one pass over the recorded runs' text lasts."""
+STEPS = {"smoke": 50, "mid": 10_700}
+"""Steps: at Mid, as many as one pass over the recorded runs' text takes."""
 
-RECORDED = ("factorial",)
-"""Scales whose dataset is committed."""
-
-
-@dataclass(frozen=True)
-class Config(Checked):
-    """One configuration, run on the whole text and on its first part."""
-
-    scale: Scale
-    """smoke or factorial."""
-    runs: tuple[RunConfig, ...]
-    """The one configuration."""
+RECORDED = (("mid", None),)
+"""Shapes whose dataset is committed."""
 
 
-def config(scale: str) -> Config:
-    """The recipe that was frozen first (*lr × 2*), at a scale, for as many tokens as one pass lasts."""
-    base = recipes.recipe(scale, exploration.BASE, seed=0)
-    tokens = shared.setting(STEPS, scale, "number of steps for one pass over its text") * base.train.batch_tokens
-    return Config(scale, (replace(base, **exploration.CHANGES["lr × 2"], **{"train.tokens": tokens}),))
+def config(scale: str) -> shared.Config:
+    """The first recipe at a shape, for as many tokens as one pass takes: one run, for the whole text and for a part."""
+    scale, _ = names(scale)
+    run = base(scale, 0, "first")
+    tokens = shared.setting(STEPS, scale, "number of steps for one pass over its text") * run.train.batch_tokens
+    fewer = factorial.FEWER if scale == "mid" else {}
+    return shared.Config(scale, "first", (replace(run, **fewer, **{"train.tokens": tokens}),))
 
 
 def first_part(corpus: corpora.Corpus, passes: int, tokens: int) -> corpora.Corpus:
@@ -49,14 +39,14 @@ def first_part(corpus: corpora.Corpus, passes: int, tokens: int) -> corpora.Corp
     return dataclasses.replace(corpus, name=name, train=corpus.train[:kept], checksum=checksum)
 
 
-def own_texts(config: Config) -> list[corpora.Corpus]:
+def own_texts(config: shared.Config) -> list[corpora.Corpus]:
     """What the configuration is run on, in the order of `PASSES`."""
     run = config.runs[0]
     corpus = corpora.load(run.corpus)
     return [first_part(corpus, passes, run.train.tokens) for passes in PASSES.values()]
 
 
-def run(config: Config) -> xr.Dataset:
+def run(config: shared.Config) -> xr.Dataset:
     """Every measured variable by (recipe, seed, step, layer); `recipe` is how often the text is read. One seed."""
 
     def compute() -> xr.Dataset:

@@ -6,7 +6,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import fields
+from dataclasses import dataclass, fields
 from typing import Any, TypeVar
 
 import numpy as np
@@ -14,11 +14,13 @@ import xarray as xr
 from tqdm.auto import tqdm
 
 from .. import corpora, distributed, loaded, results, train
+from ..checks import Checked
 from ..config import RunConfig, from_dict, replace, to_dict
 from ..errors import UserError
 from ..identity import digest, plain
 from ..model import training_flops
-from ..scales import SEARCH_SEEDS, SEEDS, base
+from ..recipes import RECIPES
+from ..scales import Named, Scale, base, names
 from ..schema import UNITS
 
 T = TypeVar("T")
@@ -27,10 +29,22 @@ WORTH_A_PROCESS = 1e11
 """Floating-point operations of a training below which starting a process costs more than it saves."""
 
 
-def seeds(scale: str, **changes: Any) -> tuple[RunConfig, ...]:
-    """The scale's run, changed field by field (dotted names), once a seed."""
-    first = base(scale)
-    return tuple(replace(first, seed=seed, **changes) for seed in SEEDS[scale])
+@dataclass(frozen=True)
+class Config(Checked):
+    """What every experiment's configuration begins with."""
+
+    scale: Scale
+    """The shape: smoke, laptop, mid or wide."""
+    recipe: Named
+    """The recipe; of several, the one that they change."""
+    runs: tuple[RunConfig, ...]
+    """Of one recipe: runs that differ in their seed only."""
+
+
+def config(scale: str, recipe: str | None = None) -> Config:
+    """The runs of a shape by a recipe (its own, unless one is named), one per seed."""
+    scale, recipe = names(scale, recipe)
+    return Config(scale, recipe, tuple(base(scale, seed, recipe) for seed in RECIPES[recipe].seeds(scale)))
 
 
 def setting(table: Mapping[str, T], scale: str, what: str) -> T:
@@ -41,7 +55,7 @@ def setting(table: Mapping[str, T], scale: str, what: str) -> T:
     UserError
         For a scale that does not exist, or that the table leaves out.
     """
-    base(scale)
+    scale, _ = names(scale)
     if scale not in table:
         raise UserError(f"scale {scale} has no {what}; those that have are {', '.join(table)}.")
     return table[scale]
@@ -101,7 +115,7 @@ def agreed(parts: Iterable[dict[str, Any]], context: Any = None) -> dict[str, An
     }
 
 
-def stack(runs: Sequence[train.Run], scale: str, variables: Sequence[str] | None = None) -> xr.Dataset:
+def stack(runs: Sequence[train.Run], of: Config, variables: Sequence[str] | None = None) -> xr.Dataset:
     """The runs' datasets over a new first dimension `seed`, with a provenance that names every run.
 
     `variables` keeps these (and their coordinates) alone.
@@ -123,14 +137,15 @@ def stack(runs: Sequence[train.Run], scale: str, variables: Sequence[str] | None
     facts = [results.provenance(run.dataset) for run in runs]
     first = facts[0]
     stacked.attrs |= {
-        "scale": scale,
+        "scale": of.scale,
+        "recipe": of.recipe,
         "provenance": json.dumps(
             first | {"runs": [f["run_id"] for f in facts], "wall_seconds": [f["wall_seconds"] for f in facts]},
             sort_keys=True,
         ),
     }
-    if scale in SEARCH_SEEDS:
-        stacked.attrs["search_seeds"] = json.dumps(SEARCH_SEEDS[scale])
+    if searched := RECIPES[of.recipe].searched:
+        stacked.attrs["search_seeds"] = json.dumps(searched)
     return stacked
 
 

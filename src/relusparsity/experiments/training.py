@@ -7,10 +7,10 @@ import pandas as pd
 import xarray as xr
 
 from .. import results
-from ..checks import Checked
 from ..config import RunConfig, from_dict, replace
 from ..model import count_parameters, training_flops
-from ..scales import SCALES, Scale
+from ..scales import base
+from ..shapes import title
 from . import shared
 
 VARIABLES = (
@@ -35,26 +35,22 @@ STATED = {
 }
 """What the source states (its abstract, first page and a summary; the full text is not known to us)."""
 
-RECORDED = ("laptop",)
-"""Scales whose dataset is committed."""
+RECORDED = (("laptop", "default"),)
+"""Shapes and recipes whose dataset is committed."""
 
 
 @dataclass(frozen=True)
-class Config(Checked):
+class Config(shared.Config):
     """The shared ReLU runs, and GELU runs that differ in the activation alone."""
 
-    scale: Scale
-    """smoke, laptop, factorial, paper or paper_first."""
-    runs: tuple[RunConfig, ...]
-    """ReLU, one a seed."""
     gelu: tuple[RunConfig, ...]
     """GELU, the first of these seeds only: no verdict depends on it."""
 
 
-def config(scale: str) -> Config:
-    """The chapter's configuration at a scale."""
-    relu = shared.seeds(scale)
-    return Config(scale, relu, (replace(relu[0], **{"model.activation": "gelu"}),))
+def config(scale: str, recipe: str | None = None) -> Config:
+    """The chapter's configuration at a shape, by its own recipe or another."""
+    of = shared.config(scale, recipe)
+    return Config(of.scale, of.recipe, of.runs, (replace(of.runs[0], **{"model.activation": "gelu"}),))
 
 
 def run(config: Config) -> xr.Dataset:
@@ -63,8 +59,8 @@ def run(config: Config) -> xr.Dataset:
     def compute() -> xr.Dataset:
         shared.train_all((*config.runs, *config.gelu))  # together, so that they share the cores
         parts = {
-            "relu": shared.stack(shared.train_all(config.runs), config.scale, VARIABLES),
-            "gelu": shared.stack(shared.train_all(config.gelu), config.scale, VARIABLES),
+            "relu": shared.stack(shared.train_all(config.runs), config, VARIABLES),
+            "gelu": shared.stack(shared.train_all(config.gelu), config, VARIABLES),
         }
         about = {"units": "1", "long_name": "nonlinearity of the MLP"}
         return xr.concat(
@@ -85,12 +81,12 @@ def choices(*recorded: xr.Dataset) -> pd.DataFrame:
     Read off the provenance of the runs, so it cannot disagree with what was run.
     """
     configs = {
-        f"our choice, {data.attrs['scale']}": from_dict(RunConfig, results.provenance(data)["config"])
+        f"our choice, {title(data.attrs['scale'])}": from_dict(RunConfig, results.provenance(data)["config"])
         for data in recorded
     }
     rows: dict[str, dict[str, Any]] = {}
     for section in fields(RunConfig):
-        if section.name == "seed":
+        if section.name in ("seed", "intervention"):  # no choice of a recipe
             continue
         for field in fields(getattr(RunConfig(), section.name)):
             name = f"{section.name}.{field.name}"
@@ -104,13 +100,13 @@ def choices(*recorded: xr.Dataset) -> pd.DataFrame:
 
 
 def sizes(*scales: str) -> pd.DataFrame:
-    """Parameters by part, training tokens and floating-point operations of one run at these scales."""
+    """Parameters by part, training tokens and floating-point operations of one run of each shape."""
     columns = {}
     for scale in scales:
-        run = SCALES[scale]
+        run = base(scale)
         counts = {f"parameters, {part}": f"{count:,}" for part, count in count_parameters(run.model).items()}
         flops = training_flops(run.model)
-        columns[scale] = counts | {
+        columns[title(scale)] = counts | {
             "hidden units, all layers": f"{run.model.n_layers * run.model.d_ff:,}",
             "training tokens": f"{run.train.tokens:,}",
             "optimiser steps": f"{run.train.steps:,}",

@@ -1,4 +1,4 @@
-"""Runs of several recipes as one dataset: what the explorations of chapter 06 have in common."""
+"""Runs of several recipes as one dataset."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -8,14 +8,16 @@ import numpy as np
 import xarray as xr
 
 from .. import corpora, results, train
-from ..config import RunConfig
+from ..config import RunConfig, to_dict
 from ..errors import UserError
-from ..schema import FINAL as OF_A_RUN
 from ..schema import MEASURED
 from . import shared
 
 FINAL = ("final_batch_use", "final_token_use", "final_sequence_use", "final_loss", "final_bits_per_byte")
 """What is kept of the measurement after the last step."""
+
+NOT_RUN = "not run"
+"""In the provenance's `runs`, what is missing."""
 
 
 def measured(config: RunConfig, corpus: corpora.Corpus | None = None) -> xr.Dataset:
@@ -25,33 +27,6 @@ def measured(config: RunConfig, corpus: corpora.Corpus | None = None) -> xr.Data
         return train.run(config, corpus).dataset
     except FloatingPointError:
         return results.load(train.run_path(config, corpus) / "stopped.nc")
-
-
-def patterns(name: str, config: Any, source: str) -> xr.Dataset:
-    """What chapter 02 shows of its runs, of one run of another recipe: by (seed, step, layer) and (seed, layer).
-
-    Parameters
-    ----------
-    name, config, source
-        Of the experiment, whose configuration has a scale and runs. See `shared.cached`.
-    """
-
-    def compute() -> xr.Dataset:
-        final = (name for name in OF_A_RUN if name.startswith(("final_", "position_")))
-        dataset = shared.stack(shared.train_all(config.runs), config.scale, [*MEASURED, *final])
-        dataset.attrs.pop("search_seeds", None)  # no verdict rests on it
-        return dataset
-
-    return shared.cached(name, config, config.runs, source, compute)
-
-
-def stacked(name: str, config: Any, changes: Mapping[str, dict[str, Any]], source: str) -> xr.Dataset:
-    """The recipes of an experiment as one dataset, trained where they do not exist; see `stack` and `shared.cached`."""
-
-    def compute() -> xr.Dataset:
-        return stack([measured(run) for run in config.runs], changes, config.scale)
-
-    return shared.cached(name, config, config.runs, source, compute)
 
 
 def stack(runs: Sequence[xr.Dataset], changes: Mapping[str, dict[str, Any]], scale: str) -> xr.Dataset:
@@ -119,3 +94,15 @@ def _filled(part: xr.Dataset, whole: xr.Dataset) -> xr.Dataset:
 
 def _said(changes: dict[str, Any]) -> str:
     return ", ".join(f"{field.partition('.')[2]} {value}" for field, value in changes.items()) or "nothing changed"
+
+
+def missing(like: xr.Dataset, run: RunConfig) -> xr.Dataset:
+    """Stands for a run that was not made: as one that stopped before its first measurement."""
+    part = like[[name for name in like.data_vars if "step" in like[name].dims]].isel(step=[0])
+    part = part.map(lambda values: xr.full_like(values, np.nan, dtype=float), keep_attrs=True)
+    facts = results.provenance(like)
+    config = to_dict(run) | {"corpus": facts["config"]["corpus"]}
+    part.attrs = like.attrs | {
+        "provenance": json.dumps(facts | {"config": config, "run_id": NOT_RUN, "wall_seconds": 0.0})
+    }
+    return part

@@ -1,4 +1,4 @@
-"""The figure of chapter 06 on width: what it buys."""
+"""The figure of chapter 06 that shows what width buys."""
 
 import numpy as np
 import xarray as xr
@@ -10,13 +10,13 @@ from .reading import batch_window, layers, variable
 
 
 def width(dataset: xr.Dataset) -> Figure:
-    """Number of used units of each layer, and loss, against the width of the hidden layer.
+    """The number of used units in each layer, and the loss, against the width of the hidden layer.
 
     Parameters
     ----------
     dataset : Dataset
-        `used_units` (seed, d_ff, layer), units that fire in 8,192 held-out tokens; `heldout_loss` (seed, d_ff), nats a
-        token.
+        `used_units` (seed, d_ff, layer), units that fire in 8,192 held-out tokens; `heldout_loss` (seed, d_ff), nats
+        per token.
     """
     used = variable(dataset, "width", "used_units", "seed", "d_ff", "layer")
     loss = variable(dataset, "width", "heldout_loss", "seed", "d_ff")
@@ -53,7 +53,7 @@ def width(dataset: xr.Dataset) -> Figure:
 def _with_points(
     x: np.ndarray, values: np.ndarray, colour: str, hover: str, legend: str = "", group: str = ""
 ) -> list[Mark]:
-    """The mean of the seeds that ran at each width (not all need have), and each of them: (seed, width) → marks."""
+    """The mean of the seeds that ran at each width (some may be missing), and each seed: (seed, width) → marks."""
     ran = np.isfinite(values)
     some = ran.any(axis=0)
     mean = np.full(len(x), np.nan)

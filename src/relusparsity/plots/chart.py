@@ -1,4 +1,4 @@
-"""What a figure shows, said once; `live` draws it with Plotly and `twin` with Matplotlib.
+"""A figure's content, stated once; `live` draws it with Plotly and `twin` with Matplotlib.
 
 A chart is a grid of panels, a panel holds marks, and a control (slider or buttons) swaps the numbers of some marks.
 """
@@ -16,14 +16,14 @@ Array = np.ndarray | Sequence[float]
 class Mark:
     """One thing drawn: a line, points, bars, a band between two curves, or a matrix of cells.
 
-    `extra` holds columns (point, column) that the hover template may name as `%{customdata[0]}`. `legend` is the
-    text in the legend (none: no entry); marks of one `group` are switched on and off together.
+    `extra` holds columns (point, column) that the hover template may name as `%{customdata[0]}`. `legend` is the mark's
+    text in the legend (empty: no entry). Marks of one `group` are switched on and off together.
     """
 
     kind: Literal["line", "points", "bars", "band", "cells"]
     x: Array | list[str]
     y: Array | list[str]
-    colour: str | list[str]  # a list: one a bar or point
+    colour: str | list[str]  # a list has one for each bar or point
     legend: str = ""
     group: str = ""
     hover: str = ""
@@ -33,10 +33,10 @@ class Mark:
     opacity: float = 1.0
     symbol: Literal["circle", "open", "diamond", "cross", "tick"] = "circle"
     size: float = 6.0
-    low: Array | None = None  # band: its lower edge
-    base: Array | None = None  # bars: where they start
-    bar_width: Array | float | None = None  # bars: in x units
-    z: np.ndarray | None = None  # cells: (y, x)
+    low: Array | None = None  # of a band: its lower edge
+    base: Array | None = None  # of bars: where they start
+    bar_width: Array | float | None = None  # of bars: in units of x
+    z: np.ndarray | None = None  # of cells: (y, x)
 
 
 @dataclass
@@ -47,9 +47,9 @@ class Axis:
     ticks: tuple[list[float], list[str]] | None = None
     tokens: bool = False  # 12k, 3M
     words: bool = False  # categories
-    downwards: bool = False  # the first category on top
-    names: bool = False  # ticks are words, and get the room that they need
-    from_zero: bool = False  # starts at 0 where limits are not given
+    downwards: bool = False  # whether the first category is on top
+    names: bool = False  # whether ticks are words and need their own room
+    from_zero: bool = False  # whether it starts at 0 unless limits are given
 
 
 @dataclass(eq=False)
@@ -71,7 +71,7 @@ class State:
     marks: dict[Mark, dict[str, Any]]
     cursors: dict[Panel, float] = field(default_factory=dict)
     titles: dict[Panel, str] = field(default_factory=dict)
-    places: dict[Panel, tuple[int, int]] = field(default_factory=dict)  # row and column; rows of equal height only
+    places: dict[Panel, tuple[int, int]] = field(default_factory=dict)  # row and column; rows must be of equal height
 
 
 @dataclass
@@ -85,30 +85,30 @@ class Control:
 @dataclass
 class Chart:
     panels: list[Panel]
-    heights: Sequence[int] = (260,)  # pixels, one a row
+    heights: Sequence[int] = (260,)  # pixels, one for each row
     columns: int = 1
     control: Control | None = None
     legend: str = "layer"  # its title
     share_y: bool = False  # tick labels only in the first column
-    twin_panels: list[Panel] | None = None  # print shows these instead, where a control hides something
+    twin_panels: list[Panel] | None = None  # what print shows instead, where a control hides something
     twin_heights: Sequence[int] | None = None
     twin_columns: int | None = None
 
 
 def broken(x: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Several curves over the same x as one, with a gap (NaN) between them: (curve, x) → one line."""
+    """Join several curves over the same x into one line, with a gap (NaN) between them: (curve, x) → one line."""
     gap = np.full((len(rows), 1), np.nan)
     xs = np.hstack([np.tile(np.asarray(x, dtype=float), (len(rows), 1)), gap]).ravel()
     return xs[:-1], np.hstack([rows, gap]).ravel()[:-1]
 
 
 def present(values: np.ndarray) -> np.ndarray:
-    """The seeds that were run: (seed, …) without those that are missing throughout."""
+    """Keep the seeds that were run: (seed, …) without those that are missing throughout."""
     return values[~np.isnan(values).all(axis=tuple(range(1, values.ndim)))]
 
 
 def spans_decades(panel: Panel) -> bool:
-    """Whether a log y axis covers enough for ticks at powers of ten alone."""
+    """Whether a log y axis covers enough decades to have ticks at powers of ten only."""
     if panel.y.limits:
         low, high = panel.y.limits
     else:
@@ -121,14 +121,14 @@ def spans_decades(panel: Panel) -> bool:
 def seed_curves(
     x: np.ndarray, values: np.ndarray, colour: str, hover: str, legend: str = "", group: str = "", dash: str = "solid"
 ) -> list[Mark]:
-    """Seeds as one thin broken line and their mean as a thicker one: (seed, x) → marks.
+    """Draw the seeds as one thin broken line and their mean as a thicker one: (seed, x) → marks.
 
     The hover template may use `%{customdata[0]}` and `[1]`, the lowest and highest seed.
     """
     values = present(values)
     if not len(values):
         return []
-    known = np.ma.masked_invalid(values)  # a seed may have been run at some x only
+    known = np.ma.masked_invalid(values)  # some seeds ran at some x only
     mean = Mark("line", x, known.mean(axis=0).filled(np.nan), colour, legend, group, hover, dash=dash)  # type: ignore[arg-type]
     if len(values) == 1:
         mean.hover = hover.split(" (seeds")[0].replace("mean ", "")

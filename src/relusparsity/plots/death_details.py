@@ -19,20 +19,20 @@ LEAST_UNITS = 10  # a median of fewer is not drawn
 
 
 def drift_before_death(dataset: xr.Dataset) -> Figure:
-    """How units change before they die, aligned at the onset, beside units that never die.
+    """How units change before they die, aligned at the onset of death, compared with units that never die.
 
     Parameters
     ----------
     dataset : Dataset
         `preactivation_mean`, `preactivation_std`, `preactivation_p99`, `input_weight_norm` (seed, history_step, layer,
-        history_unit); `history_tokens` (history_step); `death_onset` (seed, layer, unit), missing for never; the
+        history_unit); `history_tokens` (history_step); `death_onset` (seed, layer, unit), missing if never; the
         coordinate `history_unit` (the units' indices).
     """
     found = {n: _history(dataset, n) for n in QUANTITIES}
     seen = tokens(dataset, "drift_before_death", "history_tokens", "history_step")
     onset = variable(dataset, "drift_before_death", "death_onset", "seed", "layer", "unit")
     onset = onset.isel(unit=found["preactivation_mean"]["history_unit"].values.astype(int))
-    # most units must have been seen for that long before they die
+    # most units must have been followed for that long before they die
     known = onset.values[np.isfinite(onset.values)]
     back = min(float(seen.max()) / 2, *np.quantile(known, [0.9])) if known.size else float(seen.max()) / 2
     edges = np.linspace(-back, back * BINS_AFTER / BINS_BEFORE, BINS_BEFORE + BINS_AFTER + 1)
@@ -79,7 +79,7 @@ def _history(dataset: xr.Dataset, name: str) -> xr.DataArray:
 def aligned_at_onset(
     values: np.ndarray, onset: np.ndarray, seen: np.ndarray, edges: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, int]:
-    """Medians of dying units by tokens from their onset, and of never-dying units at the same seeds and steps.
+    """Medians of dying units by tokens from their onset, and of units that never die, at the same seeds and steps.
 
     Parameters
     ----------
@@ -94,7 +94,7 @@ def aligned_at_onset(
     Returns
     -------
     dying, never : (bin)
-        NaN where fewer than `LEAST_UNITS` dying units (or no never-dying one) are in the bin.
+        NaN where the bin has fewer than `LEAST_UNITS` dying units, or no unit that never dies.
     number of dying units
     """
     died = np.isfinite(onset)
@@ -122,8 +122,8 @@ def domains(dataset: xr.Dataset) -> Figure:
     Parameters
     ----------
     dataset : Dataset
-        `domain_silent_units` (seed, layer, silent_on, fires_on), units, with the attribute `sample_tokens`; on the
-        diagonal, units that fire on a second sample of the same domain; the number of units.
+        `domain_silent_units` (seed, layer, silent_on, fires_on), units, with the attribute `sample_tokens` (its
+        diagonal counts units that fire on a second sample of the same domain); the number of units.
     """
     dims = ("seed", "layer", "silent_on", "fires_on")
     silent = variable(dataset, "domains", "domain_silent_units", *dims)

@@ -9,13 +9,13 @@ from .chart import Axis, Chart, Mark, Panel
 from .figure import Figure, figure
 from .reading import attribute, layers, variable
 
-DOTS = 150  # units a layer in the scatter
+DOTS = 150  # units per layer in the scatter
 BINS_PER_DECADE = 4
 LEAST_UNITS = 10
 
 
 def specificity(dataset: xr.Dataset) -> Figure:
-    """Two measures of specificity against firing rate, unit by unit, with each layer's median.
+    """Two measures of specificity against firing rate, one point per unit, with each layer's median.
 
     Parameters
     ----------
@@ -93,12 +93,12 @@ def specificity(dataset: xr.Dataset) -> Figure:
 
 
 def _short(values: np.ndarray) -> list[float]:
-    """Three significant digits are enough for a point; the file with the data has four."""
+    """Round to three significant digits: they are enough for a point, and the file with the data has four."""
     return [float(f"{v:.3g}") for v in values]
 
 
 def _spread(rate: np.ndarray, *values: np.ndarray) -> np.ndarray:
-    """Units to draw: evenly spread over those with all values, in order of firing rate."""
+    """The units to draw: spread evenly, in order of firing rate, over those that have all values."""
     whole = np.flatnonzero(np.all(np.isfinite(values), axis=0))
     in_order = whole[np.argsort(rate[whole], kind="stable")]
     if len(in_order) <= DOTS:

@@ -1,4 +1,4 @@
-"""A finished figure: live and still, with its caption and the numbers that it draws."""
+"""A finished figure, live and still, with its caption and the numbers that it draws."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -14,16 +14,16 @@ PLOTLY = "application/vnd.plotly.v1+json"
 
 @dataclass(frozen=True, repr=False)
 class Figure:
-    """What a chapter shows. Put it on the last line of a cell; `png`, `csv` and `live` can be written to files.
+    """A figure of a chapter. Put it on the last line of a cell; you can write `png`, `csv` and `live` to files.
 
     Attributes
     ----------
     name : short name, fit for a file name.
     function : full name of the function that drew it.
     caption : what is drawn and what to look at.
-    live : Plotly's data, layout and config; numbers to four significant digits.
+    live : Plotly's data, layout and config; numbers have four significant digits.
     png : the same chart as a picture.
-    csv : the numbers drawn, one row a point, four significant digits.
+    csv : the numbers drawn, one row per point, with four significant digits.
     """
 
     name: str
@@ -45,7 +45,7 @@ class Figure:
 
 
 def figure(function: str, chart: Chart, caption: str, drawn: list[tuple[str, xr.Dataset]]) -> Figure:
-    """Draw a chart both ways. `function` is "module.name"; `drawn` the datasets shown, each with its label."""
+    """Draw a chart both ways. `function` is "module.name"; `drawn` has the datasets shown, each with its label."""
     from . import twin  # here, for Matplotlib takes half a second, and who judges or lists figures needs none
 
     return Figure(
@@ -59,7 +59,7 @@ def figure(function: str, chart: Chart, caption: str, drawn: list[tuple[str, xr.
 
 
 def table(drawn: list[tuple[str, xr.Dataset]]) -> str:
-    """Datasets as one CSV text: a row for each point that has a value, a column `source` where there are two."""
+    """Datasets as one CSV text: a row for each point that has a value, and a column `source` if there are several."""
     frames = []
     for label, dataset in drawn:
         frame = dataset.to_dataframe().dropna(how="all", subset=list(map(str, dataset.data_vars))).reset_index()

@@ -1,4 +1,4 @@
-"""Where the panels of a live figure stand: rows of fixed height in pixels, columns that share the page's width."""
+"""Places of a live figure's panels: rows have a fixed height in pixels, columns share the width of the page."""
 
 from typing import Any
 
@@ -7,12 +7,12 @@ from .chart import Axis, Chart, State
 
 
 def plot_height(chart: Chart) -> int:
-    """From the top of the first row to the bottom of the last, pixels."""
+    """Pixels from the top of the first row to the bottom of the last."""
     return sum(chart.heights) + sum(_gaps(chart))
 
 
 def place(chart: Chart, row: int, col: int) -> tuple[list[float], list[float]]:
-    """From left to right and from bottom to top, as shares of the plot: Plotly's domains of the two axes."""
+    """Plotly's domains of the two axes: shares of the plot, from left to right and from bottom to top."""
     whole = plot_height(chart)
     top = 1 - (sum(chart.heights[:row]) + sum(_gaps(chart)[:row])) / whole
     column_gap = 0.05 if chart.share_y else 0.15
@@ -27,12 +27,12 @@ def title_height(chart: Chart, row: int) -> int:
 
 
 def hides_label(chart: Chart, row: int, col: int, taken: set[tuple[int, int]]) -> bool:
-    """Whether the x axis of the panel here is named by another below it, given the places that panels take."""
+    """Whether another panel below this one names its x axis, given the places of all panels."""
     return _linked(chart, row) and any(r > row and c == col for r, c in taken)
 
 
 def moves(state: State, chart: Chart) -> dict[str, Any]:
-    """Where a state puts the axes of its panels; what no state changes is left out."""
+    """Where a state puts the axes of its panels, without those that no state moves."""
     assert chart.control is not None
     every = [_stand(other, chart) for other in chart.control.states]
     return {k: v for k, v in _stand(state, chart).items() if any(v != other.get(k, v) for other in every)}
@@ -61,7 +61,7 @@ def label(axis: Axis) -> dict[str, Any]:
 
 
 def _gaps(chart: Chart) -> list[int]:
-    """Room for the tick labels below a row (and its axis label, if said there) and the titles of the next."""
+    """Room for the tick labels below a row (and its axis label, if it is there) and for the titles of the next."""
     return [
         style.TICKS_HEIGHT + style.LABEL_HEIGHT * (not _linked(chart, r)) + title_height(chart, r + 1)
         for r in range(len(chart.heights) - 1)
@@ -69,5 +69,5 @@ def _gaps(chart: Chart) -> list[int]:
 
 
 def _linked(chart: Chart, row: int) -> bool:
-    """Whether this row and the next have the same kind of x axis, so that its label is said once."""
+    """Whether this row and the next have the same kind of x axis, so that one label is enough."""
     return len({p.x.label for p in chart.panels if p.row in (row, row + 1)}) == 1

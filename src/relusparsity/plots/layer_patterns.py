@@ -1,15 +1,15 @@
-"""Figures of chapter 02: which share of each layer is used, when, and over how much text."""
+"""Figures of chapter 02: the share of each layer that is used, when, and over how much text."""
 
 import numpy as np
 import xarray as xr
 
 from ..errors import UserError
+from ..source import BATCH_USE
 from . import style
 from .chart import Axis, Chart, Control, Mark, Panel, State, seed_curves
 from .figure import Figure, figure
 from .reading import batch_window, how_many, layers, percentile_levels, sources, thinned, titled, tokens, variable
 
-PAPER_BATCH_USE = {0: 13.3, 5: 95.6}  # percent at convergence, layer: stated by arXiv 2407.07848 for its six layers
 PERCENT = (0.0, 104.0)
 RANGE = "(seeds %{customdata[0]:.3~g}–%{customdata[1]:.3~g} %)"
 
@@ -38,8 +38,8 @@ def batch_use(dataset: xr.Dataset, live: xr.Dataset | None = None) -> Figure:
         f"Batch use: the share of a layer's units that fire at least once in {batch_window(dataset)} held-out "
         f"tokens. Bars are the mean of {how_many(use.sizes['seed'], 'seed')} (points) at the step that the "
         "slider chooses; the dotted line marks it on the curves below (log axis, so they start after the "
-        "first step). Ticks: what the paper reports at convergence, 13.3 % for layer 0 and 95.6 % for layer "
-        "5. Look for the layer that empties, and when."
+        f"first step). Ticks: what the paper reports at convergence, {BATCH_USE[0]} % for layer 0 and {BATCH_USE[5]} % "
+        "for layer 5. Look for the layer that empties, and when."
     )
     chart = Chart([bars, *curves], [230] + [210] * len(curves), control=control)
     return figure("layer_patterns.batch_use", chart, caption, drawn)
@@ -52,7 +52,7 @@ def _bars_with_slider(use: xr.DataArray, seen: np.ndarray, curves: Panel) -> tup
     spread = np.linspace(-0.16, 0.16, len(seeds)) if len(seeds) > 1 else np.zeros(1)
     points_x = [i + dx for i in numbers for dx in spread]
     names = [[i, s] for i in numbers for s in seeds]
-    points_y = [row.T.ravel() for row in use.transpose("step", "seed", "layer").values]  # layer by layer
+    points_y = [row.T.ravel() for row in use.transpose("step", "seed", "layer").values]  # one layer after the other
     title = [f"batch use, % of units, at {style.si(t)} tokens" for t in seen]
     last = len(seen) - 1
     hover = "layer %{x}<br>mean batch use %{y:.3~g} %"
@@ -61,12 +61,12 @@ def _bars_with_slider(use: xr.DataArray, seen: np.ndarray, curves: Panel) -> tup
     by_seed = Mark("points", points_x, points_y[last], style.INK, hover=hover, extra=names, size=5)
     panel = Panel(title[last], layer_axis(numbers), Axis(limits=PERCENT), [by_layer])
     if n == 6:
-        at, values = list(PAPER_BATCH_USE), list(PAPER_BATCH_USE.values())
+        at, values = list(BATCH_USE), list(BATCH_USE.values())
         hover = "layer %{x}<br>the paper, at convergence: %{y} %"
-        # white on grey: seen on a bar of any colour and beside it
+        # white on grey is visible on a bar of any colour and next to it
         for colour, thick in ((style.INK, 5), ("#ffffff", 2)):
             panel.marks.append(Mark("points", at, values, colour, hover=hover, symbol="tick", size=38, width=thick))
-        panel.x.label = "layer (white lines: the paper, 13.3 and 95.6 %)"
+        panel.x.label = f"layer (white lines: the paper, {BATCH_USE[0]} and {BATCH_USE[5]} %)"
     panel.marks.append(by_seed)
     left = curves.x.limits[0] if curves.x.limits else float(seen[0])
     curves.cursor = float(seen[last])

@@ -1,4 +1,4 @@
-"""Chart → Plotly JSON, written as plain dictionaries: few bytes, the same on every machine."""
+"""Chart → Plotly JSON, written as plain dictionaries: few bytes, and the same ones on every machine."""
 
 from typing import Any
 
@@ -18,7 +18,7 @@ CELLS_SCALE = [[0, "#eceaf8"], [1, style.LAYER_COLOURS[0]]]
 
 
 def rounded(value: Any, digits: int = 4) -> Any:
-    """Numbers to `digits` significant digits, NaN to None, arrays to lists: equal bytes across machines."""
+    """Round numbers to `digits` significant digits; make NaN None and arrays lists: equal bytes everywhere."""
     if isinstance(value, dict):
         return {k: rounded(v, digits) for k, v in value.items()}
     if isinstance(value, (list, tuple, np.ndarray)):
@@ -135,7 +135,7 @@ def _layout(chart: Chart) -> tuple[dict[str, Any], dict[str, float]]:
         "showlegend": legend,
         "barmode": "overlay",
         "annotations": [],
-        "dragmode": False,  # a finger scrolls the page
+        "dragmode": False,  # so that a finger scrolls the page
     }
     shapes, moving = [], chart.control is not None and any(state.places for state in chart.control.states)
     for n, panel in enumerate(chart.panels):
@@ -264,7 +264,7 @@ def _control(chart: Chart, layout: dict[str, Any], index: dict[Mark, int], heigh
 
 
 def _state(state: State, chart: Chart, index: dict[Mark, int], cursors: list[Panel]) -> dict[str, Any]:
-    """`update` needs one list of new values a property, over the traces it names."""
+    """`update` needs one list of new values for each property, over the traces that it names."""
     marks = list(state.marks)
     properties = {name: [state.marks[m][name] for m in marks] for name in state.marks[marks[0]]} if marks else {}
     moved: dict[str, Any] = {}

@@ -1,4 +1,4 @@
-"""Figures of a report on measured models: one model, or two and more side by side, under their own names."""
+"""Figures of a report on measured models: one model, or several side by side, each under its own name."""
 
 from collections.abc import Mapping
 
@@ -13,7 +13,7 @@ from .layer_patterns import PERCENT, layer_axis
 from .reading import attribute, layers, thinned, units, variable
 
 Models = Mapping[str, xr.Dataset]
-LEGEND = 6  # layers named in a legend, of however many
+LEGEND = 6  # layers that a legend names, however many there are
 
 
 def layer_use(models: Models) -> Figure:
@@ -32,7 +32,7 @@ def layer_use(models: Models) -> Figure:
         colours = [style.layer_colour(i, len(numbers)) for i in numbers]
         for row, (what, values) in enumerate(use.items()):
             title = f"{what}, % of units"
-            if len(models) > 1:  # side by side there is room for one such title
+            if len(models) > 1:  # side by side, only one such title has room
                 title = (f"{name}<br>" if row == 0 else "") + (title if col == 0 else " ")
             hover = f"layer %{{x}}<br>{what}: %{{y:.3~g}} % of units"
             bars = Mark("bars", numbers, 100 * values, colours, hover=hover, bar_width=0.72, opacity=0.9)
@@ -111,7 +111,7 @@ def firing_rates(models: Models) -> Figure:
         count = variable(data, "firing_rates", "final_firing_count", "seed", "layer", "unit")[0]
         tokens = attribute(data, "firing_rates", "final_sample_tokens")
         rate = 100 * np.percentile(count.values, levels, axis=1, method="inverted_cdf") / tokens
-        floor = 100 / tokens / 2  # below one token of the sample there is only never
+        floor = 100 / tokens / 2  # no rate but 0 is below one token of the sample
         shown = np.maximum(rate, floor)
         numbers = layers(count)
         panel = Panel(
@@ -127,7 +127,7 @@ def firing_rates(models: Models) -> Figure:
             "%{customdata[1]:.3~g}–%{customdata[3]:.3~g} %<br>5–95th %{customdata[0]:.3~g}–%{customdata[4]:.3~g} %"
         )
         size = min(22.0, 330 / len(numbers))
-        # white on grey: seen on a bar of any colour and beside it
+        # white on grey is visible on a bar of any colour and next to it
         for colour, thick in ((style.INK, 5), ("#ffffff", 2)):
             middle = Mark(
                 "points", numbers, shown[2], colour, hover=hover, extra=rate.T, symbol="tick", size=size, width=thick
@@ -157,7 +157,7 @@ def _span(numbers: list[int], low: np.ndarray, high: np.ndarray, width: float, o
 
 
 def silent(models: Models) -> Figure:
-    """Silent units of each layer, and how many of them chance would let fire in as much text again.
+    """Silent units of each layer, and how many of them may fire, by chance, in as much text again.
 
     Parameters
     ----------
@@ -197,7 +197,7 @@ def silent(models: Models) -> Figure:
 
 
 def changes(before: xr.Dataset, after: xr.Dataset) -> Figure:
-    """Between two checkpoints read on the same text: units that fell silent, and units that fire again.
+    """Units that fell silent, and units that fire again, between two checkpoints read on the same text.
 
     Parameters
     ----------

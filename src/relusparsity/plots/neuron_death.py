@@ -151,7 +151,7 @@ def deaths_and_revivals(dataset: xr.Dataset) -> Figure:
 
 
 def _intervals(seen: np.ndarray, most: int) -> np.ndarray:
-    """Indices of measured steps, the first and last included, at least 1/most of the training apart."""
+    """Indices of measured steps at least 1/most of the training apart, with the first and the last."""
     keep, least = [0], (seen[-1] - seen[0]) / most * 0.999
     for i in range(1, len(seen)):
         if seen[i] - seen[keep[-1]] >= least or i == len(seen) - 1:
@@ -193,7 +193,7 @@ def dead_over_training(dataset: xr.Dataset, live: xr.Dataset | None = None) -> F
 
 
 def silent_vs_dead(dataset: xr.Dataset) -> Figure:
-    """Silent on held-out text against dead in training, and how much of the silence chance explains.
+    """Units silent on held-out text against units dead in training, and how much of the silence chance explains.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Figures of chapter 05: how many units can go, and what that costs."""
+"""Figures of chapter 05: how many units can be removed, and what that costs."""
 
 import numpy as np
 import xarray as xr
@@ -21,9 +21,9 @@ def pruning(dataset: xr.Dataset, live: xr.Dataset | None = None, evaluation: str
     Parameters
     ----------
     dataset, live : Dataset
-        `loss` (seed, chosen_by, share, evaluation) and `baseline_loss` (seed, evaluation), nats a token; `units_left`
-        (seed, chosen_by, share, layer), units; coordinates `chosen_by` (the first gets the bars) and `share` of all
-        units removed.
+        `loss` (seed, chosen_by, share, evaluation) and `baseline_loss` (seed, evaluation), nats per token;
+        `units_left` (seed, chosen_by, share, layer), units; coordinates `chosen_by` (the first gets the bars) and
+        `share` of all units removed.
     evaluation : which held-out text
     """
     panels, drawn = [], []
@@ -63,7 +63,7 @@ def pruning(dataset: xr.Dataset, live: xr.Dataset | None = None, evaluation: str
 def _loss_panel(rise: xr.DataArray, whole: xr.DataArray, source: str, row: int) -> Panel:
     share = 100 * rise["share"].values
     best = rise.isel(chosen_by=0).values
-    top = max(float(np.nanmax(best)), 1.0)  # beyond what the best method costs, curves leave the panel
+    top = max(float(np.nanmax(best)), 1.0)  # curves that cost more than the best method leave the panel
     title = titled("loss, change in %", source)
     axis = Axis("units removed, %", limits=(float(share.min()), float(share.max())))
     panel = Panel(title, axis, Axis(limits=(min(-0.02 * top, 1.1 * float(np.nanmin(best))), 1.1 * top)), row=row)
@@ -95,7 +95,7 @@ def _units_left(data: xr.Dataset, curves: list[Panel]) -> tuple[Panel, Control]:
         hover = f"layer %{{x}}<br>{method}: mean %{{y:.0f}} units left"
         y = left.values[start, n]
         if n and np.array_equal(left.values[:, n], left.values[:, 0]):
-            continue  # as many from each layer as the first method takes: nothing more to see
+            continue  # the others take as many from each layer as the first
         if n == 0:
             marks[n] = Mark("bars", numbers, y, colours, hover=hover, bar_width=0.7, opacity=0.9)
         else:

@@ -1,4 +1,4 @@
-"""Taking variables out of a dataset, or saying clearly which one is missing."""
+"""Take variables out of a dataset, or say clearly which one is missing."""
 
 import json
 
@@ -6,8 +6,9 @@ import numpy as np
 import xarray as xr
 
 from ..errors import UserError
+from ..shapes import title
 
-COUNTED = ("step", "history_step", "set", "position", "unit")  # these may do without labels: the index is the name
+COUNTED = ("step", "history_step", "set", "position", "unit")  # these need no labels: the index is the name
 
 
 def variable(dataset: xr.Dataset, function: str, name: str, *dims: str) -> xr.DataArray:
@@ -49,27 +50,27 @@ def attribute(source: xr.Dataset | xr.DataArray, function: str, name: str) -> in
 
 
 def units(dataset: xr.Dataset, function: str) -> int:
-    """Hidden units a layer."""
+    """Number of hidden units per layer."""
     return dataset.sizes["unit"] if "unit" in dataset.sizes else attribute(dataset, function, "d_ff")
 
 
 def batch_window(dataset: xr.Dataset) -> str:
-    """Tokens that batch use looks at, as the caption says it: 8,192 by definition, fewer in runs for trying out."""
+    """Tokens in batch use's window, as the caption says it: 8,192 by definition, fewer in trial runs."""
     if "provenance" not in dataset.attrs:
         return "8,192"
     return f"{json.loads(dataset.attrs['provenance'])['config']['measure']['set_tokens']:,}"
 
 
 def sources(recorded: xr.Dataset, live: xr.Dataset | None) -> list[tuple[str, xr.Dataset]]:
-    """The datasets of a figure with what to call each; no name where there is only one."""
+    """The datasets of a figure with their names; a single one has none."""
     if live is None:
         return [("", recorded)]
     named = [("recorded", recorded), ("this machine", live)]
-    return [(f"{what}, {d.attrs['scale']} scale" if "scale" in d.attrs else what, d) for what, d in named]
+    return [(f"{what}, {title(d.attrs['scale'])}" if "scale" in d.attrs else what, d) for what, d in named]
 
 
 def titled(text: str, source: str) -> str:
-    """A panel's title, with the dataset's name on a second line where there are two."""
+    """A panel's title, with the dataset's name, if it has one, on a second line."""
     return f"{text}<br>{source}" if source else text
 
 
@@ -79,7 +80,7 @@ def layers(array: xr.DataArray) -> list[int]:
 
 
 def thinned(n: int, most: int) -> np.ndarray:
-    """At most `most` of the indices 0 … n − 1, evenly spread, with both ends."""
+    """At most `most` of the indices 0 … n − 1, spread evenly and with both ends."""
     return np.arange(n) if n <= most else np.unique(np.linspace(0, n - 1, most).round().astype(int))
 
 

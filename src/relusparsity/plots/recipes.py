@@ -1,4 +1,4 @@
-"""Figures of chapter 06 on recipes: what each of them does to the layers, and what each ingredient does."""
+"""Figures of chapter 06 on recipes: what each recipe, and each ingredient, does to the layers."""
 
 from textwrap import wrap
 
@@ -10,21 +10,21 @@ from .chart import Axis, Chart, Control, Mark, Panel, State
 from .figure import Figure, figure
 from .reading import batch_window, how_many, layers, tokens, variable
 
-# how a panel's title says a factor; others by name and level
+# a factor's words in a panel's title; others are shown by name and level
 SHORT = {"embedding_std": "emb ", "weight_decay": "wd ", "lr": "lr ", "init": ""}
-FULL = 0.99  # a recipe whose layers all keep more than this has no lowest layer worth the name
+FULL = 0.99  # if all layers of a recipe keep more than this, its lowest layer means nothing
 
 
 def recipes(dataset: xr.Dataset) -> Figure:
-    """Batch use of each layer over training, a panel a recipe with its final loss, in an order that buttons choose.
+    """Batch use of each layer over training, one panel per recipe with its final loss; buttons choose the order.
 
     Parameters
     ----------
     dataset : Dataset
         `batch_use` (recipe, seed, step, layer) and `final_batch_use` (recipe, seed, set, layer), fractions;
-        `final_loss` (recipe, seed), nats a token; `tokens` (step); the coordinate `recipe` (short names). Other
-        coordinates of `recipe` are said in the titles: a factorial's factors, or `changed`, a few words on what the
-        recipe does differently.
+        `final_loss` (recipe, seed), nats per token; `tokens` (step); the coordinate `recipe` (short names). The titles
+        show the other coordinates of `recipe`: a factorial's factors, or `changed`, a few words on what the recipe does
+        differently.
     """
     use = variable(dataset, "recipes", "batch_use", "recipe", "seed", "step", "layer")
     final = variable(dataset, "recipes", "final_batch_use", "recipe", "seed", "set", "layer").mean("set")
@@ -56,7 +56,7 @@ def recipes(dataset: xr.Dataset) -> Figure:
         + ("emb: scale of the initial embeddings; wd: weight decay. " if "embedding_std" in dataset.coords else "")
         + f"{len(keep)} of {dataset.sizes['step']} measured steps are drawn."
     )
-    # a column a layer: the names of recipes are long
+    # one column per layer: the names of recipes are long
     columns = {f"batch_use_layer_{i}": use.sel(layer=i, drop=True) for i in layers(use)}
     control = Control("buttons", "sort by", _orders(panels, final, loss), 0)
     chart = Chart(panels, [125] * ((n + 1) // 2), 2, control, share_y=True)
@@ -71,7 +71,7 @@ def _spread(seen: np.ndarray, most: int) -> np.ndarray:
 
 
 def _titles(dataset: xr.Dataset, loss: np.ndarray) -> list[str]:
-    """A title for each recipe, all with the same number of lines, so that panels can change places."""
+    """One title per recipe, all with the same number of lines, so that panels can change places."""
     others = [name for name, c in dataset.coords.items() if c.dims == ("recipe",) and name != "recipe"]
     rows = []
     for k, final in enumerate(loss):
@@ -101,7 +101,7 @@ def _said(factor: str, level: str) -> str:
 
 
 def _orders(panels: list[Panel], final: xr.DataArray, loss: xr.DataArray) -> list[State]:
-    """One state a button: which panel stands where. Missing numbers come last."""
+    """One state per button: the place of each panel. Missing numbers come last."""
     mean = final.transpose("recipe", "seed", "layer").mean("seed").values
     least, index = mean.min(axis=1), final.fillna(np.inf).argmin("layer").mean("seed").values
     index = np.where(least < FULL, index, np.inf)
@@ -120,7 +120,7 @@ def _orders(panels: list[Panel], final: xr.DataArray, loss: xr.DataArray) -> lis
 
 
 def effects(dataset: xr.Dataset) -> Figure:
-    """Main effects and pairs of a factorial with their intervals, a panel an endpoint.
+    """Main effects and pairs of a factorial with their intervals, one panel per endpoint.
 
     Parameters
     ----------

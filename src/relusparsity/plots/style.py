@@ -1,25 +1,25 @@
-"""How every figure looks: one colour a layer, readable on white and on dark, at phone width and wide."""
+"""How every figure looks: one colour per layer, readable on white and on dark, on a phone and on a wide screen."""
 
 import numpy as np
 
 # Layers 0 … 5. Chosen by search so that any two stay apart (CIE76 > 25) for normal, deutan, protan and tritan
 # sight, and each keeps a contrast of at least 2.5 to white and to the book's dark background.
 LAYER_COLOURS = ("#533cde", "#0aade2", "#97a37e", "#f18600", "#c0101c", "#944478")
-INK = "#7c8189"  # text and lines that belong to no layer: over 3.9 : 1 on white and on dark alike
-ACCENT = "#12906b"  # what stands out where layers do not matter: 4 : 1 on white and on dark
+INK = "#7c8189"  # for text and lines of no layer: over 3.9 : 1 on white and on dark
+ACCENT = "#12906b"  # for what stands out where layers do not matter: 4 : 1 on white and on dark
 GRID = "rgba(128,134,144,0.25)"
 PRINT_INK, PRINT_GRID = "#3a3d42", "#e3e5e8"  # the twin is drawn on white
 FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif"
 FONT_SIZE = 12
 
-# pixels of the live figure; the width is the page's
+# pixels of the live figure; the page gives the width
 MARGIN = {"left": 46, "right": 12, "top": 8, "bottom": 46}
 TITLE_HEIGHT, LINE_HEIGHT, LEGEND_HEIGHT, BUTTONS_HEIGHT, SLIDER_HEIGHT = 22, 16, 28, 40, 78
 TICKS_HEIGHT, LABEL_HEIGHT = 26, 18  # below a row that is not the last
 
-TWIN_WIDTH, TWIN_DPI = 7.2, 110  # inches, dots an inch
+TWIN_WIDTH, TWIN_DPI = 7.2, 110  # inches, dots per inch
 TWIN_RC = {
-    "font.family": "DejaVu Sans",  # comes with Matplotlib: the same picture everywhere
+    "font.family": "DejaVu Sans",  # comes with Matplotlib, so the picture is the same everywhere
     "font.size": 8.5,
     "axes.titlesize": 9,
     "axes.titlelocation": "left",

@@ -13,12 +13,12 @@ NAMES = {"relu": "ReLU", "gelu": "GELU"}
 
 
 def loss_curves(dataset: xr.Dataset, live: xr.Dataset | None = None) -> Figure:
-    """Loss on the training stream and on held-out text over training, ReLU beside GELU.
+    """Loss on the training stream and on held-out text over training, for ReLU and GELU.
 
     Parameters
     ----------
     dataset, live : Dataset
-        `train_loss` and `heldout_loss` (seed, step) or (activation, seed, step), nats a token; `tokens` (step).
+        `train_loss` and `heldout_loss` (seed, step) or (activation, seed, step), nats per token; `tokens` (step).
     """
     panels, drawn = [], []
     for row, (source, data) in enumerate(sources(dataset, live)):

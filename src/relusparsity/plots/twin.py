@@ -25,7 +25,7 @@ def png(chart: Chart) -> bytes:
     panels = chart.twin_panels or chart.panels
     heights = list(chart.twin_heights or chart.heights)
     columns = chart.twin_columns or chart.columns
-    # a reader's own Matplotlib settings change nothing; the backend is theirs (and would not be put back)
+    # the reader's Matplotlib settings must change nothing, but the backend stays theirs (it would not be put back)
     settings: dict[Any, Any] = {k: v for k, v in mpl.rcParamsDefault.items() if not k.startswith("backend")}
     with mpl.rc_context(settings | style.TWIN_RC):
         titles = [max(p.title.count("<br>") for p in panels if p.row == row) for row in range(len(heights))]
@@ -56,7 +56,7 @@ def png(chart: Chart) -> bytes:
                     handle.set_alpha(1)
         drawn, out = io.BytesIO(), io.BytesIO()
         figure.savefig(drawn, format="png", metadata={"Software": None})
-    # 128 colours are plenty for a line drawing, and a third of the bytes in the repository
+    # 128 colours are enough for a line drawing, and take a third of the bytes
     Image.open(drawn).convert("RGB").quantize(128, dither=Image.Dither.NONE).save(out, format="png", optimize=True)
     return out.getvalue()
 

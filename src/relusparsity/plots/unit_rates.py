@@ -1,4 +1,4 @@
-"""Figure of chapter 02, continued: from a layer to the firing rates of its units."""
+"""Figures of chapter 02, continued: the firing rates of a layer's units."""
 
 from itertools import pairwise
 
@@ -12,7 +12,7 @@ from .reading import attribute, how_many, layers, variable
 
 
 def layer_to_units(dataset: xr.Dataset) -> Figure:
-    """From a layer to its units: how firing rates are distributed, silent units counted apart.
+    """The distribution of the units' firing rates in each layer; silent units are counted apart.
 
     Parameters
     ----------
@@ -75,7 +75,7 @@ def _spans(edges: np.ndarray) -> list[str]:
 
 
 def _rate_shares(count: np.ndarray, sample: int, edges: np.ndarray) -> np.ndarray:
-    """Percent of units silent, then in each bin of log10 firing rate in percent: (unit) → (1 + bin)."""
+    """Percent of units that are silent, then in each bin of log10 firing rate in percent: (unit) → (1 + bin)."""
     fired = count[count > 0]
     rate = np.log10(100 * fired / sample)
     binned = np.histogram(np.clip(rate, edges[0], edges[-1]), edges)[0]

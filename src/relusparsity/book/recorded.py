@@ -1,0 +1,110 @@
+"""The experiments and sweeps whose datasets are committed: which there are, and from which text they were made."""
+
+import importlib
+import pkgutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import xarray as xr
+
+from .. import corpora, experiments, results
+from ..errors import UserError
+from ..experiments import sweep_table
+from ..scales import names
+from ..shapes import SHAPES
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """An experiment whose dataset is committed, at one shape."""
+
+    name: str
+    scale: str
+    recipe: str | None
+    """None where the dataset holds several."""
+    made_by: Any
+    """A module of an experiment, or a sweep: it has `config` and `run`."""
+
+    @property
+    def path(self) -> Path:
+        return results.recorded_path(self.name, self.scale, self.recipe)
+
+    @property
+    def own_texts(self) -> Any:
+        """What gives the texts of its own, where it has any; then it shares no run."""
+        return getattr(self.made_by, "own_texts", None)
+
+    def config(self, scale: str | None = None) -> Any:
+        """Its configuration, also at another shape for a try."""
+        if scale or self.recipe is None:
+            return self.made_by.config(scale or self.scale)
+        return self.made_by.config(self.scale, self.recipe)
+
+
+def recorded_at(scale: str, recipe: str | None = None) -> list[Recorded]:
+    """The experiments whose dataset is committed at a shape: by its own recipe or another, and the sweeps."""
+    scale, recipe = names(scale, recipe)
+    found = []
+    for module in pkgutil.iter_modules(experiments.__path__):
+        made_by = importlib.import_module(f"{experiments.__name__}.{module.name}")
+        found += [
+            Recorded(module.name, at, by, made_by)
+            for at, by in getattr(made_by, "RECORDED", ())
+            if at == scale and by in (None, recipe)
+        ]
+    return found + [Recorded(row.name, scale, None, row) for row in sweep_table.TABLE if row.scale == scale]
+
+
+def chosen(scale: str, recipe: str | None, only: Sequence[str]) -> list[Recorded]:
+    """The experiments recorded at a shape by a recipe: all of them, or those named.
+
+    Raises
+    ------
+    UserError
+        If nothing, or not all that is named, is recorded there.
+    """
+    there = recorded_at(scale, recipe)
+    if not there:
+        known = ", ".join(each for each in SHAPES if recorded_at(each))
+        raise UserError(f"no dataset is recorded at scale {scale!r}; choose one of {known}.")
+    have = [each.name for each in there]
+    if unknown := [name for name in only if name not in have]:
+        how = f"{there[0].scale}, recipe {names(scale, recipe)[1]}"
+        raise UserError(f"not recorded at scale {how}: {', '.join(unknown)}; recorded are {', '.join(have)}.")
+    return [each for each in there if not only or each.name in only]
+
+
+def check_text(chosen: Sequence[Recorded]) -> None:
+    """Refuse to replace a recorded dataset with one made from another text.
+
+    Raises
+    ------
+    UserError
+        Naming every such dataset and both checksums.
+    """
+    others, source, load = [], "", cache(corpora.load)  # most experiments read one text
+    for each in chosen:
+        before = text_of(results.load(each.path)) if each.path.is_file() else None
+        if before is None:
+            continue
+        config = each.config()
+        texts = each.own_texts(config) if each.own_texts else [load(config.runs[0].corpus)]
+        if texts[0].checksum != before:
+            others.append(f"{each.path.name} from {before[:12]} (now {texts[0].checksum[:12]})")
+            source = config.runs[0].corpus.source
+    if others:
+        same = "install the packages of requirements.txt, whose documentation is the text"
+        if source != "docs":
+            same = "set RELUSPARSITY_TEXT to the folder with the same text"
+        raise UserError(f"recorded from another text: {'; '.join(others)}; {same}, or move these files away first.")
+
+
+def text_of(dataset: xr.Dataset) -> str | None:
+    """Checksum of the corpus that a recorded dataset was made from, as far as its provenance says."""
+    facts = results.provenance(dataset)
+    if "models" in facts:  # of models that nobody here trained: all read one text
+        return next(iter(facts["models"].values()))["text"].get("corpus_checksum")
+    return facts.get("corpus", {}).get("checksum")

@@ -1,0 +1,201 @@
+"""``python -m relusparsity record``: train the runs of recorded experiments on a machine that is there for a while.
+
+A queue with one worker per GPU; what is finished is packed in small pieces, to carry to the machine that keeps the
+repository, where `unpack` puts the runs among its own. A machine that stopped goes on where it was: finished runs are
+reused, and so is the last state of one that keeps states.
+"""
+
+import json
+import os
+import subprocess
+import sys
+import tarfile
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from threading import Lock
+from time import monotonic
+
+from .. import corpora, results, sealed, train
+from ..config import RunConfig, from_dict, to_dict
+from ..errors import UserError
+from ..model import training_flops
+from .recorded import Recorded
+
+PIECE = 15_000_000
+"""Bytes of a piece at most, as far as single datasets allow."""
+
+DATASETS = ("dataset.nc", "stopped.nc")
+"""What a run leaves: all that it measured, or what it did until it diverged."""
+
+FLOPS, STEP, START = 480e12, 7.5e-3, 25
+"""An H200's floating-point operations per second, its seconds per step besides, and those per run, as measured: the
+plan begins with them and is corrected by the first runs."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """One run to train."""
+
+    config: RunConfig
+    path: Path
+    """Its directory."""
+
+    @property
+    def finished(self) -> bool:
+        return any((self.path / name).is_file() for name in DATASETS)
+
+    @property
+    def seconds(self) -> float:
+        """What it takes on one GPU, roughly."""
+        run = self.config
+        return training_flops(run.model) * run.train.tokens / FLOPS + run.train.steps * STEP + START
+
+
+def jobs(experiments: Sequence[Recorded]) -> list[Job]:
+    """The runs of these experiments, each once, in their order.
+
+    Raises
+    ------
+    UserError
+        For one that reads texts of its own, which has to be made whole by `make record`.
+    """
+    if own := [each.name for each in experiments if each.own_texts]:
+        raise UserError(f"{', '.join(own)} reads a text of its own; make it with `make record` instead.")
+    runs = dict.fromkeys(run for each in experiments for run in each.config().runs)
+    return [Job(run, train.run_path(run, corpora.load(run.corpus))) for run in runs]
+
+
+def record(experiments: Sequence[Recorded], out: Path, workers: int = 0, minutes: float | None = None) -> int:
+    """Train what is missing, for so many minutes, and pack everything that is finished; how many runs are left."""
+    begun, queue = monotonic(), jobs(experiments)
+    workers = workers or _gpus() or 1
+    missing = deque(job for job in queue if not job.finished)
+    needed = sum(job.seconds for job in missing)
+    print(
+        f"{len(queue)} runs, {len(queue) - len(missing)} finished before; {len(missing)} to train on {workers} "
+        f"worker{'s' if workers > 1 else ''}: about {needed / workers / 60:.0f} minutes on GPUs like an H200, "
+        f"{len(missing) * 0.5:.0f} MB of datasets → {out}",
+        flush=True,
+    )
+    state = _Queue(missing, begun + 60 * minutes if minutes else None, lambda: pack(queue, out))
+    state.finished()
+    with ThreadPoolExecutor(workers) as pool:
+        list(pool.map(state.work, range(workers)))
+    left = sum(not job.finished for job in queue)
+    print(f"{len(queue) - left} of {len(queue)} runs are finished; {left} left", flush=True)
+    return left
+
+
+class _Queue:
+    """What is still to be trained, shared by the threads that each feed one worker process."""
+
+    def __init__(self, missing: deque[Job], until: float | None, finished: Callable[[], object]) -> None:
+        self.missing, self.until, self.finished = missing, until, finished
+        self.slower = 1.0
+        """Seconds taken, in those expected: of the last finished run."""
+        self.lock = Lock()
+
+    def next(self) -> Job | None:
+        """The first job that there is still time for."""
+        with self.lock:
+            for job in self.missing:
+                if self.until is None or monotonic() + self.slower * job.seconds < self.until:
+                    self.missing.remove(job)
+                    return job
+        return None
+
+    def work(self, number: int) -> None:
+        """Feed one worker process until nothing is left; a run that fails is named and left out."""
+        process = None
+        while job := self.next():
+            begun = monotonic()
+            process = process if process and process.poll() is None else _worker(number)
+            assert process.stdin and process.stdout
+            process.stdin.write(json.dumps(to_dict(job.config)) + "\n")
+            process.stdin.flush()
+            answer = process.stdout.readline().strip() or "its process ended"
+            seconds = monotonic() - begun
+            with self.lock:
+                self.slower = seconds / job.seconds if job.finished else self.slower
+                print(f"{job.path.name} on worker {number}: {answer}, {seconds:.0f} s", flush=True)
+                self.finished()
+        if process:
+            process.communicate()
+
+
+def _gpus() -> int:
+    import torch
+
+    return torch.cuda.device_count()
+
+
+def _worker(number: int) -> "subprocess.Popen[str]":
+    environment = os.environ | ({"CUDA_VISIBLE_DEVICES": str(number)} if _gpus() else {})
+    command = [sys.executable, "-c", f"from {__name__} import serve; serve()"]
+    return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment)
+
+
+def serve() -> None:
+    """A worker: trains the configurations on standard input, a JSON line each, and answers each with a line."""
+    answers = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)  # what a library prints is no answer
+    for line in sys.stdin:
+        try:
+            train.run(from_dict(RunConfig, json.loads(line)))
+            said = "finished"
+        except (UserError, FloatingPointError, RuntimeError) as error:
+            said = " ".join(str(error).split())[:300] or type(error).__name__
+        print(said, file=answers, flush=True)
+
+
+def pack(queue: Iterable[Job], out: Path) -> list[Path]:
+    """The datasets of finished runs as `piece-1.tar` …, each whole or absent; those of an earlier call are replaced."""
+    pieces: list[list[Path]] = []
+    size = PIECE
+    for job in queue:
+        files = [job.path / f"{stem}{end}" for stem in DATASETS for end in ("", ".sha256")]
+        files = [file for file in files if file.is_file()]
+        size += sum(file.stat().st_size for file in files)
+        if files and size > PIECE:
+            pieces.append([])
+            size = sum(file.stat().st_size for file in files)
+        if files:
+            pieces[-1] += files  # a run's files stay together
+    out.mkdir(parents=True, exist_ok=True)
+    written = []
+    for number, piece in enumerate(pieces, start=1):
+        written.append(out / f"piece-{number}.tar")
+        with sealed.sealed_write(written[-1]) as temporary, tarfile.open(temporary, "w") as tar:
+            for file in piece:
+                tar.add(file, f"{file.parent.name}/{file.name}")
+    return written
+
+
+def unpack(pieces: Sequence[Path]) -> list[Path]:
+    """Put the runs of pieces among those of this machine, where they are not there yet; their folders.
+
+    Raises
+    ------
+    UserError
+        For a piece that is damaged, or holds anything but datasets of runs.
+    """
+    made = []
+    for piece in pieces:
+        sealed.check(piece)
+        with tarfile.open(piece) as tar:
+            for member in tar.getmembers():
+                run, _, file = member.name.partition("/")
+                known = file in {f"{name}{end}" for name in DATASETS for end in ("", ".sha256")}
+                content = tar.extractfile(member) if member.isfile() else None
+                if not (sealed.RUN.fullmatch(run) and known and content):
+                    raise UserError(f"{piece} holds {member.name!r}: expected datasets of runs; it is not a piece.")
+                target = results.runs_dir() / run / file
+                target.parent.mkdir(parents=True, exist_ok=True)
+                if not target.exists():
+                    with sealed.atomic_write(target) as temporary:
+                        temporary.write_bytes(content.read())
+                made.append(target.parent)
+    return list(dict.fromkeys(made))

@@ -1,0 +1,116 @@
+"""How runs of several recipes end: tables of batch use by layer, loss and the distance from the source."""
+
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from .. import results, train
+from ..config import RunConfig, from_dict
+from ..source import BATCH_USE
+from . import sweep_table
+
+
+def distance(batch_use: np.ndarray) -> float:
+    """How far a recipe is from the source: root mean square over its stated layers of the difference, in points.
+
+    Parameters
+    ----------
+    batch_use : (layer)
+        In percent. The rule for a recipe that is frozen and run with fresh seeds, written before the runs: the smallest
+        distance of those then known.
+    """
+    return float(np.sqrt(np.mean([(batch_use[layer] - stated) ** 2 for layer, stated in BATCH_USE.items()])))
+
+
+def ending(dataset: xr.Dataset) -> dict[int | str, float]:
+    """One recipe's end: batch use (percent) by layer, `distance`, loss (means over its seeds) and number of seeds."""
+    over = [dim for dim in ("seed", "set") if dim in dataset["final_batch_use"].dims]
+    use = 100 * dataset["final_batch_use"].mean(over).astype(float).values
+    return dict(enumerate(use.round(1))) | {
+        "distance": round(distance(use), 1),
+        "loss": round(float(dataset["final_loss"].mean()), 2),
+        "seeds": dataset.sizes.get("seed", 1),
+    }
+
+
+def by_recipe(dataset: xr.Dataset) -> pd.DataFrame:
+    """Batch use of each layer at the end (percent), loss and `distance`: a row per recipe, the nearest first."""
+    use = (100 * dataset["final_batch_use"].mean(["set", "seed"])).transpose("recipe", "layer")
+    table = use.to_pandas().astype(float).round(1)
+    table["loss"] = dataset["final_loss"].mean("seed").to_series().astype(float).round(2)
+    table["distance"] = [round(distance(row), 1) for row in use.values]
+    return table.sort_values("distance")
+
+
+def by_seed(recipes: Mapping[str, xr.Dataset]) -> pd.DataFrame:
+    """Batch use (percent) of each layer, `distance` and loss at the end: a row per recipe and seed."""
+    tables = {}
+    for name, dataset in recipes.items():
+        use = 100 * dataset["final_batch_use"].mean("set").transpose("seed", "layer")
+        table = use.to_pandas().astype(float).round(1)
+        table["distance"] = [round(distance(row), 1) for row in use.values]
+        tables[name] = table.assign(loss=dataset["final_loss"].to_series().astype(float).round(2))
+    return pd.concat(tables, names=["recipe"])
+
+
+def by_tokens(*datasets: xr.Dataset, recipe: str = "lr × 2") -> pd.DataFrame:
+    """Batch use (percent) of each layer, `distance` and loss at the end of one recipe's runs.
+
+    A row per number of training tokens, the mean over its seeds; columns 0, 1 … are the layers. Of a dataset of several
+    recipes, `recipe` is meant, or its first.
+    """
+    rows = {}
+    for dataset in datasets:
+        if "recipe" in dataset.dims:
+            names = dataset["recipe"].values.tolist()
+            dataset = dataset.isel(recipe=names.index(recipe) if recipe in names else 0)
+        rows[f"{int(dataset['tokens'][-1]):,}"] = ending(dataset)
+    return pd.DataFrame.from_dict(rows, orient="index").rename_axis("training tokens")
+
+
+def by_summed_decay(runs: Mapping[str, xr.Dataset]) -> pd.DataFrame:
+    """The end (batch use in percent of each layer, distance and loss), and the recipe: `summed_decay`, rate, shape.
+
+    Means over the seeds; columns 0, 1 … are the layers. A row per run, by rising sum.
+
+    Parameters
+    ----------
+    runs
+        Name → dataset of one recipe, which may be selected from one of several.
+    """
+    rows = {}
+    for name, dataset in runs.items():
+        run = _config(dataset)
+        rows[name] = ending(dataset) | {
+            "sum": round(summed_decay(run), 1),
+            "rate": run.train.lr,
+            "decay": run.train.weight_decay,
+            "steps": f"{run.train.steps:,}",
+            "stream": f"{run.model.d_model:,}",
+            "units": f"{run.model.d_ff:,}",
+        }
+    return pd.DataFrame.from_dict(rows, orient="index").sort_values("sum").rename_axis("run")
+
+
+def summed_decay(run: RunConfig) -> float:
+    """Sum over the steps of learning rate times weight decay.
+
+    AdamW takes that share off every matrix at each step: without a gradient, a weight of it would end at exp(−sum) of
+    where it began.
+    """
+    steps = range(0, run.train.tokens, run.train.batch_tokens)
+    return run.train.weight_decay * sum(train.learning_rate(run.train, seen) for seen in steps)
+
+
+def _config(dataset: xr.Dataset) -> RunConfig:
+    """The configuration of a dataset's one recipe."""
+    facts = results.provenance(dataset)
+    first = from_dict(RunConfig, facts["config"])
+    if "recipe" not in dataset.coords:
+        return first
+    name = dataset["recipe"].item()
+    if "configs" in facts:
+        return from_dict(RunConfig, facts["configs"][name])
+    return sweep_table.row("exploration", "mid").changed(first, name)  # sweeps of its recipes keep the first alone

@@ -1,0 +1,55 @@
+"""The shapes of our models: their size, the text that fits it, how long they train and how closely they are measured.
+
+How a model is trained is its recipe: see `recipes`. A shape with a recipe is a run: see `scales.base`.
+"""
+
+from .config import CorpusConfig, MeasureConfig, ModelConfig, RunConfig, TrainConfig
+
+ENGLISH = CorpusConfig(source="hf", name="allenai/c4", subset="en", max_bytes=400_000_000, vocab_size=32_768)
+
+SHAPES: dict[str, RunConfig] = {
+    "smoke": RunConfig(
+        ModelConfig(d_model=16, d_ff=64, n_heads=2, seq_len=32, vocab_size=512),
+        CorpusConfig(vocab_size=512, tokenizer_bytes=1_000_000),
+        TrainConfig(tokens=12_800, batch_tokens=256, warmup=1_280, dead_after=2_560, resume_every=2_560, snapshots=2),
+        MeasureConfig(points=8, sets=1, final_sets=4, set_tokens=1024, history_units=16, histories=6),
+    ),
+    "laptop": RunConfig(),
+    "mid": RunConfig(
+        ModelConfig(d_model=512, d_ff=8192, n_heads=8, seq_len=512, vocab_size=32_768),
+        ENGLISH,
+        TrainConfig(
+            tokens=49_152_000,
+            batch_tokens=8192,
+            warmup=2_457_600,
+            precision="bf16",
+            compile=True,
+            dead_after=1_048_576,
+            resume_every=0,  # two minutes: beginning again costs less than writing states does
+            snapshots=0,
+        ),
+        MeasureConfig(final_sets=128, history_units=256),
+    ),
+    "wide": RunConfig(
+        ModelConfig(d_model=1024, d_ff=32_768, n_heads=16, seq_len=512, vocab_size=32_768),
+        ENGLISH,
+        TrainConfig(
+            tokens=131_072_000,
+            batch_tokens=8192,
+            warmup=8_192_000,
+            precision="bf16",
+            compile=True,
+            dead_after=1_048_576,
+            resume_every=32_768_000,  # every quarter of the training; a state takes 5.5 GB, two are kept
+            snapshots=0,
+        ),
+        MeasureConfig(final_sets=128),
+    ),
+}
+"""Seconds (smoke), minutes on two cores (laptop, 6 × 1,024 units), or one data-centre GPU (mid, 6 × 8,192 units; wide,
+6 × 32,768 as the source has). A residual stream of another size is said with the shape."""
+
+
+def title(scale: str) -> str:
+    """What readers call a shape: Wide, Mid, Laptop; any other name as it is."""
+    return scale.capitalize() if scale in SHAPES else scale

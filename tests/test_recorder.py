@@ -1,0 +1,83 @@
+"""A queue of runs, rehearsed on a CPU: several workers, pieces, an interruption, a run that fails, and unpacking."""
+
+import tarfile
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import xarray as xr
+
+from relusparsity import results, sealed, train
+from relusparsity.__main__ import main
+from relusparsity.book import recorder
+from relusparsity.book.recorded import Recorded
+from relusparsity.config import RunConfig, replace
+from relusparsity.errors import UserError
+from relusparsity.scales import base
+
+
+def of(*runs: RunConfig, **attributes: Any) -> list[Recorded]:
+    return [
+        Recorded(
+            "made up", "smoke", None, SimpleNamespace(config=lambda scale: SimpleNamespace(runs=runs), **attributes)
+        )
+    ]
+
+
+def short(seed: int, **changes: Any) -> RunConfig:
+    return replace(base("smoke", seed), **{"train.tokens": 5_120, "measure.points": 3} | changes)
+
+
+def test_four_workers_one_failure_an_interruption_and_the_way_home(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    runs = [short(seed) for seed in range(101, 105)]
+    wild = short(101, **{"train.lr": 1e9, "train.clip": 0.0})
+    impossible = short(101, **{"train.precision": "bf16", "train.compile": True})  # for a GPU, and there is none
+    first = of(*runs[:2], wild, impossible)
+    assert recorder.record(first, tmp_path / "out", workers=4) == 1, (
+        "one cannot run here; one diverged, which is an end"
+    )
+    said = capsys.readouterr().out
+    assert "4 runs, 0 finished before; 4 to train on 4 workers: about" in said and "MB of datasets" in said
+    assert said.count("finished, ") == 2 and "its loss" not in said and "stopped after step" in said
+    assert "is for a GPU, and there is none" in said and said.endswith("3 of 4 runs are finished; 1 left\n")
+
+    assert recorder.record(of(*runs), tmp_path / "out", workers=2, minutes=1e-9) == 2, "no time to begin one"
+    assert "4 runs, 2 finished before" in capsys.readouterr().out
+    monkeypatch.setattr(recorder, "PIECE", 1)  # a piece per run
+    assert recorder.record(of(*runs, wild), tmp_path / "out", workers=2) == 0
+    pieces = sorted((tmp_path / "out").glob("piece-*.tar"))
+    assert len(pieces) == 5
+
+    here = {job.path.name: job for job in recorder.jobs(of(*runs, wild))}
+    monkeypatch.setenv("RELUSPARSITY_RUNS", str(tmp_path / "home"))
+    assert main(["record", "--unpack", *map(str, pieces)]) == 0
+    for name, job in here.items():
+        for file in recorder.DATASETS:
+            if (job.path / file).is_file():
+                there = results.load(tmp_path / "home" / name / file)
+                xr.testing.assert_identical(there, results.load(job.path / file))
+    monkeypatch.setattr(train, "_train", lambda *given: pytest.fail("trained again"))
+    (tmp_path / "home" / "corpora").symlink_to(next(iter(here.values())).path.parent / "corpora")
+    assert train.run(runs[0]).path == tmp_path / "home" / recorder.jobs(of(runs[0]))[0].path.name, "taken for its own"
+
+
+def test_what_is_no_piece_is_refused(tmp_path: Path) -> None:
+    inside = tmp_path / "x"
+    inside.write_text("x")
+    for number, name in enumerate(["../../evil", "run-1/dataset.nc", "run-0123456789abcdef/model.py"]):
+        piece = tmp_path / f"{number}.tar"
+        with sealed.sealed_write(piece) as temporary, tarfile.open(temporary, "w") as tar:
+            tar.add(inside, name)
+        with pytest.raises(UserError, match="it is not a piece"):
+            recorder.unpack([piece])
+    piece.write_bytes(piece.read_bytes()[:-1])
+    with pytest.raises(UserError, match="sha256"):
+        recorder.unpack([piece])
+
+
+def test_texts_of_ones_own_are_for_make_record() -> None:
+    with pytest.raises(UserError, match="made up reads a text of its own; make it with `make record`"):
+        recorder.jobs(of(short(1), own_texts=lambda config: []))

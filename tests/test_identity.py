@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from relusparsity import identity, scales
+from relusparsity import identity, scales, shapes
 from relusparsity.config import RunConfig, replace
 
 CHECKSUM = "c" * 64
@@ -75,7 +75,7 @@ def test_a_new_field_at_its_default_keeps_every_name() -> None:
 
 def test_every_field_of_a_run_has_a_default_to_differ_from() -> None:
     assert identity.changed(RunConfig()) == {}
-    assert not any("intervention" in name for scale in scales.SCALES.values() for name in identity.changed(scale))
+    assert not any("intervention" in name for shape in shapes.SHAPES.values() for name in identity.changed(shape))
     changed = identity.changed(replace(RunConfig(), **{"model.d_ff": 2048, "seed": 3}))
     assert changed == {"model.d_ff": 2048, "seed": 3}
 

@@ -5,7 +5,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from torch._dynamo.testing import CompileCounterWithBackend
 
 from fixtures_core import tiny_corpus, tiny_model, tiny_run
 from relusparsity import corpora, distributed, evaluate, train
@@ -161,6 +160,8 @@ def test_an_untreated_model_holds_nothing_of_it() -> None:
 
 @pytest.mark.parametrize("name", ["centre, placebo", "add", "along"])
 def test_compiled_it_is_one_graph_compiled_once(name: str) -> None:
+    from torch._dynamo.testing import CompileCounterWithBackend  # PyTorch's compiler, which takes a second
+
     compiled, plain = (
         Trainer(tiny_run(**treated(**KINDS[name])), tiny_corpus(), torch.device("cpu")) for _ in range(2)
     )

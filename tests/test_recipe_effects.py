@@ -185,9 +185,9 @@ def test_what_cannot_be_analysed_is_refused() -> None:
 def test_effects_and_claims_are_read_without_what_is_slow_to_import() -> None:
     code = """if True:
         import sys
-        from relusparsity import claims
+        from relusparsity import claims, plots
         from relusparsity.experiments import recipe_effects
-        print({"scipy.stats", "torch"} & set(sys.modules))
+        print({"matplotlib", "scipy.stats", "torch"} & set(sys.modules))
     """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=dict(os.environ))
     assert done.stdout.split() == ["set()"], done.stderr

@@ -272,8 +272,8 @@ def read(folder: Path) -> Corpus:
     tokens = {p: np.memmap(folder / row["file"], manifest["dtype"], "r") for p, row in parts.items()}
     tokenizer = bpe.read(folder / "tokenizer.json")
     number, sizes = np.load(folder / "heldout-domains.npy", allow_pickle=False).T
-    of_token = np.repeat(number, sizes)
     domain_bytes: dict[str, int] = manifest["domain_bytes"]
+    of_token = np.repeat(number.astype(np.min_scalar_type(len(domain_bytes))), sizes)  # few bytes are soon compared
     extra = [part for part in parts if part not in (TRAIN, HELDOUT)]
     return Corpus(
         name=manifest["name"],

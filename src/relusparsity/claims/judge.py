@@ -39,13 +39,13 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True)
 class Outcome:
-    """What one row says of one scale."""
+    """What one row says of one shape."""
 
     row: Claim
     scale: str
-    """P, S, L, smoke, or L + P."""
+    """The ledger's letter of the shape: P (Wide), S (Mid), L (Laptop), smoke, or L + P."""
     verdict: Verdict | None
-    """None beside a verdict: a recorded scale the row is not judged at, or this machine's run."""
+    """None beside a verdict: a recorded shape the row is not judged at, or this machine's run."""
     reason: str = ""
     """Why there is no plain verdict, or what to know beside it."""
     readings: tuple[Reading, ...] = ()
@@ -69,7 +69,7 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Rule:
-    """The experiment that a row reads and the function that reads it (one dataset a scale)."""
+    """The experiment that a row reads and the function that reads it (one dataset per shape)."""
 
     experiment: str
     find: Callable[..., Finding]
@@ -96,7 +96,7 @@ _NOT_BUILT = ("death_controls",)
 
 
 def evaluate(recorded: Datasets, here: Datasets | None = None, rows: tuple[Claim, ...] = LEDGER) -> list[Outcome]:
-    """Judge rows on recorded datasets; show other scales and this machine's run beside, without a verdict.
+    """Judge rows on recorded datasets; show other shapes and this machine's run beside, without a verdict.
 
     Parameters
     ----------
@@ -107,12 +107,12 @@ def evaluate(recorded: Datasets, here: Datasets | None = None, rows: tuple[Claim
 
     Returns
     -------
-    Outcomes in the order of the rows; of a row first the scales it is judged at, then what stands beside.
+    Outcomes in the order of the rows; of a row first the shapes it is judged at, then what stands beside.
 
     Raises
     ------
     UserError
-        For a dataset of another scale than its key says, two of one letter, or one that lacks what a rule reads.
+        For a dataset of another shape than its key says, two of one shape, or one that lacks what a rule reads.
     """
     kept, own = _by_letter(recorded), _by_letter(here or {})
     outcomes: list[Outcome] = []
@@ -133,9 +133,10 @@ def _by_letter(datasets: Datasets) -> dict[tuple[str, str], xr.Dataset]:
     for (experiment, name), dataset in datasets.items():
         scale = scale_of(dataset)
         if scale != scale_name(name):
-            raise UserError(f"{experiment} is given as scale {name!r} but was recorded at {scale}; correct the key.")
+            at = model_name(scale)
+            raise UserError(f"{experiment} is given as scale {name!r} but was recorded at {at}; correct the key.")
         if (experiment, scale) in found:
-            raise UserError(f"{experiment} is given twice at {scale}; judge one recipe at a time.")
+            raise UserError(f"{experiment} is given twice at {model_name(scale)}; judge one recipe at a time.")
         found[experiment, scale] = dataset
     return dict(sorted(found.items()))
 
@@ -229,7 +230,7 @@ def _beside(row: Claim, scale: str, datasets: list[xr.Dataset], here: bool) -> O
 
 
 def _here(row: Claim, experiment: str, kept: Datasets, own: Datasets) -> list[Outcome]:
-    """This machine's runs; in a row of two scales it stands in for its own, the other is the recorded one."""
+    """This machine's runs; in a row of two shapes it stands in for its own, the other is the recorded one."""
     if " + " not in row.scales[0]:
         return [_beside(row, s, [d], here=True) for (name, s), d in own.items() if name == experiment]
     parts = row.scales[0].split(" + ")

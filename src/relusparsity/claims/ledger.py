@@ -32,7 +32,7 @@ class Claim:
     """What the paper states: a number with its unit, or its words in quotation marks."""
     rule: str
     scales: tuple[str, ...]
-    """Where the row is judged: P, S, L, each on its own, or "L + P" for both together."""
+    """Where the row is judged: P (Wide), S (Mid), L (Laptop), each on its own, or "L + P" for both together."""
     date: str = "2026-11-21"
     version: int = 1
 
@@ -177,7 +177,7 @@ def ledger_hash() -> str:
 def seeds_needed(number: str, scale: str) -> int:
     """Seeds below which a row is not judged.
 
-    The ledger asks 3 at P, and 5 at S and L for rows 10 to 12. Where it is silent (other rows at S and L) we ask
-    3, as at P.
+    The ledger asks 3 of Wide (P), and 5 of Mid (S) and Laptop (L) for rows 10 to 12. Where it is silent (their other
+    rows) we ask 3, as of Wide.
     """
     return 5 if scale != "P" and number in ("10", "11", "12") else 3

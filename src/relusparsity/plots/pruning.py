@@ -21,7 +21,7 @@ def pruning(dataset: xr.Dataset, live: xr.Dataset | None = None, evaluation: str
     Parameters
     ----------
     dataset, live : Dataset
-        `loss` (seed, chosen_by, share, evaluation) and `baseline_loss` (seed, evaluation), nats a token; `units_left`
+        `loss` (seed, chosen_by, share, evaluation) and `baseline_loss` (seed, evaluation), nats per token; `units_left`
         (seed, chosen_by, share, layer), units; coordinates `chosen_by` (the first gets the bars) and `share` of all
         units removed.
     evaluation : which held-out text

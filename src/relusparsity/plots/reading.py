@@ -50,7 +50,7 @@ def attribute(source: xr.Dataset | xr.DataArray, function: str, name: str) -> in
 
 
 def units(dataset: xr.Dataset, function: str) -> int:
-    """Hidden units a layer."""
+    """Hidden units per layer."""
     return dataset.sizes["unit"] if "unit" in dataset.sizes else attribute(dataset, function, "d_ff")
 
 

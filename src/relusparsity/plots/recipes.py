@@ -16,13 +16,13 @@ FULL = 0.99  # a recipe whose layers all keep more than this has no lowest layer
 
 
 def recipes(dataset: xr.Dataset) -> Figure:
-    """Batch use of each layer over training, a panel a recipe with its final loss, in an order that buttons choose.
+    """Batch use of each layer over training, a panel per recipe with its final loss, in an order that buttons choose.
 
     Parameters
     ----------
     dataset : Dataset
         `batch_use` (recipe, seed, step, layer) and `final_batch_use` (recipe, seed, set, layer), fractions;
-        `final_loss` (recipe, seed), nats a token; `tokens` (step); the coordinate `recipe` (short names). Other
+        `final_loss` (recipe, seed), nats per token; `tokens` (step); the coordinate `recipe` (short names). Other
         coordinates of `recipe` are said in the titles: a factorial's factors, or `changed`, a few words on what the
         recipe does differently.
     """
@@ -48,11 +48,11 @@ def recipes(dataset: xr.Dataset) -> Figure:
             panel.marks.append(Mark("points", np.full(ends.size, seen[-1]), ends.ravel(), each, size=4))
         panels.append(panel)
     caption = (
-        "One panel a recipe; the buttons sort them: as designed, by the lowest layer (recipes that keep every layer "
+        "One panel per recipe; the buttons sort them: as designed, by the lowest layer (recipes that keep every layer "
         f"above {100 * FULL:g} % come last), by loss, by the use of layer 0. Lines: batch use, % of a layer's units "
         f"that fire in {batch_window(dataset)} held-out tokens, from {style.si(seen[0])} tokens on (log axis)"
         + (f", mean of {how_many(seeds, 'seed')}; points: seeds at the end" if seeds > 1 else ", one seed")
-        + ". Loss: nats a token of held-out text, at the end. "
+        + ". Loss: nats per token of held-out text, at the end. "
         + ("emb: scale of the initial embeddings; wd: weight decay. " if "embedding_std" in dataset.coords else "")
         + f"{len(keep)} of {dataset.sizes['step']} measured steps are drawn."
     )
@@ -120,7 +120,7 @@ def _orders(panels: list[Panel], final: xr.DataArray, loss: xr.DataArray) -> lis
 
 
 def effects(dataset: xr.Dataset) -> Figure:
-    """Main effects and pairs of a factorial with their intervals, a panel an endpoint.
+    """Main effects and pairs of a factorial with their intervals, a panel per endpoint.
 
     Parameters
     ----------

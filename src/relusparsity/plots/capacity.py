@@ -15,8 +15,8 @@ def width(dataset: xr.Dataset) -> Figure:
     Parameters
     ----------
     dataset : Dataset
-        `used_units` (seed, d_ff, layer), units that fire in 8,192 held-out tokens; `heldout_loss` (seed, d_ff), nats per
-        token.
+        `used_units` (seed, d_ff, layer), units that fire in 8,192 held-out tokens; `heldout_loss` (seed, d_ff), nats
+        per token.
     """
     used = variable(dataset, "width", "used_units", "seed", "d_ff", "layer")
     loss = variable(dataset, "width", "heldout_loss", "seed", "d_ff")
@@ -34,7 +34,10 @@ def width(dataset: xr.Dataset) -> Figure:
         values = used.sel(layer=i).values.astype(float)
         counts.marks += _with_points(x, values, style.layer_colour(i, used.sizes["layer"]), hover, str(i), f"layer {i}")
     costs = Panel(
-        "held-out loss, nats per token", Axis("d_ff, units per layer", log=True, limits=limits, ticks=ticks), Axis(), row=1
+        "held-out loss, nats per token",
+        Axis("d_ff, units per layer", log=True, limits=limits, ticks=ticks),
+        Axis(),
+        row=1,
     )
     hover = "d_ff %{x}<br>mean loss %{y:.3f} nats per token (seeds: %{customdata})"
     costs.marks = _with_points(x, loss.values.astype(float), style.INK, hover)

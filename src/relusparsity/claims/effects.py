@@ -110,7 +110,7 @@ def _percent(cost: float) -> float | str:
 def units_can_be_pruned(dataset: xr.Dataset) -> Finding:
     """Row 12: on c4-eval the silent cost ≤ 0.1 % loss, the lowest-rate half ≤ 1 %, a random half ≥ 5 × that.
 
-    A cost is loss / baseline − 1 in nats a token. "That" is the cost of the lowest-rate half; a random half must
+    A cost is loss / baseline − 1 in nats per token. "That" is the cost of the lowest-rate half; a random half must
     also cost something, or a half that helps would pass by being negative. Without c4-eval the held-out text is
     shown, and decides nothing.
     """

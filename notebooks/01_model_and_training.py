@@ -40,20 +40,21 @@ from relusparsity.experiments import layer_patterns, training
 # ## What the source says, and what we chose
 #
 # We know the paper's abstract, a summary and its first page. What they state is cited in the table below; the rest is
-# ours, read off the configuration that the recorded runs were made with, one row a field. The runs of scale *factorial*
-# have other sizes and another recipe than those of the paper's width (chapter 2). Chapter 6 returns to what these
-# choices decide.
+# ours, read off the configuration that the recorded runs were made with, one row per field. Our models have three
+# names, by the hidden units of their six layers: **Wide** (6 × 32,768, as the paper's), **Mid** (6 × 8,192) and
+# **Laptop** (6 × 1,024). The table shows Laptop and Wide; Mid has other sizes and another recipe than Wide (chapter 2).
+# Chapter 6 returns to what these choices decide.
 
 # %%
 laptop, wide = (results.recorded("layer_patterns", name) for name in ("laptop", "wide"))
 training.choices(laptop, wide)
 
 # %% [markdown]
-# The laptop's text is the documentation of Python packages (their docstrings), which every installation brings along;
-# the recorded runs of the paper's width read Wikipedia, books and transcripts in English. Without such files the
-# library streams C4 for that scale. The recorded runs of the paper's width were given a tokenizer file; training one on
-# the 40,000,000 bytes in their column gives the same. They read their text 2.6 times.
-# Vocabularies of different size make losses per token incomparable, so losses are also given in bits per byte of text.
+# Laptop's text is the documentation of Python packages (their docstrings), which every installation brings along; the
+# recorded Wide runs read Wikipedia, books and transcripts in English. Without such files the library streams C4 for
+# Wide and Mid. The recorded Wide runs were given a tokenizer file; training one on the 40,000,000 bytes in their column
+# gives the same. They read their text 2.6 times. Vocabularies of different size make losses per token incomparable, so
+# losses are also given in bits per byte of text.
 #
 # ## Size and cost
 #
@@ -65,13 +66,13 @@ training.choices(laptop, wide)
 training.sizes("smoke", "laptop", "wide")
 
 # %% [markdown]
-# Read the row of hidden units before any percentage: a point of use stands for ten units at laptop scale, and for
-# hundreds at the paper's.
+# Read the row of hidden units before any percentage: a point of use stands for ten units in Laptop, and for hundreds in
+# Wide.
 #
 # ## Do they learn?
 #
-# All runs of one scale differ in their seed alone, which decides the initial weights and the order of the text. Beside
-# ReLU stands GELU, everything else equal. It is trained with one seed only, because no verdict depends on it.
+# All runs of one shape and recipe differ in their seed alone, which decides the initial weights and the order of the
+# text. For comparison GELU is trained too, everything else equal, with one seed only, because no verdict depends on it.
 
 # %%
 recorded = results.recorded("training", "laptop")
@@ -83,7 +84,7 @@ plots.loss_curves(recorded)
 # held-out loss parts from training loss. Where the two stay together, the model has not begun to memorise, and what is
 # said about held-out text is not an effect of memory.
 #
-# The ends, on text that no run was trained on (loss in nats a token):
+# The ends, on text that no run was trained on (loss in nats per token):
 
 # %%
 training.endings(recorded)
@@ -93,7 +94,7 @@ training.endings(recorded)
 # from a difference that is larger than this spread: here it is, and GELU is the worse of the two, at this size
 # and with this recipe.
 #
-# The models of the paper's width (chapter 2 says more about them):
+# Wide (chapter 2 says more about it):
 
 # %%
 layer_patterns.endings(wide)
@@ -112,8 +113,8 @@ plots.loss_curves(wide)
 training.baseline(recorded)
 
 # %% [markdown]
-# The same at the paper's width, with *sequence use*, the share that fires in one sequence, between the two. Token and
-# batch use start alike, and training takes every layer further down:
+# The same for Wide, with *sequence use*, the share that fires in one sequence, between the two. Token and batch use
+# start alike, and training takes every layer further down:
 
 # %%
 layer_patterns.before_and_after(wide)
@@ -142,10 +143,10 @@ training.endings(here)
 #
 # ## Claims
 #
-# The row of the ledger that belongs here reads the percentiles of token use at the end of the same runs. It is judged
-# at the scales P (the paper's) and S; the laptop's values stand beside it without a verdict. The answer differs by
-# scale, and text and recipe differ with it: on the laptop the median of layer 0 stays at 32 to 34 %, and those of the
-# other layers lie below ten; in the wide models all do.
+# The row of the ledger that belongs here reads the percentiles of token use at the end of the same runs. The ledger's
+# rules call Wide P, Mid S and Laptop L. This row is judged on Wide and Mid; Laptop's values stand beside it without a
+# verdict. The answer differs by shape, and text and recipe differ with it: in Laptop the median of layer 0 stays at 32
+# to 34 %, and those of the other layers lie below ten; in Wide and Mid all do.
 
 # %%
 patterns = results.recorded("layer_patterns", "laptop")
@@ -166,10 +167,10 @@ claims.table([outcome for outcome in own if outcome.here])
 #
 # - **The recipe is ours.** Where the table says "not known to us", the paper may have chosen otherwise. Agreement and
 #   disagreement are always with this recipe.
-# - **Short training.** The laptop's models see few tokens for each parameter; loss curves that still fall at
-#   the end belong to models that are not done. At the paper's width, too, there are more parameters than tokens.
-# - **One text a scale.** On a laptop it is the documentation of packages, on a GPU English; losses in nats cannot be
-#   compared between them.
+# - **Short training.** Laptop's runs see few tokens for each parameter; loss curves that still fall at the end belong
+#   to models that are not done. Wide, too, has more parameters than tokens.
+# - **One text per shape.** Laptop reads the documentation of packages, Wide and Mid read English; losses in nats cannot
+#   be compared between them.
 #
 # What the recorded ReLU runs cost:
 

@@ -35,14 +35,14 @@ from relusparsity.experiments import layer_patterns
 #
 # $$\text{use}_\ell(W) = \frac{1}{d_\text{ff}}\,\bigl|\{\,u : a_{\ell,t,u} > 0 \text{ for some } t \in W\,\}\bigr|$$
 #
-# The window is always said with the number. *Token use* has a window of one token, *sequence use* of one sequence,
-# *batch use* of 8,192 held-out tokens: the paper's window, kept at every scale. Sparsity is one minus use; this book
+# We always state the window with the number. *Token use* has a window of one token, *sequence use* of one sequence,
+# *batch use* of 8,192 held-out tokens: the paper's window, kept for every shape. Sparsity is one minus use; this book
 # speaks of use only. All weights are frozen while the held-out text is read, and every count is an exact integer,
 # divided once.
 #
-# Three recorded experiments are read from the repository: one at the paper's width, trained on English with the recipe
-# that a search ended with; one at a quarter of that width, with the recipe that the search had first settled on
-# (chapter 6 tells of both); and one small enough for a laptop. This is what they are:
+# Recorded runs of three shapes are read from the repository: **Wide**, trained on English with *nearest*, the recipe
+# that a search ended with; **Mid**, with *first*, the recipe that the search had first settled on (chapter 6 tells of
+# both); and **Laptop**, small enough for one. This is what they are:
 
 # %%
 wide, mid, recorded = (results.recorded("layer_patterns", name) for name in ("wide", "mid", "laptop"))
@@ -52,14 +52,14 @@ layer_patterns.about(wide, mid, recorded)
 # ## The paper's Figure 1: batch use, layer by layer
 #
 # Move the slider through training, and watch which bars sink, in which order, and whether any of them comes back. The
-# two white lines are the paper's numbers. First the model of the paper's width:
+# two white lines are the paper's numbers. First Wide:
 
 # %%
 plots.batch_use(wide)
 
 # %% [markdown]
-# At the end of training batch use is measured once more, in float32 and on far more text. Percent, one row a seed,
-# one column a layer (the mean over 128 sets; the ledger reads the first 64, which can change the last digit):
+# At the end of training batch use is measured once more, in float32 and on far more text. Percent, one row per seed,
+# one column per layer (the mean over 128 sets; the ledger reads the first 64, which can change the last digit):
 
 # %%
 (100 * wide["final_batch_use"].mean("set")).to_pandas().astype(float).round(1)
@@ -72,10 +72,10 @@ plots.batch_use(wide)
 # layers 2 to 4 they differ by 13 to 19. Another recipe gives another pattern at the same width: one keeps the last
 # layer as full as the paper's, in another layer 0 is the lowest (chapter 6). Nearly all of the fall happens in the
 # first half of the training, and what has fallen stays down. The dip in the first million tokens was different: every
-# layer but the first lost batch use for a moment, the last one a third of it, and won most of it back.
+# layer but the first lost batch use for a moment, the last one a third of it, and recovered most of it.
 #
-# A quarter of the width, on a residual stream half as wide, with twice the learning rate, half the weight decay and 49
-# million tokens; five seeds:
+# Mid has a quarter of Wide's units, on a residual stream half as wide. It is trained with twice the learning rate, half
+# the weight decay and 49 million tokens; five seeds:
 
 # %%
 plots.batch_use(mid)
@@ -86,11 +86,11 @@ plots.batch_use(mid)
 # %% [markdown]
 # Here the last layer survives, to within two points of the paper's number in every seed, and the one before it nearly
 # does. Layer 0 has begun to empty, and stands still over the last quarter of the training, in which the learning rate
-# is low. Chapter 6 trains this recipe at this size for five times as long, and there layer 0 falls much further. At
-# the paper's width it leaves the layers less far apart than the recipe above (chapter 6).
+# is low. Chapter 6 trains this recipe at this size for five times as long, and there layer 0 falls much further. In
+# Wide it leaves the layers less far apart than *nearest* does (chapter 6).
 #
-# The same on a laptop, where heights need not meet the paper's and the *shape* is what to compare: is there a low early
-# layer, and a high last one?
+# The same for Laptop, where heights need not meet the paper's and the *profile* is what to compare: is there a low
+# early layer, and a high last one?
 
 # %%
 plots.batch_use(recorded)
@@ -99,9 +99,9 @@ plots.batch_use(recorded)
 (100 * recorded["final_batch_use"].mean("set")).to_pandas().astype(float).round(1)
 
 # %% [markdown]
-# The answer is another one on the laptop; size, text and recipe differ together, so this does not say which of them
-# changes it. The small model keeps all of layer 0 and most of the last layer, so that it resembles the paper's last
-# layer and not its first. Its valley lies in the middle; the wide model's lies at layers 0 to 2, lowest at layer 1.
+# Laptop behaves differently; size, text and recipe differ together, so this does not say which of them matters. It
+# keeps all of layer 0 and most of the last layer, so that it resembles the paper's last layer and not its first. Its
+# valley lies in the middle; Wide's lies at layers 0 to 2, lowest at layer 1.
 #
 # A pattern can also be the mark of a model that learned badly, so the loss stands beside it:
 
@@ -123,7 +123,7 @@ plots.use_over_training(wide)
 plots.use_over_training(recorded)
 
 # %% [markdown]
-# The means over seeds, in percent, before training and after it; the paper's width first, then the laptop:
+# The means over seeds, in percent, before training and after it; Wide first, then Laptop:
 
 # %%
 layer_patterns.before_and_after(wide)
@@ -135,16 +135,16 @@ layer_patterns.before_and_after(recorded)
 # ## Not every token is alike
 #
 # A mean over tokens may stand for tokens that all use a few units, or for a few tokens that use many. The percentiles
-# come from exact histograms of all tokens, with no sampling. From here on the figures are of the paper's width, and the
-# text names what is most unlike on the laptop.
+# come from exact histograms of all tokens, with no sampling. From here on the figures are of Wide, and the text names
+# where Laptop differs most.
 
 # %%
 plots.percentiles(wide, of="token_use")
 
 # %% [markdown]
 # The same over *units* rather than tokens: how often does the median unit fire, and how often do the busiest? A fan
-# that opens downwards while its upper edge stays is a layer that divides its work between few busy units and many
-# idle ones. In layers 0 to 3 of the paper's width the median unit ends silent; on the laptop it fires in every layer.
+# that opens downwards while its upper edge stays is a layer that divides its work between few busy units and many idle
+# ones. In layers 0 to 3 of Wide the median unit ends silent; in Laptop it fires in every layer.
 
 # %%
 plots.percentiles(wide, of="firing_rate")
@@ -181,9 +181,9 @@ gap = 100 * (wide["final_rarefied_use"] - wide["final_window_use"]).mean("seed")
 gap.sel(window=[512, 8192]).to_pandas().astype(float).round(1)
 
 # %% [markdown]
-# From some ten thousand tokens on the curves of the wide model are flat: a million tokens wake fewer than one unit in a
-# hundred that eight thousand did not. On the laptop the curves still rise where the text ends: some of its idle units
-# are rare rather than off (chapter 3 says how many):
+# From some ten thousand tokens on the curves of Wide are flat: a million tokens wake fewer than one unit in a hundred
+# that eight thousand did not. In Laptop the curves still rise where the text ends: some of its idle units are rare
+# rather than off (chapter 3 says how many):
 
 # %%
 plots.window_curves(recorded)
@@ -192,8 +192,8 @@ plots.window_curves(recorded)
 # ## Where in the sequence?
 #
 # The first tokens of a sequence have little or no context to look back on. At the first of all, every layer fires, on
-# average over the seeds, two to five times as many units as later on. On the laptop the first token differs little: by
-# at most a seventh in any layer and seed. Below the figure both scales, in percent, mean over seeds:
+# average over the seeds, two to five times as many units as later on. In Laptop the first token differs little: by at
+# most a seventh in any layer and seed. Below the figure both models, in percent, mean over seeds:
 
 # %%
 plots.use_by_position(wide)
@@ -217,8 +217,8 @@ plots.batch_use(recorded, here)
 #
 # ## Claims
 #
-# The rows of the ledger that this chapter decides, on the recorded runs. P, S and L are the scales at which a rule
-# was written; the laptop's numbers stand beside the rules of P and S without a verdict, because a small model may
+# The rows of the ledger that this chapter decides, on the recorded runs. The rules name models by letters: P is Wide, S
+# is Mid, L is Laptop. Laptop's numbers stand beside the rules for P and S without a verdict, because a small model may
 # mislead, which is itself row 14 (chapter 6).
 
 # %%
@@ -236,24 +236,23 @@ claims.table([outcome for outcome in own if outcome.here])
 # %% [markdown]
 # ## Limits, cost, what next
 #
-# - **One recipe a scale.** Learning rate, weight decay, initial matrices, positions and the scale of the embeddings
+# - **One recipe per shape.** Learning rate, weight decay, initial matrices, positions and the scale of the embeddings
 #   change how much of layer 0 empties, and the last two which layer empties most (chapter 6); nothing here speaks for
 #   "the" ReLU Transformer.
-# - **Training ends with its schedule.** At the paper's width use stands still over the last third, but the learning
-#   rate, which the cosine takes down, is low by then. At a quarter of the width more training with the first recipe
-#   empties layer 0 further (chapter 6). The runs of the paper's width read their text 2.6 times.
+# - **Training ends with its schedule.** In Wide use stands still over the last third, but the learning rate, which the
+#   cosine takes down, is low by then. In Mid more training with *first* empties layer 0 further (chapter 6). The Wide
+#   runs read their text 2.6 times.
 # - **The recipes were searched for**, by their distance from the paper's two numbers, and then frozen and run with
-#   seeds with which they had not been run before. That of a quarter of the width was the nearest of chapter 6's
-#   factorial and six more (the data of the six were not kept; five were trained again; chapter 6 shows those). At the
-#   paper's width it kept 40 % of layer 0 and 59 % of layer 5, and rows 1 and 3, reproduced above, were not. The recipe
-#   that this chapter shows there was the nearest of the nine known there when it was frozen, on 28 November
-#   2026.
-# - **It is not alone.** The first recipe with half its learning rate and rotary positions, one seed, ends as near
-#   to the paper, with layer 0 the lowest of all (chapter 6). No verdict rests on it.
-# - **Attention crosses documents** that share a packed sequence, and sequences are short on a laptop, so sequence
-#   use cannot be compared across scales; batch use can, because its window is stated in tokens.
-# - **The text.** On the laptop it is documentation of Python packages: real, but narrow. A unit that is idle there may
-#   be at work on other text; chapter 3 looks at domains.
+#   seeds with which they had not been run before. *First*, shown here in Mid, was the nearest of chapter 6's factorial
+#   and six more (the data of the six were not kept; five were trained again; chapter 6 shows those). In Wide it kept
+#   40 % of layer 0 and 59 % of layer 5, and rows 1 and 3, reproduced above, were not. *Nearest*, shown here in Wide,
+#   was the nearest of the nine known for that shape when it was frozen, on 28 November 2026.
+# - **It is not alone.** In Wide, *first* with half its learning rate and rotary positions, one seed, ends as near to
+#   the paper, with layer 0 the lowest of all (chapter 6). No verdict rests on it.
+# - **Attention crosses documents** that share a packed sequence, and sequences are short on a laptop, so sequence use
+#   cannot be compared across shapes; batch use can, because its window is stated in tokens.
+# - **The text.** Laptop's is documentation of Python packages: real, but narrow. A unit that is idle there may be at
+#   work on other text; chapter 3 looks at domains.
 #
 # What the recorded runs cost:
 

@@ -102,10 +102,10 @@ later.sel(measured_at="after the warm-up").to_pandas().astype(float).round(1)
 
 # %% [markdown]
 # A row that falls from left to right says: the rare die. One that rises says: the busy die. A flat row says that the
-# rate at that moment was no omen. Before training layers 1 and 2 rise and layer 5 falls. After the warm-up, in every
-# seed, the busiest quarter of layer 1 and the rarest of layer 5 die most. So there is no one omen for all layers, and
-# at the paper's width the answer is another one (below). This is a correlation and decides nothing about the cause, for
-# which rows 10 and 11 ask.
+# rate at that moment predicts nothing. Before training layers 1 and 2 rise and layer 5 falls. After the warm-up, in
+# every seed, the busiest quarter of layer 1 and the rarest of layer 5 die most. So no one sign holds for all layers,
+# and in Wide the signs are others (below). This is a correlation and decides nothing about the cause, for which rows 10
+# and 11 ask.
 #
 # ## What happens to a unit before it dies
 #
@@ -143,7 +143,7 @@ medians.to_series().astype(float).unstack(["quantity", "fate"]).sort_index(axis=
 plots.silent_vs_dead(recorded)
 
 # %% [markdown]
-# The counts behind it, over all layers, one column a seed. `good_turing_documents` is the same forecast with whole
+# The counts behind it, over all layers, one column per seed. `good_turing_documents` is the same forecast with whole
 # documents as draws; `good_turing_upper` bounds the forecast at 95 %.
 
 # %%
@@ -190,9 +190,9 @@ plots.domains(recorded)
 recorded["domain_silent_units"].sum("layer").mean("seed").to_pandas().astype(float).round(1)
 
 # %% [markdown]
-# ## At the paper's width
+# ## The Wide models
 #
-# The same measurements on the models of 6 × 32,768 units, trained on English (chapter 2).
+# The same measurements on Wide: 6 × 32,768 units, trained on English (chapter 2).
 #
 # Units die in every layer, and the layers have their own times. Of the units that die, the last layer loses a fifth to
 # a quarter before the warm-up is over, at 8 million tokens; layer 1 loses more than four fifths of its in the next
@@ -228,7 +228,7 @@ later.sel(measured_at="after the warm-up").to_pandas().astype(float).round(1)
 # %% [markdown]
 # After the warm-up the rate says something. In every seed the rarest quarter of layers 4 and 5 dies most, in layer 5
 # twice as often as any other. In layer 0 it is the busiest quarter, in every seed. In layers 2 and 3 the seeds have no
-# order in common, and in layer 1, where nearly all die, the quarters lie within three points. On the laptop it is the
+# order in common, and in layer 1, where nearly all die, the quarters lie within three points. In Laptop it is the
 # busiest quarter of layer 1 that dies most, and no unit of layer 0 dies at all.
 #
 # What happens before a unit's last firing: the mean pre-activation sinks in units that die and in units that live, by
@@ -243,7 +243,7 @@ plots.drift_before_death(wide)
 # ### Silence is death here
 #
 # Of the units silent on one set of 8,192 tokens nearly all stay silent on a million more; chance lets one expect fewer
-# than ten to wake in yet another million, out of more than a hundred thousand. On the laptop a good part of the silent
+# than ten to wake in yet another million, out of more than a hundred thousand. In Laptop a good part of the silent
 # units were only rare.
 
 # %%
@@ -263,11 +263,11 @@ counts.to_dataframe().astype(float).round(1).T
 wide["domain_silent_units"].sum("layer").mean("seed").to_pandas().astype(float).round(1)
 
 # %% [markdown]
-# ## At a quarter of the width
+# ## The Mid models
 #
-# Five seeds at 6 × 8,192 units, with a recipe of less decay (chapter 2) and for fewer tokens. Fewer units are silent,
-# and a larger part of them is only rare (4 to 5 % against one half); but here too silence on 8,192 tokens is nearly
-# always silence on a million:
+# Five seeds of Mid, 6 × 8,192 units, with *first*, a recipe of less decay (chapter 2), and for fewer tokens. Fewer
+# units are silent, and a larger part of them is only rare (4 to 5 %, against half a percent in Wide); but here too
+# silence on 8,192 tokens is nearly always silence on a million:
 
 # %%
 mid = results.recorded("neuron_death", "mid")
@@ -293,8 +293,8 @@ plots.dead_over_training(recorded, here)
 # %% [markdown]
 # ## Claims
 #
-# Row 9 asks for a large sample of a million tokens and is judged at scales P and S; what the recorded laptop runs show
-# stands beside it. Rows 10 and 11 need an experiment that does not exist yet.
+# Row 9 asks for a large sample of a million tokens and is judged on Wide and Mid (the ledger's P and S); what the
+# recorded Laptop runs show stands beside it. Rows 10 and 11 need an experiment that does not exist yet.
 
 # %%
 scales_of = {"wide": wide, "mid": mid, "laptop": recorded}
@@ -318,10 +318,10 @@ claims.table([outcome for outcome in own if outcome.here])
 # - **Nothing here shows a cause.** What goes before death, such as a spread that narrows, could follow from a third
 #   thing. That takes interventions: updates with randomised directions (row 10), updates without their outliers (row
 #   11).
-# - **Silent on this text.** The laptop's text is documentation of Python packages, the paper scale's is Wikipedia,
-#   books and transcripts; the domains show how far that matters among them, and nothing beyond.
+# - **Silent on this text.** Laptop's text is documentation of Python packages, Wide's is Wikipedia, books and
+#   transcripts; the domains show how far that matters among them, and nothing beyond.
 #
-# What the training runs cost, in seconds, one a seed (shared by all chapters):
+# What the training runs cost, in seconds, one per seed (shared by all chapters):
 
 # %%
 for dataset in (wide, mid, recorded):

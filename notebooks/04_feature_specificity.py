@@ -89,7 +89,7 @@ pd.set_option("display.max_colwidth", None)
 feature_specificity.units(recorded)
 
 # %% [markdown]
-# And the three strongest activations of each in context, at most one a sequence. The token at which the unit fires
+# And the three strongest activations of each in context, at most one per sequence. The token at which the unit fires
 # stands in double brackets; what follows it the unit has not seen. First the most selective unit of every layer:
 
 # %%
@@ -112,9 +112,9 @@ feature_specificity.contexts(recorded, "most clustered")
 # Strongest activations flatter: they show where a unit is surest and hide the bulk of its weaker firings. The table
 # of token types counts every firing alike; where the two tell different stories, believe the counts.
 #
-# ## At the paper's width
+# ## The Wide models
 #
-# The models of 6 × 32,768 units, read on a million tokens of English. Only units with enough firings appear, so the
+# Wide has 6 × 32,768 units and is read on a million tokens of English. Only units with enough firings appear, so the
 # silent ones of the chapter before are not among them.
 
 # %%
@@ -122,10 +122,10 @@ wide = results.recorded("feature_specificity", "wide")
 plots.specificity(wide)
 
 # %% [markdown]
-# Here first and last layer part more clearly than on the laptop. At equal firing rate the units of the last layer keep
-# more to some sequences, in every seed by more than the ledger asks, and more to some words, by as much in one seed of
-# three. Few units of layer 1 are left to look at. What they fire on, the most selective unit of every
-# layer and the one whose firings bunch most:
+# Here first and last layer part more clearly than in Laptop. At equal firing rate the units of the last layer keep more
+# to some sequences, in every seed by more than the ledger asks, and more to some words, by as much in one seed of
+# three. Few units of layer 1 are left to look at. What they fire on, the most selective unit of every layer and the one
+# whose firings bunch most:
 
 # %%
 feature_specificity.units(wide).drop(index="median selectivity", level="example_rule")
@@ -134,9 +134,9 @@ feature_specificity.units(wide).drop(index="median selectivity", level="example_
 feature_specificity.contexts(wide, "most clustered")
 
 # %% [markdown]
-# At a quarter of the width, five seeds, first and last layer part in both measures, a little more in token selectivity,
-# and in neither by as much as the ledger asks. So the difference depends on the size, or on the recipe and the length
-# of the training, which differ too.
+# In Mid, five seeds with *first*, first and last layer part in both measures, a little more in token selectivity, and
+# in neither by as much as the ledger asks. So the difference depends on the size, or on the recipe and the length of
+# the training, which differ too.
 
 # %%
 mid = results.recorded("feature_specificity", "mid")
@@ -155,9 +155,9 @@ plots.specificity(here)
 # %% [markdown]
 # ## Claims
 #
-# δ compares first and last layer within strata of equal firing count, ten a decade. It is the share of pairs in which
-# the last layer's unit is the higher one minus the share in which the first layer's is. The row is judged at scales P
-# and S; the recorded laptop runs stand beside it.
+# δ compares first and last layer within strata of equal firing count, ten per decade. It is the share of pairs in which
+# the last layer's unit is the higher one minus the share in which the first layer's is. The row is judged on Wide and
+# Mid (the ledger's P and S); the recorded Laptop runs stand beside it.
 
 # %%
 scales_of = {"wide": wide, "mid": mid, "laptop": recorded}
@@ -182,7 +182,7 @@ claims.table([outcome for outcome in own if outcome.here])
 # - **Random firing ignores time.** It is the plainest null; one that keeps bursts but shuffles words would be
 #   stricter.
 #
-# The training runs are those of the chapters before; what their weights are read with here is this sample, once a
+# The training runs are those of the chapters before; what their weights are read with here is this sample, once per
 # layer.
 
 # %%

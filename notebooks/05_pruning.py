@@ -53,7 +53,7 @@ for name in ("silent_sample_tokens", "evaluation_tokens", "random_draws", "d_ff"
     print(f"{name}: {recorded.attrs[name]:,}")
 
 # %% [markdown]
-# ## Silent units go for nothing
+# ## Removing silent units costs nothing
 #
 # A unit that outputs zero everywhere on a text contributes nothing there, whatever its weights. Masking it (weights
 # set to zero, shapes kept) must leave the logits the same to the bit; removing it makes the matrices smaller, sums are
@@ -86,36 +86,36 @@ plots.pruning(recorded)
 pruning.costs(recorded)
 
 # %% [markdown]
-# The largest share that each method can remove for at most one percent of loss, in percent of all hidden units, a row
-# a seed (among the shares that were measured, and only if all smaller shares are affordable too):
+# The largest share that each method can remove for at most one percent of loss, in percent of all hidden units, one row
+# per seed (among the shares that were measured, and only if all smaller shares are affordable too):
 
 # %%
 pruning.affordable(recorded, percent=1)
 
 # %% [markdown]
-# A loss is an average that may hide a change of kind, so here are three measures after removing half of the units:
-# loss in nats a token, bits per byte, and the share of tokens predicted first.
+# A loss is an average that may hide a change of kind, so here are three measures after removing half of the units: loss
+# in nats per token, bits per byte, and the share of tokens predicted first.
 
 # %%
 pruning.quality(recorded, 0.5)
 
 # %% [markdown]
-# How to read these tables. The distance between *rate* and *random* is the worth of knowing how often a unit fires.
-# It can be negative: a unit that fires rarely may say much when it does, and then counting its firings misjudges it.
-# The distance between *magnitude* and *random* tells how much of that the weights alone betray: a unit that stopped
-# firing early had no gradient to keep its weights up against weight decay, and could be found without any text. On the
-# laptop the weights do at least as well as the rate up to half of the units. And
-# where *rate* removes many units for nothing, the bars say from which layers they came.
+# How to read these tables. The distance between *rate* and *random* is the worth of knowing how often a unit fires. It
+# can be negative: a unit that fires rarely may say much when it does, and then counting its firings misjudges it. The
+# distance between *magnitude* and *random* shows how much of that the weights alone reveal: a unit that stopped firing
+# early had no gradient to keep its weights up against weight decay, and could be found without any text. In Laptop the
+# weights do at least as well as the rate up to half of the units. And where *rate* removes many units at no cost, the
+# bars say from which layers they came.
 #
 # What it saves: a layer's MLP costs work and memory in proportion to the units left in it, so the bars are also the
 # cost of inference, relative to the whole model. Nothing was retrained, and no sparse kernel is needed, since smaller
 # matrices are dense.
 #
-# ## At the paper's width
+# ## The Wide models
 #
-# The same on the models of 6 × 32,768 units. Units are ranked by their firings on a million held-out tokens, and the
-# cost is measured on other held-out text and, as below, on C4, a web text that the models were not trained on. Move the
-# slider: up to the share of silent units nothing is lost at all, and beyond it the curve leaves zero at once.
+# The same on Wide, 6 × 32,768 units. Units are ranked by their firings on a million held-out tokens, and the cost is
+# measured on other held-out text and, as below, on C4, a web text that the models were not trained on. Move the slider:
+# up to the share of silent units nothing is lost at all, and beyond it the curve leaves zero at once.
 
 # %%
 wide = results.recorded("pruning", "wide")
@@ -133,18 +133,18 @@ pruning.silent_removal(wide, "c4-eval")
 pruning.costs(wide, "c4-eval")
 
 # %% [markdown]
-# The answer is another one on the laptop (size, text and recipe differ together). There firing rates are spread out,
-# and after the first fifth each further step costs more. Here units fall into two heaps, the silent and those that fire
-# a hundred times and more in a million tokens, with next to none between. That makes the first three fifths of the
-# units free; and because dead units have lost their weights to weight decay, the weights alone find nearly all of them.
-# Among units that never fire the rate decides nothing: they go layer by layer from the first, so that the first tenth
-# is all taken from layer 0, and up to the share of silent units the bars show this order, not what a layer can spare. A
-# random choice of as many units in the same layers costs from the first tenth on, and much.
+# Laptop behaves differently (size, text and recipe differ together). There firing rates are spread out, and after the
+# first fifth each further step costs more. Here units fall into two heaps, the silent and those that fire a hundred
+# times and more in a million tokens, with next to none between. That makes the first three fifths of the units free;
+# and because dead units have lost their weights to weight decay, the weights alone find nearly all of them. Among units
+# that never fire the rate decides nothing: they go layer by layer from the first, so that the first tenth is all taken
+# from layer 0, and up to the share of silent units the bars show this order, not what a layer can spare. A random
+# choice of as many units in the same layers costs from the first tenth on, and much.
 #
-# At a quarter of the width, five seeds of a recipe with less decay, a smaller share is silent, so the free part ends
-# earlier, at a third of the units, and a random choice costs less, on average, than at the paper's width, also beyond
-# the silent units of both. The weights alone are no guide here: units chosen by magnitude cost more than as many chosen
-# at random in the same layers. Change of the loss on C4 in percent, mean over seeds:
+# In Mid, five seeds of *first*, a recipe with less decay, a smaller share is silent, so the free part ends earlier, at
+# a third of the units, and a random choice costs less, on average, than in Wide, also beyond the silent units of both.
+# The weights alone are no guide here: units chosen by magnitude cost more than as many chosen at random in the same
+# layers. Change of the loss on C4 in percent, mean over seeds:
 
 # %%
 mid = results.recorded("pruning", "mid")
@@ -169,8 +169,8 @@ pruning.silent_removal(here)
 # %% [markdown]
 # ## Claims
 #
-# The ledger's row is judged at the scales P and S, on C4 text and with units silent on a million tokens. The laptop's
-# values stand beside it, without a verdict and with the reasons.
+# The ledger's row is judged on Wide and Mid (the ledger's P and S), on C4 text and with units silent on a million
+# tokens. Laptop's values stand beside it, without a verdict and with the reasons.
 
 # %%
 scales_of = {"wide": wide, "mid": mid, "laptop": recorded}
@@ -187,9 +187,8 @@ claims.table([outcome for outcome in own if outcome.here])
 # %% [markdown]
 # ## Limits, cost, what next
 #
-# - **On the laptop, one text.** Units are chosen and judged on text of the same kind. A unit that idles here may
-#   serve another domain; its removal would show there. At the paper's width the cost was also read on C4; other
-#   domains were not.
+# - **One text for Laptop.** Units are chosen and judged on text of the same kind. A unit that idles here may serve
+#   another domain; its removal would show there. For Wide the cost was also read on C4; other domains were not.
 # - **One shot.** Removing a little, training on and removing again is known to go further. The numbers here are a
 #   floor, not the best that pruning can do.
 # - **Simple scores.** Firing rate ignores how much a unit says when it fires; weighing each firing by its size would

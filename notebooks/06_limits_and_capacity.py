@@ -11,8 +11,8 @@
 #
 # **Questions.** Which choice of a recipe decides which layer empties, and how far? And what does size decide: would a
 # layer that leaves most of its units idle, given fewer, use the *same number* or the *same share*, and how far can a
-# model as small as the laptop's stand in for the paper's at all? The paper {cite:p}`wild2024uncovering` itself speaks
-# of the "limitations of small-ReLU models".
+# model as small as Laptop stand in for the paper's at all? The paper {cite:p}`wild2024uncovering` itself speaks of the
+# "limitations of small-ReLU models".
 #
 # **What would falsify it.** That the recipe decides would be refuted by one pattern that all recipes share. That a
 # layer's need for units saturates would be refuted by a number of used units that keeps growing in proportion to the
@@ -29,16 +29,17 @@ from relusparsity.experiments import capacity, endings, factorial, recipe_effect
 # %% [markdown]
 # ## In short
 #
-# Four recipes come up again and again:
+# Our models are **Wide** (32,768 units per layer, as the paper's), **Mid** (8,192) and **Laptop** (1,024). Four recipes
+# come up again and again:
 #
 # - *base*: tied embeddings of standard deviation 0.02, Xavier matrices, pre-LayerNorm, biases, learned positions,
 #   weight decay 1, learning rate 3e-4;
-# - *first*: base at a rate of 6e-4. A search among models of 8,192 units a layer found it the nearest to the paper, and
-#   it was the first to be frozen and run with fresh seeds; it is what the chapters before this one show at that size.
-#   In the figures of the smaller models it is called *lr × 2*;
-# - *nearest*: base with a decay of 2, trained on 229 million tokens (*first* had 131 million at the paper's width). It
-#   was the nearest of the nine runs and recipes known at that width when it was frozen, on 28 November 2026, and is
-#   what those chapters show there. A run made since comes as near;
+# - *first*: base at a rate of 6e-4. A search among Mid models found it the nearest to the paper, and it was the first
+#   to be frozen and run with fresh seeds; it is what the chapters before this one show of Mid. In the figures of Mid it
+#   is called *lr × 2*;
+# - *nearest*: base with a decay of 2, trained on 229 million tokens (*first* had 131 million in Wide). It was the
+#   nearest of the nine runs and recipes known for Wide when it was frozen, on 28 November 2026, and is what those
+#   chapters show of Wide. A run made since comes as near;
 # - *modern*: RMSNorm, rotary positions, no biases, normal matrices, rate 6e-4 and decay 0.1; the runs of *One sum, four
 #   recipes* change its rate and decay, and their figure calls a decay of 1.75 just *modern*.
 #
@@ -47,23 +48,23 @@ from relusparsity.experiments import capacity, endings, factorial, recipe_effect
 # - *Where* a model empties goes with the scale of its initial embeddings, and with hardly anything else among sixteen
 #   recipes: at 0.02 the lowest layer is 1 or 2; at 1.0 it is 3, or 2 where they are tied, if any layer empties. Outside
 #   the sixteen, the norm after the block moves it too, and so do the positions (one seed each).
-# - None of the sixteen takes layer 0 under 83 %. A rate between their two does (the first recipe, to 65 to 72 %), and
-#   trained five times as long it ends with layer 0 at 23 % and layer 5 at 93 %, near the paper's 13.3 and 95.6 % (8,192
-#   units a layer, one seed). In two of the four recipes that were trained longer, layer 0 stays at 95 and 100 %.
-# - At the paper's 32,768 units no recipe reaches both numbers. The *nearest* takes layer 0 to about the paper's (8, 11
-#   and 15 % in three fresh seeds), and leaves layer 5 at 72 to 76 %. The *first* ends at 40 and 59 %. Three verdicts of
-#   the ledger change between the two: the first layer collapses and the layers differ dramatically become *reproduced*,
-#   specificity *inconclusive*.
-# - Layer 0 is the lowest, as in the paper, in the three runs of *first* with rotary positions and half its rate (decays
-#   of 1, 2 and 3.5, one seed each); in all other runs of this width layer 1 or 2 is. With a decay of 1 the model ends
-#   at 28 and 80 %, by distance as near to the paper as *nearest*.
+# - None of the sixteen takes layer 0 under 83 %. A rate between their two does (*first*, to 65 to 72 %), and trained
+#   five times as long it ends with layer 0 at 23 % and layer 5 at 93 %, near the paper's 13.3 and 95.6 % (Mid, one
+#   seed). In two of the four recipes that were trained longer, layer 0 stays at 95 and 100 %.
+# - In Wide no recipe reaches both numbers. The *nearest* takes layer 0 to about the paper's (8, 11 and 15 % in three
+#   fresh seeds), and leaves layer 5 at 72 to 76 %. The *first* ends at 40 and 59 %. Three verdicts of the ledger change
+#   between the two: the first layer collapses and the layers differ dramatically become *reproduced*, specificity
+#   *inconclusive*.
+# - Layer 0 is the lowest, as in the paper, in the three Wide runs of *first* with rotary positions and half its rate
+#   (decays of 1, 2 and 3.5, one seed each); in all other Wide runs of this chapter layer 1 or 2 is. With a decay of 1
+#   the model ends at 28 and 80 %, by distance as near to the paper as *nearest*.
 # - The wider the layers, the smaller the share of *layer 5* that is used, and a wider residual stream does not bring it
 #   back.
 # - No layer's number of used units saturates up to 32,768, though from 4,096 on the added units buy nothing that can be
 #   seen in the loss.
 #
-# Only the ledger's rows have verdicts. The factorial's endpoints were named before its runs, and four sections at the
-# paper's width began from written predictions. **All but the factorial and the fresh seeds of the two frozen recipes is
+# Only the ledger's rows have verdicts. The factorial's endpoints were named before its runs, and four sections on Wide
+# began from written predictions. **All but the factorial and the fresh seeds of the two frozen recipes is
 # exploration**, one seed unless the tables' column *seeds* says more.
 
 # %%
@@ -79,11 +80,11 @@ plain, nearer, four, wider, rotary = (
 )
 
 # %% [markdown]
-# Batch use of each layer at the end in percent, for models of 8,192 and of the paper's 32,768 units a layer. *Sum* is
-# that of learning rate times weight decay over the steps, which *Lower rate, stronger decay, longer* explains.
-# *Distance* is how far a recipe ends from the paper: the root mean square, over the two layers for which the paper
-# states a number, of the difference, in points. In the second table a name says what is changed of *first*, or of
-# *modern*; the columns *rate* and *decay* say the rest. *Nearest, seed 0* is the run by which that recipe was picked.
+# Batch use of each layer at the end in percent, for Mid and for Wide. *Sum* is that of learning rate times weight decay
+# over the steps, which *Lower rate, stronger decay, longer* explains. *Distance* is how far a recipe ends from the
+# paper: the root mean square, over the two layers for which the paper states a number, of the difference, in points. In
+# the second table a name says what is changed of *first*, or of *modern*; the columns *rate* and *decay* say the rest.
+# *Nearest, seed 0* is the run by which that recipe was picked.
 
 # %%
 runs = {name: single.sel(recipe=name) for name in ("base", "decay × 2", "modern")}
@@ -105,8 +106,8 @@ endings.by_summed_decay(wide)
 # %% [markdown]
 # ## Where a model empties: sixteen recipes
 #
-# The chapters before this one show three recipes, the laptop's, *first* and *nearest*. Here sixteen are trained on
-# English text at a size between the laptop's and the paper's, each once with each seed:
+# The chapters before this one show three recipes: *default* in Laptop, *first* in Mid and *nearest* in Wide. Here
+# sixteen are trained in Mid, on English text, each once with each seed:
 
 # %%
 how = results.provenance(cells)["config"]
@@ -278,8 +279,8 @@ for name, bound in {"lowest": fives.min("seed"), "highest": fives.max("seed")}.i
 # ## Trained longer
 #
 # **Question.** The factorial's runs are short. Does layer 0 go on emptying when training does? **What would falsify
-# it:** a layer 0 that stands where the short runs left it. Four recipes at the factorial's size, for five times the
-# tokens; which four was decided after the short runs. With *large embeddings* a pilot run had emptied layer 0.
+# it:** a layer 0 that stands where the short runs left it. Four recipes in Mid, for five times the tokens; which four
+# was decided after the short runs. With *large embeddings* a pilot run had emptied layer 0.
 
 # %%
 plots.recipes(long)
@@ -330,13 +331,12 @@ endings.by_recipe(repeated)
 # a tenth of a point, and by less than the seeds of the short runs differ.) What the longer runs show of layer 0 is not
 # the work of repetition.
 #
-# ## The paper's width
+# ## The Wide models
 #
-# The models so far have a quarter of the paper's hidden units, on a residual stream half as wide as that of our runs at
-# its width. At the full 32,768 units two recipes were run first: *first*, with three seeds that its search had not
-# seen, and *modern*, which no search has touched. Both read 131 million tokens of the same text. They differ in five
-# ingredients: RMSNorm for LayerNorm, rotary for learned positions, no biases, normal for Xavier matrices, and a weight
-# decay of 0.1 for 1. The modern one:
+# The models so far have a quarter of Wide's hidden units, on a residual stream half as wide. With Wide two recipes were
+# run first: *first*, with three seeds that its search had not seen, and *modern*, which no search has touched. Both
+# read 131 million tokens of the same text. They differ in five ingredients: RMSNorm for LayerNorm, rotary for learned
+# positions, no biases, normal for Xavier matrices, and a weight decay of 0.1 for 1. The modern one:
 
 # %%
 plots.batch_use(plain)
@@ -356,16 +356,16 @@ endings.by_seed({"first": first, "modern": plain})
 #
 # ### Lower rate, stronger decay, longer
 #
-# **Question.** The first recipe leaves too many units in layer 0 and too few in layer 5. Is there a change that moves
-# both the right way? Each step of AdamW takes the product of learning rate and weight decay off every matrix, as a
-# share of it; a weight that no gradient holds would shrink to $e^{-\text{sum}}$ of its initial value, with the *sum* of
-# these products over the training. In the models of 8,192 units with base's other ingredients, layer 0 seems to empty
-# with that sum, though not strictly (3.5 at the higher rate empties it further than 4.9 at the lower), and layer 5 to
-# go by the rate itself: it keeps all but a few units in a thousand at 3e-4, with decays of 1 and 2, and loses some in a
-# hundred at 6e-4. (*Modern* keeps 99.9 % at 6e-4.) Half the learning rate with twice the weight decay and 1.75 times
-# the tokens has 1.75 times the first recipe's sum. **What would falsify it**, written before the run: not fewer units
-# in layer 0, or not far more in layer 5, than the first recipe keeps. How many is *far more* was not written; we hold
-# it to the range of the three seeds.
+# **Question.** *First* leaves too many units in layer 0 and too few in layer 5. Is there a change that moves both the
+# right way? Each step of AdamW takes the product of learning rate and weight decay off every matrix, as a share of it;
+# a weight that no gradient holds would shrink to $e^{-\text{sum}}$ of its initial value, with the *sum* of these
+# products over the training. In Mid, with the other ingredients of *base*, layer 0 seems to empty with that sum, though
+# not strictly (3.5 at the higher rate empties it further than 4.9 at the lower), and layer 5 to go by the rate itself:
+# it keeps all but a few units in a thousand at 3e-4, with decays of 1 and 2, and loses some in a hundred at 6e-4.
+# (*Modern* keeps 99.9 % at 6e-4.) Half the learning rate with twice the weight decay and 1.75 times the tokens has 1.75
+# times the sum of *first*. **What would falsify it**, written before the run: not fewer units in layer 0, or not far
+# more in layer 5, than *first* keeps. How many is *far more* was not written; we hold it to the range of the three
+# seeds.
 
 # %%
 plots.batch_use(nearer)
@@ -373,18 +373,17 @@ plots.batch_use(nearer)
 # %% [markdown]
 # Layer 0 ends at 10.8 %, less than three points below the paper's number. Layer 5 comes up to 74.5 %, by fifteen
 # points, which is more than seeds do, but it is still twenty-one short. The distance is half of what it was, and the
-# loss no worse, though after more tokens. Layers 1 and 2 are nearly empty, below layer 0 as in the first recipe's three
-# seeds.
+# loss no worse, though after more tokens. Layers 1 and 2 are nearly empty, below layer 0 as in the three seeds of
+# *first*.
 #
 # ### Three fresh seeds of the nearest
 #
-# That run has one seed, and no verdict rests on it. Of the nine runs and recipes of this width that were then known it
-# was the nearest to the paper. By the rule that had frozen the first recipe, which had failed rows 1 and 3 of the
-# ledger, it was frozen too, before its own fresh seeds were run (the commit that says so is in their provenance).
-# Chapters 1 to 5 show those, and the verdicts at this width are theirs. The rows are the old ones: a new recipe, no new
-# rule. Rows 1 to 3 ask for the very numbers that the search went by. Fresh seeds guard against a lucky seed, not
-# against that: what they can show is that such a recipe exists, and that it is no accident of one run. Beside the seed
-# of the search:
+# That run has one seed, and no verdict rests on it. Of the nine runs and recipes of Wide that were then known it was
+# the nearest to the paper. By the rule that had frozen *first*, which had failed rows 1 and 3 of the ledger, it was
+# frozen too, before its own fresh seeds were run (the commit that says so is in their provenance). Chapters 1 to 5 show
+# those, and the verdicts on Wide are theirs. The rows are the old ones: a new recipe, no new rule. Rows 1 to 3 ask for
+# the very numbers that the search went by. Fresh seeds guard against a lucky seed, not against that: what they can show
+# is that such a recipe exists, and that it is no accident of one run. Beside the seed of the search:
 
 # %%
 endings.by_seed({"the search's seed": nearer, "fresh seeds": nearest})
@@ -395,8 +394,7 @@ endings.by_seed({"the search's seed": nearer, "fresh seeds": nearest})
 # 0. Their mean lies a little further from the paper than the run that was picked for being near (15.7 against 15.0);
 # one of them lies nearer.
 #
-# The recipe's part in a verdict can be read off the two frozen ones, by the same rules at the same width, three seeds
-# each:
+# The recipe's part in a verdict can be read off the two frozen ones, by the same rules in Wide, three seeds each:
 
 # %%
 names = ("layer_patterns", "neuron_death", "pruning", "feature_specificity")
@@ -408,15 +406,15 @@ claims.verdicts({by: claims.evaluate(datasets) for by, datasets in data.items()}
 # are alike, though not the numbers: a random half of the units costs 28 to 32 % of the loss with *nearest*, 6 to 7 %
 # with *first*. How far the first layer collapses goes with the recipe, its length included, since rate, decay and
 # tokens change together. That layer 1 or 2 is emptier than layer 0 does not change. What holds under both, and under
-# the first at both widths: activations are sparse at a token (5) and grow so gradually (6), silent units stay silent
-# (9) and can go (12).
+# *first* in Mid and Wide: activations are sparse at a token (5) and grow so gradually (6), silent units stay silent (9)
+# and can go (12).
 #
 # ### One sum, four recipes
 #
-# **Question.** Is it the sum that empties layer 0, and the learning rate that spares layer 5? Four recipes have the
-# sum of *nearest*, 9.2, over the 131 million tokens of *first*: *first* with a *quarter of the rate*, and with *half of
-# it and rotary positions*; and the *modern* one, at the full rate and at half of it. The weight decay follows from the
-# sum. What was foretold before the runs, any failure of which would count against it:
+# **Question.** Is it the sum that empties layer 0, and the learning rate that spares layer 5? Four recipes have the sum
+# of *nearest*, 9.2, over the 131 million tokens of *first*: *first* with a *quarter of the rate*, and with *half of it
+# and rotary positions*; and the *modern* one, at the full rate and at half of it. The weight decay follows from the
+# sum. The predictions, written before the runs; any that fails counts against it:
 #
 # 1. layer 0 ends under 30 % in each of the four;
 # 2. at a quarter of the rate layer 5 ends above the 74.5 % of *nearest, seed 0*;
@@ -433,7 +431,7 @@ plots.recipes(four)
 # 2. Does not hold: layer 5 ends at 71 %. The three points between are less than seeds of one recipe differ by.
 # 3. Holds at half the rate, barely (85.2 %), and not at the full rate (69 %). It is further up at the lower rate.
 # 4. Holds: layer 0 ends at 10 %, and layer 1 at twice as much. But layer 5 keeps half of its units, fewer than in any
-#    other run at this width.
+#    other Wide run.
 #
 # The same with learned positions (*rate ÷ 2*, of *A wider residual stream*) was run later, so that the rotary run has
 # its twin. The two differ in nothing but positions, and by nine points or more in every layer but layer 4: 20, 1, 2,
@@ -455,10 +453,10 @@ plots.recipes(four)
 #
 # ### Rotary positions, smaller sums
 #
-# **Question.** *Rate ÷ 2, rotary* of the last section is the only run so far whose layer 0 is the lowest, but its layer
-# 5 keeps half of its units. Do both ends come nearer to the paper with less weight decay? Two more runs differ from it
-# in a decay of 2 and of 1 for 3.5, that is in sums of 5.3 and 2.6 for 9.2. What was foretold, any failure of which
-# would count against it:
+# **Question.** *Rate ÷ 2, rotary* of the last section is the only Wide run so far whose layer 0 is the lowest, but its
+# layer 5 keeps half of its units. Do both ends come nearer to the paper with less weight decay? Two more runs differ
+# from it in a decay of 2 and of 1 for 3.5, that is in sums of 5.3 and 2.6 for 9.2. The predictions; any that fails
+# counts against it:
 #
 # 1. in both, layer 0 ends the lowest of all layers and under 30 %;
 # 2. layer 5 ends above 60 % at the sum of 5.3 and above 75 % at 2.6;
@@ -482,17 +480,17 @@ endings.by_summed_decay({name: dataset for name, dataset in wide.items() if "rot
 #
 # ### A wider residual stream
 #
-# **Question.** The paper's residual stream is not known to us; ours carries 1,024 numbers a token at this width and 512
-# at a quarter of it. With 512, the share of layer 5 that is used falls as the layers widen, from all of 2,048 units to
-# two thirds of 32,768 (*Does the number of used units saturate?*, below). Is a layer 5 that empties merely too wide for
-# its stream? **What would falsify it** was written before the runs. If layer 5 goes by its units *a number of the
-# stream*, then with the first recipe 8,192 units keep 83 % on a stream of 256 and 100 % on 1,024, 16,384 units keep
-# 65 % on 256 and 97 % on 1,024, each within five points, and at the paper's width layer 5 rises with every step from 512
-# to 2,048. If it goes by the *units alone*, then the four keep 97, 97, 83 and 83 %, and at the paper's width the stream
-# does not matter. There, layer 0 was to end under 20 % on each. Streams of 512 and 2,048 at the paper's width, and
-# 32,768 units on 1,024 with the first recipe and 49 million tokens, had predictions too and have no result, for want
-# of time. The heads keep their size; the rate is the recipe's, not scaled with the stream, and the Xavier matrices
-# follow their rule, so that their entries are smaller on a wider stream.
+# **Question.** The paper's residual stream is not known to us; ours carries 1,024 numbers per token in Wide and 512 in
+# Mid. With 512, the share of layer 5 that is used falls as the layers widen, from all of 2,048 units to two thirds of
+# 32,768 (*Does the number of used units saturate?*, below). Is a layer 5 that empties merely too wide for its stream?
+# **What would falsify it** was written before the runs. If layer 5 goes by its units *per number of the stream*, then
+# with *first* 8,192 units keep 83 % on a stream of 256 and 100 % on 1,024, 16,384 units keep 65 % on 256 and 97 % on
+# 1,024, each within five points, and in Wide layer 5 rises with every step from 512 to 2,048. If it goes by the *units
+# alone*, then the four keep 97, 97, 83 and 83 %, and in Wide the stream does not matter. In Wide, layer 0 was to end
+# under 20 % on each. Wide on streams of 512 and 2,048, and 32,768 units on 1,024 with *first* and 49 million tokens,
+# had predictions too and have no result, for want of time. The heads keep their size; the rate is the recipe's, not
+# scaled with the stream, and the Xavier matrices follow their rule, so that their entries are smaller on a wider
+# stream.
 
 # %%
 plots.recipes(streams)
@@ -504,34 +502,34 @@ endings.by_recipe(streams)
 plots.recipes(wider)
 
 # %% [markdown]
-# The ends of these two are rows of the second table of this chapter. Units a number of the stream are refuted: all four
-# shares are off, by thirteen points or more in three of them and by 5.4 in the other, and at the paper's width the
-# wider stream ends with *less* of layer 5, by six points, a little more than seeds of one recipe differ by. The units
-# alone foretell three of four, within three points; 16,384 units on 1,024 keep 74 %, nine points less than foretold,
-# and at the paper's width the stream was not to matter. So neither reading holds; the second comes nearer, and where it
-# fails the wider stream leaves *fewer* units. Layer 0 ends under 20 % at the paper's width (19.6 and 11.3 %), as the
-# reading that is refuted had said too.
+# The ends of these two are rows of the second table of this chapter. That layer 5 goes by units per number of the
+# stream is refuted: all four shares are off, by thirteen points or more in three of them and by 5.4 in the other, and
+# in Wide the wider stream ends with *less* of layer 5, by six points, a little more than seeds of one recipe differ by.
+# The units alone predict three of four, within three points; 16,384 units on 1,024 keep 74 %, nine points less than
+# predicted, and in Wide the stream was not to matter. So neither reading holds; the second comes nearer, and where it
+# fails the wider stream leaves *fewer* units. Layer 0 ends under 20 % in Wide (19.6 and 11.3 %), as the reading that is
+# refuted had said too.
 #
-# What it does change is the early layers. With the first recipe and 1,024 numbers, layers 0 to 2 keep more than two
-# thirds of their units, layer 0 nearly all, where on 256 or 512 the emptiest keeps a quarter or less. At the paper's
-# width and the larger sum layers 2 to 4 keep more on the wider stream, layer 0 fewer, and layer 1 is nearly empty on
-# both. In both, the loss falls as the stream widens. (The run on 512 repeats a seed of chapter 2's; it ends within
-# three points of that run in every layer.)
+# What it does change is the early layers. With *first* and 1,024 numbers, layers 0 to 2 keep more than two thirds of
+# their units, layer 0 nearly all, where on 256 or 512 the emptiest keeps a quarter or less. In Wide, with the larger
+# sum, layers 2 to 4 keep more on the wider stream, layer 0 fewer, and layer 1 is nearly empty on both. In both, the
+# loss falls as the stream widens. (The run on 512 repeats a seed of chapter 2's; it ends within three points of that
+# run in every layer.)
 #
-# No recipe here reaches both of the paper's numbers at this width, and none comes nearer to them than *nearest* and
-# *rate ÷ 2, rotary, decay 1*. Left untried at this width: the latter for more tokens and with fresh seeds (*modern*,
-# rotary too, kept 97 % of layer 5 at a sum of 0.5); wider streams still; larger batches; dropout; relative positions as
-# in T5; and C4 as the text to train on.
+# No recipe here reaches both of the paper's numbers in Wide, and none comes nearer to them than *nearest* and *rate ÷
+# 2, rotary, decay 1*. Left untried in Wide: the latter for more tokens and with fresh seeds (*modern*, rotary too, kept
+# 97 % of layer 5 at a sum of 0.5); wider streams still; larger batches; dropout; relative positions as in T5; and C4 as
+# the text to train on.
 #
 # ## For anyone who quotes "the sparsity of ReLU Transformers"
 #
 # A number without its recipe is a number about one recipe, and one without its training tokens is a number about one
 # moment. With the same text and token count, a change of the initial embeddings, of the place of the norm or of the
-# positions moves the emptiest layer, and other ordinary choices decide whether any layer empties at all. At a quarter
-# of the paper's width, more training takes layer 0 of one recipe from most of its units to less than a quarter of them,
-# and leaves that of the modern one full. "The first layer" of one paper need not be the first layer of another. Quote
-# the layer with the embedding scale, the positions and the place of the norm, and the share with weight decay, learning
-# rate, initial matrices, widths, steps and training tokens.
+# positions moves the emptiest layer, and other ordinary choices decide whether any layer empties at all. In Mid, more
+# training takes layer 0 of one recipe from most of its units to less than a quarter of them, and leaves that of the
+# modern one full. "The first layer" of one paper need not be the first layer of another. Quote the layer with the
+# embedding scale, the positions and the place of the norm, and the share with weight decay, learning rate, initial
+# matrices, widths, steps and training tokens.
 #
 # Two theories of why units die meet these runs. Weight drift {cite:p}`shvetsov2026bug` proves that standard losses
 # push weights behind positive activations negative early in training. All recipes here share one loss function, so
@@ -579,7 +577,7 @@ plots.width(recorded)
 capacity.growth(recorded)
 
 # %% [markdown]
-# Width is only worth something if it pays. The loss on the same held-out text (nats a token), and the units that fire
+# Width is only worth something if it pays. The loss on the same held-out text (nats per token), and the units that fire
 # at a *single* held-out token, which decide how much work a token needs:
 
 # %%
@@ -593,8 +591,8 @@ capacity.by_width(recorded, "token_units").round(1)
 # from 512 units on (4.39; the seeds at 1,024 span 4.37 to 4.41), so the units that are added last are used and buy
 # nothing that can be seen.
 #
-# The same question over six doublings, on English, with the first recipe on a residual stream of 512; five seeds at
-# 8,192 units:
+# The same question over six doublings, on English, with *first* on Mid's residual stream of 512; five seeds at 8,192
+# units:
 
 # %%
 widths = results.recorded("capacity", "mid")
@@ -615,19 +613,18 @@ capacity.by_width(widths, "heldout_loss").round(3)
 # at this one learning rate (at 16,384 it is higher than in any of the five seeds at 8,192), so the units that are added
 # and used there buy nothing that can be seen.
 #
-# A narrow model therefore does not show what a wide one does, even of the same recipe and text: at 512 units a layer
+# A narrow model therefore does not show what a wide one does, even of the same recipe and text: at 512 units per layer
 # nearly everything is in use, and on the way up the last layer goes from full to emptier than the first. (After 49
-# million tokens; the first recipe with 32,768 units, on a stream of 1,024 and after 131 million, ends the other way
-# round. The stream alone does not explain that: after 49 million tokens the two runs on 1,024 above end with layer 5
-# below layer 0, too.)
+# million tokens; Wide with *first*, on a stream of 1,024 and after 131 million, ends the other way round. The stream
+# alone does not explain that: after 49 million tokens the two runs on 1,024 above end with layer 5 below layer 0, too.)
 #
 # ## What a small ReLU model cannot show
 #
 # - **Which layer collapses.** With a narrow residual stream every layer sees much the same input, and the order of the
 #   layers may follow from that. Row 14 below says whether the orders agree, not why.
 # - **Rare units.** A unit that fires once in a million tokens is invisible to a batch of 8,192 tokens and hardly
-#   visible in the held-out text of a small corpus. The models of the paper's width hold hardly any, under either frozen
-#   recipe (chapter 5); whether another would is open.
+#   visible in the held-out text of a small corpus. The Wide models hold hardly any, under either frozen recipe (chapter
+#   5); whether another would is open.
 # - **The end of training.** Whether use has settled, or would go on falling for a hundred times as many tokens, cannot
 #   be seen in minutes of training; five times as many were enough to change the picture above.
 # - **Fine shares.** In the narrowest model here a single unit is a share of:
@@ -652,8 +649,8 @@ plots.width(here)
 # %% [markdown]
 # ## Claims
 #
-# Row 14 compares the order of the layers on the laptop with that at the paper's width. The recipes differ too, so a
-# disagreement is not the work of the size alone; chapter 2 shows both patterns.
+# Row 14 compares the order of the layers in Laptop with that in Wide (the ledger's L and P). The recipes differ too, so
+# a disagreement is not the work of the size alone; chapter 2 shows both patterns.
 
 # %%
 patterns = {("layer_patterns", name): results.recorded("layer_patterns", name) for name in ("laptop", "wide")}
@@ -662,14 +659,13 @@ claims.table(claims.evaluate(patterns, rows=claims.for_chapter(6)))
 # %% [markdown]
 # ## Limits, cost, what next
 #
-# - **One seed** everywhere but in the factorial (two), the 8,192-unit runs of the first recipe (five), that recipe and
-#   the nearest at the paper's width, and the laptop's 1,024 units (three each). A difference close to its yardstick is
-#   no finding.
+# - **One seed** everywhere but in the factorial (two), *first* in Mid (five), *first* and *nearest* in Wide, and Laptop
+#   (three each). A difference close to its yardstick is no finding.
 # - **Equal tokens, not equal compute**, and one learning rate for all widths. The best rate shifts with the width, so
 #   a wide model may be trained less well than it could be.
 # - **Six layers.** Their number is capacity too, and was never varied.
 #
-# What the recorded laptop runs of 1,024 units cost:
+# What the recorded Laptop runs of 1,024 units cost:
 
 # %%
 print(results.provenance(recorded)["environment"]["device"])

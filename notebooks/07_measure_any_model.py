@@ -58,15 +58,15 @@ print(use)
 # gated MLPs it is the activation of the gate. Anything else takes a pattern of module names,
 # `track(model, "*.mlp.act")`, or a function of name and module. If nothing is found, or too much, one sentence says so.
 #
-# What is counted are integers: tokens and sequences in which each unit fired, histograms over tokens and sequences,
-# and unions over windows of 1, 2, 4 … tokens. They are divided once, when read. Memory does not grow with the text.
-# Padding does not count, where the model's own call has an attention mask; a text decoded token by token with a cache
-# counts as the sequence that it is. `use.dataset()` has every statistic of the chapters before, under the same names;
-# `use.firing_rate()` is one array a layer.
+# What is counted are integers: tokens and sequences in which each unit fired, histograms over tokens and sequences, and
+# unions over windows of 1, 2, 4 … tokens. They are divided once, when read. Memory does not grow with the text. Padding
+# does not count, where the model's own call has an attention mask; a text decoded token by token with a cache counts as
+# the sequence that it is. `use.dataset()` has every statistic of the chapters before, under the same names;
+# `use.firing_rate()` is one array per layer.
 #
 # ## What was measured
 #
-# Recorded are five measurements of one text, with models of one shape. *Trained* is this book's laptop run of the first
+# Recorded are five measurements of one text, with models of one shape. *Trained* is this book's Laptop run of the first
 # seed, *untrained* the same network before its first step. *OPT* and *Llama* are fresh models of `transformers`. The
 # last is the same Llama under another rule, explained below.
 
@@ -89,7 +89,7 @@ trained, untrained = (any_model.one(recorded, name) for name in ("trained", "unt
 measured.layer_use({"trained": trained, "untrained": untrained})
 
 # %% [markdown]
-# Token use in percent, a column a layer, for the three models with a ReLU:
+# Token use in percent, one column per layer, for the three models with a ReLU:
 
 # %%
 any_model.by_layer(recorded, "final_token_use", ["trained", "untrained", "OPT"])

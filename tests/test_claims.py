@@ -376,25 +376,25 @@ def test_a_cost_below_what_float32_tells_apart_is_no_number() -> None:
 
 
 def test_a_dataset_must_be_what_its_scale_says() -> None:
-    paper = MAKERS["1"]("P", [True] * 3)
+    wide = MAKERS["1"]("P", [True] * 3)
     with pytest.raises(UserError, match="correct the key"):
-        claims.evaluate({("layer_patterns", "laptop"): paper})
+        claims.evaluate({("layer_patterns", "laptop"): wide})
     with pytest.raises(UserError, match="d_ff = 8192"):
         claims.evaluate({("layer_patterns", "wide"): MAKERS["2"]("S", [True]).assign_attrs(scale="wide")})
-    with pytest.raises(UserError, match="layer_patterns is given twice at P; judge one recipe at a time"):
-        claims.evaluate({("layer_patterns", "wide"): paper, ("layer_patterns", "P"): paper})
+    with pytest.raises(UserError, match="layer_patterns is given twice at Wide; judge one recipe at a time"):
+        claims.evaluate({("layer_patterns", "wide"): wide, ("layer_patterns", "P"): wide})
     with pytest.raises(UserError, match="'huge' is not known"):
-        claims.evaluate({("layer_patterns", "huge"): paper})
+        claims.evaluate({("layer_patterns", "huge"): wide})
     with pytest.raises(UserError, match="repeats a seed"):
-        judge("1", paper.assign_coords(seed=[0, 0, 1]))
+        judge("1", wide.assign_coords(seed=[0, 0, 1]))
     with pytest.raises(UserError, match="final_batch_use runs from"):
-        judge("1", paper.assign(final_batch_use=paper["final_batch_use"] * 100))
+        judge("1", wide.assign(final_batch_use=wide["final_batch_use"] * 100))
     with pytest.raises(UserError, match="layers"):
-        judge("1", paper.assign_coords(layer=[5, 4, 3, 2, 1, 0]))
+        judge("1", wide.assign_coords(layer=[5, 4, 3, 2, 1, 0]))
     with pytest.raises(UserError, match="does not increase"):
         judge("6", row_6("L", [True] * 3).isel(step=[0, 1, 1, 2, 100]))
     with pytest.raises(UserError, match="dims"):
-        judge("1", paper.isel(set=0, drop=True))
+        judge("1", wide.isel(set=0, drop=True))
     with pytest.raises(UserError, match="large_sample_tokens"):
         dataset = row_9("P", [True] * 3)
         del dataset.attrs["large_sample_tokens"]

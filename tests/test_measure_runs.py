@@ -156,13 +156,11 @@ def test_only_a_run_of_this_text_is_taken_before_it_is_finished(run: train.Run, 
     (unfinished / "dataset.nc").unlink()
     found = runs.find(str(unfinished))
     assert found and found.tokenizer().get_vocab_size() == 300
-    (unfinished / train.CORPUS).unlink()  # as an older version of the package left it: its name alone says its text
-    found = runs.find(str(unfinished))
-    assert found and found.tokenizer().get_vocab_size() == 300
     renamed = unfinished.rename(tmp_path / "run-0123456789abcdef")
     with pytest.raises(UserError, match=rf"config\.json was written in {run.path.name}"):
         runs.find(str(renamed))
-    found = runs.find(str(renamed.rename(tmp_path / "mine")))  # one's own name says nothing
-    assert found
-    with pytest.raises(UserError, match=r"name its tokenizer\.json"):
+    found = runs.find(str(mine := renamed.rename(tmp_path / "mine")))  # one's own name is as good
+    assert found and found.tokenizer().get_vocab_size() == 300
+    (mine / train.CORPUS).unlink()
+    with pytest.raises(UserError, match=rf"{train.CORPUS} .*delete the folder"):
         found.tokenizer()

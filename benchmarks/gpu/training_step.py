@@ -1,4 +1,4 @@
-"""The training step at the paper's shape on one GPU: ours with its counts, without them, and the same model of others.
+"""The training step of Wide on one GPU: ours with its counts, without them, and the same model of others.
 
     python benchmarks/gpu/training_step.py                # about 4 minutes on an H200
     python benchmarks/gpu/training_step.py --scale smoke  # a look, also on a CPU

@@ -23,7 +23,7 @@ DESCRIPTION = """Layer-dependent activation sparsity in ReLU Transformers, measu
 
 Try, in this order:
   python -m relusparsity train --scale smoke                         a run of seconds, to see what happens
-  python -m relusparsity train --model.activation gelu --seed 1      the laptop run (minutes), two fields changed
+  python -m relusparsity train --model.activation gelu --seed 1      a Laptop run (minutes), two fields changed
   python -m relusparsity show                                        every run on this machine
   python -m relusparsity show 3f2a                                   one run, named by the start of its id
   python -m relusparsity clean                                       what could be removed; nothing is, without --yes

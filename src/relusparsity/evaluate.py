@@ -34,7 +34,7 @@ class Score:
 
     @property
     def loss(self) -> float:
-        """Cross-entropy in nats a token."""
+        """Cross-entropy in nats per token."""
         return self.nats / self.tokens
 
     @property

@@ -35,7 +35,6 @@ BASE = {
     "train.weight_decay": 1.0,
     "train.lr": 3e-4,
 }
-FIRST = BASE | {"train.lr": 6e-4}
 
 RECIPES = {
     "default": Recipe(
@@ -46,7 +45,7 @@ RECIPES = {
         "The cell of the factorial in which layer 0 kept the fewest units in both seeds; the exploration starts here.",
     ),
     "first": Recipe(
-        FIRST,
+        BASE | {"train.lr": 6e-4},
         "When it was frozen, it was the nearest to the source's two numbers by `endings.distance` among the recipes of "
         "the factorial and six beside them, all at Mid.",
         frozen="2026-11-22",

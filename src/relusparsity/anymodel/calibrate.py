@@ -121,7 +121,7 @@ def cett_at_perplexity(model: nn.Module, batches: Batches, percent: float) -> Ru
 
 
 def loss(model: nn.Module, batches: Batches, rule: Rule | None = None) -> float:
-    """Mean next-token loss, nats a token; with a rule, units that do not fire by it are set to zero."""
+    """Mean next-token loss, nats per token; with a rule, units that do not fire by it are set to zero."""
     nats, tokens = 0.0, 0
     with Zeroed(model, rule) if rule else torch.no_grad(), torch.no_grad():
         for batch in batches:

@@ -48,7 +48,7 @@ class Zeroed(Watch):
 
 @torch.no_grad()
 def loss(model: nn.Module, sequences: np.ndarray, batch: int) -> float:
-    """Mean next-token loss inside the sequences (sequence, position), nats a token."""
+    """Mean next-token loss inside the sequences (sequence, position), nats per token."""
     at = next(model.parameters()).device
     nats, tokens = 0.0, 0
     for start in range(0, len(sequences), batch):

@@ -127,7 +127,7 @@ def _facts(name: str, data: xr.Dataset) -> Iterator[str]:
     if facts["model"].get("notes"):
         rows["note"] = "; ".join(facts["model"]["notes"])
     if "final_loss" in data:
-        rows["loss"] = f"{float(data['final_loss'][0]):.3f} nats a token on this text"
+        rows["loss"] = f"{float(data['final_loss'][0]):.3f} nats per token on this text"
     yield "<dl>" + "".join(f"<dt>{k}</dt><dd>{html.escape(v)}</dd>" for k, v in rows.items()) + "</dl>"
     if facts["rule"]["name"] == "not exactly zero" and float(data["final_token_use"].mean()) > 0.9:
         yield (
@@ -239,7 +239,7 @@ def _removal(of: str, data: xr.Dataset) -> Iterator[str]:
     number = int(data["silent_units"].sum())
     yield (
         f"<p>Taking out the {number:,} silent units ({100 * number / data['final_firing_count'].size:.3g} %) changes "
-        f"the loss on text that they were not chosen on from {baseline:.4f} to {silent:.4f} nats a token "
+        f"the loss on text that they were not chosen on from {baseline:.4f} to {silent:.4f} nats per token "
         f"({100 * (silent / baseline - 1):+.4f} %).</p>"
     )
     head = [

@@ -7,7 +7,7 @@ from typing import Any
 
 from tokenizers import Tokenizer
 
-from .. import corpora, golden, ondisk, paths, results, sealed, train
+from .. import corpora, ondisk, paths, results, sealed, train
 from ..config import RunConfig, from_dict
 from ..corpora import bpe
 from ..errors import UserError
@@ -31,15 +31,14 @@ class Checkpoint:
         Raises
         ------
         UserError
-            If the text that the run was trained on is not there or has changed, or the file is another tokenizer's. (Of
-            runs from before their tokenizer's checksum was kept, only the size of the vocabulary is compared.)
+            If the text that the run was trained on is not there or has changed, or the file is another tokenizer's.
         """
         if given is not None:
             path = paths.path(given)
             path = path / "tokenizer.json" if path.is_dir() else path
             tokenizer = bpe.read(path, self.run.config.model.vocab_size)
-            expected = self._corpus().get("tokenizer")
-            if expected and (found := bpe.checksum(tokenizer)) != expected:
+            expected = self._corpus()["tokenizer"]
+            if (found := bpe.checksum(tokenizer)) != expected:
                 raise UserError(
                     f"{path} is not the tokenizer that {self.run.path} was trained with: its checksum is {found[:12]}, "
                     f"expected {expected[:12]}; name the tokenizer.json of that run's corpus, which lay in "
@@ -47,24 +46,23 @@ class Checkpoint:
                 )
             return tokenizer
         corpus = corpora.load(self.run.config.corpus)
-        known = self._corpus().get("checksum", "")
-        if corpus.checksum != known and self.run.path.name != f"run-{golden.run_id(self.run.config, corpus.checksum)}":
+        known = self._corpus()["checksum"]
+        if corpus.checksum != known:
             raise UserError(
                 f"the text that {self.run.path} was trained on is not what its configuration gives here now (checksum "
-                f"{corpus.checksum[:12]}, expected {known[:12] or 'another'}); name its tokenizer.json, which lay in "
+                f"{corpus.checksum[:12]}, expected {known[:12]}); name its tokenizer.json, which lay in "
                 "corpora/ of the directory of runs, with --tokenizer."
             )
         return corpus.tokenizer
 
     def _corpus(self) -> dict[str, Any]:
-        """What the run noted of its text; nothing, if an older version of this package left it unfinished."""
-        if ondisk.state_of(self.run.path) == "finished":
-            noted: dict[str, Any] = results.provenance(self.run.dataset)["corpus"]
-            return noted
-        noted_at = self.run.path / train.CORPUS
-        return (
-            sealed.read_json(noted_at, f"delete the folder {self.run.path} to train again") if noted_at.exists() else {}
+        """What the run noted of its text."""
+        noted: dict[str, Any] = (
+            results.provenance(self.run.dataset)["corpus"]
+            if ondisk.state_of(self.run.path) == "finished"
+            else sealed.read_json(self.run.path / train.CORPUS, f"delete the folder {self.run.path} to train again")
         )
+        return noted
 
 
 def find(given: str) -> Checkpoint | None:

@@ -39,13 +39,13 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a row of the ledger says about one scale."""
+    """What a row of the ledger says about one shape."""
 
     row: Claim
     scale: str
-    """P, S, L, smoke, or L + P."""
+    """The ledger's letter of the shape: P (Wide), S (Mid), L (Laptop), smoke, or L + P."""
     verdict: Verdict | None
-    """None for what we only show: a recorded scale that the row is not judged at, or this machine's run."""
+    """None for what we only show: a recorded shape that the row is not judged at, or this machine's run."""
     reason: str = ""
     """Why there is no plain verdict, or what to know with it."""
     readings: tuple[Reading, ...] = ()
@@ -69,7 +69,7 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Rule:
-    """The experiment that a row reads and the function that reads it (one dataset per scale)."""
+    """The experiment that a row reads and the function that reads it (one dataset per shape)."""
 
     experiment: str
     find: Callable[..., Finding]
@@ -96,7 +96,7 @@ _NOT_BUILT = ("death_controls",)
 
 
 def evaluate(recorded: Datasets, here: Datasets | None = None, rows: tuple[Claim, ...] = LEDGER) -> list[Outcome]:
-    """Judge rows on recorded datasets; other scales and this machine's run are shown without a verdict.
+    """Judge rows on recorded datasets; other shapes and this machine's run are shown without a verdict.
 
     Parameters
     ----------
@@ -107,12 +107,12 @@ def evaluate(recorded: Datasets, here: Datasets | None = None, rows: tuple[Claim
 
     Returns
     -------
-    Outcomes in the order of the rows; within a row, the scales at which it is judged come first.
+    Outcomes in the order of the rows; within a row, the shapes at which it is judged come first.
 
     Raises
     ------
     UserError
-        If a dataset's scale is not that of its key, two datasets have one letter, or one lacks what a rule reads.
+        If a dataset's shape is not that of its key, two datasets have one letter, or one lacks what a rule reads.
     """
     kept, own = _by_letter(recorded), _by_letter(here or {})
     outcomes: list[Outcome] = []
@@ -133,9 +133,10 @@ def _by_letter(datasets: Datasets) -> dict[tuple[str, str], xr.Dataset]:
     for (experiment, name), dataset in datasets.items():
         scale = scale_of(dataset)
         if scale != scale_name(name):
-            raise UserError(f"{experiment} is given as scale {name!r} but was recorded at {scale}; correct the key.")
+            at = model_name(scale)
+            raise UserError(f"{experiment} is given as scale {name!r} but was recorded at {at}; correct the key.")
         if (experiment, scale) in found:
-            raise UserError(f"{experiment} is given twice at {scale}; judge one recipe at a time.")
+            raise UserError(f"{experiment} is given twice at {model_name(scale)}; judge one recipe at a time.")
         found[experiment, scale] = dataset
     return dict(sorted(found.items()))
 
@@ -229,7 +230,7 @@ def _beside(row: Claim, scale: str, datasets: list[xr.Dataset], here: bool) -> O
 
 
 def _here(row: Claim, experiment: str, kept: Datasets, own: Datasets) -> list[Outcome]:
-    """This machine's runs; in a row of two scales they replace the recorded ones of their own scale only."""
+    """This machine's runs; in a row of two shapes they replace the recorded ones of their own shape only."""
     if " + " not in row.scales[0]:
         return [_beside(row, s, [d], here=True) for (name, s), d in own.items() if name == experiment]
     parts = row.scales[0].split(" + ")

@@ -78,7 +78,7 @@ def model_name(scale: str) -> str:
 
 
 def scale_of(dataset: xr.Dataset) -> str:
-    """The ledger's letter of the dataset's shape; at P and S the recorded model must have it.
+    """The ledger's letter of the dataset's shape; of Wide and Mid the recorded model must have it.
 
     Raises
     ------
@@ -94,8 +94,8 @@ def scale_of(dataset: xr.Dataset) -> str:
         given = setting(dataset, "model", key)
         if given != expected:
             raise UserError(
-                f"the dataset says scale {scale}, which means {key} = {expected}, but was made with "
-                f"{key} = {given}; give it its own scale."
+                f"the dataset says that it is {model_name(scale)}, which means {key} = {expected}, but was made with "
+                f"{key} = {given}; give it the name of its own shape."
             )
     return scale
 

@@ -214,7 +214,7 @@ def shift_is_layer_0s(dataset: xr.Dataset) -> Finding:
 
 
 def small_models_mislead(small: xr.Dataset, large: xr.Dataset) -> Finding:
-    """Row 14: Kendall's tau-b between U at L (mean over its seeds) and U of each seed at P is below 0.6."""
+    """Row 14: Kendall's tau-b between U of Laptop (mean over its seeds) and U of each Wide seed is below 0.6."""
     (small_use, limits), (large_use, more) = batch_use(small), batch_use(large)
     if small_use.shape[1] != large_use.shape[1]:
         raise NotTestable(f"the models have {small_use.shape[1]} and {large_use.shape[1]} layers")

@@ -35,7 +35,7 @@ from ..source import BATCH_USE
 DATE = "2026-11-28"
 SEED = 0
 MOST = 16
-"""Search runs at the paper's width at most."""
+"""Search runs at most; all are of Wide."""
 
 TARGET = {layer: (stated - 5, min(stated + 5, 100)) for layer, stated in BATCH_USE.items()}
 """Batch use (percent) sought, by layer: within 5 points of what the source states."""
@@ -184,7 +184,7 @@ MID = Row(
     lowest=0,
     screened=False,
 )
-"""Beside the search, at a quarter of its width. (The cell of the factorial that is the first recipe at the rate 1e-3
+"""Beside the search, at Mid. (The cell of the factorial that is the first recipe at the rate 1e-3
 is run with its other half, whose forecast it has.)"""
 
 

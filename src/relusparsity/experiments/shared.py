@@ -48,12 +48,12 @@ def config(scale: str, recipe: str | None = None) -> Config:
 
 
 def setting(table: Mapping[str, T], scale: str, what: str) -> T:
-    """What an experiment's table has for a scale.
+    """What an experiment's table has for a shape.
 
     Raises
     ------
     UserError
-        For a scale that does not exist, or that the table leaves out.
+        For a shape that does not exist, or that the table leaves out.
     """
     scale, _ = names(scale)
     if scale not in table:
@@ -64,7 +64,7 @@ def setting(table: Mapping[str, T], scale: str, what: str) -> T:
 def train_all(configs: Sequence[RunConfig]) -> list[train.Run]:
     """The finished runs of these configurations; those that exist are reused.
 
-    On a CPU several are trained side by side: matrices of laptop size gain little from a second core, a second run
+    On a CPU several are trained side by side: matrices of Laptop's size gain little from a second core, a second run
     gains all of it.
     """
     missing = [config for config in configs if not _exists(config)]

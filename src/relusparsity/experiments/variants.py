@@ -32,9 +32,9 @@ def measured(config: RunConfig, corpus: corpora.Corpus | None = None) -> xr.Data
 def stack(runs: Sequence[xr.Dataset], changes: Mapping[str, dict[str, Any]], scale: str) -> xr.Dataset:
     """Every measured variable by (recipe, seed, step, layer), from runs of one seed that read as many tokens.
 
-    Steps are those of the first recipe; a recipe with larger batches is shown at the same numbers of tokens. A run that
-    diverged is kept up to where it stopped and missing (NaN) from there on; the provenance says after which step, by
-    recipe, as `stopped_after_step`.
+    Steps are those of the recipe *first*; a recipe with larger batches is shown at the same numbers of tokens. A run
+    that diverged is kept up to where it stopped and missing (NaN) from there on; the provenance says after which step,
+    by recipe, as `stopped_after_step`.
 
     Parameters
     ----------

@@ -25,7 +25,7 @@ def width(dataset: xr.Dataset) -> Figure:
     ticks = ([float(v) for v in x], [f"{int(v):,}" if v < 10_000 else style.si(v) for v in x])
     counts = Panel(
         "used units, count",
-        Axis("d_ff, units a layer", log=True, limits=limits, ticks=ticks),
+        Axis("d_ff, units per layer", log=True, limits=limits, ticks=ticks),
         Axis(log=True, tokens=True),
     )
     counts.marks.append(Mark("line", x, x, style.INK, width=1, dash="dot", hover="every unit used"))
@@ -34,9 +34,12 @@ def width(dataset: xr.Dataset) -> Figure:
         values = used.sel(layer=i).values.astype(float)
         counts.marks += _with_points(x, values, style.layer_colour(i, used.sizes["layer"]), hover, str(i), f"layer {i}")
     costs = Panel(
-        "held-out loss, nats a token", Axis("d_ff, units a layer", log=True, limits=limits, ticks=ticks), Axis(), row=1
+        "held-out loss, nats per token",
+        Axis("d_ff, units per layer", log=True, limits=limits, ticks=ticks),
+        Axis(),
+        row=1,
     )
-    hover = "d_ff %{x}<br>mean loss %{y:.3f} nats a token (seeds: %{customdata})"
+    hover = "d_ff %{x}<br>mean loss %{y:.3f} nats per token (seeds: %{customdata})"
     costs.marks = _with_points(x, loss.values.astype(float), style.INK, hover)
     ran = np.isfinite(loss.values).sum(axis=0)
     seeds = ", ".join(f"{n} at {int(w)}" for n, w in zip(ran, x, strict=True))

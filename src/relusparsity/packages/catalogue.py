@@ -9,6 +9,7 @@ from pathlib import Path
 
 from .. import results
 from ..errors import UserError
+from ..identity import digest
 from ..sealed import read_json, sha256, told
 
 LIST = Path(__file__).with_name("models.toml")
@@ -38,8 +39,8 @@ class Package:
 
     @property
     def folder(self) -> Path:
-        """Where its files lie once it is fetched: another folder for every pinned file."""
-        return store() / f"{self.name}-{self.sha256[:12]}"
+        """Where its files lie once it is fetched: another folder for every pinned file and choice of what is wanted."""
+        return store() / f"{self.name}-{digest([self.sha256, self.archive, *self.wanted])[:12]}"
 
     @property
     def is_here(self) -> bool:

@@ -3,12 +3,15 @@ PYTHON ?= python3
 SCALE ?= laptop
 RECIPE ?=
 ONLY ?=
+CHAPTER ?=
+ALL ?=
+FOLDER ?=
 BIN := .venv/bin
 READY := .venv/.ready
 KERNELS := .venv/.kernels
 
 .DEFAULT_GOAL := help
-.PHONY: help book test record bench lint lock clean
+.PHONY: help book test record models bench lint lock clean
 
 help:  ## show this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 10
@@ -41,6 +44,10 @@ test: $(READY) $(KERNELS)  ## all tests, with the recorded chapters run again at
 
 record: $(READY)  ## renew data/*-$(SCALE)*.nc and book/chapters/*.ipynb; with ONLY="NAME ..." these datasets alone
 	$(BIN)/python -m relusparsity.book.build record --scale $(SCALE) $(if $(RECIPE),--recipe $(RECIPE)) $(if $(ONLY),--only $(ONLY))
+
+models: $(READY)  ## models and data that chapters read: a list; CHAPTER=12, ONLY="NAME ..." or ALL=1 fetches
+	@$(BIN)/python -m relusparsity models $(ONLY) $(if $(CHAPTER),--chapter $(CHAPTER)) $(if $(ALL),--all) \
+	  $(if $(FOLDER),--folder "$(FOLDER)")
 
 bench: $(READY)  ## measure what tracking costs; results in benchmarks/
 	for file in benchmarks/*.py; do $(BIN)/python $$file || exit 1; done

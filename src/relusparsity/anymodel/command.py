@@ -16,7 +16,7 @@ from . import measure as one
 from . import text as texts
 
 if TYPE_CHECKING:
-    from ..__main__ import Measure
+    from ..commands import Measure
 
 FILES = ("dataset.nc", "dataset.nc.sha256", "report.html", "state.safetensors")
 

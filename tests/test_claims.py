@@ -106,13 +106,6 @@ def row_9(scale: str, holds: list[bool], **attrs: int) -> xr.Dataset:
     return made(scale, [seed(h) for h in holds], **{"small_sample_tokens": 8192, "large_sample_tokens": 10**6} | attrs)
 
 
-def controls(good: tuple[int, ...], bad: tuple[int, ...]) -> Callable[[str, list[bool]], xr.Dataset]:
-    names = ["none", "diffusion", "winsorised", "random_winsorised"]
-    return lambda scale, holds: made(
-        scale, [{"deaths": (("control",), np.array(good if h else bad))} for h in holds], {"control": names}
-    )
-
-
 def pruned(scale: str, costs: list[tuple[float, float, float]], text: str = "c4-eval", **attrs: int) -> xr.Dataset:
     """Costs in percent of the loss: silent units, the lowest-rate half, a random half."""
 
@@ -158,8 +151,6 @@ MAKERS: dict[str, Callable[[str, list[bool]], xr.Dataset]] = {
     "7": row_7,
     "8": row_8,
     "9": row_9,
-    "10": controls((100, 50, 0, 0), (100, 51, 0, 0)),
-    "11": controls((100, 0, 110, 120), (100, 0, 110, 121)),
     "12": lambda scale, holds: pruned(scale, [(0.09, 0.9, 4.6 if h else 4.4) for h in holds]),
     "13": lambda scale, holds: specific(scale, [0.34 if h else 0.32 for h in holds]),
 }
@@ -212,8 +203,6 @@ def test_a_missing_variable_or_nan_is_named(number: str, scale: str) -> None:
         *[(n, MAKERS[n]("P", [True] * 3).isel(step=slice(3, None)), "2 %") for n in ("6", "7", "8")],
         ("9", row_9("P", [True] * 3, large_sample_tokens=999_999), "999,999"),
         ("9", row_9("P", [True] * 3, small_sample_tokens=4096), "4,096"),
-        ("10", controls((0, 0, 0, 0), ())("L", [True] * 5), "no unit dies"),
-        ("11", controls((0, 0, 0, 0), ())("L", [True] * 5), "no unit dies"),
         ("12", pruned("P", [(0, 0, 1)] * 3, silent_sample_tokens=8192), "8,192"),
         ("12", pruned("P", [(0, 0, 1)] * 3, text="heldout"), "c4-eval was not evaluated"),
         ("13", specific("P", [0.9] * 3, counts=(500, 2000)), "equally often"),
@@ -254,8 +243,6 @@ def test_both_conditions_of_a_rule_count() -> None:
     for costs in [(0.11, 0.9, 9), (0.05, 1.1, 9), (0, -1, -1), (0, 0, 0)]:
         assert judge("12", pruned("P", [costs] * 3)).verdict is Verdict.NOT_REPRODUCED
     assert judge("12", pruned("P", [(0, -1, 0.5)] * 3)).verdict is Verdict.REPRODUCED
-    assert judge("11", controls((100, 0, 89, 89), ())("L", [True] * 5)).verdict is Verdict.NOT_REPRODUCED
-    assert judge("11", controls((100, 0, 95, 84), ())("L", [True] * 5)).verdict is Verdict.NOT_REPRODUCED
 
 
 def test_numerical_agreement_stands_apart_from_the_verdict() -> None:

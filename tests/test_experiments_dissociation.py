@@ -91,7 +91,7 @@ def test_what_was_run_is_one_dataset_with_the_rest_missing() -> None:
     corpus = corpora.load(config.runs[0].corpus)
     made = {run: variants.measured(run, corpus) for run in config.runs[:2]}
     dataset = dissociation.assemble(config, [made.get(run) for run in config.runs])
-    assert dataset.sizes["recipe"] == 22 and dataset["seed"].values.tolist() == [0]
+    assert dataset.sizes["recipe"] == 22 and dataset["seed"].values.tolist() == [config.runs[0].seed]
     use = dataset["final_batch_use"].isel(seed=0)
     for arm, run in zip(dissociation.ARMS, made, strict=False):
         np.testing.assert_array_equal(use.sel(recipe=arm), made[run]["final_batch_use"])

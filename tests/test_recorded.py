@@ -10,6 +10,7 @@ import xarray as xr
 
 from relusparsity import claims, recipes, renamed, results, shapes
 from relusparsity.book import front, recorded
+from relusparsity.config import replace
 from relusparsity.experiments import sweep_table, variants
 
 NAMES = sorted(path.stem for path in results.data_dir().glob("*.nc"))
@@ -73,7 +74,8 @@ def test_shape_and_tokens_are_those_of_its_scale(dataset: xr.Dataset, request: p
         for each in recorded.recorded_at(*(name[1:] if name[2:] else [name[1]]))
         if each.path.stem == "-".join(name)
     )
-    tokens = made.config().runs[0].train.tokens
+    run = made.config().runs[0]
+    base, tokens = replace(base, model=run.model), run.train.tokens
     for size in ("n_layers", "d_ff", "d_model", "seq_len", "vocab_size"):
         assert config["model"][size] == getattr(base.model, size), size
     assert facts["tokens_seen"] == config["train"]["tokens"] == tokens

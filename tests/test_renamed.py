@@ -105,15 +105,16 @@ def cells(file: h5py.File, first: RunConfig) -> list[RunConfig]:
     return found
 
 
-def test_every_recorded_run_is_in_the_table_and_nothing_else() -> None:
-    assert set(renamed.RUNS) == {id for name in RECORDED for id in ids(as_recorded(name))}
+def test_the_table_holds_recorded_runs_alone() -> None:
+    assert set(renamed.RUNS) <= {id for name in RECORDED for id in ids(as_recorded(name))}
     assert not set(renamed.RUNS) & set(renamed.RUNS.values())
 
 
 @pytest.mark.parametrize("name", [name for name in RECORDED if not name.startswith(OF_MODELS)])
 def test_todays_id_is_that_of_the_configuration_and_the_text_that_are_recorded(name: str) -> None:
     found = {old: identity.run_id(config, checksum, "1") for old, config, checksum in made(name)}
-    assert found == {old: renamed.RUNS[old] for old in ids(as_recorded(name))}
+    # what was recorded since the ids are today's has no row
+    assert found == {old: renamed.run(old) for old in ids(as_recorded(name))}
 
 
 @pytest.mark.parametrize("name", RECORDED)
@@ -125,7 +126,7 @@ def test_a_recorded_dataset_names_what_running_its_experiment_again_would_make(n
     named = {golden.run_id(config, like["corpus"]["checksum"]) for config in by.config().runs}
     if experiment == "repetition":  # its provenance has the first of its texts
         assert named < ids(facts)
-    elif experiment == "other_half":  # not all of it was run
+    elif experiment == "dissociation":  # not all of it was run
         assert ids(facts) < named
     else:
         assert ids(facts) == named
@@ -143,7 +144,8 @@ def test_but_for_names_of_runs_a_provenance_is_read_as_it_is_recorded(name: str)
         prefix, rest = ("run-", value[4:]) if str(value).startswith("run-") else ("", value)
         return prefix + renamed.RUNS[rest] if rest in renamed.RUNS else value
 
-    assert as_read(name) == translated(facts) != facts
+    assert as_read(name) == translated(facts)
+    assert (translated(facts) != facts) == bool(ids(facts) & set(renamed.RUNS))
 
 
 @pytest.mark.parametrize("name", ["lead-mid", "any_model-laptop-default"])

@@ -1,9 +1,8 @@
-"""Rules of the rows about death, pruning and specificity (9 to 13).
+"""Rules of the rows about death, pruning and specificity (9, 12 and 13).
 
 | row | dataset | variables | attributes |
 |---|---|---|---|
 | 9 | neuron_death | `silent_small`, `silent_both`, `good_turing_expected`, `good_turing_upper` `(seed, layer)` | small_sample_tokens, large_sample_tokens |
-| 10 11 | death_controls | `deaths(seed, control)`; control: none, diffusion, winsorised, random_winsorised | |
 | 12 | pruning | `baseline_loss`, `silent_loss` `(seed, evaluation)`, `loss(seed, chosen_by, share, evaluation)` | silent_sample_tokens |
 | 13 | feature_specificity | `within_sequence_rate`, `token_selectivity`, `firing_count` `(seed, layer, unit)` | |
 """  # noqa: E501
@@ -14,7 +13,7 @@ import numpy as np
 import xarray as xr
 
 from ..errors import UserError
-from .reading import Finding, Floats, NotTestable, Reading, at, attribute, seeds, take
+from .reading import Finding, NotTestable, Reading, at, attribute, seeds, take
 from .statistics import matched_delta
 
 _LARGE_SAMPLE = 1_000_000
@@ -60,46 +59,6 @@ def units_turn_off(dataset: xr.Dataset) -> Finding:
         values: dict[str, float | str] = {label: 100 * s for label, s in zip(labels, shares, strict=True)}
         readings.append(Reading(seed, shares[1] >= 0.8, values))
     return Finding(tuple(readings), tuple(limits))
-
-
-def _deaths(dataset: xr.Dataset, *controls: str) -> list[Floats]:
-    deaths = take(dataset, "deaths", "seed", "control")
-    if (deaths < 0).any():
-        raise UserError("deaths holds a negative count; record death_controls again.")
-    found = [at(deaths, "control", control).values for control in ("none", *controls)]
-    if (found[0] == 0).any():
-        raise NotTestable("no unit dies without a control, so there is no share of deaths to attribute")
-    return found
-
-
-def death_is_not_random(dataset: xr.Dataset) -> Finding:
-    """Row 10: AF(diffusion) = 1 − deaths with randomised update directions / deaths without ≥ 0.5."""
-    without, diffusion = _deaths(dataset, "diffusion")
-    fractions = 1 - diffusion / without
-    return Finding(
-        tuple(
-            Reading(seed, bool(fraction >= 0.5), {"AF(diffusion)": float(fraction)})
-            for seed, fraction in zip(seeds(dataset), fractions, strict=True)
-        )
-    )
-
-
-def death_is_not_outliers(dataset: xr.Dataset) -> Finding:
-    """Row 11: winsorising updates at p99 changes deaths by ≤ 10 %, and no differently than random winsorising.
-
-    Both differences are shares of the deaths without a control. We read "equivalence" as the same margin: the two
-    kinds of winsorising also differ by no more than 10 %.
-    """
-    without, winsorised, at_random = _deaths(dataset, "winsorised", "random_winsorised")
-    readings = []
-    for seed, base, tail, chance in zip(seeds(dataset), without, winsorised, at_random, strict=True):
-        change, apart = float((tail - base) / base), float((tail - chance) / base)
-        values: dict[str, float | str] = {
-            "change of deaths (%)": 100 * change,
-            "against random winsorising (%)": 100 * apart,
-        }
-        readings.append(Reading(seed, abs(tail - base) <= 0.1 * base and abs(tail - chance) <= 0.1 * base, values))
-    return Finding(tuple(readings))
 
 
 def _percent(cost: float) -> float | str:

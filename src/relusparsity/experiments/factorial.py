@@ -33,6 +33,9 @@ SEEDS = (0, 1)
 FEWER = {"measure.final_sets": 64, "measure.history_units": 64, "measure.histories": 17}
 """Of many runs, little is kept of each."""
 
+LEFT_OUT = ("window_use", "rarefied_use")
+"""Curves over windows, which nobody looks at in many recipes."""
+
 RECORDED = (("mid", None),)
 """Shapes whose dataset is committed; of several recipes."""
 

@@ -20,10 +20,7 @@ WITHIN, SHARES, LOWEST = 15, 72, 11
 """The forecast's bars: points of a share, and how many of 96 shares and of 16 lowest layers must be right."""
 
 RECORDED = (("mid", None),)
-"""Shapes whose dataset is committed. There, nine cells have one seed so far: the other is missing, as of no run."""
-
-LEFT_OUT = ("window_use", "rarefied_use")
-"""Curves over windows, which nobody looks at in sixteen factorial."""
+"""Shapes whose dataset is committed."""
 
 
 def config(scale: str) -> factorial.Config:
@@ -44,7 +41,7 @@ def assemble(config: factorial.Config, runs: Sequence[xr.Dataset | None]) -> xr.
     """As `factorial.assemble`; None stands for a run that was not made, whose values are missing."""
     some = next(run for run in runs if run is not None)
     given = [variants.missing(some, of) if run is None else run for run, of in zip(runs, config.runs, strict=True)]
-    return factorial.assemble(config, given).drop_vars(LEFT_OUT)
+    return factorial.assemble(config, given).drop_vars(factorial.LEFT_OUT)
 
 
 def forecast(first: xr.Dataset) -> xr.DataArray:

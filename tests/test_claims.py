@@ -455,7 +455,9 @@ def test_verdicts_of_several_recipes_stand_side_by_side() -> None:
 def test_the_ledger_is_as_it_was_written() -> None:
     assert [r.number for r in claims.LEDGER] == [*"123", "3b", *"456789", "10", "11", "12", "13", "14"]
     assert {(r.date, r.version) for r in claims.LEDGER} == {("2026-11-21", 1)}
-    assert set(claims.judge.RULES) == {r.number for r in claims.LEDGER}
+    assert set(claims.judge.RULES) == {r.number for r in claims.LEDGER} - {"10", "11"}, (
+        "their experiment does not exist"
+    )
     # A changed rule must not pass unseen: add a dated row instead of editing one.
     assert claims.ledger_hash() == "f508558511edf6567380545941736884209f4f0aa843686059b342e33a16f474"
 

@@ -192,8 +192,8 @@ TABLE = (
         "matrices, of standard deviation 0.02, do not. If that relative rate empties layer 5, it ends at 95 % "
         "or more here; if the number of units does, at 60 to 70 %. Ours: the rate, layer 5 at 93 to 100 %, "
         "layer 0 at 80 to 100 %, the loss within 0.1 of the twin's.",
-        found="Between the two, and nearer to the rate: layer 5 ends at 90 %, 25 points above its twin. Our forecast for "
-        "layer 5 fails; those for layer 0 (97 %) and the loss (4.37 against 4.42) hold.",
+        found="Between the two, and nearer to the rate: layer 5 ends at 90 %, 25 points above its twin. Our forecast "
+        "for layer 5 fails; those for layer 0 (97 %) and the loss (4.37 against 4.42) hold.",
         date="2026-11-28",
         family="confirmatory",
     ),

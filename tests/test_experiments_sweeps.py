@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from relusparsity import recipes, results, scales, train
+from relusparsity import experiments, recipes, results, scales, train
 from relusparsity.config import replace, to_dict
 from relusparsity.errors import UserError
 from relusparsity.experiments import capacity, endings, layer_patterns, search, sweep_table, variants
@@ -57,6 +57,12 @@ def test_a_row_says_what_was_predicted_and_its_dataset_what_was_run(sweep: Sweep
 def test_a_row_that_does_not_exist_is_refused() -> None:
     with pytest.raises(UserError, match="no sweep 'lead' at scale 'laptop'; there are exploration at mid, longer at"):
         row("lead", "laptop")
+
+
+def test_a_sweep_is_found_like_an_experiment() -> None:
+    assert experiments.rotary is row("rotary")
+    with pytest.raises(AttributeError, match="has no attribute 'rotary_2'"):
+        experiments.rotary_2  # noqa: B018
 
 
 def test_recipes_by_name_are_those_of_the_sweeps() -> None:

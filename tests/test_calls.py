@@ -17,7 +17,7 @@ import relusparsity
 from any_models import build, inputs
 from relusparsity.anymodel import above
 from relusparsity.anymodel.calibrate import Zeroed
-from relusparsity.anymodel.sharing import occurrences
+from relusparsity.anymodel.place import occurrences
 from relusparsity.anymodel.track import Use
 from relusparsity.errors import UserError
 

@@ -5,11 +5,10 @@ import warnings
 from typing import TYPE_CHECKING, Any
 
 from .errors import UserError
+from .version import __version__
 
 if TYPE_CHECKING:
     from .anymodel import track
-
-__version__ = "0.1.0"
 
 if "ipykernel" in sys.modules:
     # tqdm wants ipywidgets in a notebook, whose bars a finished page cannot show; it falls back to text, which is right

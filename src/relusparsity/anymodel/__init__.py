@@ -3,7 +3,8 @@
 `track` is the part for Python; `measure` and `compare` are what the command line runs.
 """
 
-from .attach import Place, find
+from .attach import find
+from .place import Place
 from .rules import Rule, above
 from .track import Use, track
 

@@ -1,21 +1,18 @@
 """Where the hidden activations of a model's MLPs are: found by the model's structure, or chosen by name or function."""
 
 import fnmatch
-import inspect
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.nn.parameter import is_lazy
-from torch.utils.hooks import RemovableHandle
 
 from ..errors import UserError
 from ..model import Decoder
 from .curve import Curves
-from .sharing import occurrences
+from .place import Place, occurrences
 
 Side = Literal["output", "input", "product"]
 Choice = str | Callable[[str, nn.Module], bool]
@@ -24,28 +21,6 @@ GATE = re.compile(r"gate|wi_0|^Wi$")
 # the layer that reads the hidden activations, by the names it has in transformers
 DOWN = re.compile(r"fc2|c_proj|dense_4h_to_h|wo|down_proj|ffn_output|lin2|linear2|fc_out|w2", re.IGNORECASE)
 NUMBER = re.compile(r"(?:^|\.)\d+(?=\.|$)")
-
-
-@dataclass(frozen=True)
-class Place:
-    """One layer of hidden units: a module whose output (or input) is (sequence, position, unit)."""
-
-    name: str
-    """Path of the module in the model."""
-    module: nn.Module
-    of: Literal["output", "input"]
-    """Which side of the module is the hidden activation."""
-    kind: Literal["relu", "smooth", "other"]
-    """relu: zero for every negative input; smooth: an activation that is not; other: chosen, not an activation."""
-    gated: bool
-    """Whether act(gate) is multiplied by a second projection; an output is act(gate), an input act(gate) · up."""
-    signed: bool = False
-    """Whether a number below zero acts as one above does, as in what a layer reads: a unit fires where it is not 0."""
-
-    def __str__(self) -> str:
-        what = f"input of {type(self.module).__name__}" if self.of == "input" else type(self.module).__name__
-        gate = (", act(gate)" if self.of == "output" else ", act(gate) · up") if self.gated else ""
-        return f"{self.name} ({what}{gate})"
 
 
 def bare(model: nn.Module) -> nn.Module:
@@ -240,46 +215,3 @@ def _is_linear(module: nn.Module, curves: Curves) -> bool:
     if leaf and any(not is_lazy(each) and each.ndim == 2 for each in own):
         return True
     return "Linear" in type(module).__name__ and curves(module) is None
-
-
-def read(place: Place, see: Callable[[Any], None]) -> RemovableHandle:
-    """Let a place's activations be seen on their way, until the handle is removed."""
-    if place.of == "output":
-        return place.module.register_forward_hook(lambda _, __, output: see(output))
-    name = _first(place)
-    return place.module.register_forward_pre_hook(
-        lambda _, args, kwargs: see(_given(place, name, args, kwargs)), with_kwargs=True
-    )
-
-
-def replace(place: Place, change: Callable[[Tensor], Tensor]) -> RemovableHandle:
-    """Let a place's activations (…, unit) be changed on their way, until the handle is removed."""
-
-    def changed(activation: Tensor) -> Tensor:
-        if activation.is_nested:  # as PyTorch's encoder makes them of a padding mask; few operations know these
-            parts = [change(part) for part in activation.unbind()]
-            return torch.nested.as_nested_tensor(parts, layout=activation.layout)
-        return change(activation)
-
-    def with_first(_: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, Any]:
-        value = changed(_given(place, name, args, kwargs))
-        return ((value, *args[1:]), kwargs) if args else (args, kwargs | {name: value})
-
-    if place.of == "output":
-        return place.module.register_forward_hook(lambda _, __, output: changed(output))
-    name = _first(place)
-    return place.module.register_forward_pre_hook(with_first, with_kwargs=True)
-
-
-def _first(place: Place) -> str:
-    """The name of a module's first input, if Python knows it."""
-    try:
-        return next(iter(inspect.signature(place.module.forward).parameters), "")
-    except (TypeError, ValueError):
-        return ""
-
-
-def _given(place: Place, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    if not args and name not in kwargs:
-        raise UserError(f"{place.name} was called without its first input; choose another layer.")
-    return args[0] if args else kwargs[name]

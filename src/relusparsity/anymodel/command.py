@@ -3,11 +3,11 @@
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import xarray as xr
 
 from .. import paths, results
+from ..asked import Asked
 from ..corpora import pipes
 from ..corpora.text import files
 from ..errors import UserError
@@ -15,13 +15,10 @@ from . import load, report, runs
 from . import measure as one
 from . import text as texts
 
-if TYPE_CHECKING:
-    from ..commands import Measure
-
 FILES = ("dataset.nc", "dataset.nc.sha256", "report.html", "state.safetensors")
 
 
-def measure(given: "Measure") -> None:
+def measure(given: Asked) -> None:
     """Measure every model, then write the report: of one, or of all side by side."""
     if not given.models or not given.text:
         raise UserError("measure needs a model and, after --text, a text file; see measure --help.")
@@ -52,7 +49,7 @@ def measure(given: "Measure") -> None:
         print(f"all together\n  {together}")
 
 
-def _one(given: "Measure", name: str, folder: Path, options: one.Options) -> xr.Dataset:
+def _one(given: Asked, name: str, folder: Path, options: one.Options) -> xr.Dataset:
     """Measure a model and write its dataset and its report."""
     ready = load.load(name, given.device, given.dtype, given.tokenizer, given.trust_remote_code)
     dataset = one.measure_text(ready.model, ready.tokenizer, given.text, options, folder, ready.name, ready.about)

@@ -1,22 +1,20 @@
 """Which dimension of an activation is the sequences: some encoders have positions first."""
 
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
 from ..errors import UserError
 from .calls import Calls
-
-if TYPE_CHECKING:
-    from .attach import Place
+from .place import Place
 
 
 class Layouts:
     """Told by the shape of the call, by PyTorch's own layers, or by attention beside a layer that has them first."""
 
-    def __init__(self, model: nn.Module, places: "list[Place]", calls: Calls) -> None:
+    def __init__(self, model: nn.Module, places: list[Place], calls: Calls) -> None:
         self.places, self.calls = places, calls
         self.turned: dict[int, bool] = {}  # layers of which it is known whether positions come first
         self.beside: dict[int, nn.MultiheadAttention] = {}  # attention with positions first, in the block of a layer

@@ -8,8 +8,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .attach import Choice, Place, Side, replace
+from .attach import Choice, Side
 from .load import logits
+from .place import Place, replace
 from .rules import Rule
 from .watch import Watch
 

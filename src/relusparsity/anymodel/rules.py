@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from ..errors import UserError
-from .attach import Place, Side
+from .attach import Side
+from .place import Place
 
 EXACT = ("above zero", "not exactly zero")
 """Names of the one exact rule: by what it comes to in the layers of a model."""

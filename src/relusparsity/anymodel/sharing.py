@@ -2,44 +2,20 @@
 
 from collections.abc import Iterator
 from functools import partial
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import Any, NoReturn
 
 from torch import nn
 from torch.utils.hooks import RemovableHandle
 
 from ..errors import UserError
 from .calls import Calls
-
-if TYPE_CHECKING:
-    from .attach import Place
-
-
-def occurrences(model: nn.Module) -> Iterator[tuple[str, nn.Module]]:
-    """Like `named_modules`, but a module without children comes once for every module that holds it."""
-    seen: set[tuple[int, str]] = set()
-    done = {id(model)}
-    yield "", model
-    rest = [(model, "", iter(model._modules.items()))]
-    while rest:
-        parent, prefix, children = rest[-1]
-        name, child = next(children, (None, None))
-        if name is None:
-            rest.pop()
-            continue
-        if child is None or (id(parent), name) in seen:
-            continue
-        seen.add((id(parent), name))
-        if id(child) in done and child._modules:
-            continue
-        done.add(id(child))
-        yield prefix + name, child
-        rest.append((child, f"{prefix}{name}.", iter(child._modules.items())))
+from .place import Place
 
 
 class Callers:
     """Tells the runs of one object apart by the module that calls it, and by their order within a Sequential."""
 
-    def __init__(self, model: nn.Module, places: "list[Place]", calls: Calls) -> None:
+    def __init__(self, model: nn.Module, places: list[Place], calls: Calls) -> None:
         self.model, self.places, self.calls = model, places, calls
         self.names: dict[nn.Module, dict[str, list[int]]] = {}  # of each object: its callers, and their layers in order
         for layer, place in enumerate(places):
@@ -54,7 +30,7 @@ class Callers:
                 if len(inner) > 1 and not in_order:
                     self._refuse(inner, "are one object")
 
-    def first(self) -> "Iterator[tuple[int, Place]]":
+    def first(self) -> Iterator[tuple[int, Place]]:
         """The first place of every object, with its layer."""
         for callers in self.names.values():
             layer = next(iter(callers.values()))[0]

@@ -10,9 +10,10 @@ from torch.utils.hooks import RemovableHandle
 
 from ..errors import UserError
 from . import transforms
-from .attach import Choice, Place, Side, bare, find, read
+from .attach import Choice, Side, bare, find
 from .calls import Call, Calls, around, padded
 from .layouts import Layouts
+from .place import Place, read
 from .sharing import Callers
 
 SCRIPT = "a TorchScript module runs no hooks and cannot be watched; give the model it was made of."

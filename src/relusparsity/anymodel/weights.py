@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import UserError
-from .attach import Place
+from .place import Place
 
 PLAIN = (torch.float32, torch.float64, torch.bfloat16, torch.float16)
 ROWS = 256  # unit vectors asked at a time

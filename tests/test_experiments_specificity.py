@@ -7,7 +7,7 @@ import pytest
 import xarray as xr
 from tokenizers import Tokenizer
 
-from relusparsity import claims, corpora, plots, results, train
+from relusparsity import claims, corpora, examples, plots, results, train
 from relusparsity.corpora import bpe
 from relusparsity.experiments import feature_specificity
 
@@ -29,12 +29,12 @@ def without_spaces(text: str) -> str:
 def test_units_are_chosen_by_the_stated_rules() -> None:
     selectivity = np.array([0.5, np.nan, 0.9, 0.1, 0.3])
     clustering = np.array([2.0, np.nan, 1.0, 7.0, 3.0])
-    assert feature_specificity.choose(selectivity, clustering) == [
+    assert examples.choose(selectivity, clustering) == [
         ("most selective", 2),
         ("median selectivity", 4),  # the lower of the two in the middle
         ("most clustered", 3),
     ]
-    assert feature_specificity.choose(np.full(3, np.nan), np.full(3, np.nan)) == []
+    assert examples.choose(np.full(3, np.nan), np.full(3, np.nan)) == []
 
 
 def test_contexts_mark_the_strongest_token_once_a_sequence(tokenizer: Tokenizer) -> None:
@@ -87,8 +87,8 @@ def test_rounding_keeps_twelve_bits() -> None:
 def test_examples_lie_in_the_text_that_was_read(recorded: xr.Dataset) -> None:
     config = feature_specificity.config("smoke")
     corpus = corpora.load(config.runs[0].corpus)
-    whole = without_spaces(feature_specificity.shown_text(corpus.tokenizer, corpus.heldout[: config.sample_tokens + 1]))
-    assert set(recorded["example_rule"].values) == set(feature_specificity.RULES)
+    whole = without_spaces(examples.shown_text(corpus.tokenizer, corpus.heldout[: config.sample_tokens + 1]))
+    assert set(recorded["example_rule"].values) == set(examples.RULES)
     for shown in recorded["example_text"].values.ravel():
         assert "[[" in shown and "]]" in shown
         pieces = without_spaces(shown.replace("[[", "", 1).replace("]]", "", 1)).split("·")  # ·: half a character

@@ -1,4 +1,4 @@
-"""Names, units and meanings of every coordinate and variable that a training run records."""
+"""Names, units and meanings of the coordinates and variables that a training run records, or several rooms write."""
 
 LAYER = "layer of the decoder, from 0"
 COORDINATES = {
@@ -73,4 +73,46 @@ FINAL = {
 
 UNITS = COORDINATES | {
     name: (units, text) for table in (MEASURED, HISTORY, FINAL) for name, (_, units, text) in table.items()
+}
+
+# name: (dims, units, long name), of the chapter on specificity and of any measured model
+SPECIFICITY: dict[str, tuple[tuple[str, ...], str, str]] = {
+    "firing_count": (("seed", "layer", "unit"), "tokens", "held-out tokens at which the unit fires"),
+    "within_sequence_rate": (
+        ("seed", "layer", "unit"),
+        "1",
+        "share of a sequence's tokens at which the unit fires, given that it fires there",
+    ),
+    "within_sequence_rate_random": (("seed", "layer", "unit"), "1", "the same for as many firings on random tokens"),
+    "token_selectivity": (
+        ("seed", "layer", "unit"),
+        "1",
+        "1 − entropy of the firings over token types / that of as many firings on random tokens",
+    ),
+    "top_type_share": (("seed", "layer"), "1", "median over units of the share of firings on the commonest token type"),
+    "example_layer": (("example",), "1", "layer of the chosen unit"),
+    "example_unit": (("example",), "1", "the chosen unit"),
+    "example_rule": (("example",), "1", "why this unit was chosen"),
+    "example_types": (("example",), "1", "token types the unit fires on most often, as shares of its firings"),
+    "example_text": (("example", "rank"), "1", "strongest activations in context, at most one a sequence"),
+    "example_activation": (("example", "rank"), "1", "the activation at the marked token"),
+    "rank": (("rank",), "1", "from the strongest activation"),
+}
+
+# name: (units, long name), of the chapter on pruning and of any measured model
+REMOVAL = COORDINATES | {
+    "chosen_by": ("1", "which units go first: lowest firing rate, smallest weights, or at random"),
+    "share": ("1", "share of all hidden units removed"),
+    "evaluation": ("1", "held-out text, disjoint from the one that the units were chosen on"),
+    "loss": ("nats/token", "cross-entropy after removing units"),
+    "bits_per_byte": ("bits/byte", "cross-entropy after removing units"),
+    "accuracy": ("1", "share of tokens predicted first, after removing units"),
+    "units_left": ("units", "units left in the layer"),
+    "baseline_loss": ("nats/token", "cross-entropy of the whole model"),
+    "baseline_bits_per_byte": ("bits/byte", "cross-entropy of the whole model"),
+    "baseline_accuracy": ("1", "share of tokens predicted first by the whole model"),
+    "silent_loss": ("nats/token", "cross-entropy after removing the silent units"),
+    "silent_removed": ("units", "units silent on the sample that the units were chosen on"),
+    "masked_difference": ("1", "largest change of a logit when units silent on that text are masked"),
+    "removed_difference": ("1", "largest change of a logit when units silent on that text are removed physically"),
 }

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from ..experiments.feature_specificity import MARK, choose, shown_text, shown_token
+from ..examples import MARK, choose, shown_text, shown_token
 from .details import Detailed
 
 BEFORE, AFTER, CHARACTERS, TYPES = 10, 5, 44, 5

@@ -6,8 +6,7 @@ import numpy as np
 import xarray as xr
 
 from .. import claims, metrics
-from ..experiments import feature_specificity, pruning
-from ..schema import UNITS
+from ..schema import REMOVAL, SPECIFICITY, UNITS
 from .details import Detailed
 from .track import ADDED
 
@@ -16,8 +15,8 @@ LEAST = 100  # firings below which a unit has no specificity
 DESCRIBED: dict[str, tuple[str, str]] = {
     **UNITS,
     **ADDED,
-    **{name: (units, text) for name, (_, units, text) in feature_specificity.ADDED.items()},
-    **pruning.SCHEMA,
+    **{name: (units, text) for name, (_, units, text) in SPECIFICITY.items()},
+    **REMOVAL,
     "good_turing_expected": (
         "units",
         "silent units expected to fire in as much text again (Good–Turing, sequences as draws)",

@@ -1,6 +1,5 @@
 """Chapter 04: how specific units are, to sequences and to token types, and what the most specific ones fire on."""
 
-import re
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,34 +14,12 @@ from tqdm import tqdm
 from .. import arithmetic, corpora, distributed, evaluate, metrics, results
 from ..checks import Size, Tokens
 from ..errors import UserError
+from ..examples import MARK, choose, shown_text, shown_token
+from ..schema import SPECIFICITY
 from ..train import Run
 from . import shared
 
-ADDED: dict[str, tuple[tuple[str, ...], str, str]] = {
-    "firing_count": (("seed", "layer", "unit"), "tokens", "held-out tokens at which the unit fires"),
-    "within_sequence_rate": (
-        ("seed", "layer", "unit"),
-        "1",
-        "share of a sequence's tokens at which the unit fires, given that it fires there",
-    ),
-    "within_sequence_rate_random": (("seed", "layer", "unit"), "1", "the same for as many firings on random tokens"),
-    "token_selectivity": (
-        ("seed", "layer", "unit"),
-        "1",
-        "1 − entropy of the firings over token types / that of as many firings on random tokens",
-    ),
-    "top_type_share": (("seed", "layer"), "1", "median over units of the share of firings on the commonest token type"),
-    "example_layer": (("example",), "1", "layer of the chosen unit"),
-    "example_unit": (("example",), "1", "the chosen unit"),
-    "example_rule": (("example",), "1", "why this unit was chosen"),
-    "example_types": (("example",), "1", "token types the unit fires on most often, as shares of its firings"),
-    "example_text": (("example", "rank"), "1", "strongest activations in context, at most one a sequence"),
-    "example_activation": (("example", "rank"), "1", "the activation at the marked token"),
-    "rank": (("rank",), "1", "from the strongest activation"),
-}
-RULES = ("most selective", "median selectivity", "most clustered")
 BEFORE, AFTER, CHARACTERS = 10, 4, 36
-MARK = "[[{}]]"
 Described = tuple[tuple[str, ...], np.ndarray]
 
 RECORDED = (("laptop", "default"), ("mid", "first"), ("wide", "first"), ("wide", "nearest"))
@@ -68,10 +45,10 @@ def config(scale: str, recipe: str | None = None) -> Config:
 
 
 def run(config: Config) -> xr.Dataset:
-    """Both measures of specificity by (seed, layer, unit), and contexts of units of the first seed, chosen by `RULES`.
+    """Both measures of specificity by (seed, layer, unit), and contexts of chosen units of the first seed.
 
-    In every layer three units with at least `least` firings are chosen: the highest token selectivity, the median
-    of it (the lower one of an even number), and the highest within-sequence rate over that of random firing.
+    In every layer `examples.choose` takes three units with at least `least` firings: the highest token selectivity, the
+    median of it (the lower one of an even number), and the highest within-sequence rate over that of random firing.
     """
 
     def compute() -> xr.Dataset:
@@ -80,9 +57,9 @@ def run(config: Config) -> xr.Dataset:
         dataset = shared.stack(runs, config, ["final_token_use", "final_loss"])
         sequences = _sample(corpus, config)
         parts = [_one(finished, sequences, config) for finished in runs]
-        values = {name: (ADDED[name][0], np.stack([part[name] for part in parts])) for name in parts[0]}
+        values = {name: (SPECIFICITY[name][0], np.stack([part[name] for part in parts])) for name in parts[0]}
         values |= _examples(runs[0], corpus, sequences, values, config)
-        units = {name: (unit, text) for name, (_, unit, text) in ADDED.items()}
+        units = {name: (unit, text) for name, (_, unit, text) in SPECIFICITY.items()}
         dataset = dataset.merge(results.described(values, units), combine_attrs="override").set_coords("rank")
         dataset.attrs["sample_tokens"] = dataset["firing_count"].attrs["sample_tokens"] = config.sample_tokens
         return dataset
@@ -136,16 +113,6 @@ def _rounded(values: ArrayLike) -> np.ndarray:
     return np.ldexp(np.round(mantissa * 2**12) / 2**12, exponent)
 
 
-def choose(selectivity: np.ndarray, clustering: np.ndarray) -> list[tuple[str, int]]:
-    """Rule and index of the units shown of one layer, from (unit) each; none where no unit has both measures."""
-    known = np.flatnonzero(np.isfinite(selectivity) & np.isfinite(clustering))
-    if not len(known):
-        return []
-    in_order = known[np.argsort(selectivity[known], kind="stable")]
-    chosen = in_order[-1], in_order[(len(in_order) - 1) // 2], known[np.argmax(clustering[known])]
-    return [(rule, int(unit)) for rule, unit in zip(RULES, chosen, strict=True)]
-
-
 def _examples(
     finished: Run, corpus: corpora.Corpus, sequences: np.ndarray, values: dict[str, Described], config: Config
 ) -> dict[str, Described]:
@@ -174,7 +141,7 @@ def _examples(
         "example_activation": strengths,
         "rank": np.arange(1, config.ranks + 1),
     }
-    return {name: (ADDED[name][0], np.asarray(value)) for name, value in named.items()}
+    return {name: (SPECIFICITY[name][0], np.asarray(value)) for name, value in named.items()}
 
 
 @arithmetic.float32("tf32")
@@ -234,19 +201,3 @@ def strongest(
         text = shown_text(tokenizer, before)[-CHARACTERS:] + MARK.format(shown_token(tokenizer, sequences[i, at]))
         found.setdefault(text + shown_text(tokenizer, after)[: CHARACTERS // 2], float(peak[i]))
     return list(found.items())
-
-
-def shown_token(tokenizer: Tokenizer, token: int) -> str:
-    """One token with its spaces made visible."""
-    return _printable(tokenizer.decode([int(token)], skip_special_tokens=False)).replace(" ", "␣")
-
-
-def shown_text(tokenizer: Tokenizer, tokens: np.ndarray) -> str:
-    """A piece of text on one line; several spaces become one."""
-    return re.sub(" +", " ", _printable(tokenizer.decode(tokens.tolist(), skip_special_tokens=False)))
-
-
-def _printable(text: str) -> str:
-    """Write line ends as ⏎ and what cannot be shown (half a character, say) as ·."""
-    shown = text.replace("\n", "⏎").replace("\t", " ")
-    return "".join(c if c.isprintable() and c != "\ufffd" else "·" for c in shown)

@@ -16,27 +16,10 @@ from ..checks import Size, Tokens, real
 from ..config import RunConfig
 from ..errors import UserError
 from ..model import Decoder
-from ..schema import COORDINATES
+from ..schema import REMOVAL
 from . import shared
 
 SHARES = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.95)
-
-SCHEMA = COORDINATES | {
-    "chosen_by": ("1", "which units go first: lowest firing rate, smallest weights, or at random"),
-    "share": ("1", "share of all hidden units removed"),
-    "evaluation": ("1", "held-out text, disjoint from the one that the units were chosen on"),
-    "loss": ("nats/token", "cross-entropy after removing units"),
-    "bits_per_byte": ("bits/byte", "cross-entropy after removing units"),
-    "accuracy": ("1", "share of tokens predicted first, after removing units"),
-    "units_left": ("units", "units left in the layer"),
-    "baseline_loss": ("nats/token", "cross-entropy of the whole model"),
-    "baseline_bits_per_byte": ("bits/byte", "cross-entropy of the whole model"),
-    "baseline_accuracy": ("1", "share of tokens predicted first by the whole model"),
-    "silent_loss": ("nats/token", "cross-entropy after removing the silent units"),
-    "silent_removed": ("units", "units silent on the sample that the units were chosen on"),
-    "masked_difference": ("1", "largest change of a logit when units silent on that text are masked"),
-    "removed_difference": ("1", "largest change of a logit when units silent on that text are removed physically"),
-}
 
 RECORDED = (("laptop", "default"), ("mid", "first"), ("wide", "first"), ("wide", "nearest"))
 """Shapes and recipes whose dataset is committed."""
@@ -173,7 +156,7 @@ def _one(run: train.Run, config: Config) -> xr.Dataset:
             "masked_difference": ((), masked),
             "removed_difference": ((), cut),
         },
-        SCHEMA,
+        REMOVAL,
     )
 
 

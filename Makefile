@@ -52,8 +52,8 @@ models: $(READY)  ## models and data that chapters read: a list; CHAPTER=12, ONL
 bench: $(READY)  ## measure what tracking costs; results in benchmarks/
 	for file in benchmarks/*.py; do $(BIN)/python $$file || exit 1; done
 
-lint: $(READY)  ## ruff and mypy, as before every commit
-	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
+lint: $(READY)  ## ruff, mypy and the order of imports, as before every commit
+	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports --no-cache --no-logo
 
 lock: $(READY)  ## renew requirements.txt from pyproject.toml
 	$(BIN)/pip install -q uv

@@ -139,19 +139,6 @@ def test_the_data_of_a_figure_lies_beside_the_page(pages: Path) -> None:
         assert "," in header and rows, link
 
 
-def test_a_chapter_runs_again_when_anything_it_rests_on_changes(tmp_path: Path) -> None:
-    names = ["notebooks/01_a.py", "src/lib/model.py", "data/a-laptop.nc", "requirements.txt"]
-    for name in names:
-        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / name).write_text(name)
-    seen = [build.fingerprint(tmp_path, tmp_path / names[0])]
-    assert seen == [build.fingerprint(tmp_path, tmp_path / names[0])]
-    for name in names:
-        (tmp_path / name).write_text("changed")
-        seen.append(build.fingerprint(tmp_path, tmp_path / names[0]))
-    assert len(set(seen)) == 5
-
-
 def test_the_api_pages_show_every_module_that_the_readme_names() -> None:
     pages = [page.read_text() for page in sorted((ROOT / "book" / "api").glob("*.md"))]
     shown = [name for page in pages for name in re.findall(r"^\.\. automodule:: relusparsity\.([\w.]+)$", page, re.M)]

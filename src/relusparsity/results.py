@@ -100,8 +100,15 @@ def load(path: Path) -> xr.Dataset:
 
 
 def recorded_path(experiment: str, scale: str, recipe: str | None = None) -> Path:
-    """Where a committed dataset lies: `data/<experiment>-<shape>[-<recipe>].nc`, by today's words."""
-    return data_dir() / f"{renamed.file('-'.join(filter(None, (experiment, scale, recipe))))}.nc"
+    """Where a committed dataset lies: `data/<experiment>-<shape>[-<recipe>].nc`, by today's words.
+
+    Where $RELUSPARSITY_READS names a file, as it does for a chapter of `make book`, the dataset's name is added to it.
+    """
+    path = data_dir() / f"{renamed.file('-'.join(filter(None, (experiment, scale, recipe))))}.nc"
+    if notes := os.environ.get("RELUSPARSITY_READS"):
+        with Path(notes).open("a") as file:
+            file.write(f"{path.name}\n")
+    return path
 
 
 def recorded(experiment: str, scale: str = "laptop", recipe: str | None = None) -> xr.Dataset:

@@ -6,7 +6,6 @@ Nothing that git tracks is written by ``book``; ``record`` alone writes ``data/`
 from __future__ import annotations
 
 import argparse
-import hashlib
 import shutil
 import subprocess
 import sys
@@ -23,12 +22,12 @@ from ..errors import UserError
 from ..experiments import shared
 from ..scales import names
 from ..shapes import SHAPES
-from . import front
+from . import front, rests
 from .recorded import check_text, chosen, recorded_at
 
 DEFAULT = "laptop"  # the value of `scale` in every notebook's parameters
 LONGEST = "03_neuron_death"
-ignored = shutil.ignore_patterns("*.inputs", "*.unfinished.ipynb")
+ignored = shutil.ignore_patterns("*.inputs", "*.reads", "*.unfinished.ipynb")
 
 
 def main() -> None:
@@ -138,7 +137,7 @@ def train_first(configs: Sequence[Any]) -> None:
 def execute(root: Path, scale: str, folder: Path) -> Path:
     """Run every notebook with papermill into a folder, several side by side on a CPU.
 
-    A notebook is not run again if neither it, the library, the recorded data nor the lock has changed since.
+    A notebook is not run again if nothing that it rests on has changed since: see `rests`.
 
     Raises
     ------
@@ -150,11 +149,10 @@ def execute(root: Path, scale: str, folder: Path) -> Path:
     for old in set(folder.glob("*.ipynb")) - {folder / f"{source.stem}.ipynb" for source in sources}:
         old.unlink()
     parameters = [] if scale == DEFAULT else ["-p", "scale", scale]
-    inputs = {source: fingerprint(root, source) for source in sources}
-    changed = []
+    data, changed = rests.datasets(root), []
     for source in sources:
-        output, stamp = folder / f"{source.stem}.ipynb", folder / f"{source.stem}.inputs"
-        if output.is_file() and stamp.is_file() and stamp.read_text() == inputs[source]:
+        output, kept = folder / f"{source.stem}.ipynb", folder / f"{source.stem}.inputs"
+        if output.is_file() and rests.unchanged(kept, root, source, data):
             print(f"{source.name} at scale {scale}: unchanged", flush=True)
         else:
             changed.append(source)
@@ -165,14 +163,14 @@ def execute(root: Path, scale: str, folder: Path) -> Path:
         output = folder / f"{source.stem}.ipynb"
         command = [sys.executable, "-m", "papermill", str(source), str(output), *parameters]
         quiet = ["--no-progress-bar", "--log-level", "WARNING"]
-        begun = monotonic()
-        done = subprocess.run(
-            [*command, *quiet], cwd=root, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
-        )
+        begun, code, notes = monotonic(), rests.code(root, source), output.with_suffix(".reads")
+        notes.write_text("")
+        own = environment | {"RELUSPARSITY_READS": str(notes)}
+        done = subprocess.run([*command, *quiet], cwd=root, env=own, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
         if done.returncode:
             bar.write(done.stdout.decode(errors="replace"), file=sys.stderr)
         done.check_returncode()
-        output.with_suffix(".inputs").write_text(inputs[source])
+        output.with_suffix(".inputs").write_text(rests.stamp(code, source, data, set(notes.read_text().split())))
         bar.write(f"{source.name}: done in {monotonic() - begun:.0f} s", file=sys.stderr)
         bar.update()
 
@@ -189,13 +187,6 @@ def execute(root: Path, scale: str, folder: Path) -> Path:
 def _how_short(source: Path) -> tuple[bool, int]:
     """Sorts the chapters that take longest to the front: that on death, then the later ones."""
     return source.stem != LONGEST, -int(source.stem[:2])
-
-
-def fingerprint(root: Path, notebook: Path) -> str:
-    """Digest of everything that a chapter's outputs follow from, but for the machine."""
-    library = sorted((root / "src").rglob("*.py"))
-    files = [notebook, root / "requirements.txt", *library, *sorted((root / "data").glob("*"))]
-    return hashlib.sha256("".join(results.sha256(file) for file in files).encode()).hexdigest()
 
 
 if __name__ == "__main__":

@@ -1,0 +1,168 @@
+"""What a chapter rests on: its notebook, the code that this reaches by imports, the lock, and the datasets it read.
+
+Imports are followed as they are written, also inside functions and for types alone, and files count by their text: a
+chapter may run again for a comment, but is never shown stale. Of a package whose ``__init__`` only hands names on, such
+as `plots`, those count that are asked for. Which datasets a chapter reads is not written in it: `results.recorded_path`
+says it while the chapter runs.
+"""
+
+import ast
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+from ..sealed import sha256
+
+PACKAGE = __name__.partition(".")[0]
+ALWAYS = ("book/build.py", "book/papermill_io.py")
+"""Modules of the package that run every chapter."""
+ALL = "*"
+
+Asked = tuple[str, str]
+"""A module, by its full name, and a name that is asked of it; `ALL`: the whole of it."""
+
+
+def stamp(code: str, notebook: Path, data: dict[str, str], read: set[str]) -> str:
+    """What to keep of a chapter that ran: the digest `code`, and that of every dataset that it read or looked for.
+
+    Both as they were before it ran: what changed meanwhile runs it again.
+    """
+    if "data_dir" in notebook.read_text():  # it looks around there itself
+        read = read | set(data)
+    kept = {name: data.get(name) for name in sorted(read)}
+    return json.dumps({"code": code, "data": kept}, indent=0)
+
+
+def unchanged(kept: Path, root: Path, notebook: Path, data: dict[str, str]) -> bool:
+    """Whether a chapter would come out as it did when its stamp was written."""
+    if not kept.is_file():
+        return False
+    text = kept.read_text()
+    try:
+        read = set(json.loads(text)["data"])
+    except (ValueError, TypeError, KeyError):  # of an older version
+        return False
+    return text == stamp(code(root, notebook), notebook, data, read)
+
+
+def datasets(root: Path) -> dict[str, str]:
+    """Name → sha256 of the files in data/."""
+    return {file.name: sha256(file) for file in sorted((root / "data").glob("*")) if file.is_file()}
+
+
+def code(root: Path, notebook: Path) -> str:
+    """Digest of a notebook, the lock, and the files of the package that the notebook reaches."""
+    home = root / "src" / PACKAGE
+    try:
+        reached = _reached(home, notebook)
+    except SyntaxError:  # Python says where, once the chapter runs
+        reached = set(home.rglob("*.py"))
+    files = [notebook, root / "requirements.txt", *sorted(reached)]
+    said = [f"{file.relative_to(root)} {sha256(file)}" for file in files]
+    return hashlib.sha256("\n".join(said).encode()).hexdigest()
+
+
+def _reached(home: Path, notebook: Path) -> set[Path]:
+    """Files of the package in `home` that a notebook reaches, and what lies beside them that is no code."""
+    files = {each for name in ALWAYS if (each := home / name).is_file()}
+    done: set[Asked] = set()
+    waiting = list(_imports(notebook, "", home))
+    while waiting:
+        module, name = waiting.pop()
+        file = _file(home, module)
+        if file is None or (module, name) in done:
+            continue
+        done.add((module, name))
+        parts = module.split(".")
+        above = [_file(home, ".".join(parts[:count])) for count in range(1, len(parts))]
+        files |= {file, *filter(None, above)}
+        waiting += _asked_of(home, module, file, name)
+    folders = {home, *(each.parent for each in files)}
+    return files | {each for folder in folders for kind in ("*.json", "*.toml") for each in folder.glob(kind)}
+
+
+def _asked_of(home: Path, module: str, file: Path, name: str) -> Iterator[Asked]:
+    """What follows from asking a module for a name."""
+    if file.name != "__init__.py":
+        if name == ALL:
+            yield from _imports(file, module.rpartition(".")[0], home)
+        else:
+            yield module, ALL
+        return
+    if _file(home, f"{module}.{name}") is not None:
+        yield f"{module}.{name}", ALL
+        return
+    handed = [source for bound, source in _bound(file, module) if bound == name]
+    if handed:
+        yield from handed
+        return
+    yield from _imports(file, module, home)
+    if name not in _defined(file):  # all of it, or what a function `__getattr__` may find anywhere
+        for inner in file.parent.rglob("*.py"):
+            parts = inner.relative_to(home).with_suffix("").parts
+            yield ".".join([PACKAGE, *(part for part in parts if part != "__init__")]), ALL
+
+
+def _imports(file: Path, package: str, home: Path) -> Iterator[Asked]:
+    """What a file asks of the package's modules; of packages, the names that it takes of them."""
+    taken: dict[str, set[str]] = {}
+    bare = Counter(node.id for node in ast.walk(_tree(file)) if isinstance(node, ast.Name))
+    for node in ast.walk(_tree(file)):
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
+            taken.setdefault(node.value.id, set()).add(node.attr)
+            bare[node.value.id] -= 1
+    for local, (module, name) in _bound(file, package):
+        inner = module if name == ALL else f"{module}.{name}"
+        held = _file(home, inner)
+        if held is None or held.name != "__init__.py":
+            yield module, name
+        else:
+            whole = bare[local] > 0 or local not in taken  # handed on, or to whoever imports it from here
+            for attribute in {ALL} if whole else taken[local]:
+                yield inner, attribute
+
+
+def _bound(file: Path, package: str) -> Iterator[tuple[str, Asked]]:
+    """The names that a file's imports of this package bind, and what each stands for; two of a name are both told."""
+    for node in ast.walk(_tree(file)):
+        if isinstance(node, ast.ImportFrom):
+            base = package.split(".")[: len(package.split(".")) - node.level + 1] if node.level else []
+            module = ".".join([*base, *filter(None, [node.module])])
+            if module.partition(".")[0] == PACKAGE:
+                for each in node.names:
+                    yield each.asname or each.name, (module, each.name)
+        elif isinstance(node, ast.Import):
+            for each in node.names:
+                if each.name.partition(".")[0] == PACKAGE:
+                    yield (each.asname or PACKAGE), (each.name if each.asname else PACKAGE, ALL)
+                    if "." in each.name:
+                        yield "", (each.name, ALL)
+
+
+def _defined(file: Path) -> set[str]:
+    """Names that a file defines or sets at its top."""
+    body = _tree(file).body
+    named = {node.name for node in body if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef)}
+    stored = [node for top in body if isinstance(top, ast.Assign | ast.AnnAssign) for node in ast.walk(top)]
+    return named | {node.id for node in stored if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)}
+
+
+def _tree(file: Path) -> ast.Module:
+    return _parsed(file.read_text())
+
+
+@cache
+def _parsed(text: str) -> ast.Module:
+    return ast.parse(text)
+
+
+def _file(home: Path, module: str) -> Path | None:
+    """The file of a module of the package, if there is such a module."""
+    place = home.joinpath(*module.split(".")[1:])
+    for file in (place / "__init__.py", place.with_suffix(".py")):
+        if module.partition(".")[0] == PACKAGE and file.is_file():
+            return file
+    return None

@@ -1,0 +1,174 @@
+"""What a chapter rests on: all that it reaches, and not what other chapters alone do."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from relusparsity import results
+from relusparsity.book import build, rests
+
+ROOT = Path(__file__).resolve().parents[1]
+HOME = ROOT / "src" / "relusparsity"
+CHAPTERS = sorted((ROOT / "notebooks").glob("*.py"))
+
+
+def reached(notebook: Path) -> set[str]:
+    """Paths in the package of the files that a notebook of this repository reaches."""
+    return {str(file.relative_to(HOME)) for file in rests._reached(HOME, notebook)}
+
+
+def project(root: Path, files: dict[str, str]) -> Path:
+    """A small repository; returns its first notebook."""
+    for name, text in {
+        "requirements.txt": "numpy==2",
+        "data/a-laptop-default.nc": "a",
+        "data/b-laptop-default.nc": "b",
+    }.items() | files.items():
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_text(text)
+    return next(iter(sorted((root / "notebooks").glob("*.py"))))
+
+
+LIBRARY = {
+    "src/relusparsity/__init__.py": "from . import version\n\ndef __getattr__(name):\n    from .watch import track\n",
+    "src/relusparsity/version.py": "",
+    "src/relusparsity/watch.py": "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from .low import typed\n",
+    "src/relusparsity/low/__init__.py": "",
+    "src/relusparsity/low/typed.py": "",
+    "src/relusparsity/low/late.py": "",
+    "src/relusparsity/plots/__init__.py": "from .one import first as shown\nfrom .two import second\n",
+    "src/relusparsity/plots/one.py": "def first():\n    from ..low import late\n",
+    "src/relusparsity/plots/two.py": "",
+    "src/relusparsity/core/__init__.py": "from .parts import part\n\ndef load():\n    return part()\n",
+    "src/relusparsity/core/parts.py": "",
+    "src/relusparsity/core/facts.json": "{}",
+    "src/relusparsity/book/build.py": "import relusparsity.plots.two\n",
+}
+ALWAYS = {"__init__.py", "book/build.py"}
+PLOTS = ALWAYS | {"plots/__init__.py"}
+CORE = ALWAYS | {"core/__init__.py", "core/parts.py", "core/facts.json"}
+
+
+@pytest.mark.parametrize(
+    ("source", "expected"),
+    [
+        ("import numpy", ALWAYS - {"__init__.py"}),
+        ("from relusparsity import plots\nplots.second()", PLOTS | {"plots/two.py"}),
+        ("from relusparsity.plots import shown as s", PLOTS | {"plots/one.py", "low/__init__.py", "low/late.py"}),
+        ("import relusparsity.plots.two as two\ntwo.second()", PLOTS | {"plots/two.py"}),
+        ("from relusparsity import core\ncore.load()", CORE),
+        ("import relusparsity\nrelusparsity.track()", ALWAYS | {"watch.py", "low/__init__.py", "low/typed.py"}),
+        ("def f():\n    from relusparsity.plots import two", PLOTS | {"plots/two.py"}),
+    ],
+)
+def test_what_is_asked_for_is_reached_and_no_more(source: str, expected: set[str], tmp_path: Path) -> None:
+    notebook = project(tmp_path, LIBRARY | {"notebooks/01_a.py": source})
+    home = tmp_path / "src" / "relusparsity"
+    assert {str(file.relative_to(home)) for file in rests._reached(home, notebook)} == expected
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "from relusparsity import plots\nprint(getattr(plots, 'shown'))",
+        "from relusparsity.plots import *",
+        "from relusparsity import plots\nplots.made_up()",
+        "import relusparsity.plots",
+        "from relusparsity import plots as p\nfor q in [p]:\n    q.shown()",
+        "def f():\n    from relusparsity.plots import shown as x\nfrom relusparsity.plots import second as x",
+    ],
+)
+def test_where_the_names_are_not_written_all_of_a_package_counts(source: str, tmp_path: Path) -> None:
+    notebook = project(tmp_path, LIBRARY | {"notebooks/01_a.py": source})
+    home = tmp_path / "src" / "relusparsity"
+    assert {home / "plots/one.py", home / "plots/two.py", home / "low/late.py"} <= rests._reached(home, notebook)
+
+
+def test_a_notebook_that_is_no_python_rests_on_everything(tmp_path: Path) -> None:
+    notebook = project(tmp_path, LIBRARY | {"notebooks/01_a.py": "def ("})
+    before = rests.code(tmp_path, notebook)
+    (tmp_path / "src/relusparsity/plots/two.py").write_text("changed = 1")
+    assert rests.code(tmp_path, notebook) != before
+
+
+def test_a_change_in_one_chapter_runs_that_chapter_alone() -> None:
+    own = {"experiments/neuron_death.py": {"03"}, "experiments/pruning.py": {"05"}, "plots/pruning.py": {"05", "07"}}
+    own |= {"experiments/capacity.py": {"06"}, "experiments/any_model.py": {"07"}, "anymodel/track.py": {"07"}}
+    own |= {"plots/death_details.py": {"03"}, "experiments/repetition.py": set(), "commands.py": set()}
+    files = {chapter.stem[:2]: reached(chapter) for chapter in CHAPTERS}
+    for name, chapters in own.items():
+        assert (HOME / name).is_file()
+        assert {number for number, there in files.items() if name in there} == chapters, name
+    for name in ("train.py", "config.py", "experiments/shared.py", "plots/style.py", "renamed.json"):
+        assert all(name in there for there in files.values()), name
+
+
+@pytest.mark.parametrize("notebook", CHAPTERS, ids=lambda path: path.stem)
+def test_all_that_a_chapter_loads_is_reached(notebook: Path) -> None:
+    """But for what a package that hands names on loads of modules nobody asked for."""
+    lines = [line for line in notebook.read_text().splitlines() if line.startswith(("import relu", "from relu"))]
+    ours = "[m.__file__ for n, m in sys.modules.items() if n.partition('.')[0] == 'relusparsity']"
+    program = "\n".join([*lines, "import sys, json", f"print(json.dumps({ours}))"])
+    said = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout
+    loaded = {str(Path(file).relative_to(HOME)) for file in json.loads(said.splitlines()[-1])}
+    handed_on = ("plots/", "claims/", "anymodel/", "experiments/")
+    assert len(loaded) > 30
+    assert {name for name in loaded - reached(notebook) if not name.startswith(handed_on)} == set()
+
+
+NOTEBOOK = """# %%
+from relusparsity import results
+print([results.recorded_path(name, "laptop").name for name in {names}])
+"""
+
+
+def test_a_chapter_runs_again_for_a_dataset_that_it_read_and_no_other(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    files = {
+        "notebooks/01_a.py": NOTEBOOK.format(names=["a", "absent"]),
+        "notebooks/02_b.py": NOTEBOOK.format(names=["b"]),
+    }
+    project(tmp_path, files)
+
+    def execute() -> set[str]:
+        build.execute(tmp_path, "laptop", tmp_path / "out")
+        unchanged = [line.partition(" ")[0] for line in capfd.readouterr().out.splitlines() if "unchanged" in line]
+        return {"01_a.py", "02_b.py"} - set(unchanged)
+
+    def stale() -> set[str]:
+        data, sources = rests.datasets(tmp_path), sorted((tmp_path / "notebooks").glob("*.py"))
+        kept = {source: tmp_path / "out" / f"{source.stem}.inputs" for source in sources}
+        return {source.name for source in sources if not rests.unchanged(kept[source], tmp_path, source, data)}
+
+    assert execute() == {"01_a.py", "02_b.py"} and stale() == set()
+    (tmp_path / "data/a-laptop-default.nc").write_text("another")
+    assert stale() == {"01_a.py"}
+    assert execute() == {"01_a.py"} and stale() == set()
+    (tmp_path / "data/c-laptop-default.nc").write_text("read by none")
+    assert stale() == set()
+    (tmp_path / "data/absent-laptop-default.nc").write_text("it is there now")
+    (tmp_path / "out/02_b.inputs").write_text("what an older version kept")
+    assert stale() == {"01_a.py", "02_b.py"}
+
+
+def test_a_notebook_that_looks_around_in_data_rests_on_all_of_it(tmp_path: Path) -> None:
+    notebook = project(tmp_path, {"notebooks/01_a.py": "from relusparsity import results\nresults.data_dir()"})
+    data = rests.datasets(tmp_path)
+    kept = tmp_path / "01_a.inputs"
+    kept.write_text(rests.stamp(rests.code(tmp_path, notebook), notebook, data, set()))
+    assert rests.unchanged(kept, tmp_path, notebook, data)
+    assert not rests.unchanged(kept, tmp_path, notebook, data | {"new.nc": "0"})
+
+
+def test_only_a_chapter_of_the_book_notes_its_datasets(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(results, "data_dir", lambda: tmp_path)
+    results.recorded_path("a", "laptop")
+    assert not list(tmp_path.iterdir())
+    monkeypatch.setenv("RELUSPARSITY_READS", str(tmp_path / "notes"))
+    with pytest.raises(results.UserError):
+        results.recorded("a", "wide")
+    assert (tmp_path / "notes").read_text().split() == ["a-wide.nc", "a-wide-nearest.nc"]

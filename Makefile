@@ -36,14 +36,15 @@ $(KERNELS): $(READY)
 	  $(BIN)/pip install -q --no-deps triton==3.7.1 || echo 'Triton cannot be fetched: tests of kernels are skipped'; fi
 	@touch $@
 
-book: $(READY)  ## run every chapter here (SCALE=laptop) and build the book of these runs into _build/
-	@$(BIN)/python -m relusparsity.book.build book --scale $(SCALE)
+book: $(READY)  ## run every chapter here, or CHAPTER=03 alone, and build the book of these runs into _build/ (SCALE=laptop)
+	@$(BIN)/python -m relusparsity.book.build book --scale $(SCALE) $(if $(CHAPTER),--chapter $(CHAPTER))
 
 test: $(READY) $(KERNELS)  ## all tests, with the recorded chapters run again at scale smoke and compared
 	$(BIN)/pytest --nbval
 
-record: $(READY)  ## renew data/*-$(SCALE)*.nc and book/chapters/*.ipynb; with ONLY="NAME ..." these datasets alone
-	$(BIN)/python -m relusparsity.book.build record --scale $(SCALE) $(if $(RECIPE),--recipe $(RECIPE)) $(if $(ONLY),--only $(ONLY))
+record: $(READY)  ## renew data/*-$(SCALE)*.nc and book/chapters/*.ipynb; CHAPTER=03: that chapter's; ONLY="NAME ...": data alone
+	$(BIN)/python -m relusparsity.book.build record $(if $(CHAPTER),--chapter $(CHAPTER) )--scale $(SCALE) \
+	  $(if $(RECIPE),--recipe $(RECIPE)) $(if $(ONLY),--only $(ONLY))
 
 models: $(READY)  ## models and data that chapters read: a list; CHAPTER=12, ONLY="NAME ..." or ALL=1 fetches
 	@$(BIN)/python -m relusparsity models $(ONLY) $(if $(CHAPTER),--chapter $(CHAPTER)) $(if $(ALL),--all) \

@@ -12,7 +12,7 @@ import pytest
 from bs4 import BeautifulSoup
 from nbformat import NotebookNode
 
-from relusparsity.book import build, renderer, tables
+from relusparsity.book import build, renderer, rests, tables
 
 ROOT = Path(__file__).parents[1]
 CHAPTERS = sorted(path.stem for path in (ROOT / "notebooks").glob("*.py"))
@@ -181,13 +181,13 @@ def test_chapters_are_run_once_and_a_failing_one_is_told(tmp_path: Path, capfd: 
     first.write_text(NOTEBOOK.format(waits=[], said="one"))
     second.write_text(NOTEBOOK.format(waits=["no_such_file"], said="two"))
     with pytest.raises(subprocess.CalledProcessError):
-        build.execute(tmp_path, "laptop", tmp_path / "out")
+        build.execute(tmp_path, "laptop", tmp_path / "out", rests.notebooks(tmp_path))
     assert "AssertionError" in capfd.readouterr().err
     assert not (tmp_path / "out" / "02_chapter.inputs").exists()
     second.write_text(NOTEBOOK.format(waits=[], said="two"))
-    build.execute(tmp_path, "laptop", tmp_path / "out")
+    build.execute(tmp_path, "laptop", tmp_path / "out", rests.notebooks(tmp_path))
     assert nbformat.read(tmp_path / "out" / "02_chapter.ipynb", 4).cells[0].outputs[0].text == "two\n"
     before = (tmp_path / "out" / "01_chapter.ipynb").stat().st_mtime_ns
-    build.execute(tmp_path, "laptop", tmp_path / "out")
+    build.execute(tmp_path, "laptop", tmp_path / "out", rests.notebooks(tmp_path))
     assert capfd.readouterr().out.count("unchanged") >= 2
     assert (tmp_path / "out" / "01_chapter.ipynb").stat().st_mtime_ns == before

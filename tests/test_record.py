@@ -12,7 +12,7 @@ import xarray as xr
 
 from fixtures_core import tiny_corpus
 from relusparsity import corpora, distributed, plots, results
-from relusparsity.book import build, front, recorded
+from relusparsity.book import build, front, recorded, rests
 from relusparsity.config import replace
 from relusparsity.errors import UserError
 from relusparsity.experiments import factorial, repetition
@@ -133,7 +133,7 @@ def test_with_only_the_named_datasets_are_written_and_no_chapter(
 def test_make_hands_the_names_on(root: Path) -> None:
     command = ["make", "--dry-run", "record", "SCALE=wide", "RECIPE=first", "ONLY=modern pruning"]
     said = subprocess.run(command, cwd=root, capture_output=True, text=True, check=True).stdout
-    assert "record --scale wide --recipe first --only modern pruning\n" in said
+    assert "record --scale wide --recipe first --only modern pruning" in one_line(said)
 
 
 @pytest.mark.usefixtures("no_gpu")
@@ -158,3 +158,105 @@ def test_a_factorial_with_a_run_that_diverges_is_recorded(tmp_path: Path, capsys
     assert [len(by_seed) for by_seed in stopped] == [1, 0] and set(stopped[0]) == {data["recipe"].values[1]}
     assert factorial.endings(data)["lowest layer, by seed"].str.startswith("–").tolist() == [False, True]
     assert plots.recipes(data)
+
+
+@pytest.mark.parametrize("verb", ["book", "record"])
+def test_make_hands_the_chapter_on(verb: str, root: Path) -> None:
+    command = ["make", "--dry-run", verb, "CHAPTER=03"]
+    said = one_line(subprocess.run(command, cwd=root, capture_output=True, text=True, check=True).stdout)
+    assert f"build {verb} " in said and "--scale laptop" in said and "--chapter 03" in said
+
+
+def one_line(said: str) -> str:
+    """What make would run, without the shell's line breaks."""
+    return " ".join(said.replace("\\\n", " ").split())
+
+
+NOTEBOOK = "from relusparsity.experiments import {imported}\nresults.recorded('{shown}', 'laptop')\n"
+
+
+@pytest.fixture
+def small_book(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """A repository of three chapters; their notebooks are executed by writing so, and rendered by nobody."""
+    for folder in ("notebooks", "book/chapters", "data"):
+        (tmp_path / folder).mkdir(parents=True)
+    for number, (imported, shown) in enumerate([("a", "b"), ("b", "b"), ("c", "c")], 1):
+        name = f"0{number}_{imported}"
+        (tmp_path / "notebooks" / f"{name}.py").write_text(NOTEBOOK.format(imported=imported, shown=shown))
+        (tmp_path / "book/chapters" / f"{name}.ipynb").write_text("committed")
+    (tmp_path / "_config.yml").touch()
+
+    def execute(root: Path, scale: str, folder: Path, sources: list[Path]) -> Path:
+        folder.mkdir(parents=True, exist_ok=True)
+        for source in sources:
+            (folder / f"{source.stem}.ipynb").write_text(f"executed at {scale}")
+        return folder
+
+    there = [experiment(name, run=lambda config: dataset("c" * 64)) for name in ("a", "b", "c")]
+    monkeypatch.setattr(build, "execute", execute)
+    for module in (build, recorded):
+        monkeypatch.setattr(module, "recorded_at", lambda scale, recipe=None: there)
+    monkeypatch.setattr(build, "check_device", lambda scale: None)
+    monkeypatch.setattr(results, "data_dir", lambda: tmp_path / "data")
+    monkeypatch.setattr(front, "write", lambda root: (root / "front").touch())
+    return tmp_path
+
+
+def chapters(folder: Path) -> list[str]:
+    return [path.read_text() for path in sorted((folder / "book/chapters").glob("*.ipynb"))]
+
+
+def test_one_chapter_is_run_and_rendered_among_the_committed_ones(
+    small_book: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trained: list[Any] = []
+    rendered: list[Path] = []
+    monkeypatch.setattr(build, "train_first", trained.append)
+    monkeypatch.setattr(build.subprocess, "run", lambda command, cwd, check: rendered.append(cwd))
+    build.book(small_book, "smoke")
+    build.book(small_book, "smoke", 2)
+    whole, one = rendered
+    assert chapters(whole) == ["executed at smoke"] * 3 and one != whole
+    assert chapters(one) == ["committed", "executed at smoke", "committed"]
+    assert chapters(small_book) == ["committed"] * 3
+    assert [len(each) for each in trained] == [3, 1]
+
+
+def test_record_renews_one_chapter_and_its_datasets(
+    small_book: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(build, "train_first", lambda configs: None)
+    build.record(small_book, "laptop", chapter=2)
+    assert [path.name for path in (small_book / "data").glob("*.nc")] == ["b-smoke.nc"]
+    assert chapters(small_book) == ["committed", "executed at laptop", "committed"]
+    assert (small_book / "front").exists()
+    assert capsys.readouterr().out.endswith("01_a shows b too: renew it with `make record CHAPTER=01`.\n")
+    for path in (small_book / "data").iterdir():
+        path.unlink()
+    build.record(small_book, "laptop")
+    assert len(list((small_book / "data").glob("*.nc"))) == 3 and chapters(small_book) == ["executed at laptop"] * 3
+
+
+def test_a_chapter_is_not_recorded_over_another_text(small_book: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(build, "train_first", lambda configs: pytest.fail("trained"))
+    monkeypatch.setattr(corpora, "load", lambda config: tiny_corpus())
+    (path,) = [each.path for each in build.recorded_at("laptop") if each.name == "b"]
+    results.save(dataset("a" * 64), path)
+    with pytest.raises(UserError, match=r"b-smoke\.nc from aaaaaaaaaaaa"):
+        build.record(small_book, "laptop", chapter=2)
+    assert chapters(small_book) == ["committed"] * 3
+
+
+def test_a_chapter_that_there_is_not_and_what_does_not_go_with_one_are_refused(small_book: Path) -> None:
+    for make in (build.book, build.record):
+        with pytest.raises(UserError, match="there is no chapter 12; choose one of 1, 2, 3"):
+            make(small_book, "laptop", chapter=12)
+    for scale, recipe, only in (("wide", None, ()), ("laptop", "first", ()), ("laptop", None, ["b"])):
+        with pytest.raises(UserError, match="a chapter's own data are those at scale laptop"):
+            build.record(small_book, scale, recipe, only, chapter=2)
+
+
+def test_the_chapters_make_every_dataset_of_the_default_shape(root: Path) -> None:
+    sources = rests.notebooks(root)
+    assert build.shown_by(sources) == recorded.recorded_at("laptop")
+    assert {each.name for each in build.shown_by(sources[2:3])} == {"neuron_death"}

@@ -135,7 +135,7 @@ def test_a_chapter_runs_again_for_a_dataset_that_it_read_and_no_other(
     project(tmp_path, files)
 
     def execute() -> set[str]:
-        build.execute(tmp_path, "laptop", tmp_path / "out")
+        build.execute(tmp_path, "laptop", tmp_path / "out", rests.notebooks(tmp_path))
         unchanged = [line.partition(" ")[0] for line in capfd.readouterr().out.splitlines() if "unchanged" in line]
         return {"01_a.py", "02_b.py"} - set(unchanged)
 

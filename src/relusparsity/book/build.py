@@ -23,11 +23,10 @@ from ..experiments import shared
 from ..scales import names
 from ..shapes import SHAPES
 from . import front, rests
-from .recorded import check_text, chosen, recorded_at
+from .recorded import Recorded, check_text, chosen, recorded_at
 
 DEFAULT = "laptop"  # the value of `scale` in every notebook's parameters
 LONGEST = "03_neuron_death"
-ignored = shutil.ignore_patterns("*.inputs", "*.reads", "*.unfinished.ipynb")
 
 
 def main() -> None:
@@ -44,55 +43,69 @@ def main() -> None:
         metavar="NAME",
         help="record the datasets of these experiments alone, and leave the chapters",
     )
+    parser.add_argument("--chapter", type=int, metavar="NN", help="run this chapter alone; the others stay as they are")
     arguments = parser.parse_args()
     try:
         root = results.checkout()
         if root is None:
             raise UserError("the book is made in a clone of the repository; clone it and install it with `make`.")
         if arguments.what == "record":
-            record(root, arguments.scale, arguments.recipe, arguments.only)
+            record(root, arguments.scale, arguments.recipe, arguments.only, arguments.chapter)
         elif arguments.only or arguments.recipe:
             raise UserError("--only and --recipe say what record is to write, but book runs every chapter; leave them.")
         else:
-            book(root, arguments.scale)
+            book(root, arguments.scale, arguments.chapter)
     except UserError as error:
         parser.exit(2, f"{error}\n")
     except subprocess.CalledProcessError as error:
         parser.exit(1, f"{' '.join(map(str, error.cmd[1:]))} failed; its message is above.\n")
 
 
-def book(root: Path, scale: str) -> None:
-    """Run every chapter on this machine and render a copy of the book from the result."""
+def book(root: Path, scale: str, chapter: int | None = None) -> None:
+    """Run every chapter on this machine, or one, and render a copy of the book; other chapters are as committed."""
     scale, _ = names(scale)
+    sources = rests.notebooks(root, chapter)
     check_device(scale)
     # what the chapters show of this machine
-    train_first([each.config(scale) for each in recorded_at(DEFAULT) if not each.own_texts])
-    copy = root / "_build" / scale
-    chapters = execute(root, scale, copy / "chapters")
+    train_first([each.config(scale) for each in shown_by(sources) if not each.own_texts])
+    chapters = execute(root, scale, root / "_build" / scale / "chapters", sources)
+    # of its own for one chapter: Sphinx would take the others from the last copy that it rendered in the same place
+    copy = root / "_build" / (scale if chapter is None else f"{scale}-{chapter:02d}")
     for old in copy.glob("book/**/*.*"):  # files that the book no longer has
         if not (root / old.relative_to(copy)).exists():
             old.unlink()
     shutil.copytree(root / "book", copy / "book", dirs_exist_ok=True)
-    shutil.copytree(chapters, copy / "book" / "chapters", dirs_exist_ok=True, ignore=ignored)
+    place(chapters, sources, copy / "book" / "chapters")
     shutil.copy2(root / "_config.yml", copy)
     program = Path(sys.executable).with_name("jupyter-book")
     subprocess.run([program, "build", "book", "-W", "-n", "--keep-going", "-q"], cwd=copy, check=True)
     print(f"\nThe book of this machine's runs (scale {scale}): {(copy / '_build/html/index.html').as_uri()}")
 
 
-def record(root: Path, scale: str, recipe: str | None = None, only: Sequence[str] = ()) -> None:
+def record(
+    root: Path, scale: str, recipe: str | None = None, only: Sequence[str] = (), chapter: int | None = None
+) -> None:
     """Write the dataset of every experiment at a shape, and the executed chapters of the default shape.
 
-    With `only`, the datasets of these experiments alone: their runs are trained, no chapter is executed.
+    With `only`, the datasets of these experiments alone: their runs are trained, no chapter is executed. With
+    `chapter`, that chapter, and before it the datasets of the default shape that it makes.
 
     Raises
     ------
     UserError
-        Before any training: for names or a shape without a recorded dataset, a shape that needs a GPU where there is
-        none, another text than the recorded one. Later: for a run that diverged where its experiment needs it whole.
+        Before any training: for names or a shape without a recorded dataset, a chapter that does not exist, a shape
+        that needs a GPU where there is none, another text than the recorded one. Later: for a run that diverged where
+        its experiment needs it whole.
     """
-    experiments = chosen(scale, recipe, only)
-    check_device(experiments[0].scale)
+    sources = rests.notebooks(root, chapter)
+    if chapter is None:
+        experiments = chosen(scale, recipe, only)
+    elif only or recipe or scale != DEFAULT:
+        raise UserError(f"a chapter's own data are those at scale {DEFAULT}; give it no other scale, recipe or name.")
+    else:
+        experiments = shown_by(sources)
+    for at in {each.scale for each in experiments}:
+        check_device(at)
     check_text(experiments)
     train_first([each.config() for each in experiments if not each.own_texts])
     for each in experiments:
@@ -109,8 +122,23 @@ def record(root: Path, scale: str, recipe: str | None = None, only: Sequence[str
         print("Written; the chapters and front pages are as they were: `make record` renews them from the new data.")
         return
     front.write(root)
-    executed = execute(root, DEFAULT, root / "_build" / "record")
-    shutil.copytree(executed, root / "book" / "chapters", dirs_exist_ok=True, ignore=ignored)
+    place(execute(root, DEFAULT, root / "_build" / "record", sources), sources, root / "book" / "chapters")
+    renewed = {each.name for each in experiments}
+    for other in sorted(set(rests.notebooks(root)) - set(sources)):
+        if both := sorted(renewed & (rests.experiments(other) | rests.words(other))):
+            print(f"{other.stem} shows {', '.join(both)} too: renew it with `make record CHAPTER={other.stem[:2]}`.")
+
+
+def shown_by(sources: Sequence[Path]) -> list[Recorded]:
+    """The experiments of the default shape that these notebooks import and run."""
+    imported = {name for source in sources for name in rests.experiments(source)}
+    return [each for each in recorded_at(DEFAULT) if each.name in imported]
+
+
+def place(executed: Path, sources: Sequence[Path], folder: Path) -> None:
+    """Put the executed copies of these notebooks where a book has its chapters."""
+    for source in sources:
+        shutil.copy2(executed / f"{source.stem}.ipynb", folder)
 
 
 def check_device(scale: str) -> None:
@@ -134,8 +162,8 @@ def train_first(configs: Sequence[Any]) -> None:
         print(f"{error}; going on", flush=True)
 
 
-def execute(root: Path, scale: str, folder: Path) -> Path:
-    """Run every notebook with papermill into a folder, several side by side on a CPU.
+def execute(root: Path, scale: str, folder: Path, sources: Sequence[Path]) -> Path:
+    """Run notebooks with papermill into a folder, several side by side on a CPU.
 
     A notebook is not run again if nothing that it rests on has changed since: see `rests`.
 
@@ -145,8 +173,7 @@ def execute(root: Path, scale: str, folder: Path) -> Path:
         If one fails; what papermill said of it is printed, and those not yet begun are left.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    sources = sorted((root / "notebooks").glob("*.py"))
-    for old in set(folder.glob("*.ipynb")) - {folder / f"{source.stem}.ipynb" for source in sources}:
+    for old in set(folder.glob("*.ipynb")) - {folder / f"{source.stem}.ipynb" for source in rests.notebooks(root)}:
         old.unlink()
     parameters = [] if scale == DEFAULT else ["-p", "scale", scale]
     data, changed = rests.datasets(root), []

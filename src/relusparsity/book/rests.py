@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
+from ..errors import UserError
 from ..sealed import sha256
 
 PACKAGE = __name__.partition(".")[0]
@@ -23,6 +24,32 @@ ALL = "*"
 
 Asked = tuple[str, str]
 """A module, by its full name, and a name that is asked of it; `ALL`: the whole of it."""
+
+
+def notebooks(root: Path, chapter: int | None = None) -> list[Path]:
+    """The sources of the chapters in order, or of one by its number.
+
+    Raises
+    ------
+    UserError
+        If there is no such chapter.
+    """
+    there = {int(path.stem[:2]): path for path in sorted((root / "notebooks").glob("[0-9][0-9]_*.py"))}
+    if chapter is None:
+        return list(there.values())
+    if chapter not in there:
+        raise UserError(f"there is no chapter {chapter}; choose one of {', '.join(map(str, there))}.")
+    return [there[chapter]]
+
+
+def experiments(notebook: Path) -> set[str]:
+    """Names of the experiments that a notebook imports."""
+    return {name for _, (module, name) in _bound(notebook, "") if module == f"{PACKAGE}.experiments"}
+
+
+def words(notebook: Path) -> set[str]:
+    """The strings in a notebook's code: names of datasets among them."""
+    return {n.value for n in ast.walk(_tree(notebook)) if isinstance(n, ast.Constant) and isinstance(n.value, str)}
 
 
 def stamp(code: str, notebook: Path, data: dict[str, str], read: set[str]) -> str:

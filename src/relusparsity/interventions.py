@@ -16,7 +16,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from .config import InterventionConfig
+from .intervention_config import InterventionConfig
 
 DECAY = 0.99
 """Of the running mean, a training step; the first 1 / (1 − DECAY) steps count alike, or the first would count most."""

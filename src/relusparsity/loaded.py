@@ -24,7 +24,7 @@ import numpy as np
 from .identity import digest, is_default
 
 PACKAGE = __name__.partition(".")[0]
-NAMED_BY_VALUE = f"{PACKAGE}.config"
+NAMED_BY_VALUE = (f"{PACKAGE}.config", f"{PACKAGE}.intervention_config")
 """Where dataclasses are whose fields are part of a run's name: a new one at its default changes nothing."""
 TRANSPARENT = ("contextlib", "functools", "operator")
 """Modules whose instances, in what a decorator leaves behind, are read like our own."""
@@ -78,7 +78,7 @@ class _Reader:
         named = vars(owner)
         if dataclasses.is_dataclass(owner):
             fields = {field.name for field in dataclasses.fields(owner)}
-            if owner.__module__ == NAMED_BY_VALUE:
+            if owner.__module__ in NAMED_BY_VALUE:
                 named = {name: value for name, value in named.items() if name not in fields}
         return {name: self.said(value) for name, value in sorted(named.items()) if self._counts(name, value)}
 

@@ -12,7 +12,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from . import fused, metrics
-from .config import InterventionConfig, ModelConfig
+from .config import ModelConfig
+from .intervention_config import InterventionConfig
 from .interventions import Intervention
 
 # observe(layer, MLP input (B, T, C), pre-activation (B, T, F), activation (B, T, F))
@@ -137,7 +138,7 @@ class Decoder(nn.Module):
 
     def __init__(self, config: ModelConfig, intervention: InterventionConfig = UNTREATED) -> None:
         super().__init__()
-        intervention.check(config)
+        intervention.check(config.n_layers, config.d_model)
         self.config = config
         self.embedding = nn.Embedding(config.vocab_size, config.d_model)
         if config.positions == "learned":

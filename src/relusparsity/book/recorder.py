@@ -30,6 +30,9 @@ PIECE = 15_000_000
 DATASETS = ("dataset.nc", "stopped.nc")
 """What a run leaves: all that it measured, or what it did until it diverged."""
 
+FILES = [f"{name}{end}" for name in ("config.json", *DATASETS) for end in (".sha256", "")]
+"""What is packed of a finished run; the datasets last, with which it counts as finished."""
+
 FLOPS, STEP, START = 480e12, 7.5e-3, 25
 """An H200's floating-point operations per second, its seconds per step besides, and those per run, as measured: the
 plan begins with them and is corrected by the first runs."""
@@ -45,13 +48,17 @@ class Job:
 
     @property
     def finished(self) -> bool:
-        return any((self.path / name).is_file() for name in DATASETS)
+        return _finished(self.path)
 
     @property
     def seconds(self) -> float:
         """What it takes on one GPU, roughly."""
         run = self.config
         return training_flops(run.model) * run.train.tokens / FLOPS + run.train.steps * STEP + START
+
+
+def _finished(run: Path) -> bool:
+    return any((run / name).is_file() for name in DATASETS)
 
 
 def jobs(experiments: Sequence[Recorded]) -> list[Job]:
@@ -70,6 +77,8 @@ def jobs(experiments: Sequence[Recorded]) -> list[Job]:
 
 def record(experiments: Sequence[Recorded], out: Path, workers: int = 0, minutes: float | None = None) -> int:
     """Train what is missing, for so many minutes, and pack everything that is finished; how many runs are left."""
+    if workers < 0:
+        raise UserError(f"workers = {workers}: expected as many as run at a time, or 0 for one per GPU.")
     begun, queue = monotonic(), jobs(experiments)
     workers = workers or _gpus() or 1
     missing = deque(job for job in queue if not job.finished)
@@ -80,7 +89,7 @@ def record(experiments: Sequence[Recorded], out: Path, workers: int = 0, minutes
         f"{len(missing) * 0.5:.0f} MB of datasets → {out}",
         flush=True,
     )
-    state = _Queue(missing, begun + 60 * minutes if minutes else None, lambda: pack(queue, out))
+    state = _Queue(missing, None if minutes is None else begun + 60 * minutes, lambda: pack(queue, out))
     state.finished()
     with ThreadPoolExecutor(workers) as pool:
         list(pool.map(state.work, range(workers)))
@@ -116,7 +125,11 @@ class _Queue:
             assert process.stdin and process.stdout
             process.stdin.write(json.dumps(to_dict(job.config)) + "\n")
             process.stdin.flush()
-            answer = process.stdout.readline().strip() or "its process ended"
+            answer = process.stdout.readline().strip()
+            if not answer:
+                answer = "its process ended"
+                process.kill()  # its pipe ends before it does: a GPU takes a while to be let go of
+                process.communicate()
             seconds = monotonic() - begun
             with self.lock:
                 self.slower = seconds / job.seconds if job.finished else self.slower
@@ -133,7 +146,9 @@ def _gpus() -> int:
 
 
 def _worker(number: int) -> "subprocess.Popen[str]":
-    environment = os.environ | ({"CUDA_VISIBLE_DEVICES": str(number)} if _gpus() else {})
+    gpus = _gpus()
+    given = os.environ.get("CUDA_VISIBLE_DEVICES") or ",".join(map(str, range(gpus)))  # perhaps not the first ones
+    environment = os.environ | ({"CUDA_VISIBLE_DEVICES": given.split(",")[number % gpus]} if gpus else {})
     command = [sys.executable, "-c", f"from {__name__} import serve; serve()"]
     return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment)
 
@@ -156,8 +171,7 @@ def pack(queue: Iterable[Job], out: Path) -> list[Path]:
     pieces: list[list[Path]] = []
     size = PIECE
     for job in queue:
-        files = [job.path / f"{stem}{end}" for stem in DATASETS for end in ("", ".sha256")]
-        files = [file for file in files if file.is_file()]
+        files = [job.path / name for name in FILES if job.finished and (job.path / name).is_file()]
         size += sum(file.stat().st_size for file in files)
         if files and size > PIECE:
             pieces.append([])
@@ -182,20 +196,18 @@ def unpack(pieces: Sequence[Path]) -> list[Path]:
     UserError
         For a piece that is damaged, or holds anything but datasets of runs.
     """
-    made = []
+    made: dict[Path, bool] = {}  # folder → whether its run was finished here before
     for piece in pieces:
         sealed.check(piece)
         with tarfile.open(piece) as tar:
             for member in tar.getmembers():
                 run, _, file = member.name.partition("/")
-                known = file in {f"{name}{end}" for name in DATASETS for end in ("", ".sha256")}
                 content = tar.extractfile(member) if member.isfile() else None
-                if not (sealed.RUN.fullmatch(run) and known and content):
+                if not (sealed.RUN.fullmatch(run) and file in FILES and content):
                     raise UserError(f"{piece} holds {member.name!r}: expected datasets of runs; it is not a piece.")
                 target = results.runs_dir() / run / file
                 target.parent.mkdir(parents=True, exist_ok=True)
-                if not target.exists():
+                if not made.setdefault(target.parent, _finished(target.parent)):
                     with sealed.atomic_write(target) as temporary:
                         temporary.write_bytes(content.read())
-                made.append(target.parent)
-    return list(dict.fromkeys(made))
+    return list(made)

@@ -39,16 +39,17 @@ def test_four_workers_one_failure_an_interruption_and_the_way_home(
     wild = short(101, **{"train.lr": 1e9, "train.clip": 0.0})
     impossible = short(101, **{"train.precision": "bf16", "train.compile": True})  # for a GPU, and there is none
     first = of(*runs[:2], wild, impossible)
-    assert recorder.record(first, tmp_path / "out", workers=4) == 1, (
-        "one cannot run here; one diverged, which is an end"
-    )
+    with pytest.raises(UserError, match=r"run-\w+ failed; what each said is above"):  # to diverge is an end
+        recorder.record(first, tmp_path / "out", workers=4)
     said = capsys.readouterr().out
     assert "4 runs, 0 finished before; 4 to train on 4 workers: about" in said and "MB of datasets" in said
     assert said.count("finished, ") == 2 and "its loss" not in said and "stopped after step" in said
     assert "is for a GPU, and there is none" in said and said.endswith("3 of 4 runs are finished; 1 left\n")
 
-    assert recorder.record(of(*runs), tmp_path / "out", workers=2, minutes=1e-9) == 2, "no time to begin one"
-    assert "4 runs, 2 finished before" in capsys.readouterr().out
+    with pytest.raises(UserError, match="out holds pieces of 1 other runs"):
+        recorder.record(of(*runs), tmp_path / "out", workers=2)
+    assert recorder.record(of(*runs, wild), tmp_path / "out", workers=2, minutes=1e-9) == 2, "no time to begin one"
+    assert "5 runs, 3 finished before" in capsys.readouterr().out
     monkeypatch.setattr(recorder, "PIECE", 1)  # a piece per run
     assert recorder.record(of(*runs, wild), tmp_path / "out", workers=2) == 0
     pieces = sorted((tmp_path / "out").glob("piece-*.tar"))
@@ -99,7 +100,8 @@ def test_a_worker_that_dies_slowly_costs_its_own_run_alone(
         return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
     monkeypatch.setattr(recorder, "_worker", worker)
-    assert recorder.record(of(short(201), short(202), short(203)), tmp_path, workers=1) == 3, "nothing was trained"
+    with pytest.raises(UserError, match=r"^run-\w+ failed"):
+        recorder.record(of(short(201), short(202), short(203)), tmp_path, workers=1)
     said = capsys.readouterr().out
     assert said.count("its process ended") == 1 and said.count("worker 0: finished") == 2
 

@@ -13,6 +13,7 @@ import tarfile
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
@@ -76,7 +77,13 @@ def jobs(experiments: Sequence[Recorded]) -> list[Job]:
 
 
 def record(experiments: Sequence[Recorded], out: Path, workers: int = 0, minutes: float | None = None) -> int:
-    """Train what is missing, for so many minutes, and pack everything that is finished; how many runs are left."""
+    """Train what is missing, for so many minutes, and pack everything that is finished; how many runs are left.
+
+    Raises
+    ------
+    UserError
+        For a folder with pieces of other runs; at the end, naming the runs that failed. The others are packed.
+    """
     if workers < 0:
         raise UserError(f"workers = {workers}: expected as many as run at a time, or 0 for one per GPU.")
     begun, queue = monotonic(), jobs(experiments)
@@ -89,12 +96,19 @@ def record(experiments: Sequence[Recorded], out: Path, workers: int = 0, minutes
         f"{len(missing) * 0.5:.0f} MB of datasets → {out}",
         flush=True,
     )
+    others = {name for piece in out.glob("piece-*.tar") for name in _held(piece)} - {job.path.name for job in queue}
+    if others:
+        raise UserError(
+            f"{out} holds pieces of {len(others)} other runs, which these would replace; name another folder."
+        )
     state = _Queue(missing, None if minutes is None else begun + 60 * minutes, lambda: pack(queue, out))
     state.finished()
     with ThreadPoolExecutor(workers) as pool:
         list(pool.map(state.work, range(workers)))
     left = sum(not job.finished for job in queue)
     print(f"{len(queue) - left} of {len(queue)} runs are finished; {left} left", flush=True)
+    if state.failed:
+        raise UserError(f"{', '.join(state.failed)} failed; what each said is above, and the others are packed.")
     return left
 
 
@@ -103,6 +117,7 @@ class _Queue:
 
     def __init__(self, missing: deque[Job], until: float | None, finished: Callable[[], object]) -> None:
         self.missing, self.until, self.finished = missing, until, finished
+        self.failed: list[str] = []
         self.slower = 1.0
         """Seconds taken, in those expected: of the last finished run."""
         self.lock = Lock()
@@ -123,8 +138,9 @@ class _Queue:
             begun = monotonic()
             process = process if process and process.poll() is None else _worker(number)
             assert process.stdin and process.stdout
-            process.stdin.write(json.dumps(to_dict(job.config)) + "\n")
-            process.stdin.flush()
+            with suppress(BrokenPipeError):  # it may have died since; then it gives no answer
+                process.stdin.write(json.dumps(to_dict(job.config)) + "\n")
+                process.stdin.flush()
             answer = process.stdout.readline().strip()
             if not answer:
                 answer = "its process ended"
@@ -132,7 +148,10 @@ class _Queue:
                 process.communicate()
             seconds = monotonic() - begun
             with self.lock:
-                self.slower = seconds / job.seconds if job.finished else self.slower
+                if job.finished:
+                    self.slower = seconds / job.seconds
+                elif answer != "finished":
+                    self.failed.append(job.path.name)
                 print(f"{job.path.name} on worker {number}: {answer}, {seconds:.0f} s", flush=True)
                 self.finished()
         if process:
@@ -185,7 +204,19 @@ def pack(queue: Iterable[Job], out: Path) -> list[Path]:
         with sealed.sealed_write(written[-1]) as temporary, tarfile.open(temporary, "w") as tar:
             for file in piece:
                 tar.add(file, f"{file.parent.name}/{file.name}")
+    for old in set(out.glob("piece-*.tar")) - set(written):
+        sealed.sidecar(old).unlink(missing_ok=True)
+        old.unlink()
     return written
+
+
+def _held(piece: Path) -> set[str]:
+    """The runs in a piece; nothing of one that was cut short, which is written anew."""
+    try:
+        with tarfile.open(piece) as tar:
+            return {member.name.partition("/")[0] for member in tar.getmembers()}
+    except tarfile.TarError:
+        return set()
 
 
 def unpack(pieces: Sequence[Path]) -> list[Path]:

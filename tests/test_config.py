@@ -102,6 +102,8 @@ def test_words_of_earlier_versions_mean_a_shape_and_a_recipe() -> None:
     for word, (scale, recipe) in renamed.WORDS.items():
         assert scales.names(word) == (scale, recipe) and scales.base(word, 3) == scales.base(scale, 3, recipe)
     assert scales.names("paper", "modern") == ("wide", "modern")
+    with pytest.raises(UserError, match="there is no recipe ''"):
+        scales.names("paper", "")
 
 
 def test_a_recipe_is_the_same_at_every_shape() -> None:

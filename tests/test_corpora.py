@@ -22,6 +22,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tokenizers import Tokenizer
 
+from relusparsity import corpora
 from relusparsity.config import CorpusConfig
 from relusparsity.corpora import Corpus, batch, bpe, chunks, docs, golden, heldout_sequences, hf, load, store, text
 from relusparsity.corpora.batches import order
@@ -527,3 +528,14 @@ def test_a_process_reads_a_corpus_once_until_a_file_changes(tmp_path: Path) -> N
     os.utime(first.folder / "train.bin")
     again = load(config, tmp_path / "cache")
     assert again is not first and again.checksum == first.checksum
+
+
+def test_an_edit_that_keeps_size_and_time_is_seen(tmp_path: Path) -> None:
+    file = tmp_path / "some.txt"
+    file.write_text("one")
+    times, config = file.stat(), CorpusConfig(source="text", paths=(str(file),))
+    before = corpora._state(config, tmp_path / "no tokens")
+    assert corpora._state(config, tmp_path / "no tokens") == before
+    file.write_text("two")
+    os.utime(file, ns=(times.st_atime_ns, times.st_mtime_ns))
+    assert corpora._state(config, tmp_path / "no tokens") != before

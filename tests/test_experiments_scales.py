@@ -1,16 +1,19 @@
 """Every experiment at every scale: as it is meant there, or a sentence that names the scales that it knows."""
 
+import dataclasses
 import importlib
 import pkgutil
 from pathlib import Path
 from typing import Any
 
 import pytest
+import xarray as xr
 
 from relusparsity import experiments, shapes
 from relusparsity.config import replace
 from relusparsity.errors import UserError
 from relusparsity.experiments import shared
+from relusparsity.recipes import RECIPES
 from relusparsity.train import Run
 
 MODULES = {
@@ -77,3 +80,19 @@ def test_runs_that_are_stacked_by_seed_differ_in_it_alone() -> None:
 def test_a_whole_says_only_what_all_of_its_parts_say() -> None:
     parts: list[dict[str, Any]] = [{"a": 1, "b": [1, 2], "only one": 3}, {"a": 1, "b": [1, 2]}, {"a": 1, "b": [1, 3]}]
     assert shared.agreed(parts) == {"a": 1} and shared.agreed(parts[:2]) == {"a": 1, "b": [1, 2]}
+
+
+def test_seeds_that_searched_are_part_of_a_datasets_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RELUSPARSITY_RUNS", str(tmp_path))
+    config, made = shared.Config("smoke", "first", ()), []
+
+    def compute() -> xr.Dataset:
+        made.append(1)
+        return xr.Dataset(attrs={"provenance": "{}"})
+
+    for count in (1, 1):
+        shared.cached("some", config, (), shared.__name__, compute)
+        assert len(made) == count
+    monkeypatch.setitem(RECIPES, "first", dataclasses.replace(RECIPES["first"], searched=(0, 1, 2)))
+    shared.cached("some", config, (), shared.__name__, compute)
+    assert len(made) == 2

@@ -1,5 +1,6 @@
 """Digests of loaded code: an edit that does something counts, a comment, a docstring or a line more does not."""
 
+import dataclasses
 import sys
 import textwrap
 import types
@@ -180,3 +181,21 @@ def test_what_a_process_has_kept_is_no_code() -> None:
         assert loaded.code("corpora") == before
     finally:
         del corpora._loaded["made up"]  # type: ignore[arg-type]
+
+
+def test_a_row_of_a_table_and_prose_renew_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    from relusparsity import recipes, renamed, shapes
+    from relusparsity.claims import ledger
+    from relusparsity.experiments import shared
+
+    names = ("experiments.neuron_death", "experiments.sweeps", "experiments.layer_patterns")
+    before = [loaded.code(name) for name in names]
+    first = recipes.RECIPES["first"]
+    monkeypatch.setitem(recipes.RECIPES, "first", dataclasses.replace(first, why="Said otherwise."))
+    monkeypatch.setitem(recipes.RECIPES, "another", first)
+    monkeypatch.setitem(shapes.SHAPES, "another", shapes.SHAPES["smoke"])
+    monkeypatch.setitem(renamed.RUNS, "0" * 16, "1" * 16)
+    monkeypatch.setattr(ledger, "LEDGER", ledger.LEDGER[1:])
+    assert [loaded.code(name) for name in names] == before
+    monkeypatch.setattr(shared, "WORTH_A_PROCESS", 1.0)
+    assert all(loaded.code(name) != old for name, old in zip(names, before, strict=True)), "what they do counts"

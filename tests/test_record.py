@@ -12,6 +12,7 @@ import xarray as xr
 
 from fixtures_core import tiny_corpus
 from relusparsity import corpora, distributed, plots, results
+from relusparsity.__main__ import main
 from relusparsity.book import build, front, recorded, rests
 from relusparsity.config import replace
 from relusparsity.errors import UserError
@@ -59,6 +60,7 @@ def test_a_scale_for_a_gpu_is_refused_before_the_text_is_fetched(monkeypatch: py
             with pytest.raises(UserError, match=f"scale {scale} needs an NVIDIA GPU.* smoke and laptop need none"):
                 make(Path("/nowhere"), scale)
     build.check_device("laptop")
+    assert main(["record", "--scale", "wide"]) == 2
 
 
 def test_another_text_is_refused_with_both_checksums(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

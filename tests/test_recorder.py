@@ -1,5 +1,7 @@
 """A queue of runs, rehearsed on a CPU: several workers, pieces, an interruption, a run that fails, and unpacking."""
 
+import subprocess
+import sys
 import tarfile
 from pathlib import Path
 from types import SimpleNamespace
@@ -8,7 +10,8 @@ from typing import Any
 import pytest
 import xarray as xr
 
-from relusparsity import results, sealed, train
+from fixtures_core import tiny_corpus, tiny_run
+from relusparsity import ondisk, results, sealed, train
 from relusparsity.__main__ import main
 from relusparsity.book import recorder
 from relusparsity.book.recorded import Recorded
@@ -36,16 +39,17 @@ def test_four_workers_one_failure_an_interruption_and_the_way_home(
     wild = short(101, **{"train.lr": 1e9, "train.clip": 0.0})
     impossible = short(101, **{"train.precision": "bf16", "train.compile": True})  # for a GPU, and there is none
     first = of(*runs[:2], wild, impossible)
-    assert recorder.record(first, tmp_path / "out", workers=4) == 1, (
-        "one cannot run here; one diverged, which is an end"
-    )
+    with pytest.raises(UserError, match=r"run-\w+ failed; what each said is above"):  # to diverge is an end
+        recorder.record(first, tmp_path / "out", workers=4)
     said = capsys.readouterr().out
     assert "4 runs, 0 finished before; 4 to train on 4 workers: about" in said and "MB of datasets" in said
     assert said.count("finished, ") == 2 and "its loss" not in said and "stopped after step" in said
     assert "is for a GPU, and there is none" in said and said.endswith("3 of 4 runs are finished; 1 left\n")
 
-    assert recorder.record(of(*runs), tmp_path / "out", workers=2, minutes=1e-9) == 2, "no time to begin one"
-    assert "4 runs, 2 finished before" in capsys.readouterr().out
+    with pytest.raises(UserError, match="out holds pieces of 1 other runs"):
+        recorder.record(of(*runs), tmp_path / "out", workers=2)
+    assert recorder.record(of(*runs, wild), tmp_path / "out", workers=2, minutes=1e-9) == 2, "no time to begin one"
+    assert "5 runs, 3 finished before" in capsys.readouterr().out
     monkeypatch.setattr(recorder, "PIECE", 1)  # a piece per run
     assert recorder.record(of(*runs, wild), tmp_path / "out", workers=2) == 0
     pieces = sorted((tmp_path / "out").glob("piece-*.tar"))
@@ -54,6 +58,7 @@ def test_four_workers_one_failure_an_interruption_and_the_way_home(
     here = {job.path.name: job for job in recorder.jobs(of(*runs, wild))}
     monkeypatch.setenv("RELUSPARSITY_RUNS", str(tmp_path / "home"))
     assert main(["record", "--unpack", *map(str, pieces)]) == 0
+    assert "damaged" not in ondisk.listing()
     for name, job in here.items():
         for file in recorder.DATASETS:
             if (job.path / file).is_file():
@@ -81,3 +86,55 @@ def test_what_is_no_piece_is_refused(tmp_path: Path) -> None:
 def test_texts_of_ones_own_are_for_make_record() -> None:
     with pytest.raises(UserError, match="made up reads a text of its own; make it with `make record`"):
         recorder.jobs(of(short(1), own_texts=lambda config: []))
+
+
+def test_a_worker_that_dies_slowly_costs_its_own_run_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    slow = "import os, sys, time; sys.stdin.readline(); os.close(0); os.close(1); time.sleep(60)"
+    answers = "import sys\nfor _ in sys.stdin: print('finished', flush=True)"
+    programs = iter([slow, answers])
+
+    def worker(number: int) -> Any:
+        command = [sys.executable, "-c", next(programs)]
+        return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+    monkeypatch.setattr(recorder, "_worker", worker)
+    with pytest.raises(UserError, match=r"^run-\w+ failed"):
+        recorder.record(of(short(201), short(202), short(203)), tmp_path, workers=1)
+    said = capsys.readouterr().out
+    assert said.count("its process ended") == 1 and said.count("worker 0: finished") == 2
+
+
+def test_no_minutes_and_fewer_than_no_workers(tmp_path: Path) -> None:
+    assert recorder.record(of(short(201)), tmp_path, workers=1, minutes=0) == 1
+    with pytest.raises(UserError, match="workers = -1: expected as many as run at a time"):
+        recorder.record(of(short(201)), tmp_path, workers=-1)
+
+
+@pytest.mark.parametrize(("visible", "expected"), [(None, ["0", "1", "0"]), ("5,7", ["5", "7", "5"])])
+def test_workers_share_the_gpus_that_are_theirs(
+    monkeypatch: pytest.MonkeyPatch, visible: str | None, expected: list[str]
+) -> None:
+    monkeypatch.setattr(recorder, "_gpus", lambda: 2)
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    if visible:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    monkeypatch.setattr(subprocess, "Popen", lambda command, env, **others: env["CUDA_VISIBLE_DEVICES"])
+    assert [recorder._worker(number) for number in range(3)] == expected
+
+
+def test_unpacked_over_what_is_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RELUSPARSITY_RUNS", str(tmp_path / "there"))
+    tiny = train.run(tiny_run(), tiny_corpus())
+    (piece,) = recorder.pack([recorder.Job(tiny.config, tiny.path)], tmp_path / "out")
+    monkeypatch.setenv("RELUSPARSITY_RUNS", str(tmp_path))
+    run = tmp_path / tiny.path.name
+    run.mkdir()
+    sealed.write_json(run / "config.json", {"an": "interrupted run"})
+    (run / "dataset.nc.sha256").write_text("of an earlier try")
+    assert recorder.unpack([piece]) == [run]
+    assert tiny.path.name[4:] in ondisk.summary(run) and "damaged" not in ondisk.listing() + ondisk.summary(run)
+
+    (run / "dataset.nc").write_text("ours")
+    assert recorder.unpack([piece]) == [run] and (run / "dataset.nc").read_text() == "ours", "finished before"

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from inspect import signature
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -237,6 +238,10 @@ def test_recorded_datasets_are_found_by_experiment_and_scale(tmp_path: Path, mon
     xr.testing.assert_identical(results.recorded("patterns", "smoke"), dataset())
     with pytest.raises(UserError, match="no recorded dataset patterns-wide-nearest; recorded are: patterns-smoke"):
         results.recorded("patterns", "wide")
+    absurd: list[Any] = [f"../{tmp_path.name}/patterns", "patterns" * 1000, None, 3]
+    for name in absurd:
+        with pytest.raises(UserError, match="no recorded dataset"):
+            results.recorded(name, "smoke")
 
 
 def test_the_environment_names_versions_device_and_commit(monkeypatch: pytest.MonkeyPatch) -> None:

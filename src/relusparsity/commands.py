@@ -77,13 +77,14 @@ class Record:
     """Pieces to unpack, instead of training."""
 
     def __call__(self) -> None:
-        from .book import recorded, recorder  # torch is slow to import, and --help should not be
+        from .book import build, recorded, recorder  # torch is slow to import, and --help should not be
 
         if self.unpack:
             for path in recorder.unpack([Path(piece) for piece in self.unpack]):
                 print(path)
         else:
             experiments = recorded.chosen(self.scale, self.recipe, self.only)
+            build.check_device(experiments[0].scale)
             recorder.record(experiments, Path(self.out), self.workers, self.minutes)
 
 

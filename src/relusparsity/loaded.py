@@ -26,6 +26,8 @@ from .identity import digest, is_default
 PACKAGE = __name__.partition(".")[0]
 NAMED_BY_VALUE = (f"{PACKAGE}.config", f"{PACKAGE}.intervention_config")
 """Where dataclasses are whose fields are part of a run's name: a new one at its default changes nothing."""
+TABLES = tuple(f"{PACKAGE}.{name}" for name in ("recipes", "shapes", "renamed"))
+"""Where tables are whose rows become a run's fields, which name it: a row more, or its prose, changes nothing else."""
 TRANSPARENT = ("contextlib", "functools", "operator")
 """Modules whose instances, in what a decorator leaves behind, are read like our own."""
 
@@ -55,6 +57,8 @@ class _Reader:
         self.module, self.home = module, module.__name__
         self.codes: list[list[dis.Instruction]] = []  # of all its functions, and of those inside them
         self.inside: set[int] = set()  # what is being read, for what holds itself
+        of_tables = [value for name in TABLES for value in vars(importlib.import_module(name)).values()]
+        self.tables = {id(value) for value in of_tables if isinstance(value, dict)}  # whoever imported them
 
     def imports(self) -> set[str]:
         """The package's modules that this one uses: where its globals come from, and what its functions import."""
@@ -89,7 +93,7 @@ class _Reader:
             # what a class defines itself; what dataclass writes has no file
             given = getattr(value, "__code__", None)
             return given is not None and not given.co_filename.startswith("<")
-        return not (isinstance(value, dict | list | set) and name != name.upper())
+        return not (isinstance(value, dict | list | set) and (name != name.upper() or id(value) in self.tables))
 
     def said(self, value: Any) -> Any:
         """A value in a form that is the same in every process."""

@@ -104,7 +104,8 @@ def recorded_path(experiment: str, scale: str, recipe: str | None = None) -> Pat
 
     Where $RELUSPARSITY_READS names a file, as it does for a chapter of `make book`, the dataset's name is added to it.
     """
-    path = data_dir() / f"{renamed.file('-'.join(filter(None, (experiment, scale, recipe))))}.nc"
+    parts = [str(part) for part in (experiment, scale, recipe) if part is not None]
+    path = data_dir() / f"{renamed.file('-'.join(parts))}.nc"
     if notes := os.environ.get("RELUSPARSITY_READS"):
         with Path(notes).open("a") as file:
             file.write(f"{path.name}\n")
@@ -126,15 +127,16 @@ def recorded(experiment: str, scale: str = "laptop", recipe: str | None = None) 
     UserError
         If it was never recorded, naming those that were.
     """
+    there = sorted(data_dir().glob("*.nc"))  # a name that is a path, or too long for one, is none of them
     paths = [recorded_path(experiment, scale, recipe)]
-    if recipe is None and scale in FROZEN:
+    if recipe is None and str(scale) in FROZEN:
         paths.append(recorded_path(experiment, scale, FROZEN[scale]))
     for path in paths:
-        if path.is_file():
+        if path in there:
             of_one = path.stem.split("-")[2:]
             return load(path).assign_attrs({"recipe": of_one[0]} if of_one else {})
-    there = sorted(p.stem for p in data_dir().glob("*.nc"))
-    raise UserError(f"no recorded dataset {paths[-1].stem}; recorded are: {', '.join(there) or 'none'}.")
+    known = ", ".join(path.stem for path in there)
+    raise UserError(f"no recorded dataset {paths[-1].stem}; recorded are: {known or 'none'}.")
 
 
 def environment(device: str = "cpu") -> dict[str, Any]:

@@ -29,7 +29,7 @@ def names(scale: str, recipe: str | None = None) -> tuple[str, str]:
     """
     if isinstance(scale, str) and scale in WORDS:
         scale, of_word = WORDS[scale]
-        recipe = recipe or of_word
+        recipe = of_word if recipe is None else recipe
     if not isinstance(scale, str) or scale not in SHAPES:
         raise UserError(f"there is no scale {shown(scale)}; choose one of {', '.join(SHAPES)}.")
     recipe = FROZEN[scale] if recipe is None else recipe

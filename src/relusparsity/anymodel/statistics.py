@@ -5,7 +5,8 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from .. import claims, metrics
+from .. import metrics
+from ..claims.statistics import poisson_upper
 from ..schema import REMOVAL, SPECIFICITY, UNITS
 from .details import Detailed
 from .track import ADDED
@@ -45,7 +46,7 @@ def silent(dataset: xr.Dataset) -> dict[str, Any]:
     by_layer = ("seed", "layer")
     return {
         "good_turing_expected": (by_layer, once[None]),
-        "good_turing_upper": (by_layer, claims.poisson_upper(once)[None]),
+        "good_turing_upper": (by_layer, poisson_upper(once)[None]),
         "silent_if_resampled": (by_layer, ((1 - hit / sequences) ** sequences).sum(axis=1)[None]),
         "silent_sequence_bound": (by_layer, np.full((1, len(hit)), bound)),
         "silent_token_bound": (by_layer, bound * np.where(within > 0, within, 1.0)[None]),

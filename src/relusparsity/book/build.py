@@ -197,7 +197,7 @@ def execute(root: Path, scale: str, folder: Path, sources: Sequence[Path]) -> Pa
         if done.returncode:
             bar.write(done.stdout.decode(errors="replace"), file=sys.stderr)
         done.check_returncode()
-        output.with_suffix(".inputs").write_text(rests.stamp(code, source, data, set(notes.read_text().split())))
+        output.with_suffix(".inputs").write_text(rests.stamp(code, source, data, set(notes.read_text().splitlines())))
         bar.write(f"{source.name}: done in {monotonic() - begun:.0f} s", file=sys.stderr)
         bar.update()
 

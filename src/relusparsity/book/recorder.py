@@ -13,6 +13,7 @@ import tarfile
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
@@ -30,6 +31,9 @@ PIECE = 15_000_000
 DATASETS = ("dataset.nc", "stopped.nc")
 """What a run leaves: all that it measured, or what it did until it diverged."""
 
+FILES = [f"{name}{end}" for name in ("config.json", *DATASETS) for end in (".sha256", "")]
+"""What is packed of a finished run; the datasets last, with which it counts as finished."""
+
 FLOPS, STEP, START = 480e12, 7.5e-3, 25
 """An H200's floating-point operations per second, its seconds per step besides, and those per run, as measured: the
 plan begins with them and is corrected by the first runs."""
@@ -45,13 +49,17 @@ class Job:
 
     @property
     def finished(self) -> bool:
-        return any((self.path / name).is_file() for name in DATASETS)
+        return _finished(self.path)
 
     @property
     def seconds(self) -> float:
         """What it takes on one GPU, roughly."""
         run = self.config
         return training_flops(run.model) * run.train.tokens / FLOPS + run.train.steps * STEP + START
+
+
+def _finished(run: Path) -> bool:
+    return any((run / name).is_file() for name in DATASETS)
 
 
 def jobs(experiments: Sequence[Recorded]) -> list[Job]:
@@ -69,7 +77,15 @@ def jobs(experiments: Sequence[Recorded]) -> list[Job]:
 
 
 def record(experiments: Sequence[Recorded], out: Path, workers: int = 0, minutes: float | None = None) -> int:
-    """Train what is missing, for so many minutes, and pack everything that is finished; how many runs are left."""
+    """Train what is missing, for so many minutes, and pack everything that is finished; how many runs are left.
+
+    Raises
+    ------
+    UserError
+        For a folder with pieces of other runs; at the end, naming the runs that failed. The others are packed.
+    """
+    if workers < 0:
+        raise UserError(f"workers = {workers}: expected as many as run at a time, or 0 for one per GPU.")
     begun, queue = monotonic(), jobs(experiments)
     workers = workers or _gpus() or 1
     missing = deque(job for job in queue if not job.finished)
@@ -80,12 +96,19 @@ def record(experiments: Sequence[Recorded], out: Path, workers: int = 0, minutes
         f"{len(missing) * 0.5:.0f} MB of datasets → {out}",
         flush=True,
     )
-    state = _Queue(missing, begun + 60 * minutes if minutes else None, lambda: pack(queue, out))
+    others = {name for piece in out.glob("piece-*.tar") for name in _held(piece)} - {job.path.name for job in queue}
+    if others:
+        raise UserError(
+            f"{out} holds pieces of {len(others)} other runs, which these would replace; name another folder."
+        )
+    state = _Queue(missing, None if minutes is None else begun + 60 * minutes, lambda: pack(queue, out))
     state.finished()
     with ThreadPoolExecutor(workers) as pool:
         list(pool.map(state.work, range(workers)))
     left = sum(not job.finished for job in queue)
     print(f"{len(queue) - left} of {len(queue)} runs are finished; {left} left", flush=True)
+    if state.failed:
+        raise UserError(f"{', '.join(state.failed)} failed; what each said is above, and the others are packed.")
     return left
 
 
@@ -94,6 +117,7 @@ class _Queue:
 
     def __init__(self, missing: deque[Job], until: float | None, finished: Callable[[], object]) -> None:
         self.missing, self.until, self.finished = missing, until, finished
+        self.failed: list[str] = []
         self.slower = 1.0
         """Seconds taken, in those expected: of the last finished run."""
         self.lock = Lock()
@@ -114,12 +138,20 @@ class _Queue:
             begun = monotonic()
             process = process if process and process.poll() is None else _worker(number)
             assert process.stdin and process.stdout
-            process.stdin.write(json.dumps(to_dict(job.config)) + "\n")
-            process.stdin.flush()
-            answer = process.stdout.readline().strip() or "its process ended"
+            with suppress(BrokenPipeError):  # it may have died since; then it gives no answer
+                process.stdin.write(json.dumps(to_dict(job.config)) + "\n")
+                process.stdin.flush()
+            answer = process.stdout.readline().strip()
+            if not answer:
+                answer = "its process ended"
+                process.kill()  # its pipe ends before it does: a GPU takes a while to be let go of
+                process.communicate()
             seconds = monotonic() - begun
             with self.lock:
-                self.slower = seconds / job.seconds if job.finished else self.slower
+                if job.finished:
+                    self.slower = seconds / job.seconds
+                elif answer != "finished":
+                    self.failed.append(job.path.name)
                 print(f"{job.path.name} on worker {number}: {answer}, {seconds:.0f} s", flush=True)
                 self.finished()
         if process:
@@ -133,7 +165,9 @@ def _gpus() -> int:
 
 
 def _worker(number: int) -> "subprocess.Popen[str]":
-    environment = os.environ | ({"CUDA_VISIBLE_DEVICES": str(number)} if _gpus() else {})
+    gpus = _gpus()
+    given = os.environ.get("CUDA_VISIBLE_DEVICES") or ",".join(map(str, range(gpus)))  # perhaps not the first ones
+    environment = os.environ | ({"CUDA_VISIBLE_DEVICES": given.split(",")[number % gpus]} if gpus else {})
     command = [sys.executable, "-c", f"from {__name__} import serve; serve()"]
     return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment)
 
@@ -156,8 +190,7 @@ def pack(queue: Iterable[Job], out: Path) -> list[Path]:
     pieces: list[list[Path]] = []
     size = PIECE
     for job in queue:
-        files = [job.path / f"{stem}{end}" for stem in DATASETS for end in ("", ".sha256")]
-        files = [file for file in files if file.is_file()]
+        files = [job.path / name for name in FILES if job.finished and (job.path / name).is_file()]
         size += sum(file.stat().st_size for file in files)
         if files and size > PIECE:
             pieces.append([])
@@ -171,7 +204,19 @@ def pack(queue: Iterable[Job], out: Path) -> list[Path]:
         with sealed.sealed_write(written[-1]) as temporary, tarfile.open(temporary, "w") as tar:
             for file in piece:
                 tar.add(file, f"{file.parent.name}/{file.name}")
+    for old in set(out.glob("piece-*.tar")) - set(written):
+        sealed.sidecar(old).unlink(missing_ok=True)
+        old.unlink()
     return written
+
+
+def _held(piece: Path) -> set[str]:
+    """The runs in a piece; nothing of one that was cut short, which is written anew."""
+    try:
+        with tarfile.open(piece) as tar:
+            return {member.name.partition("/")[0] for member in tar.getmembers()}
+    except tarfile.TarError:
+        return set()
 
 
 def unpack(pieces: Sequence[Path]) -> list[Path]:
@@ -182,20 +227,18 @@ def unpack(pieces: Sequence[Path]) -> list[Path]:
     UserError
         For a piece that is damaged, or holds anything but datasets of runs.
     """
-    made = []
+    made: dict[Path, bool] = {}  # folder → whether its run was finished here before
     for piece in pieces:
         sealed.check(piece)
         with tarfile.open(piece) as tar:
             for member in tar.getmembers():
                 run, _, file = member.name.partition("/")
-                known = file in {f"{name}{end}" for name in DATASETS for end in ("", ".sha256")}
                 content = tar.extractfile(member) if member.isfile() else None
-                if not (sealed.RUN.fullmatch(run) and known and content):
+                if not (sealed.RUN.fullmatch(run) and file in FILES and content):
                     raise UserError(f"{piece} holds {member.name!r}: expected datasets of runs; it is not a piece.")
                 target = results.runs_dir() / run / file
                 target.parent.mkdir(parents=True, exist_ok=True)
-                if not target.exists():
+                if not made.setdefault(target.parent, _finished(target.parent)):
                     with sealed.atomic_write(target) as temporary:
                         temporary.write_bytes(content.read())
-                made.append(target.parent)
-    return list(dict.fromkeys(made))
+    return list(made)

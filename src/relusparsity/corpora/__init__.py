@@ -54,7 +54,8 @@ def _state(config: CorpusConfig, folder: Path) -> list[Any]:
     texts = [path for _, path in text.files((*config.paths, *config.heldout_paths))]
     others = [Path(config.tokenizer).expanduser()] if config.tokenizer else []
     found = [(path, path.stat()) for path in (*texts, *others, *sorted(folder.glob("*")))]
-    return [(path, stat.st_size, stat.st_mtime_ns, stat.st_ino) for path, stat in found]
+    # the time of the last change of the file's entry too: tools that copy set the other one back
+    return [(path, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino) for path, stat in found]
 
 
 def _load(config: CorpusConfig, cache: Path) -> Corpus:

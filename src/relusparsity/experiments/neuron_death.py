@@ -14,8 +14,9 @@ import xarray as xr
 from torch import Tensor
 from tqdm import tqdm
 
-from .. import arithmetic, claims, corpora, distributed, evaluate, metrics, results
+from .. import arithmetic, corpora, distributed, evaluate, metrics, results
 from ..checks import Size, Tokens
+from ..claims.statistics import poisson_upper
 from ..errors import UserError
 from ..model import Decoder
 from ..schema import HISTORY
@@ -151,7 +152,7 @@ def _one(
         "silent_small": silent.sum(axis=1),
         "silent_both": silent_both.sum(axis=1),
         "good_turing_expected": once,
-        "good_turing_upper": claims.poisson_upper(once),
+        "good_turing_upper": poisson_upper(once),
         "good_turing_documents": np.array([(fired.sum(axis=0) == 1).sum() for fired in fired_in]),
     }
     resampled = [resample(fired, config.draws) for fired in fired_in]

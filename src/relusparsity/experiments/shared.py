@@ -172,6 +172,8 @@ def cached(
     labels = [[*text.domains, *text.extra] for text in texts]  # of parts of the text, which its checksum leaves out
     held = {field.name: getattr(config, field.name) for field in fields(config)}
     own = {name: plain(value) for name, value in held.items() if not _are_runs(value)}
+    if isinstance(config, Config):
+        own["searched"] = RECIPES[config.recipe].searched  # the dataset says which seeds do not judge
     key = digest(own, paths, labels, loaded.code(source))[:16]
     path = results.runs_dir() / f"{name}-{key}.nc"
     path.parent.mkdir(parents=True, exist_ok=True)

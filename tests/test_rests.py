@@ -114,7 +114,7 @@ def test_all_that_a_chapter_loads_is_reached(notebook: Path) -> None:
     program = "\n".join([*lines, "import sys, json", f"print(json.dumps({ours}))"])
     said = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout
     loaded = {str(Path(file).relative_to(HOME)) for file in json.loads(said.splitlines()[-1])}
-    handed_on = ("plots/", "claims/", "anymodel/", "experiments/")
+    handed_on = ("plots/", "claims/", "anymodel/")
     assert len(loaded) > 30
     assert {name for name in loaded - reached(notebook) if not name.startswith(handed_on)} == set()
 

@@ -78,7 +78,7 @@ def test_a_full_disk_is_no_other_code(monkeypatch: pytest.MonkeyPatch) -> None:
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(store._Part, "add", full)
-    with pytest.raises(UserError, match=r"cannot be used \(No space left on device\); name one with room with TMPDIR"):
+    with pytest.raises(UserError, match=r"corpora cannot be written \(No space left on device\); make room"):
         golden.GUARD.meaning()
 
 

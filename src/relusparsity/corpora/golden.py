@@ -24,6 +24,7 @@ import zstandard
 from .. import sealed
 from ..config import CorpusConfig
 from ..guard import Guard, Results
+from ..results import runs_dir
 from . import bpe, docs, document, sources, store, text
 
 _PACKERS: dict[str, Callable[[bytes], bytes]] = {
@@ -38,8 +39,10 @@ _CONFIG = CorpusConfig(source="text", vocab_size=280, heldout_share=0.3, tokeniz
 
 def measured() -> Results:
     """What `store` makes of each text: sha256 of every file, and counts."""
-    advice = "name one with room with TMPDIR"
-    with sealed.told(tempfile.gettempdir(), "used", advice), tempfile.TemporaryDirectory() as made, _quietly():
+    where = runs_dir() / "corpora"  # where the corpora that they guard are about to be written
+    with sealed.told(where):
+        where.mkdir(parents=True, exist_ok=True)
+    with sealed.told(where), tempfile.TemporaryDirectory(prefix=".golden-", dir=where) as made, _quietly():
         folder = Path(made)
         files = _text_files(folder / "files")
         split = sources.of_files((str(folder / "files"),), ())

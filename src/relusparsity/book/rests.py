@@ -70,7 +70,7 @@ def unchanged(kept: Path, root: Path, notebook: Path, data: dict[str, str]) -> b
     text = kept.read_text()
     try:
         read = set(json.loads(text)["data"])
-    except (ValueError, TypeError, KeyError):  # of an older version
+    except (ValueError, TypeError, KeyError):  # no stamp: then the chapter runs
         return False
     return text == stamp(code(root, notebook), notebook, data, read)
 

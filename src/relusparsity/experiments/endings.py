@@ -7,7 +7,7 @@ import pandas as pd
 import xarray as xr
 
 from .. import results, train
-from ..config import RunConfig, from_dict
+from ..config import RunConfig, from_dict, replace
 from ..source import BATCH_USE
 from . import sweep_table
 
@@ -113,4 +113,4 @@ def _config(dataset: xr.Dataset) -> RunConfig:
     name = dataset["recipe"].item()
     if "configs" in facts:
         return from_dict(RunConfig, facts["configs"][name])
-    return sweep_table.row("exploration", "mid").changed(first, name)  # sweeps of its recipes keep the first alone
+    return replace(first, **sweep_table.RECIPES[name])  # sweeps of these keep the first configuration alone

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 import xarray as xr
 
-from ..config import RunConfig, replace
+from ..config import replace
 from ..scales import base
 from ..schema import FINAL, MEASURED
 from . import shared, variants
@@ -54,10 +54,6 @@ class Sweep:
         run = base(scale or self.scale, self.seed, self.recipe)
         runs = tuple(replace(run, **{**self.common, **fields}) for fields in self.changes.values())
         return Config(scale or self.scale, self.recipe, runs, self.changes, self.stacked_by, self.name)
-
-    def changed(self, first: RunConfig, name: str) -> RunConfig:
-        """A run of the sweep, from the run that changes nothing."""
-        return replace(first, **self.changes[name])
 
     def run(self, config: Config) -> xr.Dataset:
         """The sweep's dataset; see the function `run`."""

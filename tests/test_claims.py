@@ -396,7 +396,7 @@ def test_without_any_dataset_nothing_is_decided() -> None:
     for outcome in outcomes:
         unbuilt, laptop = outcome.row.number in ("10", "11"), outcome.scale == "L"
         assert outcome.verdict is (Verdict.NOT_YET_TESTED if unbuilt or laptop else Verdict.NOT_TESTABLE)
-        assert outcome.reason == "its experiment does not exist yet" or not unbuilt
+        assert (outcome.reason == "") is unbuilt
 
 
 def test_other_scales_and_this_machine_stand_beside_without_a_verdict() -> None:
@@ -429,9 +429,12 @@ def test_the_table_says_everything_in_text_html_and_markdown() -> None:
     assert repr(shown) == repr(claims.table(claims.evaluate(recorded, rows=(row("2"),))))
     html = shown._repr_html_()
     for text in (repr(shown), html, shown.markdown()):
-        for part in ("95.6 %", "90.1, 89.9, 90.1", "inconclusive", "holds in 2 of 3 seeds", "n = 3"):
+        for part in ("95.6 %", "inconclusive", "mean open"):
             assert part in text
-        assert "numerical agreement in 0 of 3 seeds" in text
+        assert ("90 (89.9 to 90.1)" in text) is (text != repr(shown))
+    for text in (repr(shown), html):
+        for part in ("90.1, 89.9, 90.1", "holds in 2 of 3 seeds", "n = 3", "numerical agreement in 0 of 3 seeds"):
+            assert part in text
     assert claims.ledger_hash() in repr(shown) and claims.ledger_hash() in html
     assert "lr 0.0006 cosine" in repr(shown) and "lr 0.0006 cosine" in html
     assert "&lt; 30" in claims.table(claims.evaluate({}, rows=(row("1"),)))._repr_html_()
@@ -460,6 +463,69 @@ def test_the_ledger_is_as_it_was_written() -> None:
     )
     # A changed rule must not pass unseen: add a dated row instead of editing one.
     assert claims.ledger_hash() == "f508558511edf6567380545941736884209f4f0aa843686059b342e33a16f474"
+
+
+def test_version_2_adds_rows_and_changes_none() -> None:
+    numbers = [row.number for row in claims.ADDED]
+    assert len(numbers) == len(set(numbers)) == 35 and not set(numbers) & {row.number for row in claims.LEDGER}
+    assert {(row.date, row.version) for row in claims.ADDED} == {("2026-11-28", 2)}
+    assert {"7b", "12b", "14b"} == claims.DATA_SEEN
+    assert {claims.source_class(row.number) for row in claims.LEDGER} > {"abstract", "summary", "ours"}
+    assert "" not in {claims.source_class(row.number) for row in claims.LEDGER}
+    assert claims.ledger_hash(2) == "b7cce201412c596e93635e549e8dbcfaa2b15996ee59f35c966c364f24670b06"
+    with pytest.raises(UserError, match="no version 3"):
+        claims.ledger_hash(3)
+    waiting = claims.evaluate({}, rows=claims.ADDED)
+    assert {outcome.verdict for outcome in waiting} == {Verdict.NOT_YET_TESTED}
+    assert not any(outcome.reason for outcome in waiting)
+
+
+@pytest.mark.parametrize("number", sorted(MAKERS))
+def test_margins_say_what_the_rule_says(number: str) -> None:
+    """Where every margin is on the holding side the rule holds, and elsewhere it does not; a word has no margin."""
+    scale = row(number).scales[0]
+    if " + " in scale:
+        return
+    for each in judge(number, MAKERS[number](scale, [True, False, True])).readings:
+        assert each.holds is not None
+        assert not each.margins or (min(each.margins) >= -1e-9) is each.holds
+
+
+def test_the_intervals_word_is_students() -> None:
+    near = made("P", [use(60, 50, 40, 30, 20, 91 + step) for step in (0, 0.5, 1)])
+    wide = made("P", [use(60, 50, 40, 30, 20, u) for u in (91, 99, 80)])
+    words = [claims.evaluate({("layer_patterns", "wide"): data}, rows=(row("2"),))[0].interval for data in (near, wide)]
+    assert words == ["holds", "open"]
+    assert judge("2", made("P", [use(60, 50, 40, 30, 20, 80)] * 3)).readings[0].margins == pytest.approx((-10,))
+
+
+def test_a_row_is_counted_over_all_runs_of_a_width_each_once() -> None:
+    def runs(scale: str, ends: list[float], ids: list[str], **changed: Any) -> xr.Dataset:
+        dataset = made(scale, [use(60, 50, 40, 30, 20, end) for end in ends])
+        facts = json.loads(dataset.attrs["provenance"])
+        return dataset.assign_attrs(provenance=json.dumps(facts | {"runs": ids} | changed))
+
+    treated = {"config": {"model": SHAPES["P"], "measure": {"set_tokens": 8192}, "intervention": {"kind": "centre"}}}
+    datasets = [
+        runs("P", [95, 80], ["a", "b"]),
+        runs("P", [95, 99], ["a", "c"]),  # the run a again
+        runs("P", [99], ["d"], **treated),
+        runs("S", [10], ["e"]),
+        runs("L", [99], ["f"]),
+        xr.Dataset({"loss": ("seed", [1.0])}),
+    ]
+    found = claims.multiverse(datasets, rows=(row("2"), row("12"), row("14")))
+    assert found == {("2", "P"): claims.Count(2, 3), ("2", "S"): claims.Count(0, 1)}
+    text = repr(claims.table(claims.evaluate({("layer_patterns", "wide"): datasets[0]}, rows=(row("2"),)), found))
+    assert "holds in 2 of 3 recorded runs of Wide's width" in text
+
+
+def test_the_strip_has_a_chip_for_every_verdict_of_a_recipe() -> None:
+    outcomes = claims.evaluate({("layer_patterns", "wide"): MAKERS["2"]("P", [True, False, True])}, rows=(row("2"),))
+    html = claims.strip(outcomes)
+    assert html.count('class="group"') == 1 and 'href="ledger.html#row-2"' in html
+    assert "the last layer survives: inconclusive" in html and 'class="chip inconclusive"' in html
+    assert 'id="row-2"' in claims.table(outcomes)._repr_html_()
 
 
 def test_every_row_closes_a_chapter() -> None:

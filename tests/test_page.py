@@ -81,6 +81,23 @@ def test_every_figure_is_drawn_without_an_error_or_a_request(open_page: Open, pa
     assert troubles == []
 
 
+def test_switches_of_the_front_page_move_the_bars(open_page: Open, troubles: list[str]) -> None:
+    page = open_page("index.html")
+    cells = page.evaluate("JSON.parse(document.querySelector('.explorable script').textContent)")
+    page.get_by_label("std 1", exact=True).focus()
+    page.keyboard.press("Space")
+    levels = page.eval_on_selector_all(".explorable input:checked", "all => all.map(one => one.value)")
+    shown = page.eval_on_selector_all(".explorable output", "all => all.map(one => parseFloat(one.textContent))")
+    assert levels[0] == "1.0" and shown == cells[" ".join(levels)]["use"]
+    assert f"at {min(shown):g} %" in page.locator(".explorable-said").inner_text()
+    assert page.locator(".verdict-strip .group:visible").count() == 1
+    page.get_by_label("Mid, first").check()
+    assert "Mid" in page.locator(".verdict-strip .group:visible strong").inner_text()
+    without = open_page("index.html", java_script_enabled=False)
+    assert without.locator(".explorable form").is_hidden() and without.locator(".explorable-all svg").first.is_visible()
+    assert troubles == []
+
+
 def test_formulas_are_set_without_a_network(open_page: Open, pages: Path, troubles: list[str]) -> None:
     for name in chapters(pages):
         page = open_page(name)

@@ -1,51 +1,91 @@
-"""What README and index show of the data, written from the recorded datasets so that it cannot drift from them."""
+"""What README and the front pages show of the data, written from the recorded datasets so that it cannot drift."""
 
+import re
+from collections.abc import Mapping
 from pathlib import Path
 
 import xarray as xr
 
 from .. import claims, plots, results
-from ..recipes import FROZEN
+from ..plots.explorable import explorable
+from ..recipes import FROZEN, RECIPES
+from . import findings
 
-BEGIN, END = "<!-- claims: written by make record -->", "<!-- /claims -->"
-PAGES = ("README.md", "book/index.md")
 FIGURE = "book/images/batch_use.png"
+MARKED = re.compile(r"(<!-- (\w+): written by make record -->\n).*?(\n<!-- /\2 -->)", re.DOTALL)
+"""A block that is written from the data: its marks and name."""
 
 
-def recorded() -> dict[tuple[str, str], xr.Dataset]:
-    """The committed datasets of the ledger by (experiment, shape), each by the recipe that the shape is shown with."""
+def recorded(recipes: Mapping[str, str] = FROZEN) -> dict[tuple[str, str], xr.Dataset]:
+    """The committed datasets of the ledger by (experiment, shape), each by the recipe named for its shape."""
     names = [path.stem.split("-") for path in sorted(results.data_dir().glob("*.nc"))]
-    kept = [(name[0], name[1]) for name in names if name[2:] == [FROZEN.get(name[1])]]
-    return {name: results.recorded(*name) for name in kept}
+    kept = [(name[0], name[1], name[2]) for name in names if name[2:] == [recipes.get(name[1])]]
+    return {name[:2]: results.recorded(*name) for name in kept}
 
 
-def markdown() -> str:
-    """The whole ledger as a Markdown table, with its hash."""
-    table = claims.table(claims.evaluate(recorded()))
-    version = claims.LEDGER[0]
-    return f"{table.markdown()}\n\nLedger version {version.version} of {version.date}, sha256 `{claims.ledger_hash()}`."
+def outcomes() -> list[claims.Outcome]:
+    """What the ledger says of every frozen recipe: first those that the shapes are shown with, then the others."""
+    found = claims.evaluate(recorded())
+    for name in (name for name, recipe in RECIPES.items() if recipe.frozen):
+        others = {shape: name for shape, shown in FROZEN.items() if shown != name}
+        found += [o for o in claims.evaluate(recorded(others)) if o.verdict and o.readings]
+    return found
 
 
-def filled(page: str, table: str) -> str:
-    """A page's text with the table between its two marks.
+def blocks() -> dict[str, str]:
+    """Name → what stands between a block's marks: Markdown, or HTML."""
+    judged = outcomes()
+    counts = claims.multiverse(results.load(path) for path in sorted(results.data_dir().glob("*.nc")))
+    halves = [results.recorded(name, "mid") for name in ("factorial", "other_half")]
+    short = claims.table(judged)
+    added = claims.table(claims.evaluate({}, rows=claims.ADDED))
+    about = (
+        "Mid (6 layers of 8,192 units), 49 million tokens, mean of two seeds: the share of a layer's units that fire"
+    )
+    return {
+        "findings": findings.findings(judged, counts, halves),
+        "claims": f"{short.markdown()}\n\n{short.caption()}.",
+        "strip": claims.strip([o for o in judged if _searched(o)]),
+        "explorable": explorable(halves, f"{about} in 8,192 held-out tokens at the end of training."),
+        "ledger": claims.table(judged, counts)._repr_html_(),
+        "added": added._repr_html_(),
+    }
+
+
+def _searched(outcome: claims.Outcome) -> bool:
+    recipe = RECIPES.get(outcome.recipe.partition(":")[0])
+    return recipe is not None and recipe.frozen is not None
+
+
+def pages(root: Path) -> list[Path]:
+    """README and the pages of the book that have a block."""
+    there = [root / "README.md", *sorted((root / "book").glob("*.md"))]
+    return [page for page in there if MARKED.search(page.read_text())]
+
+
+def filled(page: str, texts: Mapping[str, str]) -> str:
+    """A page's text with each block's text between its marks.
 
     Raises
     ------
     ValueError
-        If the page lacks the marks.
+        If a block has no such text.
     """
-    head, begin, rest = page.partition(BEGIN)
-    _, end, tail = rest.partition(END)
-    if not (begin and end):
-        raise ValueError(f"expected the marks {BEGIN} and {END} in the page")
-    return f"{head}{BEGIN}\n\n{table}\n\n{END}{tail}"
+
+    def block(found: re.Match[str]) -> str:
+        begin, name, end = found.groups()
+        if name not in texts:
+            raise ValueError(f"there is no block {name!r}; there are {', '.join(texts)}")
+        return f"{begin}\n{texts[name]}\n{end}"
+
+    return MARKED.sub(block, page)
 
 
 def write(root: Path) -> None:
-    """Put the ledger's table and the first figure of the recorded datasets where the front pages show them."""
-    table = markdown()
-    for name in PAGES:
-        with results.atomic_write(root / name) as temporary:
-            temporary.write_text(filled((root / name).read_text(), table))
+    """Write every block, and the first figure of the recorded datasets, where the front pages show them."""
+    texts = blocks()
+    for page in pages(root):
+        with results.atomic_write(page) as temporary:
+            temporary.write_text(filled(page.read_text(), texts))
     with results.atomic_write(root / FIGURE) as temporary:
         temporary.write_bytes(plots.batch_use(results.recorded("layer_patterns", "wide")).png)

@@ -171,6 +171,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.add_node(live_figure, html=(visit_live_figure, depart_live_figure))
     app.add_post_transform(KeepPicture)
     app.add_css_file("book.css")
+    app.add_js_file("explorable.js", loading_method="defer")
     app.connect("builder-inited", add_static)
     app.connect("html-page-context", add_scripts)
     app.connect("html-collect-pages", source_pages)

@@ -1,13 +1,18 @@
 """The claims of the paper, the rules that decide them, and what recorded runs say: see `ledger` first."""
 
 from .judge import Outcome, Verdict, evaluate
-from .ledger import LEDGER, Claim, for_chapter, ledger_hash
+from .ledger import ADDED, DATA_SEEN, LEDGER, Claim, for_chapter, ledger_hash, source_class
+from .multiverse import Count, multiverse
 from .statistics import kendall_tau, poisson_upper
+from .strip import strip
 from .table import Table, table, verdicts
 
 __all__ = [
+    "ADDED",
+    "DATA_SEEN",
     "LEDGER",
     "Claim",
+    "Count",
     "Outcome",
     "Table",
     "Verdict",
@@ -15,7 +20,10 @@ __all__ = [
     "for_chapter",
     "kendall_tau",
     "ledger_hash",
+    "multiverse",
     "poisson_upper",
+    "source_class",
+    "strip",
     "table",
     "verdicts",
 ]

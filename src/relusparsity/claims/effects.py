@@ -57,7 +57,7 @@ def units_turn_off(dataset: xr.Dataset) -> Finding:
             continue
         shares = still / silent, (still - allowed) / silent
         values: dict[str, float | str] = {label: 100 * s for label, s in zip(labels, shares, strict=True)}
-        readings.append(Reading(seed, shares[1] >= 0.8, values))
+        readings.append(Reading(seed, shares[1] >= 0.8, values, margins=(100 * shares[1] - 80,)))
     return Finding(tuple(readings), tuple(limits))
 
 
@@ -99,9 +99,8 @@ def units_can_be_pruned(dataset: xr.Dataset) -> Finding:
         off, low, drawn = (float(cost) for cost in costs)
         holds = off <= 0.001 and low <= 0.01 and drawn > 0 and drawn >= 5 * low
         labels = "silent removed (% loss)", "lowest-rate half (% loss)", "random half (% loss)"
-        readings.append(
-            Reading(seed, holds, {label: _percent(c) for label, c in zip(labels, (off, low, drawn), strict=True)})
-        )
+        shown = {label: _percent(c) for label, c in zip(labels, (off, low, drawn), strict=True)}
+        readings.append(Reading(seed, holds, shown, margins=(0.001 - off, 0.01 - low, drawn - 5 * low)))
     return Finding(tuple(readings), tuple(limits))
 
 
@@ -137,5 +136,6 @@ def layers_differ_in_specificity(dataset: xr.Dataset) -> Finding:
     for index, seed in enumerate(seeds(dataset)):
         here = {name: found[index] for name, found in deltas.items()}
         holds = all(abs(d) >= 0.33 and np.sign(d) == signs[name] for name, d in here.items())
-        readings.append(Reading(seed, holds, {f"δ {name}": d for name, d in here.items()}))
+        margins = tuple(float(d * signs[name]) - 0.33 for name, d in here.items())
+        readings.append(Reading(seed, holds, {f"δ {name}": d for name, d in here.items()}, margins=margins))
     return Finding(tuple(readings))

@@ -22,6 +22,7 @@ from .reading import (
     search_seeds,
     seeds,
 )
+from .statistics import against_threshold
 
 Datasets = Mapping[tuple[str, str], xr.Dataset]
 """(experiment, scale) → dataset; the scale is written as in the dataset's attribute or as the ledger's letter."""
@@ -65,6 +66,12 @@ class Outcome:
         """Number of seeds that agree with the source's number, and of seeds asked; None where the row does not ask."""
         counted = [r.agrees for r in self.readings if r.seed not in self.ignored and r.agrees is not None]
         return (sum(counted), len(counted)) if counted else None
+
+    @property
+    def interval(self) -> str:
+        """The interval's word over the seeds that count (`statistics.against_threshold`); "" where there is none."""
+        counted = [reading.margins for reading in self.readings if reading.seed not in self.ignored]
+        return against_threshold(counted) if all(counted) else ""
 
 
 @dataclass(frozen=True)
@@ -116,8 +123,7 @@ def evaluate(recorded: Datasets, here: Datasets | None = None, rows: tuple[Claim
     outcomes: list[Outcome] = []
     for row in rows:
         if row.number not in RULES:
-            said = "its experiment does not exist yet"
-            outcomes += [Outcome(row, scale, Verdict.NOT_YET_TESTED, said) for scale in row.scales]
+            outcomes += [Outcome(row, scale, Verdict.NOT_YET_TESTED) for scale in row.scales]
             continue
         experiment = RULES[row.number].experiment
         outcomes += [_judged(row, scale, kept) for scale in row.scales]

@@ -1,11 +1,14 @@
 """The ledger: what would count as reproducing each claim, written before any run, as data.
 
-A row is never edited: a later change is a new row with its own date and version, and `ledger_hash` shows it.
+A row is never edited: a later change is a new row with its own date and version, and `ledger_hash` shows it. Version 1
+is here; version 2 adds the rows of ``version_2.toml`` and says from where we know what each row speaks of.
 """
 
 import hashlib
 import json
+import tomllib
 from dataclasses import asdict, dataclass
+from pathlib import Path
 
 from ..errors import UserError
 from ..source import BATCH_USE
@@ -139,6 +142,35 @@ LEDGER: tuple[Claim, ...] = (
     ),
 )
 
+_SECOND = tomllib.loads(Path(__file__).with_name("version_2.toml").read_text("utf-8"))
+
+ADDED: tuple[Claim, ...] = tuple(
+    Claim(
+        *(row[name] for name in ("number", "claim", "source", "rule")),
+        scales=tuple(row["scales"]),
+        date=_SECOND["date"],
+        version=_SECOND["version"],
+    )
+    for row in _SECOND["row"]
+)
+"""The rows of version 2, in the order of their numbers."""
+
+DATA_SEEN = frozenset(row["number"] for row in _SECOND["row"] if row.get("data_seen"))
+"""Rows whose rule was written when part of their data had been seen."""
+
+
+def source_class(number: str) -> str:
+    """From where we know what a row of the paper says: abstract, first page, summary (a third party's), ours, or "".
+
+    Examples
+    --------
+    >>> source_class("4"), source_class("2"), source_class("10b"), source_class("22")
+    ('abstract', 'summary', 'abstract', '')
+    """
+    of = {row: name for name, rows in _SECOND["source_class"].items() for row in rows}
+    return of.get(number) or of.get(number.rstrip("b"), "")
+
+
 _CHAPTERS = {
     1: ("5",),
     2: ("1", "2", "3", "3b", "4", "5", "6", "7", "8"),
@@ -167,9 +199,19 @@ def for_chapter(chapter: int) -> tuple[Claim, ...]:
     return tuple(row for row in LEDGER if row.number in _CHAPTERS[chapter])
 
 
-def ledger_hash() -> str:
-    """sha256 of the ledger's canonical JSON (preamble and rows; sorted keys, no spaces, UTF-8), in hexadecimal."""
-    content = {"preamble": PREAMBLE, "rows": [asdict(row) for row in LEDGER]}
+def ledger_hash(version: int = 1) -> str:
+    """sha256 of a version's canonical JSON (preamble and rows; sorted keys, no spaces, UTF-8), in hexadecimal.
+
+    Version 2's covers its own rows, their preamble, the classes of sources and which rows' data had been seen.
+
+    Raises
+    ------
+    UserError
+        For a version that does not exist.
+    """
+    if version not in (1, 2):
+        raise UserError(f"there is no version {version!r} of the ledger; there are 1 and 2.")
+    content = {"preamble": PREAMBLE, "rows": [asdict(row) for row in LEDGER]} if version == 1 else _SECOND
     text = json.dumps(content, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()
 

@@ -38,6 +38,8 @@ class Reading:
     note: str = ""
     agrees: bool | None = None
     """Numerical agreement with the source, for the rows that define it."""
+    margins: tuple[float, ...] = ()
+    """How far on the holding side of its threshold each number of the rule lies; empty where one is not a number."""
 
 
 @dataclass(frozen=True)

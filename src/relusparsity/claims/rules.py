@@ -41,11 +41,20 @@ def _sample(sets: int, tokens: int) -> str:
     return f"batch use is over {sets} sets of {tokens:,} tokens, the ledger's over {_SETS} of {_SET_TOKENS:,}"
 
 
-def _on_use(judge: Callable[[Floats], tuple[bool, dict[str, float | str]]], dataset: xr.Dataset) -> Finding:
+Judged = tuple[tuple[float, ...], dict[str, float | str]]
+"""Margins and values of one seed."""
+
+
+def _on_use(judge: Callable[[Floats], Judged], dataset: xr.Dataset, strict: bool = False) -> Finding:
+    """A rule on U: it holds where no margin is negative; with `strict`, the first must be positive."""
     use, limits = batch_use(dataset)
     if use.shape[1] != 6:
         raise NotTestable(f"the rule is about six layers, this model has {use.shape[1]}")
-    readings = (Reading(seed, *judge(layers)) for seed, layers in zip(seeds(dataset), use, strict=True))
+    readings = []
+    for seed, layers in zip(seeds(dataset), use, strict=True):
+        margins, values = judge(layers)
+        holds = min(margins) >= 0 and (margins[0] > 0 or not strict)
+        readings.append(Reading(seed, holds, values, margins=margins))
     return Finding(tuple(readings), limits)
 
 
@@ -59,38 +68,39 @@ def _within(finding: Finding, label: str, source: float) -> Finding:
 
 def first_layer_collapses(dataset: xr.Dataset) -> Finding:
     """Row 1: U_0 < 30."""
-    finding = _on_use(lambda u: (bool(u[0] < 30), {"U_0 (%)": float(u[0])}), dataset)
+    finding = _on_use(lambda u: ((30 - float(u[0]),), {"U_0 (%)": float(u[0])}), dataset, strict=True)
     return _within(finding, "U_0 (%)", BATCH_USE[0])
 
 
 def last_layer_survives(dataset: xr.Dataset) -> Finding:
     """Row 2: U_5 ≥ 90."""
-    finding = _on_use(lambda u: (bool(u[5] >= 90), {"U_5 (%)": float(u[5])}), dataset)
+    finding = _on_use(lambda u: ((float(u[5]) - 90,), {"U_5 (%)": float(u[5])}), dataset)
     return _within(finding, "U_5 (%)", BATCH_USE[5])
 
 
 def layers_differ(dataset: xr.Dataset) -> Finding:
     """Row 3: U_5 − U_0 ≥ 50."""
-    return _on_use(lambda u: (bool(u[5] - u[0] >= 50), {"U_5 − U_0 (points)": float(u[5] - u[0])}), dataset)
+    return _on_use(lambda u: ((float(u[5] - u[0]) - 50,), {"U_5 − U_0 (points)": float(u[5] - u[0])}), dataset)
 
 
 def early_layer_collapses(dataset: xr.Dataset) -> Finding:
     """Row 3b: min(U_0, U_1, U_2) < 30 and U_5 ≥ 90."""
     return _on_use(
         lambda u: (
-            bool(u[:3].min() < 30 and u[5] >= 90),
+            (30 - float(u[:3].min()), float(u[5]) - 90),
             {"lowest of U_0, U_1, U_2 (%)": float(u[:3].min()), "U_5 (%)": float(u[5])},
         ),
         dataset,
+        strict=True,
     )
 
 
 def first_and_last_inverted(dataset: xr.Dataset) -> Finding:
     """Row 4: U_0 lies at least 5 points below, and U_5 at least 5 points above, every other layer."""
 
-    def judge(u: Floats) -> tuple[bool, dict[str, float | str]]:
+    def judge(u: Floats) -> Judged:
         below, above = float(u[1:].min() - u[0]), float(u[5] - u[:5].max())
-        return below >= 5 and above >= 5, {
+        return (below - 5, above - 5), {
             "U_0 below the next (points)": below,
             "U_5 above the next (points)": above,
         }
@@ -109,7 +119,9 @@ def sparse_at_a_token(dataset: xr.Dataset) -> Finding:
     highest = 100 * medians.max(axis=1)
     return Finding(
         tuple(
-            Reading(seed, bool(value <= 10), {"highest median token_use (%)": float(value)})
+            Reading(
+                seed, bool(value <= 10), {"highest median token_use (%)": float(value)}, margins=(10 - float(value),)
+            )
             for seed, value in zip(seeds(dataset), highest, strict=True)
         )
     )
@@ -160,7 +172,7 @@ def falls_gradually(dataset: xr.Dataset) -> Finding:
         note = ""
         if holds and coarse.any():
             holds, note = None, "steps are too far apart where token_use falls fastest"
-        readings.append(Reading(seed, holds, {label: 100 * part}, note))
+        readings.append(Reading(seed, holds, {label: 100 * part}, note, margins=(20 - 100 * part,)))
     return Finding(tuple(readings))
 
 
@@ -190,7 +202,7 @@ def shifts_per_sequence(dataset: xr.Dataset) -> Finding:
             readings.append(Reading(seed, False, {label: "no loss of sequence_use"}))
             continue
         lead = float((shift - half) / tokens[-1])
-        readings.append(Reading(seed, lead >= 0.1, {label: 100 * lead}))
+        readings.append(Reading(seed, lead >= 0.1, {label: 100 * lead}, margins=(100 * lead - 10,)))
     return Finding(tuple(readings))
 
 
@@ -209,7 +221,7 @@ def shift_is_layer_0s(dataset: xr.Dataset) -> Finding:
         largest = [np.abs(changes(tokens, layer, span, warmup)).max() for layer in by_layer.T]
         own, other = 100 * float(largest[0]), 100 * float(max(largest[1:]))
         values: dict[str, float | str] = {"layer 0 (points)": own, "largest other (points)": other}
-        readings.append(Reading(seed, own > 0 and own >= 2 * other, values))
+        readings.append(Reading(seed, own > 0 and own >= 2 * other, values, margins=(own - 2 * other,)))
     return Finding(tuple(readings))
 
 
@@ -224,5 +236,5 @@ def small_models_mislead(small: xr.Dataset, large: xr.Dataset) -> Finding:
         if math.isnan(tau):
             readings.append(Reading(seed, None, {"τ": "undefined"}, "every layer has the same use"))
         else:
-            readings.append(Reading(seed, tau < 0.6, {"τ": tau}))
+            readings.append(Reading(seed, tau < 0.6, {"τ": tau}, margins=(0.6 - tau,)))
     return Finding(tuple(readings), (*limits, *more))

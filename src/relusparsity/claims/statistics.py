@@ -1,6 +1,7 @@
 """Statistics that the rules use: Kendall's tau, Cliff's delta, changes along training, a Poisson limit."""
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 import scipy  # imports `scipy.stats`, which takes a second, only when it is first used
@@ -92,3 +93,26 @@ def poisson_upper(count: ArrayLike, confidence: float = 0.95) -> Floats:
     array([2.996, 4.744])
     """
     return scipy.special.gammaincinv(np.asarray(count) + 1, confidence)  # P(X > count) is gammainc(count + 1, mean)
+
+
+def against_threshold(margins: Sequence[Sequence[float]], confidence: float = 0.95) -> str:
+    """Where the mean over seeds lies by Student's interval: "holds", "fails", "open"; "" with fewer than two seeds.
+
+    Parameters
+    ----------
+    margins : (seed, condition)
+        How far each number lies on the holding side of its threshold. A rule of several conditions holds where every
+        interval lies on that side, and fails where one lies wholly on the other.
+
+    Examples
+    --------
+    >>> against_threshold([(1.0,), (2.0,), (1.5,)]), against_threshold([(1.0,), (-2.0,)]), against_threshold([(1.0,)])
+    ('holds', 'open', '')
+    """
+    values = np.array(margins, float)
+    if len(values) < 2 or values.size == 0:
+        return ""
+    width = scipy.stats.t.ppf((1 + confidence) / 2, len(values) - 1) * values.std(0, ddof=1) / math.sqrt(len(values))
+    if (values.mean(0) - width >= 0).all():
+        return "holds"
+    return "fails" if (values.mean(0) + width < 0).any() else "open"

@@ -1,8 +1,8 @@
-"""The claims as a table: text for a terminal and for comparison under test, HTML for the page, Markdown for README."""
+"""The claims as a table: a line each on a page, text for a terminal and under test, Markdown for README."""
 
 import math
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from html import escape
 from itertools import groupby
 
@@ -10,53 +10,95 @@ import numpy as np
 import pandas as pd
 
 from .judge import Outcome, Verdict
-from .ledger import LEDGER, Claim, ledger_hash
+from .ledger import ADDED, DATA_SEEN, LEDGER, Claim, ledger_hash, source_class
+from .multiverse import Count
 from .reading import model_name, scale_name
+
+_WORDS = {"holds": "mean holds", "fails": "mean fails", "open": "mean open"}
+"""The interval's word → its chip."""
 
 
 @dataclass(frozen=True, repr=False)
 class Table:
-    """Outcomes as rows: the claim, the source's number, recorded values by seed, this machine's, and the verdict."""
+    """Outcomes by row: the claim and its rule, the source's number, ours, and the verdicts."""
 
     outcomes: tuple[Outcome, ...]
+    counts: Mapping[tuple[str, str], Count] = field(default_factory=dict)
+    """(row, letter) → in how many of all recorded runs of that width the rule holds."""
 
     def __repr__(self) -> str:
-        lines = [_caption()]
+        lines = [self.caption()]
         for row, outcomes in self._rows():
-            lines += [f"{row.number:>3}  {row.claim} (source: {row.source})", f"     rule: {row.rule}"]
+            known = source_class(row.number)
+            lines += [f"{row.number:>3}  {row.claim} (source: {row.source}{f', {known}' if known else ''})"]
+            lines += [f"     rule: {row.rule}"]
             lines += [f"     {_where(o)}: {'; '.join(_parts(o))}" for o in outcomes]
+            lines += [f"     {said}" for said in self._counted(row, outcomes)]
         return "\n".join(lines)
 
     def _repr_html_(self) -> str:
         head = "".join(
-            f'<th scope="col">{name}</th>'
-            for name in ("row", "claim", "source", "recorded, seed by seed", "this machine", "verdict")
+            f'<th scope="col">{n}</th>' for n in ("row", "claim", "W&amp;A", "ours: mean (range)", "verdict")
         )
-        body = "".join(_html_row(row, outcomes) for row, outcomes in self._rows())
+        body = "".join(self._html_row(row, outcomes) for row, outcomes in self._rows())
         return (
-            f'<table class="claims"><caption>{escape(_caption())}</caption>'
+            f'<table class="claims"><caption>{escape(self.caption())}</caption>'
             f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
         )
 
     def markdown(self) -> str:
-        """A Markdown table of the recorded outcomes, without this machine's."""
-        lines = ["| # | claim | source | recorded, seed by seed | verdict |", "|---|---|---|---|---|"]
+        """A Markdown table of the recorded outcomes that were judged: a line a row."""
+        lines = ["| # | claim | W&A | ours: mean (range) | verdict |", "|---|---|---|---|---|"]
         for row, outcomes in self._rows():
-            kept = [o for o in outcomes if not o.here]
-            shown = "<br>".join(f"{model_name(o.scale)}: {'; '.join(_values(o))}" for o in kept if o.readings) or "–"
-            verdicts = "<br>".join(f"{model_name(o.scale)}: {_verdict(o)}" for o in kept if o.verdict)
-            cells = (row.number, row.claim, row.source, shown, verdicts)
+            judged = [o for o in outcomes if o.verdict]
+            ours = "<br>".join(f"{who(o)}: {'; '.join(_summary(o))}" for o in judged if o.readings) or "–"
+            verdicts = "<br>".join(f"{who(o)}: **{o.verdict}**{_interval(o)}" for o in judged)
+            cells = (row.number, row.claim, row.source, ours, verdicts)
             lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
         return "\n".join(lines)
 
     def _rows(self) -> Iterator[tuple[Claim, list[Outcome]]]:
-        for row, outcomes in groupby(self.outcomes, key=lambda outcome: outcome.row):
-            yield row, list(outcomes)
+        order = {row.number: place for place, row in enumerate((*LEDGER, *ADDED))}
+        together = sorted(self.outcomes, key=lambda outcome: order[outcome.row.number])
+        for row, outcomes in groupby(together, key=lambda outcome: outcome.row):
+            kept = list(outcomes)
+            scales = [*row.scales, *(o.scale for o in kept)]
+            yield row, sorted(kept, key=lambda o: (o.here, scales.index(o.scale)))  # recipes of a model stand together
+
+    def caption(self) -> str:
+        """The versions of these rows with their dates and hashes."""
+        versions = {row.version: row.date for row, _ in self._rows()} or {1: LEDGER[0].date}
+        said = (f"version {v} of {date}, sha256 {ledger_hash(v)}" for v, date in sorted(versions.items()))
+        return f"Claims ledger, {'; '.join(said)}"
+
+    def _counted(self, row: Claim, outcomes: Sequence[Outcome]) -> list[str]:
+        letters = dict.fromkeys(o.scale for o in outcomes if o.verdict and (row.number, o.scale) in self.counts)
+        counts = [(letter, self.counts[row.number, letter]) for letter in letters]
+        return [f"holds in {c.held} of {c.runs} recorded runs of {model_name(letter)}'s width" for letter, c in counts]
+
+    def _html_row(self, row: Claim, outcomes: list[Outcome]) -> str:
+        shown = [o for o in outcomes if o.readings or not o.verdict]
+        counted = "".join(f"<br><small>{escape(said)}</small>" for said in self._counted(row, outcomes))
+        seen = "<br>its data were seen in part before the rule was written" if row.number in DATA_SEEN else ""
+        fold = "".join(map(_html_details, shown))
+        known = source_class(row.number)
+        cells = (
+            f'{escape(row.claim)}<br><small class="rule">{escape(row.rule)}{seen}</small>'
+            + (f"<details><summary>seeds and recipes</summary>{fold}</details>" if fold else ""),
+            escape(row.source) + (f"<br><small>{known}</small>" if known else ""),
+            ("".join(map(_html_summary, shown)) or "–") + counted,
+            "".join(_html_verdict(o) for o in outcomes if o.verdict),
+        )
+        body = "".join(f"<td>{cell}</td>" for cell in cells)
+        return f'<tr id="row-{row.number}"><th scope="row">{row.number}</th>{body}</tr>'
 
 
-def table(outcomes: list[Outcome]) -> Table:
-    """A table of the outcomes of `evaluate`; the same outcomes give the same text on every machine."""
-    return Table(tuple(outcomes))
+def table(outcomes: Sequence[Outcome], counts: Mapping[tuple[str, str], Count] | None = None) -> Table:
+    """A table of the outcomes of `evaluate`, of one recipe a shape or of several; each recipe keeps its line.
+
+    The same outcomes give the same text on every machine. `counts` are those of `multiverse`.
+    """
+    return Table(tuple(outcomes), counts or {})
 
 
 def verdicts(recipes: Mapping[str, list[Outcome]], scale: str) -> pd.DataFrame:
@@ -93,10 +135,6 @@ def number(value: float | str) -> str:
     return np.format_float_positional(float(f"{value:.2e}") + 0.0, trim="-").replace("-", "−")
 
 
-def _caption() -> str:
-    return f"Claims ledger, version {LEDGER[0].version} of {LEDGER[0].date}, sha256 {ledger_hash()}"
-
-
 def _values(outcome: Outcome) -> list[str]:
     """One entry per quantity: its label and unit, then the values in the order of the seeds."""
     if not outcome.readings:
@@ -110,15 +148,43 @@ def _values(outcome: Outcome) -> list[str]:
     return entries
 
 
+def _summary(outcome: Outcome) -> list[str]:
+    """One entry per quantity: its label and unit, then the mean of the seeds that count and their range, or words."""
+    counted = [reading for reading in outcome.readings if reading.seed not in outcome.ignored] or outcome.readings
+    entries = []
+    for label in counted[0].values if counted else ():
+        values = [reading.values[label] for reading in counted]
+        numbers = [value for value in values if not isinstance(value, str)]
+        words = list(dict.fromkeys(value for value in values if isinstance(value, str)))
+        said = []
+        if numbers:
+            low, high = number(min(numbers)), number(max(numbers))
+            mean = number(sum(numbers) / len(numbers))
+            said.append(mean if low == high else f"{mean} ({low} to {high})")
+        entries.append(f"{label} {', '.join(said + words)}")
+    return entries
+
+
+def _interval(outcome: Outcome) -> str:
+    word = outcome.interval if outcome.verdict else ""
+    return f", {_WORDS[word]} (95 %)" if word else ""
+
+
 def _verdict(outcome: Outcome) -> str:
     text = str(outcome.verdict) if outcome.verdict else ""
     if outcome.reason:
         text = f"{text} ({outcome.reason})" if text else outcome.reason
     if outcome.verdict in (Verdict.REPRODUCED, Verdict.NOT_REPRODUCED, Verdict.INCONCLUSIVE):
-        text += f", n = {outcome.n}"
+        text += f", n = {outcome.n}{_interval(outcome)}"
         if outcome.agreement:
             text += ", numerical agreement in {} of {} seeds".format(*outcome.agreement)
     return text
+
+
+def who(outcome: Outcome) -> str:
+    """The model, and its recipe where that has a name."""
+    named, colon, _ = outcome.recipe.partition(":")
+    return f"{model_name(outcome.scale)}, {named}" if colon else model_name(outcome.scale)
 
 
 def _where(outcome: Outcome) -> str:
@@ -132,28 +198,22 @@ def _parts(outcome: Outcome) -> list[str]:
     return [part for part in (_verdict(outcome), *_values(outcome), *recipe) if part]
 
 
-def _html_row(row: Claim, outcomes: list[Outcome]) -> str:
-    recorded = [o for o in outcomes if not o.here and (o.readings or not o.verdict)]
-    own = [o for o in outcomes if o.here]
-    verdicts = "".join(
-        f'<div class="{str(o.verdict).replace(" ", "-")}">{model_name(o.scale)}: <strong>{o.verdict}</strong>'
-        f"{escape(_verdict(o).removeprefix(str(o.verdict)))}"
-        + (f"<br><small>recipe: {escape(o.recipe)}</small>" if o.recipe else "")
-        + "</div>"
-        for o in outcomes
-        if o.verdict
-    )
-    cells = (
-        f"{escape(row.claim)}<br><small>{escape(row.rule)}</small>",
-        escape(row.source),
-        "".join(map(_html_values, recorded)) or "–",
-        "".join(map(_html_values, own)) or "–",
-        verdicts,
-    )
-    return f'<tr><th scope="row">{row.number}</th>{"".join(f"<td>{cell}</td>" for cell in cells)}</tr>'
+def _html_summary(outcome: Outcome) -> str:
+    model = f"this machine, {model_name(outcome.scale)}" if outcome.here else who(outcome)
+    said = _summary(outcome) or [outcome.reason]
+    return f"<div><strong>{escape(model)}</strong> {escape('; '.join(said))}</div>"
 
 
-def _html_values(outcome: Outcome) -> str:
-    entries = _values(outcome) if outcome.verdict else [outcome.reason, *_values(outcome)]
-    lines = "<br>".join(escape(entry) for entry in entries if entry)
-    return f'<div title="{escape(outcome.recipe)}"><strong>{escape(_where(outcome))}</strong><br>{lines}</div>'
+def _html_verdict(outcome: Outcome) -> str:
+    word, interval = str(outcome.verdict), outcome.interval
+    rest = _verdict(outcome).removeprefix(word).replace(_interval(outcome), "", 1).removeprefix(", ")
+    chips = f'<span class="chip {word.replace(" ", "-")}">{word}</span>'
+    if interval:
+        chips += f' <span class="chip mean-{interval}">{_WORDS[interval]}, 95 %</span>'
+    return f"<div>{escape(who(outcome))}: {chips}" + (f"<br><small>{escape(rest)}</small>" if rest else "") + "</div>"
+
+
+def _html_details(outcome: Outcome) -> str:
+    lines = [_where(outcome), *([outcome.reason] if outcome.reason and not outcome.verdict else [])]
+    lines += _values(outcome) + ([f"recipe: {outcome.recipe}"] if outcome.recipe else [])
+    return f"<div>{'<br>'.join(map(escape, lines))}</div>"

@@ -1,0 +1,49 @@
+"""The ledger in one line per model: a chip for each claim, which a switch turns from recipe to recipe."""
+
+from collections.abc import Sequence
+from html import escape
+
+from .judge import Outcome
+from .reading import model_name
+
+
+def strip(outcomes: Sequence[Outcome], page: str = "ledger.html") -> str:
+    """Chips of the judged rows as HTML, a group for each model and recipe, of which a style sheet shows the chosen.
+
+    Parameters
+    ----------
+    outcomes
+        Of `evaluate`, for one recipe a shape or for several.
+    page
+        Where the rows are; a chip leads to its row there.
+    """
+    groups: dict[str, list[Outcome]] = {}
+    for outcome in outcomes:
+        if outcome.verdict and outcome.readings and not outcome.here:
+            model = model_name(outcome.scale.split(" + ")[-1])  # of two shapes, the row is about the larger
+            recipe = outcome.recipe.partition(":")[0] if ":" in outcome.recipe else ""
+            groups.setdefault(", ".join(filter(None, [model, recipe])), []).append(outcome)
+    switch = "".join(
+        f'<label><input type="radio" name="strip" value="{place}"{" checked" if place == 0 else ""}> '
+        f"{escape(name)}</label>"
+        for place, name in enumerate(groups)
+    )
+    chips = "".join(
+        f'<div class="group" data-group="{place}"><strong>{escape(name)}</strong> '
+        + " ".join(_chip(outcome, page) for outcome in group)
+        + "</div>"
+        for place, (name, group) in enumerate(groups.items())
+    )
+    return (
+        '<div class="verdict-strip">\n'
+        f"<fieldset><legend>Verdicts on the paper's claims, by model and recipe</legend>{switch}</fieldset>\n"
+        f"{chips}\n</div>"
+    )
+
+
+def _chip(outcome: Outcome, page: str) -> str:
+    row, verdict = outcome.row, str(outcome.verdict)
+    return (
+        f'<a class="chip {verdict.replace(" ", "-")}" href="{page}#row-{row.number}" '
+        f'title="{escape(row.rule)}">{row.number} {escape(row.claim)}: {verdict}</a>'
+    )

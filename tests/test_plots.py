@@ -226,7 +226,7 @@ def test_a_figure_is_what_the_page_expects(drawn, name):
     data, about = figure._repr_mimebundle_()
     assert set(data) == {"application/vnd.plotly.v1+json", "image/png", "text/plain"}
     assert set(about) == {"relusparsity"}
-    assert set(about["relusparsity"]) == {"name", "function", "caption", "csv"}
+    assert set(about["relusparsity"]) == {"name", "function", "caption", "csv", "title", "model"}
     module, _, function = figure.function.rpartition(".")
     assert callable(getattr(importlib.import_module(module), function))
     assert figure.png.startswith(b"\x89PNG")

@@ -21,7 +21,9 @@ def dataset(scale: str, recipe: str | None, seeds: int, commit: str = "") -> xr.
     return made
 
 
-BARE = Figure("batch_use", "relusparsity.plots.layer_patterns.batch_use", "Bars.", {}, b"", "layer,use\n0,0.1\n")
+BARE = Figure(
+    "batch_use", "relusparsity.plots.layer_patterns.batch_use", "Bars.", {}, b"", "layer,use\n0,0.1\n", "One bar."
+)
 WIDE = dataset("wide", "nearest", 3, commit="256d9bd")
 
 

@@ -18,9 +18,8 @@ PIXEL = (
     b"\0\0\0\0IEND\xaeB`\x82"
 )
 WIDE, MID = (xr.Dataset(attrs={"scale": scale, "recipe": "first"}) for scale in ("wide", "mid"))
-BARE = Figure(
-    "effects", "relusparsity.plots.figure.table", "Bars are means.", {"data": [], "layout": {}}, PIXEL, "layer\n0\n"
-)
+EMPTY = {"data": [], "layout": {}}
+BARE = Figure("effects", "relusparsity.plots.figure.table", "Bars are means.", EMPTY, PIXEL, "layer\n0\n", "One bar.")
 
 
 def page(folder: Path, *figures: Figure) -> BeautifulSoup:
@@ -50,6 +49,7 @@ def test_a_figure_has_a_number_a_title_a_model_and_names_that_stay(tmp_path):
     built = page(tmp_path, BARE, BARE.titled("Decay empties layer 1", WIDE), BARE.titled("Mid agrees", MID))
     _, wide, mid = built.select("figure.live-figure")
     assert wide["id"] == "fig-effects-wide-first" and mid["id"] == "fig-effects-mid-first"
+    assert wide.img["alt"] == "One bar."
     assert wide.select_one("strong").text == "Fig. 3.2 Decay empties layer 1. Wide, first."
     assert (
         wide.select_one(".live-figure-caption").text == "Fig. 3.2 Decay empties layer 1. Wide, first. Bars are means."
@@ -61,7 +61,7 @@ def test_a_figure_has_a_number_a_title_a_model_and_names_that_stay(tmp_path):
 
 
 def test_a_figure_without_a_title_is_numbered_and_named_by_its_place(tmp_path):
-    first, second = page(tmp_path, BARE, replace(BARE, caption="Again.")).select("figure.live-figure")
+    first, second = page(tmp_path, BARE, replace(BARE, caption="Again.", alt="")).select("figure.live-figure")
     assert [first["id"], second["id"]] == ["live-effects", "live-effects-2"]
     assert second.select_one(".live-figure-caption").text == "Fig. 3.2 Again."
     assert second.img["alt"] == "Again."

@@ -1,7 +1,7 @@
 """Live figures in the page: from one notebook output to a figure that works offline, in print and without JavaScript.
 
 A figure arrives as one output with ``application/vnd.plotly.v1+json``, a PNG twin, and the metadata
-``{"relusparsity": {"name", "function", "caption", "csv", "title", "model"}}``. MyST-NB would keep one of the two
+``{"relusparsity": {"name", "function", "caption", "csv", "alt", "title", "model"}}``. MyST-NB would keep one of the two
 formats. Here the JSON is written inert into the page, the PNG stays beside it, and ``live_figures.js`` draws over it
 where it can. Under every figure stand its number, title, model and caption, and links to the notebook, the function,
 the data and the picture. A figure with a title has a name that stays, in its link and files; copies of chapters that
@@ -65,7 +65,8 @@ class LiveFigureRenderer:
         node += caption
         with myst.current_node_context(caption):
             myst.nested_render_text(about["caption"], data.line, inline=True)
-        node["alt"] = "".join(part.astext() for part in caption[2:])
+        # copies executed before figures were described have their caption instead
+        node["alt"] = about.get("alt") or "".join(part.astext() for part in caption[2:])
         return [node]
 
 

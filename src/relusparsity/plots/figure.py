@@ -12,6 +12,7 @@ from ..errors import UserError
 from ..shapes import title
 from . import live
 from .chart import Chart
+from .described import described
 from .reading import how_many
 
 PLOTLY = "application/vnd.plotly.v1+json"
@@ -30,6 +31,7 @@ class Figure:
     png : the same chart as a picture.
     csv : the numbers drawn, one row per point, with four significant digits; once titled, lines that begin with # say
         of which models they are.
+    alt : what is seen, in words and numbers, for readers who do not see it.
     title : what the figure shows, a sentence without its full stop.
     model : whose numbers these are: 'Wide, nearest, 3 seeds'.
     """
@@ -40,6 +42,7 @@ class Figure:
     live: dict[str, Any]
     png: bytes
     csv: str
+    alt: str
     title: str = ""
     model: str = ""
 
@@ -92,7 +95,7 @@ class Figure:
     ) -> tuple[dict[str, Any], dict[str, dict[str, str]]]:
         data = {PLOTLY: self.live, "image/png": self.png, "text/plain": repr(self)}
         about = {"name": self.name, "function": self.function, "caption": self.caption, "csv": self.csv}
-        about |= {"title": self.title, "model": self.model}
+        about |= {"alt": self.alt, "title": self.title, "model": self.model}
         return data, {"relusparsity": about}  # type: ignore[dict-item]
 
 
@@ -107,6 +110,7 @@ def figure(function: str, chart: Chart, caption: str, drawn: list[tuple[str, xr.
         live=live.plotly_json(chart),
         png=twin.png(chart),
         csv=table(drawn),
+        alt=described(chart),
     )
 
 

@@ -226,10 +226,11 @@ def test_a_figure_is_what_the_page_expects(drawn, name):
     data, about = figure._repr_mimebundle_()
     assert set(data) == {"application/vnd.plotly.v1+json", "image/png", "text/plain"}
     assert set(about) == {"relusparsity"}
-    assert set(about["relusparsity"]) == {"name", "function", "caption", "csv"}
+    assert set(about["relusparsity"]) == {"name", "function", "caption", "csv", "alt", "title", "model"}
     module, _, function = figure.function.rpartition(".")
     assert callable(getattr(importlib.import_module(module), function))
     assert figure.png.startswith(b"\x89PNG")
+    assert 20 < len(figure.alt) < 900 and figure.alt != figure.caption and "<" not in figure.alt
     text = json.dumps(figure.live, allow_nan=False, separators=(",", ":"))
     assert len(text) <= 64 * 1024
     again = json.loads(text)  # Plotly takes the dictionaries apart

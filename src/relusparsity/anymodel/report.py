@@ -267,7 +267,7 @@ def _figure(figure: Figure) -> str:
     name = html.escape(figure.name.replace(" ", "-").replace("/", "-"))
     return (
         f'<figure class="live-figure" id="{name}"><script type="application/json">{content}</script>'
-        f'<img alt="{caption}" src="data:image/png;base64,{picture}"><figcaption>{caption} '
+        f'<img alt="{html.escape(figure.alt)}" src="data:image/png;base64,{picture}"><figcaption>{caption} '
         f'<a download="{name}.csv" href="data:text/csv;base64,{data}">data (CSV)</a></figcaption></figure>'
     )
 

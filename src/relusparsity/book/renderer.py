@@ -1,9 +1,11 @@
 """Live figures in the page: from one notebook output to a figure that works offline, in print and without JavaScript.
 
 A figure arrives as one output with ``application/vnd.plotly.v1+json``, a PNG twin, and the metadata
-``{"relusparsity": {"name", "function", "caption", "csv"}}``. MyST-NB would keep one of the two formats. Here the
-JSON is written inert into the page, the PNG stays beside it, and ``live_figures.js`` draws over it where it can.
-Under every figure stand its caption and links to the notebook, the function, the data and the picture.
+``{"relusparsity": {"name", "function", "caption", "csv", "alt", "title", "model"}}``. MyST-NB would keep one of the two
+formats. Here the JSON is written inert into the page, the PNG stays beside it, and ``live_figures.js`` draws over it
+where it can. Under every figure stand its number, title, model and caption, and links to the notebook, the function,
+the data and the picture. A figure with a title has a name that stays, in its link and files; copies of chapters that
+were executed before there were titles have none, and are named by their place.
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ import html
 import importlib.util
 import json
 import posixpath
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -28,7 +31,7 @@ STATIC = Path(__file__).parent / "static"
 
 
 class live_figure(nodes.General, nodes.Element):
-    """A figure; attributes: ``json``, ``name``, ``function``, ``csv``; children: image and caption."""
+    """A figure; attributes: ``json``, ``name``, ``anchor``, ``function``, ``csv``; children: image and caption."""
 
 
 class LiveFigureRenderer:
@@ -42,17 +45,28 @@ class LiveFigureRenderer:
         about = data.output_metadata[META]
         text = json.dumps(data.content, separators=(",", ":")).replace("<", "\\u003c")
         myst = renderer.renderer
-        page = myst.sphinx_env.metadata[myst.sphinx_env.docname].setdefault(META, {"names": [], "modules": []})
+        docname = myst.sphinx_env.docname
+        page = myst.sphinx_env.metadata[docname].setdefault(META, {"names": [], "modules": []})
         again = page["names"].count(about["name"])  # a chapter may draw the same figure of two datasets
+        titled = about.get("title", "")
+        if titled and again:
+            raise ValueError(
+                f"{docname} has two figures with the name {about['name']}: give one a name of its own, "
+                'figure.titled(…, name="…")'
+            )
         page["names"].append(about["name"])
         page["modules"].append(module_of(about["function"]))
         name = f"{about['name']}-{again + 1}" if again else about["name"]
-        node = live_figure("", json=text, name=name, function=about["function"], csv=about["csv"])
-        caption = nodes.paragraph(classes=["live-figure-caption"])
+        anchor = f"fig-{name}" if titled else f"live-{name}"
+        node = live_figure("", json=text, name=name, anchor=anchor, function=about["function"], csv=about["csv"])
+        said = f" {titled}. {about['model']}." if titled else ""
+        heading = nodes.strong("", number(docname, len(page["names"])) + said)
+        caption = nodes.paragraph("", "", heading, nodes.Text(" "), classes=["live-figure-caption"])
         node += caption
         with myst.current_node_context(caption):
             myst.nested_render_text(about["caption"], data.line, inline=True)
-        node["alt"] = caption.astext()
+        # copies executed before figures were described have their caption instead
+        node["alt"] = about.get("alt") or "".join(part.astext() for part in caption[2:])
         return [node]
 
 
@@ -78,8 +92,7 @@ class KeepPicture(SphinxPostTransform):
 
 def visit_live_figure(writer: Any, node: live_figure) -> None:
     """Open the figure: the picture comes first and stays if nothing can be drawn."""
-    name = html.escape(f"live-{node['name']}")
-    writer.body.append(f'<figure class="live-figure" id="{name}">\n')
+    writer.body.append(f'<figure class="live-figure" id="{html.escape(node["anchor"])}">\n')
     writer.body.append(f'<script type="application/json">{node["json"]}</script>\n')
 
 
@@ -95,14 +108,24 @@ def depart_live_figure(writer: Any, node: live_figure) -> None:
     module = module_of(node["function"])
     line = line_of(node["function"])
     here = builder.get_target_uri(page)
+    titled = node["anchor"].startswith("fig-")  # such a name stays, also where the chapter's number changes
+    download = node["name"] if titled else f"{chapter}-{node['name']}"
     links = [
         (relative_uri(here, f"source/{chapter}.html"), "notebook", ""),
         (f"{relative_uri(here, f'source/{module}.html')}#line-{line}", f"<code>{node['function']}</code>", ""),
-        (relative_uri(here, data), "data (CSV)", f'download="{chapter}-{node["name"]}.csv"'),
-        (picture, "figure (PNG)", f'download="{chapter}-{node["name"]}.png"'),
+        (relative_uri(here, data), "data (CSV)", f'download="{download}.csv"'),
+        (picture, "figure (PNG)", f'download="{download}.png"'),
     ]
+    if titled:
+        links.append((f"#{node['anchor']}", "link to this figure", ""))
     anchors = (f'<a href="{html.escape(target)}" {extra}>{text}</a>' for target, text, extra in links)
     writer.body.append(f'<p class="live-figure-links">{" · ".join(anchors)}</p>\n</figure>\n')
+
+
+def number(docname: str, position: int) -> str:
+    """A figure's number by chapter: the second figure of ``chapters/03_neuron_death`` is Fig. 3.2."""
+    chapter = re.match(r"\d+", posixpath.basename(docname))
+    return f"Fig. {int(chapter[0])}.{position}" if chapter else f"Fig. {position}"
 
 
 def module_of(function: str) -> str:

@@ -1,13 +1,19 @@
 """A finished figure, live and still, with its caption and the numbers that it draws."""
 
-from dataclasses import dataclass
+import json
+import re
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pandas as pd
 import xarray as xr
 
+from ..errors import UserError
+from ..shapes import title
 from . import live
 from .chart import Chart
+from .described import described
+from .reading import how_many
 
 PLOTLY = "application/vnd.plotly.v1+json"
 
@@ -18,12 +24,16 @@ class Figure:
 
     Attributes
     ----------
-    name : short name, fit for a file name.
+    name : short name, fit for a file name and a link; `titled` makes it one that stays.
     function : full name of the function that drew it.
     caption : what is drawn and what to look at.
     live : Plotly's data, layout and config; numbers have four significant digits.
     png : the same chart as a picture.
-    csv : the numbers drawn, one row per point, with four significant digits.
+    csv : the numbers drawn, one row per point, with four significant digits; once titled, lines that begin with # say
+        of which models they are.
+    alt : what is seen, in words and numbers, for readers who do not see it.
+    title : what the figure shows, a sentence without its full stop.
+    model : whose numbers these are: 'Wide, nearest, 3 seeds'.
     """
 
     name: str
@@ -32,15 +42,60 @@ class Figure:
     live: dict[str, Any]
     png: bytes
     csv: str
+    alt: str
+    title: str = ""
+    model: str = ""
 
     def __repr__(self) -> str:
-        return f"{self.name}: {self.caption}"
+        return f"{self.name}: {self.heading} {self.caption}" if self.title else f"{self.name}: {self.caption}"
+
+    @property
+    def heading(self) -> str:
+        """Finding and model: 'Layer 1 is emptier than layer 0. Wide, nearest, 3 seeds.'"""
+        return f"{self.title}. {self.model}." if self.title else ""
+
+    def titled(self, finding: str, *of: xr.Dataset, name: str = "") -> "Figure":
+        """Say what the figure shows, and of which models; name, links and files then say so too.
+
+        Parameters
+        ----------
+        finding
+            What to see, as a sentence without its full stop. The model's name is added to it.
+        of
+            The datasets drawn, as `results` gives them.
+        name
+            Last part of the figure's name, where two figures of a chapter differ in something else than the model:
+            `name="firing-rate"`.
+
+        Raises
+        ------
+        UserError
+            If the finding is empty or ends with a full stop, a dataset does not say what it is of, or the name does not
+            fit a link.
+        """
+        if not finding or finding != finding.strip() or finding.endswith("."):
+            raise UserError(f"a figure's finding is a sentence without its full stop; {self.name} got {finding!r}")
+        if not of:
+            raise UserError(f"the title of {self.name} names a model; give the datasets that it draws")
+        if name and not re.fullmatch("[a-z0-9]+(-[a-z0-9]+)*", name):
+            raise UserError(f"a figure's name is small letters, digits and single hyphens; {self.name} got {name!r}")
+        models = [model_of(dataset, self.name) for dataset in of]
+        parts = [
+            self.name.replace("_", "-"),
+            *dict.fromkeys(_slug(dataset) for dataset in of),
+            *([name] if name else []),
+        ]
+        said = "; ".join(dict.fromkeys(models))
+        head = [f"{finding}. {said}.", *dict.fromkeys(_origin(*pair) for pair in zip(models, of, strict=True))]
+        csv = "".join(f"# {line}\n" for line in head) + self.csv
+        return replace(self, title=finding, model=said, name="-".join(parts), csv=csv)
 
     def _repr_mimebundle_(
         self, include: object = None, exclude: object = None
     ) -> tuple[dict[str, Any], dict[str, dict[str, str]]]:
         data = {PLOTLY: self.live, "image/png": self.png, "text/plain": repr(self)}
         about = {"name": self.name, "function": self.function, "caption": self.caption, "csv": self.csv}
+        about |= {"alt": self.alt, "title": self.title, "model": self.model}
         return data, {"relusparsity": about}  # type: ignore[dict-item]
 
 
@@ -55,7 +110,43 @@ def figure(function: str, chart: Chart, caption: str, drawn: list[tuple[str, xr.
         live=live.plotly_json(chart),
         png=twin.png(chart),
         csv=table(drawn),
+        alt=described(chart),
     )
+
+
+def model_of(dataset: xr.Dataset, figure: str) -> str:
+    """What readers call a dataset's models, and how many there are: 'Wide, nearest, 3 seeds'.
+
+    Raises
+    ------
+    UserError
+        If the dataset does not say its shape.
+    """
+    if "scale" not in dataset.attrs:
+        raise UserError(f"the title of {figure} names a model; the dataset has no attribute 'scale', its shape's name")
+    seeds = [how_many(dataset.sizes["seed"], "seed")] if "seed" in dataset.sizes else []
+    return ", ".join([title(dataset.attrs["scale"]), *_recipe(dataset), *seeds])
+
+
+def _recipe(dataset: xr.Dataset) -> list[str]:
+    """The one recipe of a dataset: one chosen among several, or that of all its runs; several have no common word."""
+    if "recipe" in dataset.coords:
+        chosen = dataset["recipe"]
+        return [str(chosen.item())] if chosen.size == 1 else []
+    return [dataset.attrs["recipe"]] if dataset.attrs.get("recipe") else []
+
+
+def _slug(dataset: xr.Dataset) -> str:
+    words = " ".join([dataset.attrs["scale"], *_recipe(dataset)])
+    return re.sub("[^a-z0-9]+", "-", words.lower()).strip("-")
+
+
+def _origin(model: str, dataset: xr.Dataset) -> str:
+    """Where a dataset's numbers come from, as far as it says so."""
+    if "provenance" not in dataset.attrs:
+        return f"{model}: computed from recorded runs, and names no commit"
+    commit = json.loads(dataset.attrs["provenance"])["environment"]["commit"]
+    return f"{model}: measured by relusparsity at commit {commit}"
 
 
 def table(drawn: list[tuple[str, xr.Dataset]]) -> str:

@@ -7,6 +7,7 @@ moves the bars; without scripts the small multiples stand alone.
 import json
 from collections.abc import Sequence
 from html import escape
+from itertools import product
 
 import numpy as np
 import xarray as xr
@@ -22,6 +23,15 @@ SWITCHES = {
     "lr": ("Learning rate", {"0.0003": "3e-4", "0.001": "1e-3"}),
 }
 """Factor → its name and its two levels, by the value that the dataset has."""
+
+SHORT = {
+    "embedding_std": {"0.02": "embeddings 0.02", "1.0": "embeddings 1"},
+    "tied": {"True": "tied", "False": "untied"},
+    "weight_decay": {"0.1": "decay 0.1", "1.0": "decay 1"},
+    "init": {"xavier": "Xavier", "normal": "normal"},
+    "lr": {"0.0003": "rate 3e-4", "0.001": "rate 1e-3"},
+}
+"""The same levels under the small multiples."""
 
 START = ("0.02", "True", "1.0", "xavier", "0.0003")
 """What is shown at first: the levels of the recipe from which the search for the paper's numbers began."""
@@ -63,7 +73,8 @@ def explorable(datasets: Sequence[xr.Dataset], about: str) -> str:
     shown = known[" ".join(START)]
     rows = "".join(_bar(layer, shown) for layer in range(len(shown["use"])))  # type: ignore[arg-type]
     switches = "".join(_switch(factor, start) for factor, start in zip(SWITCHES, START, strict=True))
-    multiples = "".join(_small(key, cell) for key, cell in known.items())
+    every = (" ".join(levels) for levels in product(*(levels for _, levels in SWITCHES.values())))
+    multiples = "".join(_small(key, known[key]) for key in every if key in known)
     return (
         f'<figure class="explorable" id="explorable">\n<script type="application/json">{json.dumps(known)}</script>\n'
         f"<form hidden>{switches}</form>\n"
@@ -105,7 +116,7 @@ def _switch(factor: str, start: str) -> str:
 
 def _small(key: str, cell: dict[str, list[float] | float]) -> str:
     levels = key.split(" ")
-    words = [SWITCHES[factor][1][level] for factor, level in zip(SWITCHES, levels, strict=True)]
+    words = [SHORT[factor][level] for factor, level in zip(SHORT, levels, strict=True)]
     use: list[float] = cell["use"]  # type: ignore[assignment]
     bars = "".join(
         f'<rect x="{10 * i}" y="{100 - u:.0f}" width="8" height="{u:.0f}" fill="{style.layer_colour(i, len(use))}"/>'
@@ -113,6 +124,7 @@ def _small(key: str, cell: dict[str, list[float] | float]) -> str:
     )
     label = f"{', '.join(words)}: " + ", ".join(f"{u:g}" for u in use) + " %"
     return (
-        f'<div><svg viewBox="0 0 58 100" role="img" aria-label="{label}"><title>{label}</title>{bars}</svg>'
+        f'<div><svg viewBox="0 0 58 100" preserveAspectRatio="none" role="img" aria-label="{label}">'
+        f"<title>{label}</title>{bars}</svg>"
         f"<small>{', '.join(words[:2])}<br>{', '.join(words[2:])}<br>loss {cell['loss']:.2f}</small></div>"
     )

@@ -9,7 +9,7 @@ import xarray as xr
 
 from .. import corpora, results, train
 from ..config import RunConfig, to_dict
-from ..errors import UserError
+from ..errors import StoppedEarly, UserError
 from ..schema import MEASURED
 from . import shared
 
@@ -21,11 +21,11 @@ NOT_RUN = "not run"
 
 
 def measured(config: RunConfig, corpus: corpora.Corpus | None = None) -> xr.Dataset:
-    """The run's dataset; of a run that diverged, what was measured before it stopped."""
+    """The run's dataset; of a run that diverged or was stopped by a screen, what was measured before."""
     corpus = corpora.load(config.corpus) if corpus is None else corpus
     try:
         return train.run(config, corpus).dataset
-    except FloatingPointError:
+    except (FloatingPointError, StoppedEarly):
         return results.load(train.run_path(config, corpus) / "stopped.nc")
 
 
@@ -33,8 +33,8 @@ def stack(runs: Sequence[xr.Dataset], changes: Mapping[str, dict[str, Any]], sca
     """Every measured variable by (recipe, seed, step, layer), from runs of one seed that read as many tokens.
 
     Steps are those of the recipe *first*; a recipe with larger batches is shown at the same numbers of tokens. A run
-    that diverged is kept up to where it stopped and missing (NaN) from there on; the provenance says after which step,
-    by recipe, as `stopped_after_step`.
+    that stopped, having diverged or by a screen, is kept up to there and missing (NaN) from there on; the provenance
+    says after which step, by recipe, as `stopped_after_step`, and by which screen, as `screens`.
 
     Parameters
     ----------
@@ -45,10 +45,13 @@ def stack(runs: Sequence[xr.Dataset], changes: Mapping[str, dict[str, Any]], sca
     Raises
     ------
     UserError
-        If every one of them diverged, or their seeds differ.
+        If every one of them stopped, or their seeds differ.
     """
     if not any("final_loss" in data for data in runs):
-        raise UserError(f"each of {', '.join(changes)} diverged: there is no end to compare; lower their lr.")
+        raise UserError(
+            f"each of {', '.join(changes)} diverged, or was stopped by a screen: there is no end to compare; lower "
+            "their lr, or take the screens off."
+        )
     facts = [results.provenance(data) for data in runs]
     if len(seeds := {f["config"]["seed"] for f in facts}) > 1:
         raise UserError(f"{', '.join(changes)} have the seeds {sorted(seeds)}: expected one for all recipes.")
@@ -82,6 +85,12 @@ def stack(runs: Sequence[xr.Dataset], changes: Mapping[str, dict[str, Any]], sca
             if "stopped_after_step" in data.attrs
         },
     }
+    screens = {
+        name: json.loads(data.attrs["screen"])
+        for name, data in zip(changes, runs, strict=True)
+        if "screen" in data.attrs
+    }
+    runs_of |= {"screens": screens} if screens else {}
     dataset.attrs |= {"scale": scale, "provenance": json.dumps(facts[0] | runs_of, sort_keys=True)}
     return dataset
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from .. import corpora, results, train
+from .. import corpora, results, schema, train
 from ..config import RunConfig, to_dict
 from ..errors import StoppedEarly, UserError
 from ..schema import MEASURED
@@ -45,21 +45,19 @@ def stack(runs: Sequence[xr.Dataset], changes: Mapping[str, dict[str, Any]], sca
     Raises
     ------
     UserError
-        If every one of them stopped, or their seeds differ.
+        If every one of them diverged, or their seeds differ.
     """
-    if not any("final_loss" in data for data in runs):
-        raise UserError(
-            f"each of {', '.join(changes)} diverged, or was stopped by a screen: there is no end to compare; lower "
-            "their lr, or take the screens off."
-        )
+    if not any("final_loss" in data or "screen" in data.attrs for data in runs):
+        raise UserError(f"each of {', '.join(changes)} diverged: there is no end to compare; lower their lr.")
     facts = [results.provenance(data) for data in runs]
     if len(seeds := {f["config"]["seed"] for f in facts}) > 1:
         raise UserError(f"{', '.join(changes)} have the seeds {sorted(seeds)}: expected one for all recipes.")
     names = [*MEASURED, *FINAL]
     parts = [data.swap_dims(step="tokens").drop_vars("step") for data in runs]
-    shared_tokens = set.intersection(*(set(p["tokens"].values.tolist()) for p in parts if "final_loss" in p))
-    at = np.array(sorted(shared_tokens))
-    whole = next(part for part in parts if "final_loss" in part)
+    ended = [part for part in parts if "final_loss" in part]
+    ended = ended or [part for part in parts if "screen" in part.attrs]
+    at = np.array(sorted(set.intersection(*(set(part["tokens"].values.tolist()) for part in ended))))
+    whole = next((part for part in parts if "final_loss" in part), _end(facts[0]["config"]))
     parts = [_filled(part, whole)[names].reindex(tokens=at) for part in parts]
     dataset = xr.concat(
         parts, dim="recipe", join="exact", coords="minimal", compat="override", combine_attrs=shared.agreed
@@ -95,6 +93,18 @@ def stack(runs: Sequence[xr.Dataset], changes: Mapping[str, dict[str, Any]], sca
     return dataset
 
 
+def _end(config: dict[str, Any]) -> xr.Dataset:
+    """What a run keeps of its end, for none that came to it."""
+    sizes = {"set": config["measure"]["final_sets"], "layer": config["model"]["n_layers"]}
+    of_none = {name: schema.FINAL[name] for name in FINAL}
+    return xr.Dataset(
+        {
+            name: (dims, np.zeros([sizes[dim] for dim in dims]), {"units": units, "long_name": long_name})
+            for name, (dims, units, long_name) in of_none.items()
+        }
+    )
+
+
 def _filled(part: xr.Dataset, whole: xr.Dataset) -> xr.Dataset:
     """The part with NaN for what only a finished run has."""
     lacking = [name for name in whole.data_vars if name not in part and "tokens" not in whole[name].dims]
@@ -111,7 +121,8 @@ def missing(like: xr.Dataset, run: RunConfig) -> xr.Dataset:
     part = part.map(lambda values: xr.full_like(values, np.nan, dtype=float), keep_attrs=True)
     facts = results.provenance(like)
     config = to_dict(run) | {"corpus": facts["config"]["corpus"]}
-    part.attrs = like.attrs | {
+    of_its_own = ("stopped", "stopped_after_step", "screen")
+    part.attrs = {name: value for name, value in like.attrs.items() if name not in of_its_own} | {
         "provenance": json.dumps(facts | {"config": config, "run_id": NOT_RUN, "wall_seconds": 0.0})
     }
     return part

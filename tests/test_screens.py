@@ -11,6 +11,7 @@ import xarray as xr
 
 from fixtures_core import tiny_corpus, tiny_run
 from relusparsity import golden, identity, measurements, ondisk, results, train
+from relusparsity.__main__ import main
 from relusparsity.book import recorder
 from relusparsity.commands import BEFORE
 from relusparsity.config import RunConfig, from_dict, replace, to_dict
@@ -195,3 +196,13 @@ def test_the_recorder_prints_the_screens_and_goes_on_to_the_next_run(
     assert np.isfinite(use.sel(recipe="whole")).all() and np.isnan(use.sel(recipe="stopped").isel(step=-1)).all()
     facts = results.provenance(dataset)
     assert facts["stopped_after_step"] == {"stopped": 7} and facts["screens"]["stopped"]["rule"] == "U_5 < 101 %"
+    alone = variants.stack([variants.measured(stopped)], {"stopped": {}}, "smoke")
+    results.save(alone, tmp_path / "alone.nc")  # whole: units and names everywhere
+    assert alone["step"].values.tolist() == [0, 1, 2, 4, 7] and alone["final_batch_use"].isnull().all()
+    assert alone["final_batch_use"].shape == (1, 1, 4, 6) and np.isfinite(alone["batch_use"]).all()
+
+    assert main(["train", "--scale", "smoke", "--seed", "401", "--train.tokens", "5120", "--measure.points", "3"]) == 0
+    said = capsys.readouterr().out
+    assert "stopped before by a screen, which this command has not: begins again" in said and "(finished)" in said
+    assert recorder.record(of(stopped), tmp_path / "other") == 0, "finished is finished, whatever its screens"
+    assert "1 finished before" in capsys.readouterr().out

@@ -19,6 +19,7 @@ from relusparsity.book.recorded import Recorded
 from relusparsity.config import RunConfig, replace
 from relusparsity.errors import UserError
 from relusparsity.scales import base
+from relusparsity.screens import Screen
 
 
 def of(*runs: RunConfig, **attributes: Any) -> list[Recorded]:
@@ -160,9 +161,13 @@ def test_two_processes_train_one_run_and_agree_with_one(
     (tmp_path / "runs").mkdir()
     (tmp_path / "runs" / "corpora").symlink_to(known)
     odd = short(301, **{"train.batch_tokens": 32, "train.warmup": 0, "train.dead_after": 2560})
+    early = replace(short(302), screens=(Screen(7, "heldout_loss", None, ">", 0.0),))
     with pytest.raises(UserError, match=r"^run-\w+ failed"):
-        recorder.record(of(short(301), odd), tmp_path / "out", gpus_per_run=2)
+        recorder.record(of(short(301), odd, early), tmp_path / "out", gpus_per_run=2)
     said = capsys.readouterr().out
+    assert "stopped after step 7: loss = " in said and said.endswith("2 of 3 runs are finished; 1 left\n")
+    stopped = results.load(recorder.jobs(of(early))[0].path / "stopped.nc")
+    assert results.provenance(stopped)["processes"] == 2 and stopped["step"].values.tolist() == [0, 1, 2, 4, 7]
     assert "to train on 1 worker of 2 GPUs each" in said and said.count("on worker 0: finished") == 1
     assert "2 processes cannot share 1 sequences a step evenly" in said, "the answer of the first of them"
     both = recorder.jobs(of(short(301)))[0].path

@@ -158,10 +158,8 @@ def train_first(configs: Sequence[Any]) -> None:
     print(f"{len(runs)} runs, trained now where they do not exist", flush=True)
     try:
         shared.train_all(runs)
-    except (
-        FloatingPointError,
-        StoppedEarly,
-    ) as error:  # each experiment trains what it still lacks, and marks or refuses this run
+    except (FloatingPointError, StoppedEarly) as error:
+        # each experiment trains what it still lacks, and marks or refuses this run
         print(f"{error}; going on", flush=True)
 
 

@@ -9,7 +9,8 @@ import xarray as xr
 from relusparsity import results, scales
 from relusparsity.config import replace
 from relusparsity.errors import UserError
-from relusparsity.experiments import factorial, other_half, search
+from relusparsity.experiments import endings, factorial, other_half, search, sweep_table
+from relusparsity.screens import first_to_stop, measured_steps
 from relusparsity.source import BATCH_USE
 
 FULL = (30.0, 50.0, 80.0, 90.0, 95.0, 94.0)
@@ -17,19 +18,19 @@ GAMMA = (2.0, 1.0, 0.5, 0.4, 0.3, 0.2)
 
 
 def test_rows_have_names_of_their_own_and_can_run() -> None:
-    assert len({row.name for row in search.ROWS}) == len(search.ROWS) <= search.MOST
-    for row in search.ROWS:
+    rows = (*search.ROWS, *search.MORE)
+    assert len({row.name for row in rows}) == len(rows) <= search.MOST
+    for row in rows:
         for low, high in (row.u0, row.u5, row.loss):
             assert 0 <= low < high <= 100
-        if row.fields is not None:
-            run = replace(scales.base("wide", search.SEED, "first"), **row.fields)
-            assert f"{run.train.steps:,} steps" in row.said or row.name.startswith("decay"), row.name
-            assert run.train.warmup // run.train.batch_tokens == 1000
-            assert (run.model.d_ff, run.seed) == (32_768, search.SEED)
+        run = replace(scales.base("wide", search.SEED, "first"), **row.fields)
+        assert f"{run.train.steps:,} steps" in row.said or row.name.startswith("decay"), row.name
+        assert run.train.warmup // run.train.batch_tokens == 1000
+        assert (run.model.d_ff, run.seed) == (32_768, search.SEED)
 
 
 def test_equal_passes_read_as_many_tokens_as_the_first_row() -> None:
-    tokens = [(search.row(name).fields or {})["train.tokens"] for name in ("decay 1", "batch × 2, equal passes")]
+    tokens = [search.row(name).fields["train.tokens"] for name in ("decay 1", "batch × 2, equal passes")]
     assert tokens[0] == tokens[1] == 229_376_000
 
 
@@ -39,29 +40,60 @@ def test_an_unknown_row_is_refused_by_name() -> None:
 
 
 @pytest.mark.parametrize(
-    "before, step, use, gamma, why",
+    "use, gamma, why",
     [
-        (3_699, 3_700, {5: 91.9}, {}, "U_5 = 91.9"),
-        (3_699, 3_700, {5: 92.0}, {}, None),
-        (3_360, 3_920, {}, {0: 0.9}, "γ_0 = 0.90 is under γ_1 = 1.00"),
-        (3_700, 4_000, {5: 50.0}, {0: 0.0}, None),  # it has looked
-        (3_000, 3_699, {5: 50.0}, {0: 0.0}, None),  # it has not yet
-        (6_720, 7_300, {0: 45.1}, {}, "U_0 = 45.1"),
-        (6_720, 7_300, {0: 45.0}, {}, None),
-        (7_300, 7_301, {0: 99.0}, {}, None),
-        (0, 7_300, {0: 99.0, 5: 10.0}, {}, "U_5 = 10.0"),  # measured seldom: both look at once
+        ({5: 91.9}, {}, "U_5 = 91.9"),
+        ({5: 92.0}, {}, None),
+        ({}, {0: 0.9}, "γ_0 = 0.90 is under γ_1 = 1.00"),
+        ({0: 45.1}, {}, "U_0 = 45.1"),
+        ({0: 45.0}, {}, None),
+        ({0: 99.0, 5: 10.0}, {}, "U_5 = 10.0"),  # the earlier look decides
     ],
 )
-def test_each_screen_looks_once(
-    before: int, step: int, use: dict[int, float], gamma: dict[int, float], why: str | None
-) -> None:
-    said = search.screen(
-        before,
-        step,
-        [use.get(layer, value) for layer, value in enumerate(FULL)],
-        [gamma.get(layer, value) for layer, value in enumerate(GAMMA)],
-    )
-    assert said is None if why is None else said is not None and said.startswith(why)
+def test_what_the_screens_stop(use: dict[int, float], gamma: dict[int, float], why: str | None) -> None:
+    run = replace(scales.base("wide", search.SEED, "first"), **search.row("batch × 2").fields)
+    row = {
+        "batch_use": np.array([use.get(layer, value) for layer, value in enumerate(FULL)]) / 100,
+        "gamma": np.array([gamma.get(layer, value) for layer, value in enumerate(GAMMA)]),
+    }
+    found = first_to_stop(search.screens(run), {step: row for step in measured_steps(run.train.steps, 50)})
+    assert found is None if why is None else found is not None and found[1].startswith(why)
+
+
+def test_each_screen_looks_at_the_first_measurement_at_or_after_its_step() -> None:
+    for row in (*search.ROWS, *search.MORE):
+        run = replace(scales.base("wide", search.SEED, "first"), **row.fields)
+        measured = measured_steps(run.train.steps, run.measure.points)
+        screens = search.screens(run)
+        for screen, step in zip(screens, (3_700, 3_700, 7_300), strict=True):
+            assert screen.step in measured and max(each for each in measured if each < step) < step <= screen.step
+            assert not any(step <= each < screen.step for each in measured)
+        assert replace(run, screens=screens).train == run.train, "accepted"
+
+
+def test_rows_to_come_are_sweeps_of_their_own_with_the_screens() -> None:
+    coming = {next(iter(each.changes)): each for each in sweep_table.TABLE if each.name.startswith("search_")}
+    assert list(coming) == [row.name for row in (*search.ROWS[3:], *search.MORE)]
+    for name, sweep in coming.items():
+        (run,) = sweep.config().runs
+        assert run.screens == search.screens(run) and sweep.seed == search.SEED
+        u0 = search.row(name).u0
+        assert f"U_0 {u0[0]:g}–{u0[1]:g} %" in sweep.predicted
+        assert (name in search.NOW) == (search.LATER in sweep.predicted and search.DATE in sweep.predicted)
+    assert len(search.ROWS) + len(search.MORE) <= search.MOST
+    assert all(not run.screens for run in sweep_table.row("lead", "wide").config().runs), "exempt"
+
+
+def test_forecasts_of_the_first_rows_against_their_runs() -> None:
+    lead = results.recorded("lead", "wide").isel(seed=0)
+    table = endings.searched({name: lead.sel(recipe=name) for name in lead["recipe"].values.tolist()})
+    assert len(table) == 12 and table["holds"].sum() == 11 and set(table["date"]) == {search.DATE}
+    stopped = lead.sel(recipe="decay 1").map(lambda values: xr.full_like(values, np.nan, dtype=float))
+    table = endings.searched({"batch × 2": stopped})
+    assert table["holds"].isna().all() and len(table) == 7 and set(table["date"]) == {search.DATE, search.LATER}
+    ends = lead.sel(recipe="decay 1").assign(final_loss=3.634)
+    first, now = endings.searched({"batch × 2": ends}).query("number == 'loss'")["holds"]
+    assert first and now, "rounded as the interval is: 3.634 is 3.63"
 
 
 def test_the_target_is_within_five_points_of_both_numbers_and_layer_0_the_lowest() -> None:

@@ -46,7 +46,9 @@ def test_before_training_every_model_guesses(dataset: xr.Dataset) -> None:
 
 def test_choices_are_read_off_every_field() -> None:
     table = training.choices(*(results.recorded("layer_patterns", scale) for scale in ("laptop", "wide")))
-    parts = {name: part for name, part in to_dict(RunConfig()).items() if name not in ("seed", "intervention")}
+    parts = {
+        name: part for name, part in to_dict(RunConfig()).items() if name not in ("seed", "intervention", "screens")
+    }
     fields = {f"{section}.{name}" for section, part in parts.items() for name in part}
     assert set(table.index) == fields | {"seed"}
     assert table.loc["model.d_ff"].tolist() == ["32,768", "1,024", "32,768"]

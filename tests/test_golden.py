@@ -58,6 +58,13 @@ def test_every_choice_of_a_configuration_is_in_one_of_them() -> None:
     assert taken == {(parts.get(field, "model"), field, value) for field, values in wanted.items() for value in values}
 
 
+def test_every_number_that_scales_a_weight_or_its_rate_is_set_in_one_of_them() -> None:
+    fields = ("position_std", "embedding_std", "mlp_std", "logit_scale")
+    wanted = {f"model.{name}" for name in fields}
+    wanted |= {f"train.{name}" for name in ("decay_vectors", "embedding_rate", "position_rate", "fc_out_rate")}
+    assert wanted <= {name for changes in golden.RUNS.values() for name in changes}
+
+
 def test_no_firing_hangs_on_a_rounding(monkeypatch: pytest.MonkeyPatch) -> None:
     least: list[float] = []
 

@@ -315,6 +315,24 @@ def test_initial_scales(init: str) -> None:
     assert float(model.position_embedding.weight.std()) == pytest.approx(0.02, rel=0.03)
 
 
+@pytest.mark.parametrize("init", ["normal", "xavier", "fan_in"])
+@torch.no_grad()
+def test_a_scale_of_its_own_changes_that_part_alone(init: str) -> None:
+    """By a factor: the draws are the same."""
+    shape: dict[str, Any] = {"n_layers": 2, "d_model": 16, "d_ff": 32, "n_heads": 2, "seq_len": 16, "vocab_size": 64}
+    plain = build(ModelConfig(**shape, init=init, positions="learned"), seed=0)  # type: ignore[arg-type]
+    other = build(
+        ModelConfig(**shape, init=init, positions="learned", position_std=1.0, mlp_std=0.5),  # type: ignore[arg-type]
+        seed=0,
+    )
+    for (name, one), two in zip(plain.named_parameters(), other.parameters(), strict=True):
+        factor = 50.0 if name.startswith("position") else 1.0
+        if name.endswith(("fc_in.weight", "fc_out.weight")):
+            fan_out, fan_in = one.shape
+            factor = 0.5 / {"normal": 0.02, "xavier": math.sqrt(2 / (fan_in + fan_out)), "fan_in": fan_in**-0.5}[init]
+        torch.testing.assert_close(two, factor * one, msg=name)
+
+
 def test_a_tied_model_starts_with_the_scale_of_its_embeddings() -> None:
     model = build(ModelConfig(n_layers=1, init="fan_in", embedding_std=0.5), seed=0)
     assert model.output.weight is model.embedding.weight

@@ -7,6 +7,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 import xarray as xr
 
@@ -18,6 +19,7 @@ from relusparsity.book.recorded import Recorded
 from relusparsity.config import RunConfig, replace
 from relusparsity.errors import UserError
 from relusparsity.scales import base
+from relusparsity.screens import Screen
 
 
 def of(*runs: RunConfig, **attributes: Any) -> list[Recorded]:
@@ -95,7 +97,7 @@ def test_a_worker_that_dies_slowly_costs_its_own_run_alone(
     answers = "import sys\nfor _ in sys.stdin: print('finished', flush=True)"
     programs = iter([slow, answers])
 
-    def worker(number: int) -> Any:
+    def worker(number: int, gpus: int) -> Any:
         command = [sys.executable, "-c", next(programs)]
         return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
@@ -112,16 +114,70 @@ def test_no_minutes_and_fewer_than_no_workers(tmp_path: Path) -> None:
         recorder.record(of(short(201)), tmp_path, workers=-1)
 
 
-@pytest.mark.parametrize(("visible", "expected"), [(None, ["0", "1", "0"]), ("5,7", ["5", "7", "5"])])
+@pytest.mark.parametrize(
+    ("visible", "gpus", "expected"),
+    [
+        (None, 1, ["0", "1", "2"]),
+        ("5,7,8,9", 1, ["5", "7", "8", "9", "5"]),
+        (None, 2, ["0,1", "2,3", "0,1"]),
+        ("5,7,8,9", 2, ["5,7", "8,9"]),
+        (None, 3, ["0,1,2", "0,1,2"]),
+        (None, 4, ["0,1,2,3"]),
+    ],
+)
 def test_workers_share_the_gpus_that_are_theirs(
-    monkeypatch: pytest.MonkeyPatch, visible: str | None, expected: list[str]
+    monkeypatch: pytest.MonkeyPatch, visible: str | None, gpus: int, expected: list[str]
 ) -> None:
-    monkeypatch.setattr(recorder, "_gpus", lambda: 2)
+    monkeypatch.setattr(recorder, "_gpus", lambda: 4)
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     if visible:
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
-    monkeypatch.setattr(subprocess, "Popen", lambda command, env, **others: env["CUDA_VISIBLE_DEVICES"])
-    assert [recorder._worker(number) for number in range(3)] == expected
+    commands: list[list[str]] = []
+    monkeypatch.setattr(
+        subprocess, "Popen", lambda command, env, **others: commands.append(command) or env["CUDA_VISIBLE_DEVICES"]
+    )
+    assert [recorder._worker(number, gpus) for number in range(len(expected))] == expected
+    assert all((f"--nproc-per-node={gpus}" in command) == (gpus > 1) for command in commands)
+
+
+@pytest.mark.parametrize(
+    ("there", "gpus", "says"), [(2, 4, "1 or more and at most the 2 of this"), (0, 0, "1 or more")]
+)
+def test_more_gpus_a_run_than_there_are(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, there: int, gpus: int, says: str
+) -> None:
+    monkeypatch.setattr(recorder, "_gpus", lambda: there)
+    with pytest.raises(UserError, match=rf"gpus_per_run = {gpus}: expected the GPUs .* {says}"):
+        recorder.record(of(short(201)), tmp_path, gpus_per_run=gpus)
+
+
+def test_two_processes_train_one_run_and_agree_with_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """On a CPU, so that they speak through gloo; what is promised of them is in test_distributed."""
+    one = train.run(short(301)).dataset
+    known = results.runs_dir() / "corpora"
+    monkeypatch.setenv("RELUSPARSITY_RUNS", str(tmp_path / "runs"))
+    (tmp_path / "runs").mkdir()
+    (tmp_path / "runs" / "corpora").symlink_to(known)
+    odd = short(301, **{"train.batch_tokens": 32, "train.warmup": 0, "train.dead_after": 2560})
+    early = replace(short(302), screens=(Screen(7, "heldout_loss", None, ">", 0.0),))
+    with pytest.raises(UserError, match=r"^run-\w+ failed"):
+        recorder.record(of(short(301), odd, early), tmp_path / "out", gpus_per_run=2)
+    said = capsys.readouterr().out
+    assert "stopped after step 7: loss = " in said and said.endswith("2 of 3 runs are finished; 1 left\n")
+    stopped = results.load(recorder.jobs(of(early))[0].path / "stopped.nc")
+    assert results.provenance(stopped)["processes"] == 2 and stopped["step"].values.tolist() == [0, 1, 2, 4, 7]
+    assert "to train on 1 worker of 2 GPUs each" in said and said.count("on worker 0: finished") == 1
+    assert "2 processes cannot share 1 sequences a step evenly" in said, "the answer of the first of them"
+    both = recorder.jobs(of(short(301)))[0].path
+    two = results.load(both / "dataset.nc")
+    assert results.provenance(two)["processes"] == 2 and results.provenance(one)["processes"] == 1
+    assert results.provenance(two)["run_id"] == results.provenance(one)["run_id"]
+    np.testing.assert_array_equal(two["heldout_loss"][0], one["heldout_loss"][0])  # the same weights to begin with
+    np.testing.assert_allclose(two["train_token_use"][1], one["train_token_use"][1], rtol=1e-6)
+    for name in ("train_loss", "heldout_loss", "final_loss", "final_token_use", "final_batch_use", "train_token_use"):
+        np.testing.assert_allclose(two[name], one[name], rtol=0.01, err_msg=name)
 
 
 def test_unpacked_over_what_is_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

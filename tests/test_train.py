@@ -240,19 +240,30 @@ def test_gradients_are_clipped_and_their_norm_is_logged() -> None:
         torch.testing.assert_close(a / 10, b, rtol=1e-3, atol=1e-7)
 
 
+RATES = {"train.embedding_rate": 4.0, "train.position_rate": 0.5, "train.fc_out_rate": 0.125}
+
+
+@pytest.mark.parametrize("vectors", [False, True])
+@pytest.mark.parametrize("rates", [{}, RATES])
 @pytest.mark.parametrize("optimizer", ["adamw", "adafactor", "sgd"])
-def test_a_step_takes_rate_times_decay_off_matrices_and_embeddings_alone(optimizer: str) -> None:
+def test_a_step_takes_rate_times_decay_off_matrices_and_embeddings_alone(
+    optimizer: str, rates: dict[str, float], vectors: bool
+) -> None:
     """Without gradients nothing else moves a weight: whatever the momentum, 1 − lr · decay of it is left a step."""
-    changes = {"train.optimizer": optimizer, "model.tied": False, "model.positions": "learned"}
+    changes = {"train.optimizer": optimizer, "model.tied": False, "model.positions": "learned"} | rates
+    changes |= {"train.decay_vectors": vectors}
     changes |= {"train.weight_decay": 0.5, "train.warmup": 0, "train.schedule": "constant"}
     trainer = Trainer(tiny_run(**changes), tiny_corpus(), torch.device("cpu"))
     before = {name: parameter.detach().clone() for name, parameter in trainer.model.named_parameters()}
-    for parameter in trainer.model.parameters():
+    for name, parameter in trainer.model.named_parameters():
+        if vectors and parameter.ndim < 2:
+            parameter.data += 0.1  # biases begin at 0
+            before[name] += 0.1
         parameter.register_hook(torch.zeros_like)
     for _ in range(3):
         trainer.advance()
     for name, parameter in trainer.model.named_parameters():
-        left = 1.0 if "norm" in name or "bias" in name else 0.95**3
+        left = 1.0 if not vectors and ("norm" in name or "bias" in name) else 0.95**3
         torch.testing.assert_close(parameter.detach(), left * before[name], msg=name)
     kinds = {"adamw": torch.optim.AdamW, "adafactor": torch.optim.Adafactor, "sgd": torch.optim.SGD}
     assert type(trainer.optimizer) is kinds[optimizer]
@@ -260,6 +271,25 @@ def test_a_step_takes_rate_times_decay_off_matrices_and_embeddings_alone(optimiz
         assert trainer.optimizer.defaults["betas"] == (0.9, 0.98)
     if optimizer == "sgd":
         assert trainer.optimizer.defaults["momentum"] == 0.9
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "sgd"])
+def test_a_group_of_its_own_rate_moves_so_much_more_and_the_others_as_before(optimizer: str) -> None:
+    """One step without decay: AdamW's and SGD's first update of a weight is proportional to its rate."""
+
+    def moved(**rates: float) -> dict[str, torch.Tensor]:
+        changes = {"train.optimizer": optimizer, "model.positions": "learned", "train.weight_decay": 0.0}
+        trainer = Trainer(tiny_run(**changes, **rates), tiny_corpus(), torch.device("cpu"))
+        before = {name: parameter.detach().clone() for name, parameter in trainer.model.named_parameters()}
+        trainer.advance()
+        return {name: p.detach() - before[name] for name, p in trainer.model.named_parameters()}
+
+    one, other = moved(), moved(**RATES)
+    factors = {"embedding.weight": 4.0, "position_embedding.weight": 0.5}
+    factors |= {f"blocks.{layer}.mlp.fc_out.weight": 0.125 for layer in range(2)}
+    assert set(factors) < set(one)
+    for name, step in one.items():
+        torch.testing.assert_close(other[name], factors.get(name, 1.0) * step, rtol=1e-4, atol=1e-7, msg=name)
 
 
 def test_the_rate_of_the_step_is_the_rate_of_the_schedule() -> None:

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import MISSING, dataclass, fields, is_dataclass
 from functools import cache
 from numbers import Integral, Real
 from types import NoneType, UnionType
@@ -40,6 +40,7 @@ Seed = Annotated[int, whole(0, 2**63 - 1)]
 Share = Annotated[float, Only(lambda value: 0 < value < 1, "a share between 0 and 1")]
 Moment = Annotated[float, Only(lambda value: 0 <= value < 1, "at least 0 and below 1")]
 Factor = Annotated[float, real(1e-6, 1e6)]  # of a smaller one, float32 leaves nothing to learn from
+FactorOrNone = Annotated[float, Only(lambda v: v == 0 or 1e-6 <= v <= 1e6, "0 (off) or a number from 1e-06 to 1e+06")]
 Decay = Annotated[float, Only(lambda value: 0 <= value <= 1e6, "0 or more and at most 1e+06")]
 Rate = Annotated[float, real(1e-12, 1e30)]
 RateOrNone = Annotated[float, Only(lambda v: v == 0 or 1e-12 <= v <= 1e30, "0 (off) or a number from 1e-12 to 1e+30")]
@@ -80,6 +81,13 @@ def refuse_unknown(kind: Any, names: Iterable[Any]) -> None:
     unknown = sorted(shown(name).strip("'") for name in names if name not in known)
     if unknown:
         raise UserError(f"{kind.__name__} has no field {', '.join(unknown)}; it has {', '.join(known)}.")
+
+
+def refuse_absent(kind: Any, names: Iterable[Any]) -> None:
+    """Refuse names that lack one of a dataclass's fields that has no default."""
+    needed = [field.name for field in fields(kind) if field.default is field.default_factory is MISSING]
+    if absent := [name for name in needed if name not in names]:
+        raise UserError(f"{kind.__name__} lacks {', '.join(absent)}; give it a value.")
 
 
 def shown(value: object) -> str:

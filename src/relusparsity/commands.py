@@ -10,7 +10,7 @@ import tyro
 from . import results, stopping
 from .asked import Asked
 from .config import RunConfig
-from .ondisk import find, last_state, listing, removable, remove, size, state_of, summary
+from .ondisk import find, is_screened, last_state, listing, removable, remove, size, state_of, summary
 from .recipes import RECIPES
 from .shapes import SHAPES
 
@@ -20,6 +20,7 @@ BEFORE = {
     "unfinished": "interrupted before: resumed from step {step:,}",
     "stateless": "interrupted before, and no state was kept: begins again",
     "stopped": "stopped before, because the loss was not finite, and would again (clean removes it)",
+    "screened": "stopped before by a screen, which this command has not: begins again",
 }
 
 
@@ -47,6 +48,8 @@ class Train:
             known, step = state_of(path) if path.is_dir() else "new", last_state(path)
             if known == "unfinished" and step is None:
                 known = "stateless"
+            if known == "stopped" and is_screened(path):
+                known = "screened"
             print(f"{path}\n{BEFORE[known].format(step=step)}", flush=True)
         finished = train.run(self.run, corpus)
         if chief:
@@ -71,6 +74,8 @@ class Record:
     """Folder for the pieces."""
     workers: Annotated[int, tyro.conf.arg(metavar="INT")] = 0
     """Runs at a time; 0: one per GPU."""
+    gpus_per_run: Annotated[int, tyro.conf.arg(metavar="INT")] = 1
+    """GPUs that train one run together; its name is the same with any number."""
     minutes: float | None = None
     """Begin no run that would not be finished after so many."""
     unpack: tuple[str, ...] = ()
@@ -85,7 +90,7 @@ class Record:
         else:
             experiments = recorded.chosen(self.scale, self.recipe, self.only)
             build.check_device(experiments[0].scale)
-            recorder.record(experiments, Path(self.out), self.workers, self.minutes)
+            recorder.record(experiments, Path(self.out), self.workers, self.minutes, self.gpus_per_run)
 
 
 @dataclass(frozen=True)

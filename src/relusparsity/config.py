@@ -6,12 +6,13 @@ and, in how sums are rounded, the device, its arithmetic and the number of proce
 
 import dataclasses
 from dataclasses import dataclass, field, is_dataclass
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin
 
 from . import checks
-from .checks import Checked, hints, refuse_unknown, shown
+from .checks import Checked, hints, refuse_absent, refuse_unknown, shown
 from .errors import UserError
 from .intervention_config import InterventionConfig
+from .screens import Screen
 
 T = TypeVar("T")
 
@@ -53,8 +54,12 @@ class ModelConfig(Checked):
     """Whether the output layer is the embedding matrix."""
     embedding_std: checks.Factor = 0.02
     """Standard deviation of the initial embeddings."""
+    position_std: checks.Factor = 0.02
+    """Standard deviation of the initial learned positions."""
     init: Literal["normal", "xavier", "fan_in"] = "normal"
     """Initial matrices: N(0, 0.02²), Xavier uniform, or N(0, 1/fan_in)."""
+    mlp_std: checks.FactorOrNone = 0.0
+    """Standard deviation of the initial matrices of the MLPs, whatever their size; 0: as `init` has it."""
     logit_scale: checks.Factor = 1.0
     """Factor on the logits; tied embeddings of scale 1 need d_model**-0.5 (as in T5)."""
 
@@ -109,7 +114,7 @@ class TrainConfig(Checked):
     batch_tokens: checks.Batch = 1024
     """Tokens of one step over all processes; a multiple of seq_len."""
     optimizer: Literal["adamw", "adafactor", "sgd"] = "adamw"
-    """Each decays matrices and embeddings only."""
+    """Each decays matrices and embeddings only, unless decay_vectors."""
     lr: checks.Rate = 3e-3
     """Peak learning rate."""
     schedule: Literal["cosine", "rsqrt", "constant"] = "constant"
@@ -122,6 +127,14 @@ class TrainConfig(Checked):
     """AdamW's second-moment decay."""
     weight_decay: checks.Decay = 0.1
     """Decoupled: whatever the optimizer (adamw, adafactor or sgd), a step takes lr times this off a weight."""
+    decay_vectors: bool = False
+    """Whether biases and the gains of norms are decayed too."""
+    embedding_rate: checks.Factor = 1.0
+    """Learning rate of the token embeddings, in lr; the decay stays lr times weight_decay, here and below."""
+    position_rate: checks.Factor = 1.0
+    """The same of the learned positions."""
+    fc_out_rate: checks.Factor = 1.0
+    """The same of the MLPs' output matrices."""
     clip: checks.RateOrNone = 1.0
     """Largest norm of the whole gradient; 0 switches clipping off."""
     precision: Literal["float32", "bf16"] = "float32"
@@ -193,10 +206,20 @@ class RunConfig(Checked):
     """Decides the initial weights and the order of the data."""
     intervention: InterventionConfig = field(default_factory=InterventionConfig)
     """What is done to one layer's input; by default, nothing. One process alone can."""
+    screens: tuple[Screen, ...] = ()
+    """Rules by which it stops early; no part of what it computes."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
         self.intervention.check(self.model.n_layers, self.model.d_model)
+        for screen in self.screens:
+            screen.check(self.model.n_layers, self.train.steps, self.measure.points)
+        for part, name in ((self.model, "position_std"), (self.train, "position_rate")):
+            if self.model.positions != "learned" and (given := getattr(part, name)) != getattr(type(part), name):
+                raise UserError(
+                    f"{type(part).__name__}.{name} = {given} is not read by positions = {self.model.positions}; "
+                    "leave it out or choose learned."
+                )
         seq_len = self.model.seq_len
         if seq_len & (seq_len - 1):
             raise UserError(f"seq_len = {seq_len} is not a power of two; windows would not nest in a sequence.")
@@ -234,18 +257,24 @@ def from_dict(cls: type[T], values: dict[str, Any]) -> T:
     Raises
     ------
     UserError
-        For an unknown key or a value of the wrong type or outside the choices, naming it.
+        For an unknown or a missing key, or a value of the wrong type or outside the choices, naming it.
     """
     if not isinstance(values, dict):
         raise UserError(f"{cls.__name__} is given as {shown(values)}: expected a table of fields.")
     known = hints(cls)  # type: ignore[arg-type]
     refuse_unknown(cls, values)
-    return cls(
-        **{
-            name: from_dict(known[name], value) if is_dataclass(known[name]) and not is_dataclass(value) else value
-            for name, value in values.items()
-        }
-    )
+    refuse_absent(cls, values)
+    return cls(**{name: _rebuilt(known[name], value) for name, value in values.items()})
+
+
+def _rebuilt(hint: Any, value: Any) -> Any:
+    """A part of a config, or the parts in a list, from its plain data; anything else as it is."""
+    if is_dataclass(hint) and not is_dataclass(value):
+        return from_dict(hint, value)  # type: ignore[arg-type]
+    of = get_args(hint)[0] if get_origin(hint) is tuple and isinstance(value, list | tuple) else None
+    if isinstance(of, type) and is_dataclass(of):
+        return tuple(from_dict(of, each) if isinstance(each, dict) else each for each in value)
+    return value
 
 
 def replace(config: T, **changes: Any) -> T:

@@ -99,6 +99,25 @@ RUNS: dict[str, dict[str, Any]] = {
         "intervention.placebo": True,
         "seed": 54,
     },
+    "rates": {
+        "model.positions": "learned",
+        "train.embedding_rate": 4.0,
+        "train.position_rate": 0.5,
+        "train.fc_out_rate": 0.25,
+        "train.decay_vectors": True,
+        "seed": 127,
+    },
+    "scales": {
+        "model.positions": "learned",
+        "model.position_std": 1.0,
+        "model.init": "xavier",
+        "model.mlp_std": 0.05,
+        "train.optimizer": "sgd",
+        "train.embedding_rate": 4.0,
+        "train.fc_out_rate": 0.25,
+        "train.decay_vectors": True,
+        "seed": 24,
+    },
 }
 
 

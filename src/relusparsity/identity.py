@@ -22,8 +22,8 @@ MEANING = 1
 TEXT_MEANING = 2
 """Raise it when the same text comes to other tokens; `corpora.golden` fails until its values are renewed with it."""
 
-NO_RESULT = ("train.resume_every", "train.snapshots")
-"""Fields that say what is kept of a run, not what it computes."""
+NO_RESULT = ("train.resume_every", "train.snapshots", "screens")
+"""Fields that say what is kept of a run, or where it may stop, not what it computes."""
 
 NAMED_BY_CONTENT = ("corpus",)
 """Fields that a checksum of the tokens and the tokenizer stands for."""

@@ -2,6 +2,7 @@
 
 import io
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -13,21 +14,14 @@ from .config import RunConfig, to_dict
 from .errors import UserError
 from .resuming import Log
 from .schema import FINAL, HISTORY, MEASURED, UNITS
+from .screens import Screen, measured_steps
 from .step import Trainer
 
 STOPPED = "stopped.nc"
-"""Of a run that diverged: what was measured before it stopped; such a run is not trained again."""
+"""Of a run that diverged, or that a screen stopped: what was measured before, and why."""
 
 # sums since the start of training; their differences between measurements are what the dataset holds
 CUMULATIVE = ("deaths", "revivals", "stream_firings", "stream_sequence_units")
-
-
-def measured_steps(steps: int, points: int) -> list[int]:
-    """0, then 1, 2, 4 … until the first of `points` evenly spaced steps, which follow; the last is `steps`."""
-    points = min(points, steps)  # more than all of them cannot be measured
-    even = sorted({round(steps * i / points) for i in range(1, points + 1)} - {0})
-    early = [0] + [2**i for i in range(steps.bit_length()) if 2**i < even[0]]
-    return early + even
 
 
 def snapshot_steps(steps: int, count: int) -> list[int]:
@@ -111,12 +105,13 @@ class Recorder:
         for path in kept if step else ():
             sealed.check(path, self._again)
 
-    def measure(self, trainer: Trainer, log: Log) -> None:
-        """Measure after the current step and write it down."""
+    def measure(self, trainer: Trainer, log: Log) -> dict[str, Any]:
+        """Measure after the current step and write it down; what was measured, by name."""
         row = self.row(trainer, log)
         if self.enabled:
             with sealed.sealed_write(self._file(trainer.step)) as temporary:
                 np.savez(temporary, **row)
+        return row
 
     def row(self, trainer: Trainer, log: Log) -> dict[str, Any]:
         """What is kept of one measurement, by name."""
@@ -153,8 +148,8 @@ class Recorder:
         """Measure the end, in float32 on the final sets, and write the whole dataset."""
         end = self.end(trainer)
         if self.enabled:
-            values = self.over(self._rows(self.steps)) | end
-            results.save(self._dataset(values, trainer, seconds), self.path / "dataset.nc")
+            values = self.over(self.rows(self.steps)) | end
+            results.save(self._dataset(values, trainer, trainer.step, seconds), self.path / "dataset.nc")
 
     def end(self, trainer: Trainer) -> dict[str, tuple[tuple[str, ...], Any]]:
         """Dimensions and values of what is measured once, at the end, by name."""
@@ -168,16 +163,19 @@ class Recorder:
             )
         return self._at_the_end(trainer, final)
 
-    def keep_stopped(self, trainer: Trainer, last: int, seconds: float, why: str) -> None:
+    def keep_stopped(self, trainer: Trainer, last: int, seconds: float, why: str, screen: Screen | None = None) -> None:
         """After a run that had to stop, `last` its last step in order: what was measured, and why, as stopped.nc."""
         # it may have stopped in measuring the last step itself
         steps = [step for step in self.steps if step < last or (step == last and self._file(step).is_file())]
         if self.enabled and steps:
-            dataset = self._dataset(self.over(self._rows(steps)), trainer, seconds)
+            dataset = self._dataset(self.over(self.rows(steps)), trainer, last, seconds)
             dataset.attrs |= {"stopped_after_step": last, "stopped": why}
+            if screen:
+                dataset.attrs["screen"] = json.dumps(to_dict(screen) | {"rule": screen.words})
             results.save(dataset, self.path / STOPPED)
 
-    def _rows(self, steps: list[int]) -> dict[int, dict[str, Any]]:
+    def rows(self, steps: Iterable[int]) -> dict[int, dict[str, Any]]:
+        """What was written down of these steps: step → values by name."""
         files = {step: io.BytesIO(sealed.read(self._file(step), self._again)) for step in steps}
         return {step: dict(np.load(file, allow_pickle=False)) for step, file in files.items()}
 
@@ -231,7 +229,7 @@ class Recorder:
         }
         return {name: (FINAL[name][0], value) for name, value in values.items()}
 
-    def _dataset(self, values: dict[str, Any], trainer: Trainer, seconds: float) -> xr.Dataset:
+    def _dataset(self, values: dict[str, Any], trainer: Trainer, last: int, seconds: float) -> xr.Dataset:
         model, measure = self.config.model, self.config.measure
         windows = evaluate.UseTracker(1, 1, model.seq_len).windows
         values |= {
@@ -248,7 +246,7 @@ class Recorder:
             "environment": results.environment(str(trainer.device)),
             "corpus": self.corpus.facts(),
             "parameters": sum(p.numel() for p in trainer.model.parameters()),
-            "tokens_seen": trainer.tokens,
+            "tokens_seen": last * self.config.train.batch_tokens,
             "processes": trainer.world,
             "data_order": corpora.order_digest(len(self.corpus.train), model.seq_len, self.config.seed),
             "wall_seconds": round(seconds, 1),

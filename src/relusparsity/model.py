@@ -191,15 +191,16 @@ def initialise(model: Decoder, seed: int) -> Decoder:
     for name, module in model.named_modules():
         if isinstance(module, nn.Linear) and not (config.tied and name == "output"):
             fan_out, fan_in = module.weight.shape
+            std = config.mlp_std if ".mlp." in name else 0.0
             if config.init == "xavier":
-                bound = math.sqrt(6 / (fan_in + fan_out))
+                bound = math.sqrt(3) * std if std else math.sqrt(6 / (fan_in + fan_out))
                 module.weight.copy_((torch.rand(fan_out, fan_in, generator=generator) * 2 - 1) * bound)
             else:
-                normal(module.weight, 0.02 if config.init == "normal" else fan_in**-0.5)
+                normal(module.weight, std or (0.02 if config.init == "normal" else fan_in**-0.5))
             if module.bias is not None:
                 module.bias.zero_()
     if config.positions == "learned":
-        normal(model.position_embedding.weight, 0.02)
+        normal(model.position_embedding.weight, config.position_std)
     return model
 
 

@@ -122,7 +122,8 @@ def summary(path: Path) -> str:
         f"{facts['environment']['device']}",
     ]
     if state == "stopped":
-        lines.append(f"stopped        after step {data.attrs['stopped_after_step']}: the loss was not finite")
+        why = data.attrs["stopped"] if "screen" in data.attrs else "the loss was not finite"
+        lines.append(f"stopped        after step {data.attrs['stopped_after_step']}: {why.partition(': ')[2] or why}")
         return "\n".join([*lines, *_damage(path)])
     lines += [
         f"held-out       {float(data['final_loss']):.3f} nats/token, {float(data['final_bits_per_byte']):.3f} "
@@ -151,11 +152,16 @@ def _damage(path: Path) -> Iterator[str]:
 
 
 def state_of(path: Path) -> str:
-    """finished, stopped (its loss was not finite) or unfinished."""
+    """finished, stopped (its loss was not finite, or a screen stopped it) or unfinished."""
     with sealed.told(path, "read", sealed.READABLE):
         if (path / "dataset.nc").is_file():
             return "finished"
         return "stopped" if (path / "stopped.nc").is_file() else "unfinished"
+
+
+def is_screened(path: Path) -> bool:
+    """Whether a run that stopped was stopped by a screen; one whose loss was not finite was not."""
+    return "screen" in _dataset(path).attrs
 
 
 def last_state(path: Path) -> int | None:

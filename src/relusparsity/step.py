@@ -46,6 +46,14 @@ class Objective(nn.Module):
         return loss, counts, counts.sum(dim=1), torch.stack(sequence_units)
 
 
+RATES = {
+    "position_embedding.weight": "position_rate",
+    "embedding.weight": "embedding_rate",
+    "mlp.fc_out.weight": "fc_out_rate",
+}
+"""End of a parameter's name → the field that says its learning rate, in lr; of the others it is 1."""
+
+
 def learning_rate(config: TrainConfig, tokens: int) -> float:
     """Learning rate of the step that begins after `tokens` training tokens."""
     done = tokens + config.batch_tokens
@@ -59,20 +67,33 @@ def learning_rate(config: TrainConfig, tokens: int) -> float:
     return config.lr * (0.1 + 0.45 * (1 + math.cos(math.pi * progress)))
 
 
+def _groups(model: nn.Module, config: TrainConfig) -> list[dict[str, Any]]:
+    """Parameters by their rate (in lr) and decay, matrices first; `weight_decay` is such that a step's is lr's own."""
+    groups: dict[tuple[bool, float], dict[str, Any]] = {}
+    for matrices in (True, False):
+        for name, parameter in model.named_parameters():
+            if (parameter.ndim >= 2) == matrices:
+                rate = next((getattr(config, field) for end, field in RATES.items() if name.endswith(end)), 1.0)
+                decay = config.weight_decay / rate if matrices or config.decay_vectors else 0.0
+                group = groups.setdefault((matrices, rate), {"params": [], "rate": rate, "weight_decay": decay})
+                group["params"].append(parameter)
+    return list(groups.values())
+
+
 def _optimizer(model: nn.Module, config: TrainConfig, device: torch.device) -> torch.optim.Optimizer:
-    matrices = [p for p in model.parameters() if p.ndim >= 2]
-    vectors = [p for p in model.parameters() if p.ndim < 2]
-    groups = [{"params": matrices, "weight_decay": config.weight_decay}, {"params": vectors, "weight_decay": 0.0}]
+    groups = _groups(model, config)
     if config.optimizer == "adafactor":
         return torch.optim.Adafactor(groups, lr=config.lr)
     if config.optimizer == "sgd":
         # PyTorch's own decay would go into the gradient, and so through the momentum
-        sgd = torch.optim.SGD([*matrices, *vectors], lr=config.lr, momentum=config.beta1)
+        sgd = torch.optim.SGD([group | {"weight_decay": 0.0} for group in groups], lr=config.lr, momentum=config.beta1)
 
         @torch.no_grad()
         def decay(*_: Any) -> None:
-            for weight in matrices:
-                weight.mul_(1 - sgd.param_groups[0]["lr"] * config.weight_decay)
+            for now, group in zip(sgd.param_groups, groups, strict=True):
+                if group["weight_decay"]:
+                    for weight in group["params"]:
+                        weight.mul_(1 - now["lr"] * group["weight_decay"])
 
         sgd.register_step_pre_hook(decay)
         return sgd
@@ -124,7 +145,7 @@ class Trainer:
             tokens = tokens.pin_memory()  # from pageable memory, the copy would wait until the step before is done
         tokens = tokens.to(self.device, non_blocking=True)
         for group in self.optimizer.param_groups:
-            group["lr"] = learning_rate(self.config.train, self.tokens)
+            group["lr"] = group["rate"] * learning_rate(self.config.train, self.tokens)
         with evaluate.autocast(self.device, self.config.train.precision):
             loss, unit_tokens, firings, sequence_units = self.objective(tokens[:, :-1], tokens[:, 1:])
         loss.backward()

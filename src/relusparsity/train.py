@@ -1,19 +1,20 @@
 """The only training loop: one process or many, resumable to the bit, measured as it goes."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from time import monotonic
+from typing import Any
 
 import torch
 import xarray as xr
 from safetensors.torch import load_model, save_model
 from tqdm.auto import tqdm
 
-from . import arithmetic, corpora, distributed, golden, measurements, results, resuming, sealed
+from . import arithmetic, corpora, distributed, golden, measurements, results, resuming, screens, sealed
 from .config import RunConfig, to_dict
-from .errors import UserError
+from .errors import StoppedEarly, UserError
 from .interventions import weights
 from .model import Decoder
 from .step import Trainer, learning_rate
@@ -63,7 +64,9 @@ def run(config: RunConfig, corpus: corpora.Corpus | None = None) -> Run:
     ------
     UserError
         For an unusable corpus or one of another vocabulary than the model's, a damaged state or a device with too
-        little memory; FloatingPointError when the loss stops, or stopped, being finite, with what was measured kept.
+        little memory; FloatingPointError when the loss stops, or stopped, being finite, StoppedEarly when one of its
+        screens stops it, or would again, each with what was measured kept. A finished run is finished, whatever its
+        screens.
     """
     distributed.join()
     corpus = corpora.load(config.corpus) if corpus is None else corpus
@@ -79,13 +82,13 @@ def run(config: RunConfig, corpus: corpora.Corpus | None = None) -> Run:
             f"the processes are about to train different runs ({', '.join(sorted(names))}): their configuration, text "
             "or code is not the same; start all of them with the same."
         )
-    if _missing(path):
+    if _missing(path, config):
         _check(config, corpus)
         with sealed.told(path):
             path.mkdir(parents=True, exist_ok=True)
         # a second process with the same id waits here, then finds the run finished
         with distributed.lock(path / "lock"):
-            if _missing(path):
+            if _missing(path, config):
                 with (
                     arithmetic.float32("tf32"),
                     arithmetic.deterministic(config.train.deterministic),
@@ -97,18 +100,37 @@ def run(config: RunConfig, corpus: corpora.Corpus | None = None) -> Run:
     return Run(path, config)
 
 
-def _missing(path: Path) -> bool:
-    """Whether a run is still to be trained to its end; FloatingPointError if it diverged before."""
+def _missing(path: Path, config: RunConfig) -> bool:
+    """Whether a run is still to be trained to its end; FloatingPointError or StoppedEarly if it would stop again."""
     if not distributed.missing(path / "dataset.nc"):
         return False
-    if not distributed.missing(path / measurements.STOPPED):
-        why = results.load(path / measurements.STOPPED).attrs["stopped"]
+    if not distributed.missing(path / measurements.STOPPED) and (again := stops_again(path, config)):
         resuming.forget(path)
-        raise FloatingPointError(why)  # it would again
+        raise again
     for name in ("dataset.nc", measurements.STOPPED):
-        if (path / name).exists():
+        if (path / name).exists() and not (path / name).is_file():
             raise UserError(f"{path / name} is no file, where the run keeps what it measures; move it away.")
     return True
+
+
+def stops_again(path: Path, config: RunConfig) -> FloatingPointError | StoppedEarly | None:
+    """Why a run that stopped would again; None if a screen stopped it, and this configuration's would not."""
+    dataset = results.load(path / measurements.STOPPED)
+    if "screen" not in dataset.attrs:
+        return FloatingPointError(dataset.attrs["stopped"])
+    rows = {int(step): dataset.sel(step=step).data_vars for step in dataset["step"].values}
+    found = screens.first_to_stop(config.screens, rows)
+    return StoppedEarly(_screened(path, *found)) if found else None
+
+
+def _screened(path: Path, screen: screens.Screen, said: str) -> str:
+    return f"{path.name} stopped after step {screen.step}: {said}"
+
+
+def _screen(config: RunConfig, rows: Mapping[int, Mapping[Any, Any]]) -> None:
+    """Stop all processes where a screen of the run stops at one of these measurements, which the first process has."""
+    if config.screens and (found := distributed.gather(screens.first_to_stop(config.screens, rows))[0]):
+        raise StoppedEarly(*found)
 
 
 def _check(config: RunConfig, corpus: corpora.Corpus) -> None:
@@ -161,6 +183,8 @@ def _from_the_last_state(config: RunConfig, corpus: corpora.Corpus, path: Path, 
     recorder = measurements.Recorder(config, corpus, path, enabled=main)
     if main:
         recorder.check_kept(trainer.step, snapshots)
+        for file in (path / measurements.STOPPED, sealed.sidecar(path / measurements.STOPPED)):
+            file.unlink(missing_ok=True)  # of a screen that this run has not: it goes on
 
     def seconds() -> float:
         return before + monotonic() - started
@@ -176,6 +200,13 @@ def _from_the_last_state(config: RunConfig, corpus: corpora.Corpus, path: Path, 
         recorder.keep_stopped(trainer, last, seconds(), why)
         resuming.forget(path)
         raise FloatingPointError(why) from error
+    except StoppedEarly as stop:
+        screen, said = stop.args
+        why = _screened(path, screen, said)
+        log.close()
+        recorder.keep_stopped(trainer, screen.step, seconds(), why, screen)
+        resuming.forget(path)
+        raise StoppedEarly(why) from stop
 
 
 def _steps(
@@ -190,6 +221,9 @@ def _steps(
         leave=False,
         disable=None if main else True,
     )
+    # a run that goes on may have had no screens before
+    past = {screen.step for screen in config.screens if screen.step <= trainer.step}
+    _screen(config, recorder.rows(past) if main else {})
     if trainer.step == 0:
         recorder.measure(trainer, log)
         if 0 in recorder.snapshots:
@@ -202,7 +236,7 @@ def _steps(
         if due or save or trainer.step % 100 == 0:
             bar.set_postfix(loss=f"{log.flush():.3f}")
         if due:
-            recorder.measure(trainer, log)
+            _screen(config, {trainer.step: recorder.measure(trainer, log)})
         if trainer.step in recorder.snapshots:
             _save_weights(trainer, path)
         if save and trainer.step < config.train.steps:

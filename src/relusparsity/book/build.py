@@ -18,7 +18,7 @@ from typing import Any
 from tqdm.auto import tqdm
 
 from .. import distributed, results
-from ..errors import UserError
+from ..errors import StoppedEarly, UserError
 from ..experiments import shared
 from ..scales import names
 from ..shapes import SHAPES
@@ -112,7 +112,7 @@ def record(
         print(f"{each.name} at scale {each.scale} → {each.path.name}", flush=True)
         try:
             dataset = each.made_by.run(each.config())
-        except FloatingPointError as error:
+        except (FloatingPointError, StoppedEarly) as error:
             raise UserError(
                 f"{error}; {each.name} needs each of its runs whole, so {each.path.name} was not written: change their "
                 "recipe."
@@ -158,7 +158,8 @@ def train_first(configs: Sequence[Any]) -> None:
     print(f"{len(runs)} runs, trained now where they do not exist", flush=True)
     try:
         shared.train_all(runs)
-    except FloatingPointError as error:  # each experiment trains what it still lacks, and marks or refuses this run
+    except (FloatingPointError, StoppedEarly) as error:
+        # each experiment trains what it still lacks, and marks or refuses this run
         print(f"{error}; going on", flush=True)
 
 

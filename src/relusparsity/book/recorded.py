@@ -33,6 +33,11 @@ class Recorded:
         return results.recorded_path(self.name, self.scale, self.recipe)
 
     @property
+    def ran(self) -> bool:
+        """Whether its runs have ended: a sweep says by its date, an experiment by its `RAN`, if it has one."""
+        return bool(getattr(self.made_by, "date", getattr(self.made_by, "RAN", True)))
+
+    @property
     def own_texts(self) -> Any:
         """What gives the texts of its own, where it has any; then it shares no run."""
         return getattr(self.made_by, "own_texts", None)

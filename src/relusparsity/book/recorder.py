@@ -1,8 +1,8 @@
 """``python -m relusparsity record``: train the runs of recorded experiments on a machine that is there for a while.
 
-A queue with one worker per GPU; what is finished is packed in small pieces, to carry to the machine that keeps the
-repository, where `unpack` puts the runs among its own. A machine that stopped goes on where it was: finished runs are
-reused, and so is the last state of one that keeps states.
+A queue with one worker per GPU, or per so many GPUs, which then train one run together; what is finished is packed in
+small pieces, to carry to the machine that keeps the repository, where `unpack` puts the runs among its own. A machine
+that stopped goes on where it was: finished runs are reused, and so is the last state of one that keeps states.
 """
 
 import json
@@ -10,26 +10,30 @@ import os
 import subprocess
 import sys
 import tarfile
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
-from time import monotonic
+from time import monotonic, sleep
 
-from .. import corpora, results, sealed, train
-from ..config import RunConfig, from_dict, to_dict
-from ..errors import UserError
+from .. import corpora, distributed, measurements, results, sealed, stopping, train
+from ..config import RunConfig, from_dict, replace, to_dict
+from ..errors import StoppedEarly, UserError
 from ..model import training_flops
+from ..screens import in_words
 from .recorded import Recorded
+
+FINISHED = "finished"
+"""What a worker answers of a run that came to its end."""
 
 PIECE = 15_000_000
 """Bytes of a piece at most, as far as single datasets allow."""
 
-DATASETS = ("dataset.nc", "stopped.nc")
-"""What a run leaves: all that it measured, or what it did until it diverged."""
+DATASETS = ("dataset.nc", measurements.STOPPED)
+"""What a run leaves: all that it measured, or what it did until it stopped."""
 
 FILES = [f"{name}{end}" for name in ("config.json", *DATASETS) for end in (".sha256", "")]
 """What is packed of a finished run; the datasets last, with which it counts as finished."""
@@ -49,21 +53,18 @@ class Job:
 
     @property
     def finished(self) -> bool:
-        return _finished(self.path)
+        """Whether there is nothing left to train: it came to its end, or stopped and would again."""
+        there = [(self.path / name).is_file() for name in DATASETS]
+        return there[0] or (there[1] and train.stops_again(self.path, self.config) is not None)
 
-    @property
-    def seconds(self) -> float:
-        """What it takes on one GPU, roughly."""
+    def seconds(self, gpus: int = 1) -> float:
+        """What it takes on so many GPUs, roughly, if no screen stops it."""
         run = self.config
-        return training_flops(run.model) * run.train.tokens / FLOPS + run.train.steps * STEP + START
-
-
-def _finished(run: Path) -> bool:
-    return any((run / name).is_file() for name in DATASETS)
+        return training_flops(run.model) * run.train.tokens / FLOPS / gpus + run.train.steps * STEP + START
 
 
 def jobs(experiments: Sequence[Recorded]) -> list[Job]:
-    """The runs of these experiments, each once, in their order.
+    """The runs of these experiments, each once, in their order; of one that several ask for, the screens all have.
 
     Raises
     ------
@@ -72,36 +73,60 @@ def jobs(experiments: Sequence[Recorded]) -> list[Job]:
     """
     if own := [each.name for each in experiments if each.own_texts]:
         raise UserError(f"{', '.join(own)} reads a text of its own; make it with `make record` instead.")
-    runs = dict.fromkeys(run for each in experiments for run in each.config().runs)
-    return [Job(run, train.run_path(run, corpora.load(run.corpus))) for run in runs]
+    runs: dict[Path, RunConfig] = {}
+    for run in dict.fromkeys(run for each in experiments for run in each.config().runs):
+        path = train.run_path(run, corpora.load(run.corpus))
+        both = tuple(screen for screen in runs.get(path, run).screens if screen in run.screens)
+        runs[path] = replace(run, screens=both)
+    return [Job(run, path) for path, run in runs.items()]
 
 
-def record(experiments: Sequence[Recorded], out: Path, workers: int = 0, minutes: float | None = None) -> int:
+def record(
+    experiments: Sequence[Recorded], out: Path, workers: int = 0, minutes: float | None = None, gpus_per_run: int = 1
+) -> int:
     """Train what is missing, for so many minutes, and pack everything that is finished; how many runs are left.
+
+    Parameters
+    ----------
+    workers
+        Runs at a time; 0: as many as there are GPUs for.
+    gpus_per_run
+        Processes that train a run together, a GPU each. Asked here, since a run has one name and text with any number.
 
     Raises
     ------
     UserError
-        For a folder with pieces of other runs; at the end, naming the runs that failed. The others are packed.
+        For fewer than no workers or GPUs, or more than there are; for a folder with pieces of other runs; at the end,
+        naming the runs that failed. The others are packed.
     """
     if workers < 0:
         raise UserError(f"workers = {workers}: expected as many as run at a time, or 0 for one per GPU.")
+    there = _gpus()
+    if gpus_per_run < 1 or gpus_per_run > (there or gpus_per_run):
+        most = f" and at most the {there} of this machine" if there else ""
+        raise UserError(
+            f"gpus_per_run = {gpus_per_run}: expected the GPUs that train one run together, 1 or more{most}."
+        )
     begun, queue = monotonic(), jobs(experiments)
-    workers = workers or _gpus() or 1
+    workers = workers or there // gpus_per_run or 1
     missing = deque(job for job in queue if not job.finished)
-    needed = sum(job.seconds for job in missing)
+    needed = sum(job.seconds(gpus_per_run) for job in missing)
+    each = "" if gpus_per_run == 1 else f" of {gpus_per_run} GPUs each"
     print(
         f"{len(queue)} runs, {len(queue) - len(missing)} finished before; {len(missing)} to train on {workers} "
-        f"worker{'s' if workers > 1 else ''}: about {needed / workers / 60:.0f} minutes on GPUs like an H200, "
+        f"worker{'s' if workers > 1 else ''}{each}: about {needed / workers / 60:.0f} minutes on GPUs like an H200, "
         f"{len(missing) * 0.5:.0f} MB of datasets → {out}",
         flush=True,
     )
+    for rules, stoppable in Counter(job.config.screens for job in missing if job.config.screens).items():
+        print(f"{stoppable} of these may stop early: {in_words(rules)}", flush=True)
     others = {name for piece in out.glob("piece-*.tar") for name in _held(piece)} - {job.path.name for job in queue}
     if others:
         raise UserError(
             f"{out} holds pieces of {len(others)} other runs, which these would replace; name another folder."
         )
-    state = _Queue(missing, None if minutes is None else begun + 60 * minutes, lambda: pack(queue, out))
+    until = None if minutes is None else begun + 60 * minutes
+    state = _Queue(missing, until, lambda: pack(queue, out), gpus_per_run)
     state.finished()
     with ThreadPoolExecutor(workers) as pool:
         list(pool.map(state.work, range(workers)))
@@ -115,8 +140,8 @@ def record(experiments: Sequence[Recorded], out: Path, workers: int = 0, minutes
 class _Queue:
     """What is still to be trained, shared by the threads that each feed one worker process."""
 
-    def __init__(self, missing: deque[Job], until: float | None, finished: Callable[[], object]) -> None:
-        self.missing, self.until, self.finished = missing, until, finished
+    def __init__(self, missing: deque[Job], until: float | None, finished: Callable[[], object], gpus: int) -> None:
+        self.missing, self.until, self.finished, self.gpus = missing, until, finished, gpus
         self.failed: list[str] = []
         self.slower = 1.0
         """Seconds taken, in those expected: of the last finished run."""
@@ -126,31 +151,36 @@ class _Queue:
         """The first job that there is still time for."""
         with self.lock:
             for job in self.missing:
-                if self.until is None or monotonic() + self.slower * job.seconds < self.until:
+                if self.until is None or monotonic() + self.slower * job.seconds(self.gpus) < self.until:
                     self.missing.remove(job)
                     return job
         return None
 
     def work(self, number: int) -> None:
-        """Feed one worker process until nothing is left; a run that fails is named and left out."""
+        """Feed one worker process until nothing is left; a run that fails is named and left out.
+
+        Several processes together train one run alone: what one of them comes to grief by ends them all.
+        """
         process = None
         while job := self.next():
             begun = monotonic()
-            process = process if process and process.poll() is None else _worker(number)
+            process = process if process and process.poll() is None else _worker(number, self.gpus)
             assert process.stdin and process.stdout
             with suppress(BrokenPipeError):  # it may have died since; then it gives no answer
                 process.stdin.write(json.dumps(to_dict(job.config)) + "\n")
                 process.stdin.flush()
             answer = process.stdout.readline().strip()
+            if self.gpus > 1:
+                process.communicate()
             if not answer:
                 answer = "its process ended"
                 process.kill()  # its pipe ends before it does: a GPU takes a while to be let go of
                 process.communicate()
             seconds = monotonic() - begun
             with self.lock:
-                if job.finished:
-                    self.slower = seconds / job.seconds
-                elif answer != "finished":
+                if (job.path / DATASETS[0]).is_file():
+                    self.slower = seconds / job.seconds(self.gpus)
+                elif not job.finished and answer != FINISHED:
                     self.failed.append(job.path.name)
                 print(f"{job.path.name} on worker {number}: {answer}, {seconds:.0f} s", flush=True)
                 self.finished()
@@ -164,11 +194,17 @@ def _gpus() -> int:
     return torch.cuda.device_count()
 
 
-def _worker(number: int) -> "subprocess.Popen[str]":
-    gpus = _gpus()
-    given = os.environ.get("CUDA_VISIBLE_DEVICES") or ",".join(map(str, range(gpus)))  # perhaps not the first ones
-    environment = os.environ | ({"CUDA_VISIBLE_DEVICES": given.split(",")[number % gpus]} if gpus else {})
+def _worker(number: int, gpus: int = 1) -> "subprocess.Popen[str]":
+    """A process on GPUs of its own, or torchrun with as many processes as it has GPUs."""
+    there = _gpus()
+    given = os.environ.get("CUDA_VISIBLE_DEVICES") or ",".join(map(str, range(there)))  # perhaps not the first ones
+    first = gpus * (number % max(there // gpus, 1))
+    own = ",".join(given.split(",")[first : first + gpus])
+    environment = os.environ | ({"CUDA_VISIBLE_DEVICES": own} if there else {})
     command = [sys.executable, "-c", f"from {__name__} import serve; serve()"]
+    if gpus > 1:
+        torchrun = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={gpus}", "--no-python"]
+        command = [sys.executable, *torchrun, sys.executable, "-c", f"from {__name__} import serve_one; serve_one()"]
     return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment)
 
 
@@ -177,12 +213,32 @@ def serve() -> None:
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # what a library prints is no answer
     for line in sys.stdin:
-        try:
-            train.run(from_dict(RunConfig, json.loads(line)))
-            said = "finished"
-        except (UserError, FloatingPointError, RuntimeError) as error:
-            said = " ".join(str(error).split())[:300] or type(error).__name__
+        print(_trained(line), file=answers, flush=True)
+
+
+def serve_one() -> None:
+    """One of torchrun's processes: trains with the others the one configuration that the first finds on its input."""
+    answers = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)
+    distributed.join()
+    first = distributed.rank() == 0
+    (line, *_) = distributed.gather(sys.stdin.readline() if first else "")
+    said = _trained(line)
+    if first:
         print(said, file=answers, flush=True)
+    elif said != FINISHED:
+        sleep(stopping.LINGER)  # the first may have it too, and may be writing what is kept
+        print(said, file=sys.stderr, flush=True)
+    if said != FINISHED:
+        os._exit(1)  # torchrun ends the others; to take leave of them would be to wait
+
+
+def _trained(line: str) -> str:
+    try:
+        train.run(from_dict(RunConfig, json.loads(line)))
+    except (UserError, StoppedEarly, FloatingPointError, RuntimeError) as error:
+        return " ".join(str(error).split())[:300] or type(error).__name__
+    return FINISHED
 
 
 def pack(queue: Iterable[Job], out: Path) -> list[Path]:
@@ -227,7 +283,7 @@ def unpack(pieces: Sequence[Path]) -> list[Path]:
     UserError
         For a piece that is damaged, or holds anything but datasets of runs.
     """
-    made: dict[Path, bool] = {}  # folder → whether its run was finished here before
+    made: dict[Path, bool] = {}  # folder → whether its run was finished here before; one that stopped may be since
     for piece in pieces:
         sealed.check(piece)
         with tarfile.open(piece) as tar:
@@ -238,7 +294,7 @@ def unpack(pieces: Sequence[Path]) -> list[Path]:
                     raise UserError(f"{piece} holds {member.name!r}: expected datasets of runs; it is not a piece.")
                 target = results.runs_dir() / run / file
                 target.parent.mkdir(parents=True, exist_ok=True)
-                if not made.setdefault(target.parent, _finished(target.parent)):
+                if not made.setdefault(target.parent, (target.parent / DATASETS[0]).is_file()):
                     with sealed.atomic_write(target) as temporary:
                         temporary.write_bytes(content.read())
     return list(made)

@@ -18,18 +18,17 @@ vectors. PyTorch's compiler gave up in seven of the last ten runs (its limit of 
 uncompiled, which rounds otherwise in bf16.
 """
 
-import json
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 import pandas as pd
 import xarray as xr
 
-from .. import results
 from ..claims.reading import Finding, Reading, seeds, take
 from ..config import RunConfig, replace
 from ..recipes import RECIPES
 from ..scales import base, names
+from . import arms as by_seed
 from . import factorial, shared, variants
 
 RECORDED = (("mid", None),)
@@ -97,25 +96,8 @@ def run(config: shared.Config) -> xr.Dataset:
 
 
 def assemble(config: shared.Config, runs: Sequence[xr.Dataset | None]) -> xr.Dataset:
-    """The dataset of the runs there are, in the order of `config.runs`: None was not run, its values are missing.
-
-    A seed of which nothing was run to its end is left out.
-    """
-    some = next(run for run in runs if run is not None)
-    given = [variants.missing(some, of) if run is None else run for run, of in zip(runs, config.runs, strict=True)]
-    named = {arm: changes(arm) for arm in ARMS}
-    rows = [given[first : first + len(ARMS)] for first in range(0, len(given), len(ARMS))]
-    by_seed = [variants.stack(row, named, config.scale) for row in rows if any("final_loss" in one for one in row)]
-    dataset = xr.concat(
-        by_seed, dim="seed", join="exact", coords="minimal", compat="override", combine_attrs=shared.agreed
-    )
-    facts = [results.provenance(part) for part in by_seed]
-    of_arms: dict[str, Any] = {
-        n: list(zip(*(each[n] for each in facts), strict=True)) for n in ("runs", "wall_seconds")
-    }
-    of_arms["stopped_after_step"] = [each["stopped_after_step"] for each in facts]  # by seed
-    dataset.attrs["provenance"] = json.dumps(facts[0] | of_arms, sort_keys=True)
-    return dataset.drop_vars(factorial.LEFT_OUT)
+    """As `arms.assemble`; None stands for a run that was not made, whose values are missing."""
+    return by_seed.assemble(config, runs, {arm: changes(arm) for arm in ARMS})
 
 
 def judge(dataset: xr.Dataset) -> Finding:

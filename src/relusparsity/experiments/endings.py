@@ -9,7 +9,7 @@ import xarray as xr
 from .. import results, train
 from ..config import RunConfig, from_dict, replace
 from ..source import BATCH_USE
-from . import sweep_table
+from . import search, sweep_table
 
 
 def distance(batch_use: np.ndarray) -> float:
@@ -114,3 +114,30 @@ def _config(dataset: xr.Dataset) -> RunConfig:
     if "configs" in facts:
         return from_dict(RunConfig, facts["configs"][name])
     return replace(first, **sweep_table.RECIPES[name])  # sweeps of these keep the first configuration alone
+
+
+def searched(ends: Mapping[str, xr.Dataset]) -> pd.DataFrame:
+    """Every interval and lowest layer that was written of a row of `search` against its run, by the day it was written.
+
+    Parameters
+    ----------
+    ends
+        Name of a row → its run's dataset, of one recipe and seed. Of a run that a screen stopped, what came is missing,
+        and what was written neither right nor wrong.
+    """
+    rows: list[tuple[object, ...]] = []
+    for name, dataset in ends.items():
+        said = search.row(name)
+        use = 100 * dataset["final_batch_use"].mean("set").values.reshape(-1).astype(float)
+        came, ended = (use[0], use[5], float(dataset["final_loss"].squeeze())), bool(np.isfinite(use).all())
+        written = {said.written: (said.u0, said.u5, said.loss)}
+        written |= {search.LATER: search.NOW[name]} if name in search.NOW else {}
+        for day, intervals in written.items():
+            for what, interval, value in zip(("U_0", "U_5", "loss"), intervals, came, strict=True):
+                digits = max(len(f"{end:g}".partition(".")[2]) for end in interval)
+                holds = interval[0] <= round(value, digits) <= interval[1] if ended else None
+                rows.append((name, day, what, "{:g}–{:g}".format(*interval), round(value, 2), holds))
+        lowest = int(use.argmin()) if ended else None
+        right = lowest == said.lowest if ended else None
+        rows.append((name, min(written), "lowest layer", str(said.lowest), lowest, right))
+    return pd.DataFrame(rows, columns=["row", "date", "number", "written before", "came", "holds"])

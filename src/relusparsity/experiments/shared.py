@@ -174,6 +174,8 @@ def cached(
     own = {name: plain(value) for name, value in held.items() if not _are_runs(value)}
     if isinstance(config, Config):
         own["searched"] = RECIPES[config.recipe].searched  # the dataset says which seeds do not judge
+    if any(run.screens for run in runs):  # no part of a run's name, but of what there is of it
+        own["screens"] = [plain(run.screens) for run in runs]
     key = digest(own, paths, labels, loaded.code(source))[:16]
     path = results.runs_dir() / f"{name}-{key}.nc"
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -1,8 +1,11 @@
 """Every sweep that was run, a row each: what it changes of which recipe, what was predicted and what was found."""
 
+import re
 from typing import Any
 
+from ..config import replace
 from ..errors import UserError
+from ..shapes import SHAPES
 from . import search
 from .factorial import FEWER
 from .sweeps import Sweep
@@ -60,7 +63,7 @@ STREAMS = (
     "% by the first reading, 65 % by the second)."
 )
 
-TABLE = (
+TABLE: tuple[Sweep, ...] = (
     Sweep(
         "exploration",
         "mid",
@@ -163,7 +166,7 @@ TABLE = (
         "lead",
         "wide",
         "first",
-        {name: search.row(name).fields or {} for name in ("decay 1", "decay 1.5", "decay 2")},
+        {name: search.row(name).fields for name in ("decay 1", "decay 1.5", "decay 2")},
         seed=search.SEED,
         predicted="The intervals of the first three rows of `search.ROWS`.",
         found="Eleven of twelve intervals hold; the target is not met.",
@@ -174,7 +177,7 @@ TABLE = (
         "lead",
         "mid",
         "first",
-        {search.MID.name: search.MID.fields or {}},
+        {search.MID.name: search.MID.fields},
         seed=search.SEED,
         predicted="The intervals of `search.MID`.",
         found="All four intervals hold; nothing empties in 49 million tokens.",
@@ -198,6 +201,32 @@ TABLE = (
         family="confirmatory",
     ),
 )
+
+
+def _searched(row: search.Row) -> Sweep:
+    """A row of the search, which is a sweep of one run, since the next one may depend on what it gives."""
+    said = [(row.written, (row.u0, row.u5, row.loss))]
+    said += [(search.LATER, search.NOW[row.name])] if row.name in search.NOW else []
+    intervals = (
+        f"on {day}, U_0 {u0[0]:g}–{u0[1]:g} %, U_5 {u5[0]:g}–{u5[1]:g} %, loss {loss[0]:g}–{loss[1]:g}"
+        for day, (u0, u5, loss) in said
+    )
+    screens = search.screens(replace(SHAPES["wide"], **row.fields))
+    return Sweep(
+        re.sub(r"\W+", "_", f"search {row.name}"),
+        "wide",
+        "first",
+        {row.name: row.fields},
+        seed=search.SEED,
+        predicted=f"{row.said}: {'; '.join(intervals)}; layer {row.lowest} the lowest.",
+        found=row.found,
+        date=row.date,
+        common={"screens": screens} if row.screened else {},
+        family="confirmatory",
+    )
+
+
+TABLE += tuple(_searched(each) for each in (*search.ROWS[3:], *search.MORE))
 
 
 def row(name: str, scale: str) -> Sweep:

@@ -86,7 +86,7 @@ def choices(*recorded: xr.Dataset) -> pd.DataFrame:
     }
     rows: dict[str, dict[str, Any]] = {}
     for section in fields(RunConfig):
-        if section.name in ("seed", "intervention"):  # no choice of a recipe
+        if section.name in ("seed", "intervention", "screens"):  # no choice of a recipe
             continue
         for field in fields(getattr(RunConfig(), section.name)):
             name = f"{section.name}.{field.name}"

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from .. import corpora, results, train
+from .. import corpora, results, schema, train
 from ..config import RunConfig, to_dict
-from ..errors import UserError
+from ..errors import StoppedEarly, UserError
 from ..schema import MEASURED
 from . import shared
 
@@ -21,11 +21,11 @@ NOT_RUN = "not run"
 
 
 def measured(config: RunConfig, corpus: corpora.Corpus | None = None) -> xr.Dataset:
-    """The run's dataset; of a run that diverged, what was measured before it stopped."""
+    """The run's dataset; of a run that diverged or was stopped by a screen, what was measured before."""
     corpus = corpora.load(config.corpus) if corpus is None else corpus
     try:
         return train.run(config, corpus).dataset
-    except FloatingPointError:
+    except (FloatingPointError, StoppedEarly):
         return results.load(train.run_path(config, corpus) / "stopped.nc")
 
 
@@ -33,8 +33,8 @@ def stack(runs: Sequence[xr.Dataset], changes: Mapping[str, dict[str, Any]], sca
     """Every measured variable by (recipe, seed, step, layer), from runs of one seed that read as many tokens.
 
     Steps are those of the recipe *first*; a recipe with larger batches is shown at the same numbers of tokens. A run
-    that diverged is kept up to where it stopped and missing (NaN) from there on; the provenance says after which step,
-    by recipe, as `stopped_after_step`.
+    that stopped, having diverged or by a screen, is kept up to there and missing (NaN) from there on; the provenance
+    says after which step, by recipe, as `stopped_after_step`, and by which screen, as `screens`.
 
     Parameters
     ----------
@@ -47,16 +47,17 @@ def stack(runs: Sequence[xr.Dataset], changes: Mapping[str, dict[str, Any]], sca
     UserError
         If every one of them diverged, or their seeds differ.
     """
-    if not any("final_loss" in data for data in runs):
+    if not any("final_loss" in data or "screen" in data.attrs for data in runs):
         raise UserError(f"each of {', '.join(changes)} diverged: there is no end to compare; lower their lr.")
     facts = [results.provenance(data) for data in runs]
     if len(seeds := {f["config"]["seed"] for f in facts}) > 1:
         raise UserError(f"{', '.join(changes)} have the seeds {sorted(seeds)}: expected one for all recipes.")
     names = [*MEASURED, *FINAL]
     parts = [data.swap_dims(step="tokens").drop_vars("step") for data in runs]
-    shared_tokens = set.intersection(*(set(p["tokens"].values.tolist()) for p in parts if "final_loss" in p))
-    at = np.array(sorted(shared_tokens))
-    whole = next(part for part in parts if "final_loss" in part)
+    ended = [part for part in parts if "final_loss" in part]
+    ended = ended or [part for part in parts if "screen" in part.attrs]
+    at = np.array(sorted(set.intersection(*(set(part["tokens"].values.tolist()) for part in ended))))
+    whole = next((part for part in parts if "final_loss" in part), _end(facts[0]["config"]))
     parts = [_filled(part, whole)[names].reindex(tokens=at) for part in parts]
     dataset = xr.concat(
         parts, dim="recipe", join="exact", coords="minimal", compat="override", combine_attrs=shared.agreed
@@ -82,8 +83,26 @@ def stack(runs: Sequence[xr.Dataset], changes: Mapping[str, dict[str, Any]], sca
             if "stopped_after_step" in data.attrs
         },
     }
+    screens = {
+        name: json.loads(data.attrs["screen"])
+        for name, data in zip(changes, runs, strict=True)
+        if "screen" in data.attrs
+    }
+    runs_of |= {"screens": screens} if screens else {}
     dataset.attrs |= {"scale": scale, "provenance": json.dumps(facts[0] | runs_of, sort_keys=True)}
     return dataset
+
+
+def _end(config: dict[str, Any]) -> xr.Dataset:
+    """What a run keeps of its end, for none that came to it."""
+    sizes = {"set": config["measure"]["final_sets"], "layer": config["model"]["n_layers"]}
+    of_none = {name: schema.FINAL[name] for name in FINAL}
+    return xr.Dataset(
+        {
+            name: (dims, np.zeros([sizes[dim] for dim in dims]), {"units": units, "long_name": long_name})
+            for name, (dims, units, long_name) in of_none.items()
+        }
+    )
 
 
 def _filled(part: xr.Dataset, whole: xr.Dataset) -> xr.Dataset:
@@ -102,7 +121,8 @@ def missing(like: xr.Dataset, run: RunConfig) -> xr.Dataset:
     part = part.map(lambda values: xr.full_like(values, np.nan, dtype=float), keep_attrs=True)
     facts = results.provenance(like)
     config = to_dict(run) | {"corpus": facts["config"]["corpus"]}
-    part.attrs = like.attrs | {
+    of_its_own = ("stopped", "stopped_after_step", "screen")
+    part.attrs = {name: value for name, value in like.attrs.items() if name not in of_its_own} | {
         "provenance": json.dumps(facts | {"config": config, "run_id": NOT_RUN, "wall_seconds": 0.0})
     }
     return part

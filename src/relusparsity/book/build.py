@@ -88,7 +88,7 @@ def record(
     """Write the dataset of every experiment at a shape, and the executed chapters of the default shape.
 
     With `only`, the datasets of these experiments alone: their runs are trained, no chapter is executed. With
-    `chapter`, that chapter, and before it the datasets of the default shape that it makes.
+    `chapter`, that chapter, and before it the datasets that it makes of shapes that need no GPU.
 
     Raises
     ------
@@ -101,9 +101,10 @@ def record(
     if chapter is None:
         experiments = chosen(scale, recipe, only)
     elif only or recipe or scale != DEFAULT:
-        raise UserError(f"a chapter's own data are those at scale {DEFAULT}; give it no other scale, recipe or name.")
+        small = " and ".join(_for_any_machine())
+        raise UserError(f"a chapter's own data are those at scale {small}; give it no other scale, recipe or name.")
     else:
-        experiments = shown_by(sources)
+        experiments = [each for at in _for_any_machine() for each in shown_by(sources, at)]
     for at in {each.scale for each in experiments}:
         check_device(at)
     check_text(experiments)
@@ -123,16 +124,16 @@ def record(
         return
     front.write(root)
     place(execute(root, DEFAULT, root / "_build" / "record", sources), sources, root / "book" / "chapters")
-    renewed = {each.name for each in experiments}
     for other in sorted(set(rests.notebooks(root)) - set(sources)):
-        if both := sorted(renewed & (rests.experiments(other) | rests.words(other))):
+        shown, words = rests.imported(other), rests.words(other)
+        if both := sorted({each.name for each in experiments if each.module in shown or each.name in words}):
             print(f"{other.stem} shows {', '.join(both)} too: renew it with `make record CHAPTER={other.stem[:2]}`.")
 
 
-def shown_by(sources: Sequence[Path]) -> list[Recorded]:
-    """The experiments of the default shape that these notebooks import and run."""
-    imported = {name for source in sources for name in rests.experiments(source)}
-    return [each for each in recorded_at(DEFAULT) if each.name in imported]
+def shown_by(sources: Sequence[Path], scale: str = DEFAULT) -> list[Recorded]:
+    """The experiments of a shape that these notebooks import and run."""
+    imported = {name for source in sources for name in rests.imported(source)}
+    return [each for each in recorded_at(scale) if each.module in imported]
 
 
 def place(executed: Path, sources: Sequence[Path], folder: Path) -> None:
@@ -144,11 +145,15 @@ def place(executed: Path, sources: Sequence[Path], folder: Path) -> None:
 def check_device(scale: str) -> None:
     """Refuse a shape whose runs are for a GPU where there is none, before the text is fetched or anything trained."""
     if SHAPES[scale].train.compile and distributed.device().type == "cpu":
-        small = " and ".join(name for name, run in SHAPES.items() if not run.train.compile)
         raise UserError(
             f"scale {scale} needs an NVIDIA GPU, and PyTorch finds none here; use a machine that has one, or another "
-            f"scale: {small} need none."
+            f"scale: {' and '.join(_for_any_machine())} need none."
         )
+
+
+def _for_any_machine() -> list[str]:
+    """Shapes whose runs need no GPU."""
+    return [name for name, run in SHAPES.items() if not run.train.compile]
 
 
 def train_first(configs: Sequence[Any]) -> None:

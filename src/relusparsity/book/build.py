@@ -25,7 +25,7 @@ from ..shapes import SHAPES
 from . import front, rests
 from .recorded import Recorded, check_text, chosen, recorded_at
 
-DEFAULT = "laptop"  # the value of `scale` in every notebook's parameters
+DEFAULT = "laptop"  # the value of `scale` in the notebooks' parameters; a chapter that was just begun has smoke
 LONGEST = "03_neuron_death"
 
 

@@ -1,11 +1,14 @@
 """The ledger: what would count as reproducing each claim, written before any run, as data.
 
-A row is never edited: a later change is a new row with its own date and version, and `ledger_hash` shows it.
+A row is never edited: a later change is a new row with its own date and version, and `ledger_hash` shows it. A chapter
+beyond the paper brings rows of its own, in `rows` of its folder; `rows_hash` shows those.
 """
 
 import hashlib
 import json
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
+from typing import Any
 
 from ..errors import UserError
 from ..source import BATCH_USE
@@ -26,7 +29,7 @@ class Claim:
     """One row: a claim of the paper and the rule that decides it."""
 
     number: str
-    """Row of the ledger: 1 to 14, and 3b."""
+    """Row of the ledger: 1 to 14, and 3b; of a chapter's own: the chapter's number, a point and its own, as 24.1."""
     claim: str
     source: str
     """What the paper states: a number with its unit, or its words in quotation marks."""
@@ -169,7 +172,15 @@ def for_chapter(chapter: int) -> tuple[Claim, ...]:
 
 def ledger_hash() -> str:
     """sha256 of the ledger's canonical JSON (preamble and rows; sorted keys, no spaces, UTF-8), in hexadecimal."""
-    content = {"preamble": PREAMBLE, "rows": [asdict(row) for row in LEDGER]}
+    return _sha256({"preamble": PREAMBLE, "rows": [asdict(row) for row in LEDGER]})
+
+
+def rows_hash(rows: Iterable[Claim]) -> str:
+    """sha256 of rows alone, in the same way."""
+    return _sha256([asdict(row) for row in rows])
+
+
+def _sha256(content: Any) -> str:
     text = json.dumps(content, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()
 
@@ -178,6 +189,6 @@ def seeds_needed(number: str, scale: str) -> int:
     """Seeds below which a row is not judged.
 
     The ledger asks for 3 at P, and for 5 at S and L in rows 10 to 12. It does not say how many the other rows need at
-    S and L; we ask for 3, as at P.
+    S and L; we ask for 3, as at P, and so of a chapter's own rows at any shape.
     """
     return 5 if scale != "P" and number in ("10", "11", "12") else 3

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from .judge import Outcome, Verdict
-from .ledger import LEDGER, Claim, ledger_hash
+from .ledger import LEDGER, Claim, ledger_hash, rows_hash
 from .reading import model_name, scale_name
 
 
@@ -21,7 +21,7 @@ class Table:
     outcomes: tuple[Outcome, ...]
 
     def __repr__(self) -> str:
-        lines = [_caption()]
+        lines = [self._caption()]
         for row, outcomes in self._rows():
             lines += [f"{row.number:>3}  {row.claim} (source: {row.source})", f"     rule: {row.rule}"]
             lines += [f"     {_where(o)}: {'; '.join(_parts(o))}" for o in outcomes]
@@ -34,7 +34,7 @@ class Table:
         )
         body = "".join(_html_row(row, outcomes) for row, outcomes in self._rows())
         return (
-            f'<table class="claims"><caption>{escape(_caption())}</caption>'
+            f'<table class="claims"><caption>{escape(self._caption())}</caption>'
             f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
         )
 
@@ -48,6 +48,16 @@ class Table:
             cells = (row.number, row.claim, row.source, shown, verdicts)
             lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
         return "\n".join(lines)
+
+    def _caption(self) -> str:
+        """What the rows are and when they were written, with their hash."""
+        ledger = f"Claims ledger, version {LEDGER[0].version} of {LEDGER[0].date}, sha256 {ledger_hash()}"
+        own = [row for row in dict.fromkeys(outcome.row for outcome in self.outcomes) if row not in LEDGER]
+        if not own:
+            return ledger
+        dates = ", ".join(sorted({row.date for row in own}))
+        beside = f"Rows of a chapter's own, of {dates}, sha256 {rows_hash(own)}"
+        return beside if all(outcome.row in own for outcome in self.outcomes) else f"{ledger}. {beside}"
 
     def _rows(self) -> Iterator[tuple[Claim, list[Outcome]]]:
         for row, outcomes in groupby(self.outcomes, key=lambda outcome: outcome.row):
@@ -91,10 +101,6 @@ def number(value: float | str) -> str:
     if not math.isfinite(value):
         raise ValueError(f"{value} is no value to show: a rule let it through.")
     return np.format_float_positional(float(f"{value:.2e}") + 0.0, trim="-").replace("-", "−")
-
-
-def _caption() -> str:
-    return f"Claims ledger, version {LEDGER[0].version} of {LEDGER[0].date}, sha256 {ledger_hash()}"
 
 
 def _values(outcome: Outcome) -> list[str]:

@@ -132,12 +132,13 @@ def test_make_hands_number_and_name_on(root: Path) -> None:
 
 @pytest.mark.slow
 def test_a_new_chapter_passes_lint_is_recorded_built_tested_and_removed(tree: Path) -> None:
-    before = files(tree)
+    before, program = files(tree), Path(sys.executable)
     begun = run(tree, "-m", "relusparsity.book.new", "--chapter", "24", "--name", NAME)
     assert begun.returncode == 0 and "make record CHAPTER=24" in begun.stdout, begun.stderr
 
     for arguments in (["check"], ["format", "--check"]):
-        linted = subprocess.run(["ruff", *arguments, FOLDER, NOTEBOOK], cwd=tree, capture_output=True, text=True)
+        command = [program.with_name("ruff"), *arguments, FOLDER, NOTEBOOK]
+        linted = subprocess.run(command, cwd=tree, capture_output=True, text=True)
         assert linted.returncode == 0, linted.stdout
     imports = lint_imports(tree)
     assert imports.returncode == 0, imports.stdout
@@ -155,8 +156,7 @@ def test_a_new_chapter_passes_lint_is_recorded_built_tested_and_removed(tree: Pa
 
     contents = tree / "one.yml"
     contents.write_text(f"format: jb-book\nroot: chapters/24_{NAME}\n")
-    program = Path(sys.executable).with_name("jupyter-book")
-    built = run(tree, program, "build", "book", "--toc", contents, "-W", "-n", "--keep-going")
+    built = run(tree, program.with_name("jupyter-book"), "build", "book", "--toc", contents, "-W", "-n", "--keep-going")
     assert built.returncode == 0, built.stdout + built.stderr
     html = next(tree.rglob(f"_build/html/chapters/24_{NAME}.html")).read_text()
     assert 'class="live-figure"' in html and 'class="claims"' in html

@@ -1,4 +1,4 @@
-"""Chapter 02: batch, sequence and token use of every layer over training (the paper's Figure 1 and its section)."""
+"""Batch, sequence and token use of every layer over training (the paper's Figure 1): of chapters 01 and 02."""
 
 import pandas as pd
 import xarray as xr

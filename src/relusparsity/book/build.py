@@ -20,6 +20,7 @@ from tqdm.auto import tqdm
 from .. import distributed, results
 from ..errors import UserError
 from ..experiments import shared
+from ..recipes import RECIPES
 from ..scales import names
 from ..shapes import SHAPES
 from . import front, rests
@@ -130,10 +131,30 @@ def record(
             print(f"{other.stem} shows {', '.join(both)} too: renew it with `make record CHAPTER={other.stem[:2]}`.")
 
 
-def shown_by(sources: Sequence[Path], scale: str = DEFAULT) -> list[Recorded]:
-    """The experiments of a shape that these notebooks import and run."""
+def shown_by(sources: Sequence[Path], scale: str = DEFAULT, recipe: str | None = None) -> list[Recorded]:
+    """The experiments of a shape, by its own recipe or another, that these notebooks import and run."""
     imported = {name for source in sources for name in rests.imported(source)}
-    return [each for each in recorded_at(scale) if each.module in imported]
+    return [each for each in recorded_at(scale, recipe) if each.module in imported]
+
+
+def of_chapter(chapter: int, scale: str, recipe: str | None = None) -> list[Recorded]:
+    """What one chapter records at a shape, for a queue of its runs.
+
+    Raises
+    ------
+    UserError
+        If there is no such chapter, or it records nothing there.
+    """
+    root = results.checkout()
+    if root is None:
+        raise UserError("chapters lie in a clone of the repository; clone it, or name experiments instead.")
+    sources = rests.notebooks(root, chapter)
+    if found := shown_by(sources, scale, recipe):
+        return found
+    shapes = [shape for shape in SHAPES if any(shown_by(sources, shape, by) for by in RECIPES)]
+    by = "" if recipe is None else f" by the recipe {recipe}"
+    there = f"it does at {' and '.join(shapes)}" if shapes else "nor at any other"
+    raise UserError(f"chapter {chapter} records nothing at scale {names(scale, recipe)[0]}{by}; {there}.")
 
 
 def place(executed: Path, sources: Sequence[Path], folder: Path) -> None:

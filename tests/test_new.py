@@ -11,8 +11,8 @@ import nbformat
 import pytest
 import yaml
 
-from relusparsity import results
-from relusparsity.book import new
+from relusparsity import chapters, results
+from relusparsity.book import new, recorded
 from relusparsity.errors import UserError
 from test_imports import lint_imports
 
@@ -128,6 +128,35 @@ def test_make_hands_number_and_name_on(root: Path) -> None:
     command = ["make", "--dry-run", "new", "CHAPTER=24", f"NAME={NAME}"]
     said = subprocess.run(command, cwd=root, capture_output=True, text=True, check=True).stdout
     assert f'relusparsity.book.new --chapter="24" --name="{NAME}"' in said
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("NAME = 'new'\nRECORDED = ()\n", r"^ch98_bad/experiment\.py has no config, no run; see"),
+        ("config = run = NAME = 0\n", r"^ch98_bad/experiment\.py has no RECORDED; see"),
+        (
+            "config = run = 0\nRECORDED, NAME = (), 'capacity'\n",
+            r"^ch98_bad and .*ch06_\w+\.experiment both make 'capacity'",
+        ),
+    ],
+)
+def test_a_chapters_experiment_that_cannot_be_recorded_is_named(
+    text: str, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "ch98_bad").mkdir()
+    for name, content in {"__init__": "", "experiment": text}.items():
+        (tmp_path / "ch98_bad" / f"{name}.py").write_text(content)
+    (tmp_path / "ch99_prose").mkdir()  # a chapter need not have one
+    (tmp_path / "ch99_prose" / "__init__.py").touch()
+    before = recorded.makers()
+    monkeypatch.setattr(chapters, "__path__", [*chapters.__path__, str(tmp_path)])
+    with pytest.raises(UserError, match=said):
+        recorded.makers()
+    for name in [name for name in sys.modules if ".ch98_bad" in name]:
+        del sys.modules[name]
+    shutil.rmtree(tmp_path / "ch98_bad")
+    assert recorded.makers() == before and {"neuron_death", "any_model", "factorial"} <= set(before)
 
 
 @pytest.mark.slow

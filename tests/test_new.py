@@ -11,7 +11,7 @@ import nbformat
 import pytest
 import yaml
 
-from relusparsity import chapters, results
+from relusparsity import chapters, sealed
 from relusparsity.book import new, recorded
 from relusparsity.errors import UserError
 from test_imports import lint_imports
@@ -108,7 +108,7 @@ def test_what_cannot_be_written_whole_is_not_written(fails: str, tree: Path, mon
         def refuse(path: Path) -> None:
             raise OSError(28, "No space left on device", str(path))
 
-        monkeypatch.setattr(results, "atomic_write", refuse)
+        monkeypatch.setattr(sealed, "atomic_write", refuse)
     before = files(tree)
     with pytest.raises(UserError, match=r"the chapter was not made: .*: (No such file or directory|No space left)"):
         new.write(tree, 24, NAME)

@@ -12,7 +12,7 @@ from contextlib import ExitStack
 from datetime import date
 from pathlib import Path
 
-from .. import results
+from .. import results, sealed
 from ..errors import UserError
 from ..experiments import sweep_table
 from ..paths import shown
@@ -106,7 +106,7 @@ def write(root: Path, number: int, name: str) -> list[Path]:
                 (folder / file.name).write_text(_filled(file.read_text(), words))
             undo.callback(notebook.unlink, missing_ok=True)
             notebook.write_text(_filled((TEMPLATE / "notebook.txt").read_text(), words))
-            with results.atomic_write(contents) as temporary:
+            with sealed.atomic_write(contents) as temporary:
                 temporary.write_text(listed)
         except OSError as error:
             raise UserError(f"the chapter was not made: {error.filename or folder}: {error.strerror}.") from error

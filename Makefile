@@ -6,12 +6,13 @@ ONLY ?=
 CHAPTER ?=
 ALL ?=
 FOLDER ?=
+NAME ?=
 BIN := .venv/bin
 READY := .venv/.ready
 KERNELS := .venv/.kernels
 
 .DEFAULT_GOAL := help
-.PHONY: help book test record models bench lint lock clean
+.PHONY: help book test record new models bench lint lock clean
 
 help:  ## show this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 10
@@ -45,6 +46,9 @@ test: $(READY) $(KERNELS)  ## all tests, with the recorded chapters run again at
 record: $(READY)  ## renew data/*-$(SCALE)*.nc and book/chapters/*.ipynb; CHAPTER=03: that chapter's; ONLY="NAME ...": data alone
 	$(BIN)/python -m relusparsity.book.build record $(if $(CHAPTER),--chapter $(CHAPTER) )--scale $(SCALE) \
 	  $(if $(RECIPE),--recipe $(RECIPE)) $(if $(ONLY),--only $(ONLY))
+
+new: $(READY)  ## begin a chapter: CHAPTER=24 NAME=token_use_of_width writes its folder, its notebook and its line in _toc.yml
+	@$(BIN)/python -m relusparsity.book.new --chapter="$(CHAPTER)" --name="$(NAME)"
 
 models: $(READY)  ## models and data that chapters read: a list; CHAPTER=12, ONLY="NAME ..." or ALL=1 fetches
 	@$(BIN)/python -m relusparsity models $(ONLY) $(if $(CHAPTER),--chapter $(CHAPTER)) $(if $(ALL),--all) \

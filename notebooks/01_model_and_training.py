@@ -22,8 +22,9 @@
 scale = "laptop"
 
 # %%
-from relusparsity import claims, plots, results, scales
-from relusparsity.experiments import layer_patterns, training
+from relusparsity import claims, results, scales
+from relusparsity.chapters.ch01_model_and_training import experiment, figures, tables
+from relusparsity.experiments import layer_patterns
 
 # %% [markdown]
 # ## The model
@@ -47,7 +48,7 @@ from relusparsity.experiments import layer_patterns, training
 
 # %%
 laptop, wide = (results.recorded("layer_patterns", name) for name in ("laptop", "wide"))
-training.choices(laptop, wide)
+tables.choices(laptop, wide)
 
 # %% [markdown]
 # Laptop's text is the documentation of Python packages (their docstrings), which every installation brings along; the
@@ -63,7 +64,7 @@ training.choices(laptop, wide)
 # output layer. [Kaplan et al.](https://arxiv.org/abs/2001.08361), section 2.1, count half as many for the scores.
 
 # %%
-training.sizes("smoke", "laptop", "wide")
+tables.sizes("smoke", "laptop", "wide")
 
 # %% [markdown]
 # Read the row of hidden units before any percentage: a point of use stands for ten units in Laptop, and for hundreds in
@@ -76,7 +77,7 @@ training.sizes("smoke", "laptop", "wide")
 
 # %%
 recorded = results.recorded("training", "laptop")
-plots.loss_curves(recorded)
+figures.loss_curves(recorded)
 
 # %% [markdown]
 # A model that knows nothing has a loss of about the logarithm of the vocabulary's size; the caption gives the loss that
@@ -87,7 +88,7 @@ plots.loss_curves(recorded)
 # The ends, on text that no run was trained on (loss in nats per token):
 
 # %%
-training.endings(recorded)
+tables.endings(recorded)
 
 # %% [markdown]
 # The spread between the ReLU rows is what the seed decides. Whether GELU is better or worse than ReLU can only be read
@@ -100,7 +101,7 @@ training.endings(recorded)
 layer_patterns.endings(wide)
 
 # %%
-plots.loss_curves(wide)
+figures.loss_curves(wide)
 
 # %% [markdown]
 # ## Before any training
@@ -110,7 +111,7 @@ plots.loss_curves(wide)
 # of the whole book. Percent, by activation, mean over seeds:
 
 # %%
-training.baseline(recorded)
+tables.baseline(recorded)
 
 # %% [markdown]
 # The same for Wide, with *sequence use*, the share that fires in one sequence, between the two. Token and batch use
@@ -132,11 +133,11 @@ layer_patterns.before_and_after(wide)
 
 # %% tags=["nbval-ignore-output"]
 live_scale = scales.live(scale)
-here = training.run(training.config(live_scale))
-plots.loss_curves(recorded, here)
+here = experiment.run(experiment.config(live_scale))
+figures.loss_curves(recorded, here)
 
 # %% tags=["nbval-ignore-output"]
-training.endings(here)
+tables.endings(here)
 
 # %% [markdown]
 # Another processor rounds differently and training amplifies that, so the last digits differ from the recorded ones.

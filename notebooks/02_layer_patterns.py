@@ -25,6 +25,7 @@ scale = "laptop"
 
 # %%
 from relusparsity import claims, plots, results, scales
+from relusparsity.chapters.ch02_layer_patterns import figures, tables
 from relusparsity.experiments import layer_patterns
 
 # %% [markdown]
@@ -46,7 +47,7 @@ from relusparsity.experiments import layer_patterns
 
 # %%
 wide, mid, recorded = (results.recorded("layer_patterns", name) for name in ("wide", "mid", "laptop"))
-layer_patterns.about(wide, mid, recorded)
+tables.about(wide, mid, recorded)
 
 # %% [markdown]
 # ## The paper's Figure 1: batch use, layer by layer
@@ -117,10 +118,10 @@ layer_patterns.endings(wide, mid, recorded)
 # the token, then the sequence) can be read from the upper two panels.
 
 # %%
-plots.use_over_training(wide)
+figures.use_over_training(wide)
 
 # %%
-plots.use_over_training(recorded)
+figures.use_over_training(recorded)
 
 # %% [markdown]
 # The means over seeds, in percent, before training and after it; Wide first, then Laptop:
@@ -139,7 +140,7 @@ layer_patterns.before_and_after(recorded)
 # where Laptop differs most.
 
 # %%
-plots.percentiles(wide, of="token_use")
+figures.percentiles(wide, of="token_use")
 
 # %% [markdown]
 # The same over *units* rather than tokens: how often does the median unit fire, and how often do the busiest? A fan
@@ -147,7 +148,7 @@ plots.percentiles(wide, of="token_use")
 # ones. In layers 0 to 3 of Wide the median unit ends silent; in Laptop it fires in every layer.
 
 # %%
-plots.percentiles(wide, of="firing_rate")
+figures.percentiles(wide, of="firing_rate")
 
 # %% [markdown]
 # Choose a layer to see its units one by one, silent ones apart. Silent means: fired at none of the tokens of this
@@ -170,7 +171,7 @@ plots.layer_to_units(wide)
 # wakes the same units again.
 
 # %%
-plots.window_curves(wide)
+figures.window_curves(wide)
 
 # %% [markdown]
 # The gap between the two curves, in percentage points, for one sequence and for one batch (mean over seeds). It is
@@ -186,7 +187,7 @@ gap.sel(window=[512, 8192]).to_pandas().astype(float).round(1)
 # rather than off (chapter 3 says how many):
 
 # %%
-plots.window_curves(recorded)
+figures.window_curves(recorded)
 
 # %% [markdown]
 # ## Where in the sequence?
@@ -196,10 +197,10 @@ plots.window_curves(recorded)
 # most a seventh in any layer and seed. Below the figure both models, in percent, mean over seeds:
 
 # %%
-plots.use_by_position(wide)
+figures.use_by_position(wide)
 
 # %%
-layer_patterns.first_token(wide, recorded)
+tables.first_token(wide, recorded)
 
 # %% [markdown]
 # ## On this machine

@@ -22,8 +22,8 @@
 scale = "laptop"
 
 # %%
-from relusparsity import claims, plots, results, scales
-from relusparsity.experiments import neuron_death
+from relusparsity import claims, results, scales
+from relusparsity.chapters.ch03_neuron_death import experiment, figures, tables
 
 # %% [markdown]
 # ## Two words, kept apart
@@ -52,14 +52,14 @@ print("held-out tokens:", *(f"{recorded.attrs[f'{size}_sample_tokens']:,} ({size
 # before showed *that* they come apart, this shows *when*.
 
 # %%
-plots.death_onsets(recorded)
+figures.death_onsets(recorded)
 
 # %% [markdown]
 # The same data as survival curves. Every unit is followed for equally long, so the Kaplan–Meier estimate is the plain
 # share; it ends $n$ tokens before training does, since a later death cannot be confirmed.
 
 # %%
-plots.survival(recorded)
+figures.survival(recorded)
 
 # %% [markdown]
 # ## Who comes back
@@ -68,17 +68,17 @@ plots.survival(recorded)
 # falls with revivals:
 
 # %%
-plots.dead_over_training(recorded)
+figures.dead_over_training(recorded)
 
 # %%
-plots.deaths_and_revivals(recorded)
+figures.deaths_and_revivals(recorded)
 
 # %% [markdown]
 # In percent of a layer's units, mean over seeds: units that ever died, units that came back at least once, units dead
 # when training ended.
 
 # %%
-neuron_death.fates(recorded)
+tables.fates(recorded)
 
 # %% [markdown]
 # Where the first column is much larger than the last, death(n) is a state and not a fate, and a figure of first
@@ -115,7 +115,7 @@ later.sel(measured_at="after the warm-up").to_pandas().astype(float).round(1)
 # never die, at the same steps. What both do is training; where they part is death.
 
 # %%
-plots.drift_before_death(recorded)
+figures.drift_before_death(recorded)
 
 # %% [markdown]
 # Medians at the end of training, by fate, mean over seeds. `input_alignment` is the cosine between a unit's input
@@ -140,7 +140,7 @@ medians.to_series().astype(float).unstack(["quantity", "fate"]).sort_index(axis=
 # well established.
 
 # %%
-plots.silent_vs_dead(recorded)
+figures.silent_vs_dead(recorded)
 
 # %% [markdown]
 # The counts behind it, over all layers, one column per seed. `good_turing_documents` is the same forecast with whole
@@ -179,7 +179,7 @@ recorded["silent_both_bootstrap"].isel(seed=0).to_pandas().round(1)
 # documentation it is. From the largest ones, samples of equal size are read.
 
 # %%
-plots.domains(recorded)
+figures.domains(recorded)
 
 # %% [markdown]
 # The control is on the diagonal: units silent on one sample of a domain that fire on a *second sample of the same
@@ -201,17 +201,17 @@ recorded["domain_silent_units"].sum("layer").mean("seed").to_pandas().astype(flo
 
 # %%
 wide = results.recorded("neuron_death", "wide")
-plots.death_onsets(wide)
+figures.death_onsets(wide)
 
 # %%
-plots.deaths_and_revivals(wide)
+figures.deaths_and_revivals(wide)
 
 # %% [markdown]
 # Units that ever died, that came back at least once, and that are dead at the end, in percent, mean over seeds. Many
 # units die more than once: coming back is common on the way and rare at the end.
 
 # %%
-neuron_death.fates(wide)
+tables.fates(wide)
 
 # %% [markdown]
 # Is it written at the start? Hardly before the first step: on average the quarters of a layer lie within nine points,
@@ -237,7 +237,7 @@ later.sel(measured_at="after the warm-up").to_pandas().astype(float).round(1)
 # gradient reaches it, and its weights shrink at the pace of weight decay alone.
 
 # %%
-plots.drift_before_death(wide)
+figures.drift_before_death(wide)
 
 # %% [markdown]
 # ### Silence is death here
@@ -247,7 +247,7 @@ plots.drift_before_death(wide)
 # units were only rare.
 
 # %%
-plots.silent_vs_dead(wide)
+figures.silent_vs_dead(wide)
 
 # %%
 counts = wide[[*silent, *forecast, "dead_count", "dead_and_silent_count"]].sum("layer")
@@ -271,14 +271,14 @@ wide["domain_silent_units"].sum("layer").mean("seed").to_pandas().astype(float).
 
 # %%
 mid = results.recorded("neuron_death", "mid")
-plots.silent_vs_dead(mid)
+figures.silent_vs_dead(mid)
 
 # %%
 counts = mid[[*silent, *forecast, "dead_count", "dead_and_silent_count"]].sum("layer")
 counts.to_dataframe().astype(float).round(1).T
 
 # %%
-neuron_death.fates(mid)
+tables.fates(mid)
 
 # %% [markdown]
 # ## On this machine
@@ -287,8 +287,8 @@ neuron_death.fates(mid)
 
 # %% tags=["nbval-ignore-output"]
 live_scale = scales.live(scale)
-here = neuron_death.run(neuron_death.config(live_scale))
-plots.dead_over_training(recorded, here)
+here = experiment.run(experiment.config(live_scale))
+figures.dead_over_training(recorded, here)
 
 # %% [markdown]
 # ## Claims

@@ -24,7 +24,7 @@ scale = "laptop"
 import pandas as pd
 
 from relusparsity import claims, plots, results, scales
-from relusparsity.experiments import feature_specificity
+from relusparsity.chapters.ch04_feature_specificity import experiment, tables
 
 # %% [markdown]
 # ## Two measures, each against chance
@@ -86,27 +86,27 @@ described.mean("seed").to_dataframe().astype(float).round(3)
 
 # %%
 pd.set_option("display.max_colwidth", None)
-feature_specificity.units(recorded)
+tables.units(recorded)
 
 # %% [markdown]
 # And the three strongest activations of each in context, at most one per sequence. The token at which the unit fires
 # stands in double brackets; what follows it the unit has not seen. First the most selective unit of every layer:
 
 # %%
-feature_specificity.contexts(recorded, "most selective")
+tables.contexts(recorded, "most selective")
 
 # %% [markdown]
 # The unit at the median of selectivity, for how ordinary units look:
 
 # %%
-feature_specificity.contexts(recorded, "median selectivity")
+tables.contexts(recorded, "median selectivity")
 
 # %% [markdown]
 # The unit whose firings bunch most in sequences. Here the kind of text around the token matters as well:
 # headings, addresses, arrays.
 
 # %%
-feature_specificity.contexts(recorded, "most clustered")
+tables.contexts(recorded, "most clustered")
 
 # %% [markdown]
 # Strongest activations flatter: they show where a unit is surest and hide the bulk of its weaker firings. The table
@@ -128,10 +128,10 @@ plots.specificity(wide)
 # whose firings bunch most:
 
 # %%
-feature_specificity.units(wide).drop(index="median selectivity", level="example_rule")
+tables.units(wide).drop(index="median selectivity", level="example_rule")
 
 # %%
-feature_specificity.contexts(wide, "most clustered")
+tables.contexts(wide, "most clustered")
 
 # %% [markdown]
 # In Mid, five seeds with *first*, first and last layer part in both measures, a little more in token selectivity, and
@@ -149,7 +149,7 @@ plots.specificity(mid)
 
 # %% tags=["nbval-ignore-output"]
 live_scale = scales.live(scale)
-here = feature_specificity.run(feature_specificity.config(live_scale))
+here = experiment.run(experiment.config(live_scale))
 plots.specificity(here)
 
 # %% [markdown]

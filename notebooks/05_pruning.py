@@ -23,7 +23,7 @@ scale = "laptop"
 
 # %%
 from relusparsity import claims, plots, results, scales
-from relusparsity.experiments import pruning
+from relusparsity.chapters.ch05_pruning import experiment, tables
 
 # %% [markdown]
 # ## What is removed, and how its cost is measured
@@ -65,7 +65,7 @@ for name in ("silent_sample_tokens", "evaluation_tokens", "random_draws", "d_ff"
 # held-out text.)
 
 # %%
-pruning.silent_removal(recorded)
+tables.silent_removal(recorded)
 
 # %% [markdown]
 # Chapter 3 asks how many of the silent units are dead for good. Here it is enough that a unit which fires once in some
@@ -83,21 +83,21 @@ plots.pruning(recorded)
 # The same in numbers: change of the loss in percent, mean over seeds.
 
 # %%
-pruning.costs(recorded)
+tables.costs(recorded)
 
 # %% [markdown]
 # The largest share that each method can remove for at most one percent of loss, in percent of all hidden units, one row
 # per seed (among the shares that were measured, and only if all smaller shares are affordable too):
 
 # %%
-pruning.affordable(recorded, percent=1)
+tables.affordable(recorded, percent=1)
 
 # %% [markdown]
 # A loss is an average that may hide a change of kind, so here are three measures after removing half of the units: loss
 # in nats per token, bits per byte, and the share of tokens predicted first.
 
 # %%
-pruning.quality(recorded, 0.5)
+tables.quality(recorded, 0.5)
 
 # %% [markdown]
 # How to read these tables. The distance between *rate* and *random* is the worth of knowing how often a unit fires. It
@@ -122,7 +122,7 @@ wide = results.recorded("pruning", "wide")
 plots.pruning(wide)
 
 # %%
-pruning.silent_removal(wide, "c4-eval")
+tables.silent_removal(wide, "c4-eval")
 
 # %% [markdown]
 # Here a GPU multiplies in TF32, which rounds to ten bits, so other shapes of the same sums move a logit by about a
@@ -130,7 +130,7 @@ pruning.silent_removal(wide, "c4-eval")
 # mean over seeds:
 
 # %%
-pruning.costs(wide, "c4-eval")
+tables.costs(wide, "c4-eval")
 
 # %% [markdown]
 # Laptop behaves differently (size, text and recipe differ together). There firing rates are spread out, and after the
@@ -148,10 +148,10 @@ pruning.costs(wide, "c4-eval")
 
 # %%
 mid = results.recorded("pruning", "mid")
-pruning.costs(mid, "c4-eval")
+tables.costs(mid, "c4-eval")
 
 # %%
-pruning.silent_removal(mid, "c4-eval")
+tables.silent_removal(mid, "c4-eval")
 
 # %% [markdown]
 # ## On this machine
@@ -160,11 +160,11 @@ pruning.silent_removal(mid, "c4-eval")
 
 # %% tags=["nbval-ignore-output"]
 live_scale = scales.live(scale)
-here = pruning.run(pruning.config(live_scale))
+here = experiment.run(experiment.config(live_scale))
 plots.pruning(recorded, here)
 
 # %% tags=["nbval-ignore-output"]
-pruning.silent_removal(here)
+tables.silent_removal(here)
 
 # %% [markdown]
 # ## Claims

@@ -24,7 +24,8 @@ scale = "laptop"
 
 # %%
 from relusparsity import claims, plots, results, scales
-from relusparsity.experiments import capacity, endings, factorial, recipe_effects
+from relusparsity.chapters.ch06_limits_and_capacity import experiment, figures, tables
+from relusparsity.experiments import endings, factorial, recipe_effects
 
 # %% [markdown]
 # ## In short
@@ -558,7 +559,7 @@ print(recipe_effects.gamma_beside(cells).to_string())
 
 # %%
 recorded = results.recorded("capacity", "laptop")
-capacity.by_width(recorded, "parameters").assign(seeds=recorded["heldout_loss"].count("seed")).astype(int)
+tables.by_width(recorded, "parameters").assign(seeds=recorded["heldout_loss"].count("seed")).astype(int)
 
 # %% [markdown]
 # Both axes are logarithmic. On the dotted line every unit is used; a curve parallel to it uses a fixed share, however
@@ -566,7 +567,7 @@ capacity.by_width(recorded, "parameters").assign(seeds=recorded["heldout_loss"].
 # need not agree.
 
 # %%
-plots.width(recorded)
+figures.width(recorded)
 
 # %% [markdown]
 # The factor by which the number of used units grows when the width doubles. Two is a fixed share, one is saturation.
@@ -574,17 +575,17 @@ plots.width(recorded)
 # cannot be told from one, nor a factor between 1.74 and 2.3 from two.
 
 # %%
-capacity.growth(recorded)
+tables.growth(recorded)
 
 # %% [markdown]
 # Width is only worth something if it pays. The loss on the same held-out text (nats per token), and the units that fire
 # at a *single* held-out token, which decide how much work a token needs:
 
 # %%
-capacity.by_width(recorded, "heldout_loss").round(3)
+tables.by_width(recorded, "heldout_loss").round(3)
 
 # %%
-capacity.by_width(recorded, "token_units").round(1)
+tables.by_width(recorded, "token_units").round(1)
 
 # %% [markdown]
 # On the laptop no layer saturates: each doubling multiplies the used units by 1.6 to 2.1. The loss falls no further
@@ -596,13 +597,13 @@ capacity.by_width(recorded, "token_units").round(1)
 
 # %%
 widths = results.recorded("capacity", "mid")
-plots.width(widths)
+figures.width(widths)
 
 # %%
-capacity.growth(widths)
+tables.growth(widths)
 
 # %%
-capacity.by_width(widths, "heldout_loss").round(3)
+tables.by_width(widths, "heldout_loss").round(3)
 
 # %% [markdown]
 # No layer's count saturates over this range (in layers 1 and 2 that shows over several doublings only; single ones are
@@ -643,8 +644,8 @@ print(f"{100 / recorded['d_ff'].values.min():.2f} points of use; in the paper's 
 
 # %% tags=["nbval-ignore-output"]
 live_scale = scales.live(scale)
-here = capacity.run(capacity.config(live_scale))
-plots.width(here)
+here = experiment.run(experiment.config(live_scale))
+figures.width(here)
 
 # %% [markdown]
 # ## Claims

@@ -1,5 +1,6 @@
 """Each rule of the ledger on made-up data that must come out each way."""
 
+import dataclasses
 import json
 import math
 from collections.abc import Callable
@@ -10,7 +11,7 @@ import pytest
 import xarray as xr
 
 from relusparsity import UserError, claims, renamed
-from relusparsity.claims import Verdict, reading
+from relusparsity.claims import Verdict, ledger, reading
 from relusparsity.claims.table import number
 
 SHAPES = {
@@ -541,3 +542,31 @@ def test_scale_names_and_seeds_needed() -> None:
     assert claims.judge.seeds_needed("12", "P") == 3
     assert claims.judge.seeds_needed("12", "S") == 5
     assert claims.judge.seeds_needed("6", "L") == 3
+
+
+def test_a_chapters_own_rows_are_judged_by_its_rules_and_leave_the_ledger_as_it_is() -> None:
+    own = claims.Claim("24.1", "every layer is full", "(ours)", "U ≥ 95", ("L", "smoke"), date="2026-12-01")
+    later = dataclasses.replace(own, number="24.2", date="2026-12-02")
+
+    def full(dataset: xr.Dataset) -> claims.Finding:
+        lowest = 100 * dataset["final_batch_use"].mean("set").min("layer").values
+        return claims.Finding(
+            tuple(claims.Reading(seed, low >= 95, {"U": float(low)}) for seed, low in enumerate(lowest))
+        )
+
+    rules = {"24.1": claims.Rule("fullness", full)}
+    laptop = made("L", [use(*[96.0] * 6) for _ in range(3)])
+    given = {("fullness", "laptop"): laptop, ("layer_patterns", "laptop"): laptop}
+    outcomes = claims.evaluate(given, rows=(own, later), rules=rules)
+    assert [(outcome.row.number, outcome.scale, outcome.verdict) for outcome in outcomes] == [
+        ("24.1", "L", Verdict.REPRODUCED),
+        ("24.1", "smoke", Verdict.NOT_TESTABLE),  # never recorded
+        ("24.2", "L", Verdict.NOT_YET_TESTED),  # without a rule
+        ("24.2", "smoke", Verdict.NOT_YET_TESTED),
+    ]
+    assert claims.evaluate({}, given, (own,), rules)[-1].here
+    first = repr(claims.table(outcomes)).splitlines()[0]
+    assert first == f"Rows of a chapter's own, of 2026-12-01, 2026-12-02, sha256 {ledger.rows_hash((own, later))}"
+    assert ledger.rows_hash((own,)) != ledger.rows_hash((dataclasses.replace(own, rule="U ≥ 90"),))
+    both = repr(claims.table([*claims.evaluate(given, rows=(row("1"),)), *outcomes])).splitlines()[0]
+    assert both == f"Claims ledger, version 1 of 2026-11-21, sha256 {claims.ledger_hash()}. {first}"

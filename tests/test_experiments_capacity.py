@@ -4,20 +4,21 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from relusparsity import plots, results
+from relusparsity import results
+from relusparsity.chapters.ch06_limits_and_capacity import experiment, figures, tables
 from relusparsity.config import to_dict
-from relusparsity.experiments import capacity, layer_patterns
+from relusparsity.experiments import layer_patterns
 
 
 @pytest.fixture(scope="module")
 def dataset() -> xr.Dataset:
-    return capacity.run(capacity.config("smoke"))
+    return experiment.run(experiment.config("smoke"))
 
 
-@pytest.mark.parametrize("scale", capacity.WIDTHS)
+@pytest.mark.parametrize("scale", experiment.WIDTHS)
 def test_widths_train_alike(scale: str) -> None:
-    config = capacity.config(scale)
-    assert {run.model.d_ff for run in (*config.runs, *config.others)} == set(capacity.WIDTHS[scale])
+    config = experiment.config(scale)
+    assert {run.model.d_ff for run in (*config.runs, *config.others)} == set(experiment.WIDTHS[scale])
     for run in config.others:
         own, other = to_dict(config.runs[0]), to_dict(run)
         own["model"].pop("d_ff"), other["model"].pop("d_ff")
@@ -47,10 +48,10 @@ def test_provenance_names_the_run_of_every_width(dataset: xr.Dataset) -> None:
 def test_growth_is_the_factor_a_doubling_beside_the_spread_of_seeds() -> None:
     used = np.array([[[10.0, 10.0], [20.0, 10.0], [80.0, 10.0]], [[np.nan] * 2, [25.0, 10.0], [np.nan] * 2]])
     made = xr.Dataset({"used_units": (("seed", "d_ff", "layer"), used)}, {"d_ff": [8, 16, 64], "layer": [0, 1]})
-    table = capacity.growth(made.assign_attrs(shared_d_ff=16))
+    table = tables.growth(made.assign_attrs(shared_d_ff=16))
     assert table.values.tolist() == [[2.0, 1.0], [2.0, 1.0], [1.25, 1.0]]
-    assert capacity.by_width(made, "used_units")[0].tolist() == [10, 22.5, 80]
+    assert tables.by_width(made, "used_units")[0].tolist() == [10, 22.5, 80]
 
 
 def test_the_figure_reads_it(dataset: xr.Dataset) -> None:
-    assert plots.width(dataset)
+    assert figures.width(dataset)

@@ -5,9 +5,9 @@ import pytest
 import torch
 import xarray as xr
 
-from relusparsity import claims, plots, results
+from relusparsity import claims, results
+from relusparsity.chapters.ch03_neuron_death import experiment, figures
 from relusparsity.config import ModelConfig
-from relusparsity.experiments import neuron_death
 from relusparsity.model import build
 from relusparsity.train import run as train_run
 
@@ -16,7 +16,7 @@ EOS = 0
 
 @pytest.fixture(scope="module")
 def recorded() -> xr.Dataset:
-    return neuron_death.run(neuron_death.config("smoke"))
+    return experiment.run(experiment.config("smoke"))
 
 
 def test_firing_by_document_is_what_stored_masks_say() -> None:
@@ -24,7 +24,7 @@ def test_firing_by_document_is_what_stored_masks_say() -> None:
     model = build(ModelConfig(n_layers=2, d_model=8, d_ff=24, n_heads=2, seq_len=4, vocab_size=16), 3).eval()
     sequences = generator.integers(0, 4, (10, 5))
     sequences[1:, 0] = sequences[:-1, -1]  # the next token of one sequence begins the following one
-    documents = neuron_death.document_of(sequences, EOS)
+    documents = experiment.document_of(sequences, EOS)
     masks: dict[int, np.ndarray] = {}
     with torch.no_grad():  # biases of both signs: units differ in how often they fire
         for block in model.blocks:
@@ -32,7 +32,7 @@ def test_firing_by_document_is_what_stored_masks_say() -> None:
         inputs = torch.from_numpy(sequences[:, :-1])
         model(inputs, lambda layer, _x, _pre, a: masks.__setitem__(layer, (a > 0).numpy()))
     chosen = generator.random((2, 24)) < 0.7
-    reader = neuron_death._Reader(model, batch=3, progress="test")  # a last, partial batch; documents across batches
+    reader = experiment._Reader(model, batch=3, progress="test")  # a last, partial batch; documents across batches
     tables, counts = reader.fired_in_documents(sequences, documents, chosen)
     fired = reader.fired(sequences)
     for layer, mask in masks.items():
@@ -47,13 +47,13 @@ def test_firing_by_document_is_what_stored_masks_say() -> None:
 def test_documents_end_with_their_eos() -> None:
     tokens = np.array([7, EOS, EOS, 5, 5, EOS, 3, 9, 1])
     sequences = np.stack([tokens[:5], tokens[4:9]])
-    assert neuron_death.document_of(sequences, EOS).ravel().tolist() == [0, 0, 1, 2, 2, 2, 3, 3]
+    assert experiment.document_of(sequences, EOS).ravel().tolist() == [0, 0, 1, 2, 2, 2, 3, 3]
 
 
 def test_forecast_and_wakings_are_what_random_firing_gives() -> None:
     rate, documents, units = 1e-3, 600, 20_000
     rare = np.random.default_rng(0).random((documents, units)) < rate
-    silent, woken, expected = neuron_death.resample(rare, draws=40)
+    silent, woken, expected = experiment.resample(rare, draws=40)
     half = documents / 2
     missed = (1 - rate) ** half
     assert woken.mean() == pytest.approx(units * missed * (1 - missed), rel=0.03)
@@ -65,12 +65,12 @@ def test_forecast_and_wakings_are_what_random_firing_gives() -> None:
 def test_units_that_are_off_are_not_forecast_to_wake() -> None:
     fired = np.zeros((50, 30), dtype=bool)
     fired[:, :10] = True
-    silent, woken, expected = neuron_death.resample(fired, draws=10)
+    silent, woken, expected = experiment.resample(fired, draws=10)
     assert (silent == 20).all() and (woken == 0).all() and (expected == 0).all()
 
 
 def test_the_two_samples_add_up_to_the_final_measurement(recorded: xr.Dataset) -> None:
-    config = neuron_death.config("smoke")
+    config = experiment.config("smoke")
     never = np.stack([(train_run(run).dataset["final_firing_count"] == 0).values for run in config.runs])
     assert (recorded["silent_both"].values == never.sum(axis=-1)).all()
     assert (recorded["silent_both"] <= recorded["silent_small"]).all()
@@ -106,13 +106,13 @@ def test_figures_and_claims_read_it(recorded: xr.Dataset, tmp_path) -> None:
     again = results.load(tmp_path / "neuron_death.nc")
     xr.testing.assert_identical(again, recorded)
     for draw in (
-        plots.death_onsets,
-        plots.survival,
-        plots.deaths_and_revivals,
-        plots.dead_over_training,
-        plots.drift_before_death,
-        plots.silent_vs_dead,
-        plots.domains,
+        figures.death_onsets,
+        figures.survival,
+        figures.deaths_and_revivals,
+        figures.dead_over_training,
+        figures.drift_before_death,
+        figures.silent_vs_dead,
+        figures.domains,
     ):
         draw(again)
     rows = claims.evaluate({("neuron_death", "smoke"): again}, rows=claims.for_chapter(3))

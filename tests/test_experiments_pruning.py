@@ -7,15 +7,15 @@ import pytest
 import xarray as xr
 
 from relusparsity import claims, corpora, plots
+from relusparsity.chapters.ch05_pruning import experiment, tables
 from relusparsity.errors import UserError
-from relusparsity.experiments import pruning
 from relusparsity.scales import base
 
 
 @pytest.fixture(scope="module")
 def dataset() -> xr.Dataset:
-    config = pruning.config("smoke")
-    return pruning.run(replace(config, runs=config.runs[:2], shares=(0.0, 0.5, 0.9)))
+    config = experiment.config("smoke")
+    return experiment.run(replace(config, runs=config.runs[:2], shares=(0.0, 0.5, 0.9)))
 
 
 def test_removing_nothing_changes_nothing(dataset: xr.Dataset) -> None:
@@ -48,7 +48,7 @@ def test_methods_choose_different_units(dataset: xr.Dataset) -> None:
 def test_units_are_judged_on_text_that_did_not_choose_them() -> None:
     run = base("smoke")
     corpus = corpora.load(run.corpus)
-    found = pruning.texts(corpus, run, 2048)
+    found = experiment.texts(corpus, run, 2048)
     chosen_on = corpora.heldout_sequences(corpus.heldout, 32)[: 4 * 1024 // 32]
     assert list(found) == ["heldout"] and found["heldout"].sequences.shape == (64, 33)
     # the first input follows the last input of the other text
@@ -56,7 +56,7 @@ def test_units_are_judged_on_text_that_did_not_choose_them() -> None:
     np.testing.assert_array_equal(found["heldout"].sequences[0], corpus.heldout[after : after + 33])
     assert 0.1 < found["heldout"].tokens_per_byte < 1
     with pytest.raises(UserError, match=r"heldout.*lower measure.final_sets"):
-        pruning.texts(corpus, run, 10**9)
+        experiment.texts(corpus, run, 10**9)
 
 
 def test_the_claim_and_the_figure_read_it(dataset: xr.Dataset) -> None:
@@ -72,5 +72,5 @@ def test_affordable_stops_at_the_first_share_that_costs_too_much() -> None:
         {"loss": loss, "baseline_loss": (("seed", "evaluation"), [[2.0]])},
         {"share": share, "seed": [0], "chosen_by": ["rate"], "evaluation": ["heldout"]},
     )
-    assert float(pruning.affordable(made, 1.0).iloc[0, 0]) == 30
-    assert pruning.costs(made)["rate"].tolist() == [0, 0.5, 25, 0]
+    assert float(tables.affordable(made, 1.0).iloc[0, 0]) == 30
+    assert tables.costs(made)["rate"].tolist() == [0, 0.5, 25, 0]

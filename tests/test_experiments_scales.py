@@ -1,26 +1,21 @@
 """Every experiment at every scale: as it is meant there, or a sentence that names the scales that it knows."""
 
 import dataclasses
-import importlib
-import pkgutil
 from pathlib import Path
 from typing import Any
 
 import pytest
 import xarray as xr
 
-from relusparsity import experiments, shapes
+from relusparsity import shapes
+from relusparsity.book import recorded
 from relusparsity.config import replace
 from relusparsity.errors import UserError
 from relusparsity.experiments import shared
 from relusparsity.recipes import RECIPES
 from relusparsity.train import Run
 
-MODULES = {
-    each.name: importlib.import_module(f"{experiments.__name__}.{each.name}")
-    for each in pkgutil.iter_modules(experiments.__path__)
-}
-EXPERIMENTS = {name: module for name, module in MODULES.items() if hasattr(module, "RECORDED")}
+EXPERIMENTS = recorded.makers()
 
 
 @pytest.mark.parametrize("name", list(EXPERIMENTS))

@@ -8,13 +8,13 @@ import xarray as xr
 from tokenizers import Tokenizer
 
 from relusparsity import claims, corpora, examples, plots, results, train
+from relusparsity.chapters.ch04_feature_specificity import experiment
 from relusparsity.corpora import bpe
-from relusparsity.experiments import feature_specificity
 
 
 @pytest.fixture(scope="module")
 def recorded() -> xr.Dataset:
-    return feature_specificity.run(feature_specificity.config("smoke"))
+    return experiment.run(experiment.config("smoke"))
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +42,7 @@ def test_contexts_mark_the_strongest_token_once_a_sequence(tokenizer: Tokenizer)
     sequences = np.array([ids, ids, ids[::-1]])
     activation = np.zeros((3, len(ids) - 1), dtype=np.float32)
     activation[0, 3], activation[1, 3], activation[2, 1] = 2.0, 3.0, 1.0
-    found = feature_specificity.strongest(activation, sequences, tokenizer, most=3)
+    found = experiment.strongest(activation, sequences, tokenizer, most=3)
     assert [strength for _, strength in found] == [3.0, 1.0]  # the same text is shown once, at its strongest
     text = found[0][0]
     before, rest = text.split("[[")
@@ -51,14 +51,14 @@ def test_contexts_mark_the_strongest_token_once_a_sequence(tokenizer: Tokenizer)
     assert whole.startswith(before + token.replace("␣", " "))
     assert after in whole
     assert all(c.isprintable() for shown, _ in found for c in shown)
-    assert feature_specificity.strongest(np.zeros_like(activation), sequences, tokenizer, most=3) == []
+    assert experiment.strongest(np.zeros_like(activation), sequences, tokenizer, most=3) == []
 
 
 def test_top_types_are_shares_of_the_firings(tokenizer: Tokenizer) -> None:
     the, cat = (tokenizer.encode(word).ids[0] for word in ("the", " c"))
     sequences = np.array([[the, cat, the, the, cat]])
     fired = np.array([[True, True, True, False]])
-    shown = feature_specificity.top_types(fired, sequences, tokenizer)
+    shown = experiment.top_types(fired, sequences, tokenizer)
     first, second = shown.split(" | ")
     assert first.endswith(" 67%") and second.endswith(" 33%")
 
@@ -68,7 +68,7 @@ def test_both_measures_and_their_count_share_one_sample(recorded: xr.Dataset) ->
     assert 0 < enough.mean() < 1
     for name in ("within_sequence_rate", "within_sequence_rate_random", "token_selectivity"):
         assert (np.isfinite(recorded[name]) == enough).all()
-    config = feature_specificity.config("smoke")
+    config = experiment.config("smoke")
     for seed, run in enumerate(config.runs):  # the sample is the first part of the final measurement's
         final = train.run(run).dataset["final_firing_count"].values
         assert (recorded["firing_count"].isel(seed=seed).values <= final).all()
@@ -79,13 +79,13 @@ def test_both_measures_and_their_count_share_one_sample(recorded: xr.Dataset) ->
 
 def test_rounding_keeps_twelve_bits() -> None:
     values = np.array([0.1234567, 3e-5, 1.0, 0.0, np.nan])
-    rounded = feature_specificity._rounded(values)
+    rounded = experiment._rounded(values)
     np.testing.assert_allclose(rounded, values, rtol=2**-12)
-    assert len(np.unique(feature_specificity._rounded(np.linspace(0.5, 1, 100_000, endpoint=False)))) <= 2**11 + 1
+    assert len(np.unique(experiment._rounded(np.linspace(0.5, 1, 100_000, endpoint=False)))) <= 2**11 + 1
 
 
 def test_examples_lie_in_the_text_that_was_read(recorded: xr.Dataset) -> None:
-    config = feature_specificity.config("smoke")
+    config = experiment.config("smoke")
     corpus = corpora.load(config.runs[0].corpus)
     whole = without_spaces(examples.shown_text(corpus.tokenizer, corpus.heldout[: config.sample_tokens + 1]))
     assert set(recorded["example_rule"].values) == set(examples.RULES)

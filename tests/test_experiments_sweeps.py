@@ -8,9 +8,10 @@ import pytest
 import xarray as xr
 
 from relusparsity import experiments, recipes, results, scales, train
+from relusparsity.chapters.ch06_limits_and_capacity import experiment as capacity
 from relusparsity.config import RunConfig, from_dict, replace
 from relusparsity.errors import UserError
-from relusparsity.experiments import capacity, endings, layer_patterns, search, sweep_table, variants
+from relusparsity.experiments import endings, layer_patterns, search, sweep_table, variants
 from relusparsity.experiments.sweeps import Config, Sweep
 
 ROWS = [pytest.param(row, id=f"{row.name}-{row.scale}") for row in sweep_table.TABLE]

@@ -5,19 +5,20 @@ import pytest
 import xarray as xr
 
 from relusparsity import results
+from relusparsity.chapters.ch01_model_and_training import experiment, tables
 from relusparsity.config import RunConfig, to_dict
-from relusparsity.experiments import layer_patterns, training
+from relusparsity.experiments import layer_patterns
 from relusparsity.model import build
 from relusparsity.shapes import SHAPES
 
 
 @pytest.fixture(scope="module")
 def dataset() -> xr.Dataset:
-    return training.run(training.config("smoke"))
+    return experiment.run(experiment.config("smoke"))
 
 
 def test_gelu_runs_differ_in_the_activation_alone() -> None:
-    config = training.config("laptop")
+    config = experiment.config("laptop")
     relu, gelu = to_dict(config.runs[0]), to_dict(config.gelu[0])
     assert gelu["model"].pop("activation") == "gelu" and relu["model"].pop("activation") == "relu"
     assert relu == gelu
@@ -33,32 +34,32 @@ def test_gelu_is_missing_for_the_seeds_it_was_not_trained_with(dataset: xr.Datas
     missing = np.isnan(dataset["heldout_loss"]).any("step")
     assert not missing.sel(activation="relu").any()
     assert missing.sel(activation="gelu").values.tolist() == [False, True, True]
-    assert len(training.endings(dataset)) == 4
+    assert len(tables.endings(dataset)) == 4
 
 
 def test_before_training_every_model_guesses(dataset: xr.Dataset) -> None:
     first = dataset["heldout_loss"].isel(step=0)
     assert float(abs(first - np.log(512)).max()) < 0.2
     assert float(dataset["heldout_loss"].isel(step=-1).max()) < float(first.min())
-    use = training.baseline(dataset)
+    use = tables.baseline(dataset)
     np.testing.assert_allclose(use["relu", "token use", "step 0"], 50, atol=3)
 
 
 def test_choices_are_read_off_every_field() -> None:
-    table = training.choices(*(results.recorded("layer_patterns", scale) for scale in ("laptop", "wide")))
+    table = tables.choices(*(results.recorded("layer_patterns", scale) for scale in ("laptop", "wide")))
     parts = {
         name: part for name, part in to_dict(RunConfig()).items() if name not in ("seed", "intervention", "screens")
     }
     fields = {f"{section}.{name}" for section, part in parts.items() for name in part}
     assert set(table.index) == fields | {"seed"}
     assert table.loc["model.d_ff"].tolist() == ["32,768", "1,024", "32,768"]
-    assert table.loc["train.lr"].tolist() == [training.NOT_KNOWN, "0.003", "0.0003"]
-    assert set(training.STATED) <= set(table.index)
+    assert table.loc["train.lr"].tolist() == [tables.NOT_KNOWN, "0.003", "0.0003"]
+    assert set(tables.STATED) <= set(table.index)
 
 
 def test_sizes_count_the_model_that_is_built() -> None:
     counted = sum(p.numel() for p in build(SHAPES["smoke"].model, 0).parameters())
-    table = training.sizes("smoke", "wide")
+    table = tables.sizes("smoke", "wide")
     assert table.loc["parameters, total", "Smoke"] == f"{counted:,}"
     assert table.loc["hidden units, all layers", "Wide"] == "196,608"
     # 6 operations a matrix parameter: 6 layers of 4·16² + 2·16·64, the output layer 16·512; scores 12·6·32·16

@@ -188,7 +188,7 @@ def test_a_row_of_a_table_and_prose_renew_nothing(monkeypatch: pytest.MonkeyPatc
     from relusparsity.claims import ledger
     from relusparsity.experiments import shared
 
-    names = ("experiments.neuron_death", "experiments.sweeps", "experiments.layer_patterns")
+    names = ("chapters.ch03_neuron_death.experiment", "experiments.sweeps", "experiments.layer_patterns")
     before = [loaded.code(name) for name in names]
     first = recipes.RECIPES["first"]
     monkeypatch.setitem(recipes.RECIPES, "first", dataclasses.replace(first, why="Said otherwise."))

@@ -56,7 +56,9 @@ def open_page(browser: "sync_api.Browser", pages: Path, troubles: list[str]) -> 
 
 
 def chapters(pages: Path) -> list[str]:
-    return sorted(str(page.relative_to(pages)) for page in pages.glob("chapters/*.html"))
+    """Pages of chapters, without those at old addresses."""
+    there = {path.stem for path in (Path(__file__).parents[1] / "notebooks").glob("*.py")}
+    return sorted(str(page.relative_to(pages)) for page in pages.glob("chapters/*.html") if page.stem in there)
 
 
 def drawn(page: "sync_api.Page") -> int:
@@ -96,6 +98,12 @@ def test_switches_of_the_front_page_move_the_bars(open_page: Open, troubles: lis
     without = open_page("index.html", java_script_enabled=False)
     assert without.locator(".explorable form").is_hidden() and without.locator(".explorable-all svg").first.is_visible()
     assert troubles == []
+
+
+def test_an_old_address_leads_to_the_same_place_of_the_new_page(open_page: Open) -> None:
+    page = open_page("chapters/07_measure_any_model.html#three-lines")
+    page.wait_for_url("**/chapters/11_measure_any_model.html#three-lines")
+    assert page.locator("#three-lines").count() == 1
 
 
 def test_formulas_are_set_without_a_network(open_page: Open, pages: Path, troubles: list[str]) -> None:

@@ -94,11 +94,24 @@ def test_a_notebook_that_is_no_python_rests_on_everything(tmp_path: Path) -> Non
     assert rests.code(tmp_path, notebook) != before
 
 
-def test_a_change_in_one_chapter_runs_that_chapter_alone() -> None:
-    own = {"experiments/neuron_death.py": {"03"}, "experiments/pruning.py": {"05"}, "plots/pruning.py": {"05", "07"}}
-    own |= {"experiments/capacity.py": {"06"}, "experiments/any_model.py": {"07"}, "anymodel/track.py": {"07"}}
-    own |= {"plots/death_details.py": {"03"}, "experiments/repetition.py": set(), "commands.py": set()}
-    files = {chapter.stem[:2]: reached(chapter) for chapter in CHAPTERS}
+@pytest.fixture(scope="module")
+def files() -> dict[str, set[str]]:
+    """Number of a chapter → the files that its notebook reaches."""
+    return {chapter.stem[:2]: reached(chapter) for chapter in CHAPTERS}
+
+
+def test_a_change_in_one_chapters_folder_runs_that_chapter_alone(files: dict[str, set[str]]) -> None:
+    for chapter in CHAPTERS:
+        folder = HOME / "chapters" / f"ch{chapter.stem}"
+        there = {str(file.relative_to(HOME)) for file in folder.rglob("*.py") if not file.name.startswith("test_")}
+        assert {"__init__.py", "tables.py"} <= {Path(name).name for name in there}
+        for name in there:
+            assert {number for number, names in files.items() if name in names} == {chapter.stem[:2]}, name
+
+
+def test_what_one_chapter_alone_uses_runs_it_alone_and_the_core_runs_all(files: dict[str, set[str]]) -> None:
+    own = {"experiments/layer_patterns.py": {"01", "02"}, "plots/pruning.py": {"05", "11"}, "anymodel/track.py": {"11"}}
+    own |= {"experiments/repetition.py": set(), "plots/recipes.py": {"06"}, "commands.py": set()}
     for name, chapters in own.items():
         assert (HOME / name).is_file()
         assert {number for number, there in files.items() if name in there} == chapters, name
@@ -114,7 +127,7 @@ def test_all_that_a_chapter_loads_is_reached(notebook: Path) -> None:
     program = "\n".join([*lines, "import sys, json", f"print(json.dumps({ours}))"])
     said = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout
     loaded = {str(Path(file).relative_to(HOME)) for file in json.loads(said.splitlines()[-1])}
-    handed_on = ("plots/", "claims/", "anymodel/")
+    handed_on = ("plots/", "claims/", "anymodel/", "source.py")  # the last by `plots.batch_use`
     assert len(loaded) > 30
     assert {name for name in loaded - reached(notebook) if not name.startswith(handed_on)} == set()
 

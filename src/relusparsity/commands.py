@@ -10,6 +10,7 @@ import tyro
 from . import results, stopping
 from .asked import Asked
 from .config import RunConfig
+from .errors import UserError
 from .ondisk import find, is_screened, last_state, listing, removable, remove, size, state_of, summary
 from .recipes import RECIPES
 from .shapes import SHAPES
@@ -66,6 +67,8 @@ class Record:
 
     only: Annotated[tuple[str, ...], tyro.conf.Positional] = ()
     """Names of experiments and sweeps, such as other_half; without any, all of that shape."""
+    chapter: Annotated[int | None, tyro.conf.arg(metavar="NN")] = None
+    """What this chapter records, instead of names."""
     scale: Annotated[str, tyro.conf.arg(metavar="{" + ",".join(SHAPES) + "}")] = "laptop"
     """The shape of the models."""
     recipe: Annotated[str | None, tyro.conf.arg(metavar="{" + ",".join(RECIPES) + "}")] = None
@@ -88,7 +91,12 @@ class Record:
             for path in recorder.unpack([Path(piece) for piece in self.unpack]):
                 print(path)
         else:
-            experiments = recorded.chosen(self.scale, self.recipe, self.only)
+            if self.chapter is None:
+                experiments = recorded.chosen(self.scale, self.recipe, self.only)
+            elif self.only:
+                raise UserError(f"give names ({', '.join(self.only)}) or a chapter ({self.chapter}), not both.")
+            else:
+                experiments = build.of_chapter(self.chapter, self.scale, self.recipe)
             build.check_device(experiments[0].scale)
             recorder.record(experiments, Path(self.out), self.workers, self.minutes, self.gpus_per_run)
 

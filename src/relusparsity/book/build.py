@@ -20,12 +20,13 @@ from tqdm.auto import tqdm
 from .. import distributed, results
 from ..errors import StoppedEarly, UserError
 from ..experiments import shared
+from ..recipes import RECIPES
 from ..scales import names
 from ..shapes import SHAPES
 from . import front, rests
 from .recorded import Recorded, check_text, chosen, recorded_at
 
-DEFAULT = "laptop"  # the value of `scale` in every notebook's parameters
+DEFAULT = "laptop"  # the value of `scale` in the notebooks' parameters; a chapter that was just begun has smoke
 LONGEST = "03_neuron_death"
 
 
@@ -88,7 +89,7 @@ def record(
     """Write the dataset of every experiment at a shape, and the executed chapters of the default shape.
 
     With `only`, the datasets of these experiments alone: their runs are trained, no chapter is executed. With
-    `chapter`, that chapter, and before it the datasets of the default shape that it makes.
+    `chapter`, that chapter, and before it the datasets that it makes of shapes that need no GPU.
 
     Raises
     ------
@@ -101,9 +102,10 @@ def record(
     if chapter is None:
         experiments = chosen(scale, recipe, only)
     elif only or recipe or scale != DEFAULT:
-        raise UserError(f"a chapter's own data are those at scale {DEFAULT}; give it no other scale, recipe or name.")
+        small = " and ".join(_for_any_machine())
+        raise UserError(f"a chapter's own data are those at scale {small}; give it no other scale, recipe or name.")
     else:
-        experiments = shown_by(sources)
+        experiments = [each for at in _for_any_machine() for each in shown_by(sources, at)]
     for at in {each.scale for each in experiments}:
         check_device(at)
     check_text(experiments)
@@ -123,16 +125,36 @@ def record(
         return
     front.write(root)
     place(execute(root, DEFAULT, root / "_build" / "record", sources), sources, root / "book" / "chapters")
-    renewed = {each.name for each in experiments}
     for other in sorted(set(rests.notebooks(root)) - set(sources)):
-        if both := sorted(renewed & (rests.experiments(other) | rests.words(other))):
+        shown, words = rests.imported(other), rests.words(other)
+        if both := sorted({each.name for each in experiments if each.module in shown or each.name in words}):
             print(f"{other.stem} shows {', '.join(both)} too: renew it with `make record CHAPTER={other.stem[:2]}`.")
 
 
-def shown_by(sources: Sequence[Path]) -> list[Recorded]:
-    """The experiments of the default shape that these notebooks import and run."""
-    imported = {name for source in sources for name in rests.experiments(source)}
-    return [each for each in recorded_at(DEFAULT) if each.name in imported]
+def shown_by(sources: Sequence[Path], scale: str = DEFAULT, recipe: str | None = None) -> list[Recorded]:
+    """The experiments of a shape, by its own recipe or another, that these notebooks import and run."""
+    imported = {name for source in sources for name in rests.imported(source)}
+    return [each for each in recorded_at(scale, recipe) if each.module in imported]
+
+
+def of_chapter(chapter: int, scale: str, recipe: str | None = None) -> list[Recorded]:
+    """What one chapter records at a shape, for a queue of its runs.
+
+    Raises
+    ------
+    UserError
+        If there is no such chapter, or it records nothing there.
+    """
+    root = results.checkout()
+    if root is None:
+        raise UserError("chapters lie in a clone of the repository; clone it, or name experiments instead.")
+    sources = rests.notebooks(root, chapter)
+    if found := shown_by(sources, scale, recipe):
+        return found
+    shapes = [shape for shape in SHAPES if any(shown_by(sources, shape, by) for by in RECIPES)]
+    by = "" if recipe is None else f" by the recipe {recipe}"
+    there = f"it does at {' and '.join(shapes)}" if shapes else "nor at any other"
+    raise UserError(f"chapter {chapter} records nothing at scale {names(scale, recipe)[0]}{by}; {there}.")
 
 
 def place(executed: Path, sources: Sequence[Path], folder: Path) -> None:
@@ -144,11 +166,15 @@ def place(executed: Path, sources: Sequence[Path], folder: Path) -> None:
 def check_device(scale: str) -> None:
     """Refuse a shape whose runs are for a GPU where there is none, before the text is fetched or anything trained."""
     if SHAPES[scale].train.compile and distributed.device().type == "cpu":
-        small = " and ".join(name for name, run in SHAPES.items() if not run.train.compile)
         raise UserError(
             f"scale {scale} needs an NVIDIA GPU, and PyTorch finds none here; use a machine that has one, or another "
-            f"scale: {small} need none."
+            f"scale: {' and '.join(_for_any_machine())} need none."
         )
+
+
+def _for_any_machine() -> list[str]:
+    """Shapes whose runs need no GPU."""
+    return [name for name, run in SHAPES.items() if not run.train.compile]
 
 
 def train_first(configs: Sequence[Any]) -> None:

@@ -5,12 +5,14 @@ import pkgutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import xarray as xr
 
-from .. import corpora, experiments, results
+from .. import chapters, corpora, experiments, results
 from ..errors import UserError
 from ..experiments import sweep_table
 from ..scales import names
@@ -38,6 +40,12 @@ class Recorded:
         return bool(getattr(self.made_by, "date", getattr(self.made_by, "RAN", True)))
 
     @property
+    def module(self) -> str:
+        """What a notebook imports to run it: a module, or a sweep by its name."""
+        given = getattr(self.made_by, "__name__", None)  # a sweep has none
+        return given or f"{experiments.__name__}.{self.name}"
+
+    @property
     def own_texts(self) -> Any:
         """What gives the texts of its own, where it has any; then it shares no run."""
         return getattr(self.made_by, "own_texts", None)
@@ -49,17 +57,46 @@ class Recorded:
         return self.made_by.config(self.scale, self.recipe)
 
 
+def makers() -> dict[str, Any]:
+    """Name of a dataset → the module that makes it: of those in `experiments`, and of every chapter its `experiment`.
+
+    Modules in `experiments` give their name to their dataset; those of chapters, which are all called alike, say it
+    (`NAME`). Names are in their order, chapters after experiments.
+
+    Raises
+    ------
+    UserError
+        If two have one name, or a chapter's experiment lacks what it has to say.
+    """
+    shared = [importlib.import_module(f"{experiments.__name__}.{each.name}") for each in _inside(experiments)]
+    found = {module.__name__.rpartition(".")[2]: module for module in shared if hasattr(module, "RECORDED")}
+    for folder in _inside(chapters):
+        name = f"{chapters.__name__}.{folder.name}.experiment"
+        if not folder.ispkg or find_spec(name) is None:
+            continue
+        module = importlib.import_module(name)
+        if lacking := [each for each in ("NAME", "RECORDED", "config", "run") if not hasattr(module, each)]:
+            raise UserError(f"{folder.name}/experiment.py has no {', no '.join(lacking)}; see *Extend it* in README.")
+        if module.NAME in found:
+            other = found[module.NAME].__name__
+            raise UserError(f"{folder.name} and {other} both make {module.NAME!r}; name one of them otherwise.")
+        found[module.NAME] = module
+    return found
+
+
+def _inside(package: ModuleType) -> list[pkgutil.ModuleInfo]:
+    return sorted(pkgutil.iter_modules(package.__path__), key=lambda each: each.name)
+
+
 def recorded_at(scale: str, recipe: str | None = None) -> list[Recorded]:
     """The experiments whose dataset is committed at a shape: by its own recipe or another, and the sweeps."""
     scale, recipe = names(scale, recipe)
-    found = []
-    for module in pkgutil.iter_modules(experiments.__path__):
-        made_by = importlib.import_module(f"{experiments.__name__}.{module.name}")
-        found += [
-            Recorded(module.name, at, by, made_by)
-            for at, by in getattr(made_by, "RECORDED", ())
-            if at == scale and by in (None, recipe)
-        ]
+    found = [
+        Recorded(name, at, by, made_by)
+        for name, made_by in makers().items()
+        for at, by in made_by.RECORDED
+        if at == scale and by in (None, recipe)
+    ]
     return found + [Recorded(row.name, scale, None, row) for row in sweep_table.TABLE if row.scale == scale]
 
 

@@ -42,9 +42,9 @@ def notebooks(root: Path, chapter: int | None = None) -> list[Path]:
     return [there[chapter]]
 
 
-def experiments(notebook: Path) -> set[str]:
-    """Names of the experiments that a notebook imports."""
-    return {name for _, (module, name) in _bound(notebook, "") if module == f"{PACKAGE}.experiments"}
+def imported(notebook: Path) -> set[str]:
+    """Full names of what a notebook imports of the package: modules, and what it takes of them by name."""
+    return {module if name == ALL else f"{module}.{name}" for _, (module, name) in _bound(notebook, "")}
 
 
 def words(notebook: Path) -> set[str]:

@@ -1,8 +1,9 @@
 """The claims of the paper, the rules that decide them, and what recorded runs say: see `ledger` first."""
 
-from .judge import Outcome, Verdict, evaluate
+from .judge import Outcome, Rule, Verdict, evaluate
 from .ledger import ADDED, DATA_SEEN, LEDGER, Claim, for_chapter, ledger_hash, source_class
 from .multiverse import Count, multiverse
+from .reading import Finding, Reading
 from .statistics import kendall_tau, poisson_upper
 from .strip import strip
 from .table import Table, table, verdicts
@@ -13,7 +14,10 @@ __all__ = [
     "LEDGER",
     "Claim",
     "Count",
+    "Finding",
     "Outcome",
+    "Reading",
+    "Rule",
     "Table",
     "Verdict",
     "evaluate",

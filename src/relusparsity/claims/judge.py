@@ -82,7 +82,7 @@ class Rule:
     find: Callable[..., Finding]
 
 
-# a row without a rule here waits for its experiment
+# a row without a rule waits for its experiment
 RULES: dict[str, Rule] = {
     "1": Rule("layer_patterns", rules.first_layer_collapses),
     "2": Rule("layer_patterns", rules.last_layer_survives),
@@ -100,7 +100,12 @@ RULES: dict[str, Rule] = {
 }
 
 
-def evaluate(recorded: Datasets, here: Datasets | None = None, rows: tuple[Claim, ...] = LEDGER) -> list[Outcome]:
+def evaluate(
+    recorded: Datasets,
+    here: Datasets | None = None,
+    rows: tuple[Claim, ...] = LEDGER,
+    rules: Mapping[str, Rule] = RULES,
+) -> list[Outcome]:
     """Judge rows on recorded datasets; other shapes and this machine's run are shown without a verdict.
 
     Parameters
@@ -109,6 +114,8 @@ def evaluate(recorded: Datasets, here: Datasets | None = None, rows: tuple[Claim
         The committed datasets.
     here
         What this machine has just run.
+    rows, rules
+        The ledger's, or those that a chapter brings with it (`rows` in its folder): number of a row → its rule.
 
     Returns
     -------
@@ -122,17 +129,17 @@ def evaluate(recorded: Datasets, here: Datasets | None = None, rows: tuple[Claim
     kept, own = _by_letter(recorded), _by_letter(here or {})
     outcomes: list[Outcome] = []
     for row in rows:
-        if row.number not in RULES:
+        rule = rules.get(row.number)
+        if rule is None:
             outcomes += [Outcome(row, scale, Verdict.NOT_YET_TESTED) for scale in row.scales]
             continue
-        experiment = RULES[row.number].experiment
-        outcomes += [_judged(row, scale, kept) for scale in row.scales]
+        outcomes += [_judged(row, rule, scale, kept) for scale in row.scales]
         outcomes += [
-            _beside(row, scale, [dataset], here=False)
+            _beside(row, rule, scale, [dataset], here=False)
             for (name, scale), dataset in kept.items()
-            if name == experiment and scale not in row.scales and " + " not in row.scales[0]
+            if name == rule.experiment and scale not in row.scales and " + " not in row.scales[0]
         ]
-        outcomes += _here(row, experiment, kept, own)
+        outcomes += _here(row, rule, kept, own)
     return outcomes
 
 
@@ -149,8 +156,8 @@ def _by_letter(datasets: Datasets) -> dict[tuple[str, str], xr.Dataset]:
     return dict(sorted(found.items()))
 
 
-def _judged(row: Claim, scale: str, kept: Datasets) -> Outcome:
-    rule, parts = RULES[row.number], scale.split(" + ")
+def _judged(row: Claim, rule: Rule, scale: str, kept: Datasets) -> Outcome:
+    parts = scale.split(" + ")
     absent = [part for part in parts if (rule.experiment, part) not in kept]
     if absent:
         return _unrecorded(row, scale, absent)
@@ -218,9 +225,9 @@ def _verdict(
     return Verdict.INCONCLUSIVE, f"holds in {held} of {len(counted)} seeds"
 
 
-def _beside(row: Claim, scale: str, datasets: list[xr.Dataset], here: bool) -> Outcome:
+def _beside(row: Claim, rule: Rule, scale: str, datasets: list[xr.Dataset], here: bool) -> Outcome:
     try:
-        finding = _read(RULES[row.number].find, datasets)
+        finding = _read(rule.find, datasets)
     except NotTestable as reason:
         return Outcome(row, scale, None, str(reason), recipe=recipe(datasets[-1]), here=here)
     return Outcome(
@@ -235,13 +242,13 @@ def _beside(row: Claim, scale: str, datasets: list[xr.Dataset], here: bool) -> O
     )
 
 
-def _here(row: Claim, experiment: str, kept: Datasets, own: Datasets) -> list[Outcome]:
+def _here(row: Claim, rule: Rule, kept: Datasets, own: Datasets) -> list[Outcome]:
     """This machine's runs; in a row of two shapes they replace the recorded ones of their own shape only."""
     if " + " not in row.scales[0]:
-        return [_beside(row, s, [d], here=True) for (name, s), d in own.items() if name == experiment]
+        return [_beside(row, rule, s, [d], here=True) for (name, s), d in own.items() if name == rule.experiment]
     parts = row.scales[0].split(" + ")
     both = {**kept, **own}
-    present = all((experiment, part) in both for part in parts)
-    if not present or not any((experiment, part) in own for part in parts):
+    present = all((rule.experiment, part) in both for part in parts)
+    if not present or not any((rule.experiment, part) in own for part in parts):
         return []
-    return [_beside(row, row.scales[0], [both[experiment, part] for part in parts], here=True)]
+    return [_beside(row, rule, row.scales[0], [both[rule.experiment, part] for part in parts], here=True)]

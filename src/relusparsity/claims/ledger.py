@@ -1,14 +1,17 @@
 """The ledger: what would count as reproducing each claim, written before any run, as data.
 
 A row is never edited: a later change is a new row with its own date and version, and `ledger_hash` shows it. Version 1
-is here; version 2 adds the rows of ``version_2.toml`` and says from where we know what each row speaks of.
+is here; version 2 adds the rows of ``version_2.toml`` and says from where we know what each row speaks of. A chapter
+beyond the paper may bring rows of its own, in `rows` of its folder; `rows_hash` shows those.
 """
 
 import hashlib
 import json
 import tomllib
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from ..errors import UserError
 from ..source import BATCH_USE
@@ -29,7 +32,7 @@ class Claim:
     """One row: a claim of the paper and the rule that decides it."""
 
     number: str
-    """Row of the ledger: 1 to 14, and 3b."""
+    """Row of the ledger: 1 to 14, and 3b; of a chapter's own: the chapter's number, a point and its own, as 24.1."""
     claim: str
     source: str
     """What the paper states: a number with its unit, or its words in quotation marks."""
@@ -211,7 +214,16 @@ def ledger_hash(version: int = 1) -> str:
     """
     if version not in (1, 2):
         raise UserError(f"there is no version {version!r} of the ledger; there are 1 and 2.")
-    content = {"preamble": PREAMBLE, "rows": [asdict(row) for row in LEDGER]} if version == 1 else _SECOND
+    first = {"preamble": PREAMBLE, "rows": [asdict(row) for row in LEDGER]}
+    return _sha256(first if version == 1 else _SECOND)
+
+
+def rows_hash(rows: Iterable[Claim]) -> str:
+    """sha256 of rows alone, in the same way."""
+    return _sha256([asdict(row) for row in rows])
+
+
+def _sha256(content: Any) -> str:
     text = json.dumps(content, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()
 
@@ -220,6 +232,6 @@ def seeds_needed(number: str, scale: str) -> int:
     """Seeds below which a row is not judged.
 
     The ledger asks for 3 at P, and for 5 at S and L in rows 10 to 12. It does not say how many the other rows need at
-    S and L; we ask for 3, as at P.
+    S and L; we ask for 3, as at P, and so of a chapter's own rows at any shape.
     """
     return 5 if scale != "P" and number in ("10", "11", "12") else 3

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from .judge import Outcome, Verdict
-from .ledger import ADDED, DATA_SEEN, LEDGER, Claim, ledger_hash, source_class
+from .ledger import ADDED, DATA_SEEN, LEDGER, Claim, ledger_hash, rows_hash, source_class
 from .multiverse import Count
 from .reading import model_name, scale_name
 
@@ -58,8 +58,8 @@ class Table:
         return "\n".join(lines)
 
     def _rows(self) -> Iterator[tuple[Claim, list[Outcome]]]:
-        order = {row.number: place for place, row in enumerate((*LEDGER, *ADDED))}
-        together = sorted(self.outcomes, key=lambda outcome: order[outcome.row.number])
+        order = {row: place for place, row in enumerate((*LEDGER, *ADDED))}
+        together = sorted(self.outcomes, key=lambda outcome: order.get(outcome.row, len(order)))
         for row, outcomes in groupby(together, key=lambda outcome: outcome.row):
             kept = list(outcomes)
             scales = [*row.scales, *(o.scale for o in kept)]
@@ -67,8 +67,13 @@ class Table:
 
     def caption(self) -> str:
         """The versions of these rows with their dates and hashes."""
-        versions = {row.version: row.date for row, _ in self._rows()} or {1: LEDGER[0].date}
-        said = (f"version {v} of {date}, sha256 {ledger_hash(v)}" for v, date in sorted(versions.items()))
+        rows = list(dict.fromkeys(outcome.row for outcome in self.outcomes))
+        own = [row for row in rows if row not in (*LEDGER, *ADDED)]
+        versions = {row.version: row.date for row in rows if row not in own}
+        said = [f"version {v} of {date}, sha256 {ledger_hash(v)}" for v, date in sorted(versions.items())]
+        if own:
+            dates = ", ".join(sorted({row.date for row in own}))
+            said.append(f"rows of a chapter's own, of {dates}, sha256 {rows_hash(own)}")
         return f"Claims ledger, {'; '.join(said)}"
 
     def _counted(self, row: Claim, outcomes: Sequence[Outcome]) -> list[str]:

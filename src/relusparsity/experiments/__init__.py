@@ -1,4 +1,4 @@
-"""What the chapters show: experiments, a module each, and sweeps, rows of `sweep_table` that are found by name too."""
+"""What several chapters share: experiments, a module each, and sweeps, rows of `sweep_table`, found by name too."""
 
 from importlib import import_module
 from importlib.util import find_spec

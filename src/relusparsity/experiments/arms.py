@@ -3,7 +3,6 @@
 What an experiment adds is a table of arms, each what it changes, and of forecasts that were written before it ran.
 """
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -12,7 +11,6 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from .. import results
 from ..config import RunConfig, replace
 from ..recipes import RECIPES
 from ..scales import base, names
@@ -68,16 +66,8 @@ def assemble(
     some = next(run for run in runs if run is not None)
     given = [variants.missing(some, of) if run is None else run for run, of in zip(runs, config.runs, strict=True)]
     rows = [given[first : first + len(arms)] for first in range(0, len(given), len(arms))]
-    by_seed = [variants.stack(row, arms, config.scale) for row in rows if any("final_loss" in one for one in row)]
-    dataset = xr.concat(
-        by_seed, dim="seed", join="exact", coords="minimal", compat="override", combine_attrs=shared.agreed
-    )
-    facts = [results.provenance(part) for part in by_seed]
-    of_arms: dict[str, Any] = {
-        n: list(zip(*(each[n] for each in facts), strict=True)) for n in ("runs", "wall_seconds")
-    }
-    of_arms["stopped_after_step"] = [each["stopped_after_step"] for each in facts]  # by seed
-    dataset.attrs["provenance"] = json.dumps(facts[0] | of_arms, sort_keys=True)
+    kept = [row for row in rows if any("final_loss" in one for one in row)]
+    dataset = variants.by_seed([variants.stack(row, arms, config.scale) for row in kept])
     return dataset.drop_vars(factorial.LEFT_OUT)
 
 

@@ -5,7 +5,6 @@ are clear of each other. Every other choice is that of the recipe *base*: pre-La
 positions.
 """
 
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import product
@@ -15,7 +14,6 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from .. import results
 from ..config import RunConfig, replace
 from ..scales import base, names
 from . import shared, variants
@@ -88,19 +86,11 @@ def assemble(config: Config, runs: Sequence[xr.Dataset]) -> xr.Dataset:
     """The factorial's dataset from those of its runs, in the order of `config.runs`; see `variants.stack`."""
     count = len(config.levels)
     names = [named(levels) for levels in config.levels]
-    by_seed = [
+    stacked = [
         variants.stack(runs[first : first + count], {name: {} for name in names}, config.scale)
         for first in range(0, len(runs), count)
     ]
-    dataset = xr.concat(
-        by_seed, dim="seed", join="exact", coords="minimal", compat="override", combine_attrs=shared.agreed
-    ).drop_vars("changed")
-    facts = [results.provenance(part) for part in by_seed]
-    of_cells: dict[str, Any] = {
-        name: list(zip(*(f[name] for f in facts), strict=True)) for name in ("runs", "wall_seconds")
-    }
-    of_cells["stopped_after_step"] = [f["stopped_after_step"] for f in facts]  # by seed
-    dataset.attrs["provenance"] = json.dumps(facts[0] | of_cells, sort_keys=True)
+    dataset = variants.by_seed(stacked).drop_vars("changed")
     for i, (name, (field, low, high)) in enumerate(FACTORS.items()):
         values = [str(high if levels[i] > 0 else low) for levels in config.levels]
         dataset.coords[name] = ("recipe", values, {"units": "1", "long_name": field})

@@ -105,6 +105,23 @@ def _end(config: dict[str, Any]) -> xr.Dataset:
     )
 
 
+def by_seed(stacked: Sequence[xr.Dataset]) -> xr.Dataset:
+    """Datasets of `stack`, one of each seed, as one; in its provenance runs and seconds are by (recipe, seed).
+
+    After which steps runs stopped is told seed by seed.
+    """
+    dataset = xr.concat(
+        stacked, dim="seed", join="exact", coords="minimal", compat="override", combine_attrs=shared.agreed
+    )
+    facts = [results.provenance(part) for part in stacked]
+    of_all: dict[str, Any] = {
+        name: list(zip(*(f[name] for f in facts), strict=True)) for name in ("runs", "wall_seconds")
+    }
+    of_all["stopped_after_step"] = [f["stopped_after_step"] for f in facts]
+    dataset.attrs["provenance"] = json.dumps(facts[0] | of_all, sort_keys=True)
+    return dataset
+
+
 def _filled(part: xr.Dataset, whole: xr.Dataset) -> xr.Dataset:
     """The part with NaN for what only a finished run has."""
     lacking = [name for name in whole.data_vars if name not in part and "tokens" not in whole[name].dims]

@@ -1,49 +1,23 @@
-"""Figures of the book: dataset → `Figure`, live (Plotly) with a still twin (Matplotlib); no torch here."""
+"""Drawing: dataset → `Figure`, live (Plotly) with a still twin (Matplotlib), and figures that several chapters show.
 
-from .capacity import width
-from .death_details import domains, drift_before_death
+No torch here. What one chapter alone draws lies in its folder, `chapters/chNN_name/figures`.
+"""
+
 from .feature_specificity import specificity
 from .figure import Figure
-from .layer_patterns import (
-    batch_use,
-    percentiles,
-    use_by_position,
-    use_over_training,
-    window_curves,
-)
-from .neuron_death import (
-    dead_over_training,
-    death_onsets,
-    deaths_and_revivals,
-    silent_vs_dead,
-    survival,
-)
+from .layer_patterns import batch_use
 from .pruning import pruning
 from .recipes import effects, recipes
 from .style import LAYER_COLOURS
-from .training import loss_curves
 from .unit_rates import layer_to_units
 
 __all__ = [
     "LAYER_COLOURS",
     "Figure",
     "batch_use",
-    "dead_over_training",
-    "death_onsets",
-    "deaths_and_revivals",
-    "domains",
-    "drift_before_death",
     "effects",
     "layer_to_units",
-    "loss_curves",
-    "percentiles",
     "pruning",
     "recipes",
-    "silent_vs_dead",
     "specificity",
-    "survival",
-    "use_by_position",
-    "use_over_training",
-    "width",
-    "window_curves",
 ]

@@ -1,4 +1,4 @@
-"""Figures of chapter 04: how specific a unit's firing is."""
+"""Specificity of units: how specific their firing is, to sequences and to token types."""
 
 import numpy as np
 import xarray as xr
@@ -40,7 +40,7 @@ def specificity(dataset: xr.Dataset) -> Figure:
     chosen = [_spread(rate[0, k], *(m[0][0, k] for m in measures.values())) for k in range(len(numbers))]
     if not any(map(len, chosen)):
         raise UserError(
-            f"plots.specificity found no unit of seed {first_seed} with enough firings in {sample} tokens to have a "
+            f"specificity found no unit of seed {first_seed} with enough firings in {sample} tokens to have a "
             "specificity; measure on more text"
         )
     ends = [rate[0, k, c] for k, c in enumerate(chosen)]
@@ -89,7 +89,7 @@ def specificity(dataset: xr.Dataset) -> Figure:
     table = {"layer": np.array(numbers)[of_layer], "unit": unit, "firing_rate": rate[0, of_layer, unit] / 100}
     table |= {n: v[0, of_layer, unit] for n, v in columns.items()}
     drawn = xr.Dataset({n: ("point", v) for n, v in table.items()})
-    return figure("feature_specificity.specificity", Chart(panels, [280, 280]), caption, [("", drawn)])
+    return figure(f"{__name__}.specificity", Chart(panels, [280, 280]), caption, [("", drawn)])
 
 
 def _short(values: np.ndarray) -> list[float]:

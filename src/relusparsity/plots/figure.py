@@ -100,12 +100,12 @@ class Figure:
 
 
 def figure(function: str, chart: Chart, caption: str, drawn: list[tuple[str, xr.Dataset]]) -> Figure:
-    """Draw a chart both ways. `function` is "module.name"; `drawn` has the datasets shown, each with its label."""
+    """Draw a chart both ways. `function` is its full name; `drawn` has the datasets shown, each with its label."""
     from . import twin  # here, for Matplotlib takes half a second, and who judges or lists figures needs none
 
     return Figure(
         name=function.split(".")[-1],
-        function=f"relusparsity.plots.{function}",
+        function=function,
         caption=caption,
         live=live.plotly_json(chart),
         png=twin.png(chart),

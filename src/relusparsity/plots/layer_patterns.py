@@ -1,17 +1,14 @@
-"""Figures of chapter 02: the share of each layer that is used, when, and over how much text."""
+"""Batch use of every layer over training: the paper's Figure 1, which several chapters show."""
 
 import numpy as np
 import xarray as xr
 
-from ..errors import UserError
 from ..source import BATCH_USE
 from . import style
-from .chart import Axis, Chart, Control, Mark, Panel, State, seed_curves
+from .axes import PERCENT, layer_axis, over_tokens, tokens_axis
+from .chart import Axis, Chart, Control, Mark, Panel, State
 from .figure import Figure, figure
-from .reading import batch_window, how_many, layers, percentile_levels, sources, thinned, titled, tokens, variable
-
-PERCENT = (0.0, 104.0)
-RANGE = "(seeds %{customdata[0]:.3~g}–%{customdata[1]:.3~g} %)"
+from .reading import batch_window, how_many, layers, sources, thinned, titled, tokens, variable
 
 
 def batch_use(dataset: xr.Dataset, live: xr.Dataset | None = None) -> Figure:
@@ -28,7 +25,7 @@ def batch_use(dataset: xr.Dataset, live: xr.Dataset | None = None) -> Figure:
         keep = thinned(data.sizes["step"], 60)
         use, seen = use.isel(step=keep), tokens(data, "batch_use")[keep]
         panel = Panel(titled("batch use over training, %", source), tokens_axis(seen), Axis(limits=PERCENT), row=row)
-        panel.marks = _over_tokens(use, seen, "batch use", legend=row == 1)
+        panel.marks = over_tokens(use, seen, "batch use", legend=row == 1)
         curves.append(panel)
         drawn.append((source, xr.Dataset({"batch_use": use})))
     use = 100 * drawn[0][1]["batch_use"]
@@ -42,7 +39,7 @@ def batch_use(dataset: xr.Dataset, live: xr.Dataset | None = None) -> Figure:
         "for layer 5. Look for the layer that empties, and when."
     )
     chart = Chart([bars, *curves], [230] + [210] * len(curves), control=control)
-    return figure("layer_patterns.batch_use", chart, caption, drawn)
+    return figure(f"{__name__}.batch_use", chart, caption, drawn)
 
 
 def _bars_with_slider(use: xr.DataArray, seen: np.ndarray, curves: Panel) -> tuple[Panel, Control]:
@@ -80,177 +77,3 @@ def _bars_with_slider(use: xr.DataArray, seen: np.ndarray, curves: Panel) -> tup
         for i in range(len(seen))
     ]
     return panel, Control("slider", "tokens seen: ", states, last)
-
-
-def use_over_training(dataset: xr.Dataset, live: xr.Dataset | None = None) -> Figure:
-    """Token, sequence and batch use of each layer over training.
-
-    Parameters
-    ----------
-    dataset, live : Dataset
-        `token_use`, `sequence_use`, `batch_use` (seed, step, layer), fractions; `tokens` (step).
-    """
-    panels, drawn, given = [], [], sources(dataset, live)
-    most = 38 if live is None else 16
-    lowest = [variable(d, "use_over_training", "token_use", "seed", "step", "layer").values for _, d in given]
-    low = 0.8 * min((float(100 * v[v > 0].min()) for v in lowest if (v > 0).any()), default=1.0)
-    for col, (source, data) in enumerate(given):
-        keep = thinned(data.sizes["step"], most)
-        seen = tokens(data, "use_over_training")[keep]
-        table = {}
-        for row, name in enumerate(("token_use", "sequence_use", "batch_use")):
-            use = variable(data, "use_over_training", name, "seed", "step", "layer").isel(step=keep)
-            table[name] = use
-            what = name.replace("_", " ")
-            log = name == "token_use"
-            y = Axis(log=True, limits=(low, 130.0)) if log else Axis(limits=PERCENT)
-            title = (f"{source}<br>" if source and row == 0 else "") + f"{what}, %" + (" (log)" if log else "")
-            panel = Panel(title, tokens_axis(seen), y, row=row, col=col)
-            panel.marks = _over_tokens(use, seen, what, legend=row == col == 0)
-            panels.append(panel)
-        drawn.append((source, xr.Dataset(table)))
-    caption = (
-        "Share of each layer's units that fire at one token (mean), at least once in a sequence, and at least "
-        f"once in {batch_window(dataset)} tokens. Thin lines: {how_many(dataset.sizes['seed'], 'seed')}; "
-        f"thick: their mean; tokens on a log axis, so step 0 is left out, and at most {most} of the measured "
-        "steps are drawn. A layer can use few units at a token and still use nearly all of them over a batch: "
-        "compare top and bottom."
-    )
-    chart = Chart(panels, [170, 150, 170], len(given), share_y=True)
-    return figure("layer_patterns.use_over_training", chart, caption, drawn)
-
-
-def percentiles(dataset: xr.Dataset, of: str = "token_use") -> Figure:
-    """Percentiles of token use over tokens, sequence use over sequences or firing rate over units, layer by layer.
-
-    Parameters
-    ----------
-    dataset : Dataset
-        `{of}_percentiles` (seed, step, layer, percentile), fractions; `tokens` (step).
-    of : "token_use", "sequence_use" or "firing_rate"
-    """
-    over = {"token_use": "tokens", "sequence_use": "sequences", "firing_rate": "units"}
-    if of not in over:
-        raise UserError(f"plots.percentiles got of={of!r}; it knows {', '.join(over)}")
-    dims = ("seed", "step", "layer", "percentile")
-    found = variable(dataset, "percentiles", f"{of}_percentiles", *dims)
-    keep = thinned(dataset.sizes["step"], 32)
-    values = found.isel(step=keep).sel(percentile=list(percentile_levels(found, 5, 25, 50, 75, 95)))
-    seen = tokens(dataset, "percentiles")[keep]
-    share = 100 * values.mean("seed", skipna=False)
-    positive = share.values[share.values > 0]
-    floor = 10 ** np.floor(np.log10(positive.min())) if positive.size else 0.01
-    panels = [_fan(share.sel(layer=i), seen, float(floor), i, len(layers(values))) for i in layers(values)]
-    what = of.replace("_", " ")
-    caption = (
-        f"Percentiles of {what} over {over[of]}: median (line), 25th to 75th (dark) and 5th to 95th (light), "
-        f"mean of {how_many(values.sizes['seed'], 'seed')}, % on a log axis with zero drawn at its lower edge. "
-        f"A level is missing where there are too few {over[of]} for it. A fan that widens means that "
-        f"{over[of]} come to differ."
-    )
-    chart = Chart(panels, [130] * (1 + max(p.row for p in panels)), 2, share_y=True)
-    return figure("layer_patterns.percentiles", chart, caption, [("", xr.Dataset({found.name: values}))])
-
-
-def _fan(share: xr.DataArray, seen: np.ndarray, floor: float, layer: int, n: int) -> Panel:
-    axis = Axis(log=True, limits=(floor, 130.0))
-    panel = Panel(f"layer {layer}", tokens_axis(seen), axis, row=layer // 2, col=layer % 2)
-    colour = style.layer_colour(layer, n)
-    true = share.transpose("step", "percentile").values
-    level = {int(p): np.maximum(true[:, n], floor) for n, p in enumerate(share["percentile"].values)}
-    for low, high, opacity in ((5, 95, 0.2), (25, 75, 0.35)):
-        panel.marks.append(Mark("band", seen, level[high], colour, low=level[low], opacity=opacity))
-    hover = (
-        f"layer {layer}, %{{x:.3~s}} tokens<br>median %{{customdata[2]:.3~g}} %<br>25–75th %{{customdata[1]:.3~g}}–"
-        "%{customdata[3]:.3~g} %<br>5–95th %{customdata[0]:.3~g}–%{customdata[4]:.3~g} %"
-    )
-    panel.marks.append(Mark("line", seen, level[50], colour, hover=hover, extra=true))
-    return panel
-
-
-def window_curves(dataset: xr.Dataset, live: xr.Dataset | None = None) -> Figure:
-    """Share of units that fire within n tokens, running text against tokens drawn at random.
-
-    Parameters
-    ----------
-    dataset, live : Dataset
-        `final_window_use` and `final_rarefied_use` (seed, layer, window), fractions.
-    """
-    panels, drawn = [], []
-    dims = ("seed", "layer", "window")
-    for row, (source, data) in enumerate(sources(dataset, live)):
-        window = variable(data, "window_curves", "final_window_use", *dims)
-        random = variable(data, "window_curves", "final_rarefied_use", *dims)
-        measured = window.notnull().any(["seed", "layer"])  # the text may be shorter than the longest windows
-        window, random = window.sel(window=measured), random.sel(window=measured)
-        x = window["window"].values.astype(float)
-        title = titled("units that fire within n tokens, %", source)
-        limits = (float(x.min()) * 0.8, float(x.max()) * 1.25)
-        panel = Panel(title, Axis("n, tokens", log=True, tokens=True, limits=limits), Axis(limits=PERCENT), row=row)
-        for i in layers(window):
-            colour = style.layer_colour(i, window.sizes["layer"])
-            hover = f"layer {i}, %{{x:.4~s}} tokens drawn at random<br>%{{y:.3~g}} %"
-            mean = 100 * random.sel(layer=i).mean("seed", skipna=False).values
-            panel.marks.append(Mark("line", x, mean, colour, group=f"layer {i}", hover=hover, dash="dot", width=1.5))
-            hover = f"layer {i}, %{{x:.4~s}} tokens of running text<br>mean %{{y:.3~g}} % {RANGE}"
-            legend = str(i) if row == 0 else ""
-            panel.marks += seed_curves(x, 100 * window.sel(layer=i).values, colour, hover, legend, f"layer {i}")
-        panels.append(panel)
-        drawn.append((source, xr.Dataset({"final_window_use": window, "final_rarefied_use": random})))
-    caption = (
-        "Solid: share of a layer's units that fire at least once in n tokens of running text (window use), "
-        f"{how_many(dataset.sizes['seed'], 'seed')} thin and their mean thick. Dotted: the same for n tokens "
-        "drawn at random from the sample (rarefied use). At n = 1 both are token use, at n = "
-        f"{batch_window(dataset)} batch use. The gap is how much a unit's firings cluster in sequences; a "
-        "curve that is still rising has units that need more text to be seen."
-    )
-    return figure("layer_patterns.window_curves", Chart(panels, [300] * len(panels)), caption, drawn)
-
-
-def use_by_position(dataset: xr.Dataset) -> Figure:
-    """Share of each layer's units that fire at each position of a sequence.
-
-    Parameters
-    ----------
-    dataset : Dataset
-        `position_use` (seed, layer, position), fractions.
-    """
-    use = variable(dataset, "use_by_position", "position_use", "seed", "layer", "position")
-    n = use.sizes["position"]
-    keep = np.unique(np.r_[np.arange(min(n, 16)), thinned(n, 48)])
-    use = use.isel(position=keep)
-    x = use["position"].values
-    panel = Panel("units that fire at a position, %", Axis("position in the sequence, tokens"), Axis())
-    for i in layers(use):
-        hover = f"layer {i}, position %{{x}}<br>mean %{{y:.3~g}} % {RANGE}"
-        colour = style.layer_colour(i, use.sizes["layer"])
-        panel.marks += seed_curves(x, 100 * use.sel(layer=i).values, colour, hover, str(i), f"layer {i}")
-    caption = (
-        "Mean token use at each position (0 first) of the held-out sequences; "
-        f"{how_many(use.sizes['seed'], 'seed')} thin, mean thick. The first 16 positions are all drawn, later "
-        "ones evenly thinned to 48. What stands out at the left edge is the model without context."
-    )
-    return figure(
-        "layer_patterns.use_by_position", Chart([panel], [290]), caption, [("", xr.Dataset({"position_use": use}))]
-    )
-
-
-def _over_tokens(use: xr.DataArray, seen: np.ndarray, what: str, legend: bool) -> list[Mark]:
-    later = seen > 0  # a log axis has no place for step 0
-    marks = []
-    for i in layers(use):
-        hover = f"layer {i}, %{{x:.3~s}} tokens<br>mean {what} %{{y:.3~g}} % {RANGE}"
-        values = 100 * use.sel(layer=i).transpose("seed", "step").values[:, later]
-        colour = style.layer_colour(i, use.sizes["layer"])
-        marks += seed_curves(seen[later], values, colour, hover, str(i) if legend else "", f"layer {i}")
-    return marks
-
-
-def tokens_axis(seen: np.ndarray) -> Axis:
-    later = seen[seen > 0]
-    return Axis("tokens seen", log=True, tokens=True, limits=(float(later.min()) * 0.9, float(later.max()) * 1.1))
-
-
-def layer_axis(numbers: list[int]) -> Axis:
-    ticks = ([float(i) for i in numbers], [str(i) for i in numbers])
-    return Axis("layer", ticks=ticks, limits=(numbers[0] - 0.6, numbers[-1] + 0.6))

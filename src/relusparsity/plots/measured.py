@@ -7,9 +7,9 @@ import xarray as xr
 
 from ..errors import UserError
 from . import style
+from .axes import PERCENT, layer_axis
 from .chart import Axis, Chart, Mark, Panel
 from .figure import Figure, figure
-from .layer_patterns import PERCENT, layer_axis
 from .reading import attribute, layers, thinned, units, variable
 
 Models = Mapping[str, xr.Dataset]
@@ -44,7 +44,7 @@ def layer_use(models: Models) -> Figure:
         "least once in a sequence, at least once in 8,192 tokens, at least once in the whole sample. What is missing "
         "to 100 % in the last row was silent. Look for layers that differ in the last rows more than in the first."
     )
-    return figure("measured.layer_use", Chart(panels, [110] * 4, len(models), share_y=True), caption, drawn)
+    return figure(f"{__name__}.layer_use", Chart(panels, [110] * 4, len(models), share_y=True), caption, drawn)
 
 
 def _uses(data: xr.Dataset) -> dict[str, np.ndarray]:
@@ -94,7 +94,7 @@ def windows(models: Models) -> Figure:
         "n tokens drawn at random from the same sample (rarefied use). The gap is how much a unit's firings cluster; a "
         "curve that still rises has units that need more text to be seen."
     )
-    return figure("measured.windows", Chart(panels, [290] * len(panels)), caption, drawn)
+    return figure(f"{__name__}.windows", Chart(panels, [290] * len(panels)), caption, drawn)
 
 
 def firing_rates(models: Models) -> Figure:
@@ -148,7 +148,7 @@ def firing_rates(models: Models) -> Figure:
         "(light), silent ones included; what lies at the lower edge never fired in the sample. A long light part "
         "means that a few units do most of the firing."
     )
-    return figure("measured.firing_rates", Chart(panels, [230] * len(panels)), caption, drawn)
+    return figure(f"{__name__}.firing_rates", Chart(panels, [230] * len(panels)), caption, drawn)
 
 
 def _span(numbers: list[int], low: np.ndarray, high: np.ndarray, width: float, opacity: float) -> Mark:
@@ -193,7 +193,7 @@ def silent(models: Models) -> Figure:
         "95 % bound from the units that fired in exactly one sequence, Good–Turing). Silent in this text is not dead: "
         "another kind of text may wake more."
     )
-    return figure("measured.silent", Chart(panels, [190] * len(panels)), caption, drawn)
+    return figure(f"{__name__}.silent", Chart(panels, [190] * len(panels)), caption, drawn)
 
 
 def changes(before: xr.Dataset, after: xr.Dataset) -> Figure:
@@ -207,7 +207,7 @@ def changes(before: xr.Dataset, after: xr.Dataset) -> Figure:
     counts = [variable(d, "changes", "final_firing_count", "seed", "layer", "unit")[0] for d in (before, after)]
     if counts[0].shape != counts[1].shape:
         raise UserError(
-            f"plots.changes got {counts[0].shape} and {counts[1].shape} (layer, unit); give checkpoints of one model"
+            f"changes got {counts[0].shape} and {counts[1].shape} (layer, unit); give checkpoints of one model"
         )
     first, second = (c.values == 0 for c in counts)
     fell, woke = (~first & second).sum(axis=1), (first & ~second).sum(axis=1)
@@ -225,12 +225,12 @@ def changes(before: xr.Dataset, after: xr.Dataset) -> Figure:
         "and the other way round (down). Both read the same text with frozen weights."
     )
     drawn = xr.Dataset({"fell_silent": ("layer", fell), "fire_again": ("layer", woke)}, {"layer": numbers})
-    return figure("measured.changes", Chart([panel], [230]), caption, [("", drawn)])
+    return figure(f"{__name__}.changes", Chart([panel], [230]), caption, [("", drawn)])
 
 
 def _given(models: Models, function: str) -> Models:
     if not models:
-        raise UserError(f"plots.{function} got no dataset; give at least one by its name")
+        raise UserError(f"{function} got no dataset; give at least one by its name")
     return models
 
 

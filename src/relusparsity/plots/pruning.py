@@ -1,13 +1,13 @@
-"""Figures of chapter 05: how many units can be removed, and what that costs."""
+"""Pruning: how many units can be removed, and what that costs."""
 
 import numpy as np
 import xarray as xr
 
 from ..errors import UserError
 from . import style
+from .axes import layer_axis
 from .chart import Axis, Chart, Control, Mark, Panel, State, seed_curves
 from .figure import Figure, figure
-from .layer_patterns import layer_axis
 from .reading import how_many, layers, sources, thinned, titled, variable
 
 DASHES = ("solid", "dash", "dot", "dashdot")
@@ -31,9 +31,7 @@ def pruning(dataset: xr.Dataset, live: xr.Dataset | None = None, evaluation: str
         dims = ("seed", "chosen_by", "share", "evaluation")
         loss = variable(data, "pruning", "loss", *dims)
         if evaluation not in (known := loss["evaluation"].values.tolist()):
-            raise UserError(
-                f"plots.pruning got evaluation={evaluation!r}; the dataset has {', '.join(map(str, known))}"
-            )
+            raise UserError(f"pruning got evaluation={evaluation!r}; the dataset has {', '.join(map(str, known))}")
         loss = loss.sel(evaluation=evaluation, drop=True)
         whole = variable(data, "pruning", "baseline_loss", "seed", "evaluation").sel(evaluation=evaluation, drop=True)
         rise = 100 * (loss / whole - 1)
@@ -57,7 +55,7 @@ def pruning(dataset: xr.Dataset, live: xr.Dataset | None = None, evaluation: str
         "has left it."
     )
     chart = Chart([bars, *panels], [210] + [240] * len(panels), control=control, legend="")
-    return figure("pruning.pruning", chart, caption, drawn)
+    return figure(f"{__name__}.pruning", chart, caption, drawn)
 
 
 def _loss_panel(rise: xr.DataArray, whole: xr.DataArray, source: str, row: int) -> Panel:

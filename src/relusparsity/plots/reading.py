@@ -21,17 +21,17 @@ def variable(dataset: xr.Dataset, function: str, name: str, *dims: str) -> xr.Da
     """
     if name not in dataset:
         have = ", ".join(sorted(map(str, dataset.data_vars))) or "no variable"
-        raise UserError(f"plots.{function} needs the variable {name!r} ({', '.join(dims)}); the dataset has {have}")
+        raise UserError(f"{function} needs the variable {name!r} ({', '.join(dims)}); the dataset has {have}")
     found = dataset[name]
     if set(found.dims) != set(dims):
         raise UserError(
-            f"plots.{function} needs {name!r} with the dimensions ({', '.join(dims)}); "
+            f"{function} needs {name!r} with the dimensions ({', '.join(dims)}); "
             f"it has ({', '.join(map(str, found.dims))})"
         )
     for dim in dims:
         if dim not in found.coords:
             if dim not in COUNTED:
-                raise UserError(f"plots.{function} needs the coordinate {dim!r}, the labels of a dimension of {name!r}")
+                raise UserError(f"{function} needs the coordinate {dim!r}, the labels of a dimension of {name!r}")
             found = found.assign_coords({dim: np.arange(found.sizes[dim])})
     return found.transpose(*dims)
 
@@ -45,7 +45,7 @@ def attribute(source: xr.Dataset | xr.DataArray, function: str, name: str) -> in
     """An integer attribute, such as a sample size in tokens."""
     if name not in source.attrs:
         where = f"variable {source.name!r}" if isinstance(source, xr.DataArray) else "dataset"
-        raise UserError(f"plots.{function} needs the attribute {name!r} (an integer) on the {where}; it has none")
+        raise UserError(f"{function} needs the attribute {name!r} (an integer) on the {where}; it has none")
     return int(source.attrs[name])
 
 
@@ -99,5 +99,5 @@ def percentile_levels(array: xr.DataArray, *wanted: int) -> tuple[int, ...]:
     """
     have = {int(p) for p in array["percentile"].values}
     if missing := [p for p in wanted if p not in have]:
-        raise UserError(f"plots.percentiles needs the percentiles {missing}; the dataset has {sorted(have)}")
+        raise UserError(f"percentiles needs the percentiles {missing}; the dataset has {sorted(have)}")
     return wanted

@@ -1,4 +1,4 @@
-"""Figures of chapter 06 on recipes: what each recipe, and each ingredient, does to the layers."""
+"""Recipes: what each recipe, and each ingredient, does to the layers."""
 
 from textwrap import wrap
 
@@ -60,7 +60,7 @@ def recipes(dataset: xr.Dataset) -> Figure:
     columns = {f"batch_use_layer_{i}": use.sel(layer=i, drop=True) for i in layers(use)}
     control = Control("buttons", "sort by", _orders(panels, final, loss), 0)
     chart = Chart(panels, [125] * ((n + 1) // 2), 2, control, share_y=True)
-    return figure("recipes.recipes", chart, caption, [("", xr.Dataset(columns | {"final_loss": loss}))])
+    return figure(f"{__name__}.recipes", chart, caption, [("", xr.Dataset(columns | {"final_loss": loss}))])
 
 
 def _spread(seen: np.ndarray, most: int) -> np.ndarray:
@@ -171,7 +171,7 @@ def effects(dataset: xr.Dataset) -> Figure:
         "points on thin lines: not told from zero."
     )
     chart = Chart(panels, [22 * len(names)] * len(panels), legend="")
-    return figure("recipes.effects", chart, caption, [("", xr.Dataset(read))])
+    return figure(f"{__name__}.effects", chart, caption, [("", xr.Dataset(read))])
 
 
 LEGEND = {True: "p < 0.05 (Holm)", False: "not told from zero"}

@@ -1,4 +1,4 @@
-"""Figures of chapter 02, continued: the firing rates of a layer's units."""
+"""From each layer to its units: their firing rates."""
 
 from itertools import pairwise
 
@@ -54,7 +54,7 @@ def layer_to_units(dataset: xr.Dataset) -> Figure:
         dims=("layer", "seed", "firing_rate"),
         coords={"layer": numbers, "seed": count["seed"].values, "firing_rate": ["silent", *_spans(edges)]},
     )
-    return figure("unit_rates.layer_to_units", chart, caption, [("", xr.Dataset({"share_of_units": table}))])
+    return figure(f"{__name__}.layer_to_units", chart, caption, [("", xr.Dataset({"share_of_units": table}))])
 
 
 def _rates(shares: np.ndarray, edges: np.ndarray, layer: int, n_layers: int, row: int = 0, col: int = 0) -> Panel:

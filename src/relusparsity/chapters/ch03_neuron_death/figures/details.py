@@ -3,10 +3,10 @@
 import numpy as np
 import xarray as xr
 
-from . import style
-from .chart import Axis, Chart, Control, Mark, Panel, State
-from .figure import Figure, figure
-from .reading import attribute, how_many, layers, tokens, units, variable
+from ....plots import style
+from ....plots.chart import Axis, Chart, Control, Mark, Panel, State
+from ....plots.figure import Figure, figure
+from ....plots.reading import attribute, how_many, layers, tokens, units, variable
 
 QUANTITIES = {
     "preactivation_mean": "pre-activation, mean",
@@ -69,7 +69,7 @@ def drift_before_death(dataset: xr.Dataset) -> Figure:
         f"{LEAST_UNITS} units. Double-click a layer in the legend to see it alone."
     )
     chart = Chart(panels, [130] * len(panels))
-    return figure("death_details.drift_before_death", chart, caption, [("", xr.Dataset(table, coords))])
+    return figure(f"{__name__}.drift_before_death", chart, caption, [("", xr.Dataset(table, coords))])
 
 
 def _history(dataset: xr.Dataset, name: str) -> xr.DataArray:
@@ -159,4 +159,4 @@ def domains(dataset: xr.Dataset) -> Figure:
         "text is a second sample of the same domain: what chance gives, to be taken off the rest of the row. "
         "Press a button to choose a layer. A unit that is silent on one kind of text need not be dead."
     )
-    return figure("death_details.domains", chart, caption, [("", xr.Dataset({"domain_silent_units": silent}))])
+    return figure(f"{__name__}.domains", chart, caption, [("", xr.Dataset({"domain_silent_units": silent}))])

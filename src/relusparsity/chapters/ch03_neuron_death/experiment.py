@@ -8,21 +8,20 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import pandas as pd
 import torch
 import xarray as xr
 from torch import Tensor
 from tqdm import tqdm
 
-from .. import arithmetic, corpora, distributed, evaluate, metrics, results
-from ..checks import Size, Tokens
-from ..claims.statistics import poisson_upper
-from ..errors import UserError
-from ..model import Decoder
-from ..schema import HISTORY
-from ..train import Run
-from . import shared
-from .death_tables import ADDED, COORDINATES
+from ... import arithmetic, corpora, distributed, evaluate, metrics, results
+from ...checks import Size, Tokens
+from ...claims.statistics import poisson_upper
+from ...errors import UserError
+from ...experiments import shared
+from ...experiments.death_tables import ADDED, COORDINATES
+from ...model import Decoder
+from ...schema import HISTORY
+from ...train import Run
 
 LEVELS = (2.5, 50.0, 97.5)
 MEASURED_AT = ("before training", "after the warm-up")
@@ -30,6 +29,9 @@ FATES = ("alive at the end", "dead at the end")
 GRID = 101
 
 DRIFT = ("preactivation_mean", "preactivation_std", "preactivation_p99", "input_weight_norm")
+
+NAME = "neuron_death"
+"""Name of its datasets."""
 
 RECORDED = (("laptop", "default"), ("mid", "first"), ("wide", "first"), ("wide", "nearest"))
 """Shapes and recipes whose dataset is committed."""
@@ -92,15 +94,7 @@ def run(config: Config) -> xr.Dataset:
             dataset["domain_silent_units"].attrs["sample_tokens"] = config.domain_tokens
         return dataset
 
-    return shared.cached("neuron_death", config, config.runs, __name__, compute)
-
-
-def fates(dataset: xr.Dataset) -> pd.DataFrame:
-    """Units that ever died, ever came back, and are dead at the end: percent, mean over seeds, one row per layer."""
-    share = 100 * (dataset[["death_count", "revival_count"]] > 0).mean("unit")
-    share = share.rename(death_count="ever died", revival_count="came back")
-    share["dead at the end"] = 100 * dataset["dead_count"] / dataset.sizes["unit"]
-    return share.mean("seed").to_dataframe().astype(float).round(1)
+    return shared.cached(NAME, config, config.runs, __name__, compute)
 
 
 def domain_samples(corpus: corpora.Corpus, config: Config) -> dict[str, tuple[np.ndarray, np.ndarray]]:

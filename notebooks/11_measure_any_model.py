@@ -9,8 +9,8 @@
 # %% [markdown]
 # # Measure any model
 #
-# **Question.** The six chapters before this one look at models that were trained for the purpose. Does the instrument
-# work on a model that nobody here trained, and what does it read on one that has learned nothing? Only against that
+# **Question.** Chapters 1 to 6 look at models that were trained for the purpose. Does the instrument work
+# on a model that nobody here trained, and what does it read on one that has learned nothing? Only against that
 # reading can a number from a real checkpoint be called sparse.
 #
 # **What would falsify it.** A ReLU model with random weights in which the layers come apart, in which many units are
@@ -29,7 +29,7 @@ import pandas as pd
 
 import relusparsity
 from relusparsity import plots, results, scales
-from relusparsity.experiments import any_model
+from relusparsity.chapters.ch11_measure_any_model import experiment, tables
 from relusparsity.plots import measured
 
 # %% [markdown]
@@ -39,9 +39,9 @@ from relusparsity.plots import measured
 
 # %% tags=["nbval-ignore-output"]
 live_scale = scales.live(scale)
-config = any_model.config(live_scale)
-model = any_model.fresh("opt", config)
-batch = any_model.batch(config)
+config = experiment.config(live_scale)
+model = experiment.fresh("opt", config)
+batch = experiment.batch(config)
 
 # %% [markdown]
 # The three lines. Inside the block the model is run as always, by you, as often as you like, in training or inference;
@@ -73,7 +73,7 @@ print(use)
 # %%
 pd.set_option("display.max_colwidth", None)
 recorded = results.recorded("any_model", "laptop")
-any_model.about(recorded)
+tables.about(recorded)
 
 # %% [markdown]
 # The last two rows say who has learned something: untrained models do as well as even guessing, that is, not at all.
@@ -85,14 +85,14 @@ any_model.about(recorded)
 # *rare* units; one that is low in both has *silent* units.
 
 # %%
-trained, untrained = (any_model.one(recorded, name) for name in ("trained", "untrained"))
+trained, untrained = (tables.one(recorded, name) for name in ("trained", "untrained"))
 measured.layer_use({"trained": trained, "untrained": untrained})
 
 # %% [markdown]
 # Token use in percent, one column per layer, for the three models with a ReLU:
 
 # %%
-any_model.by_layer(recorded, "final_token_use", ["trained", "untrained", "OPT"])
+tables.by_layer(recorded, "final_token_use", ["trained", "untrained", "OPT"])
 
 # %% [markdown]
 # Random weights are as likely to give a positive pre-activation as a negative one, so that about half of the units fire
@@ -141,7 +141,7 @@ measured.firing_rates({"trained": trained, "untrained": untrained})
 measured.silent({"trained": trained, "untrained": untrained})
 
 # %%
-any_model.evidence(recorded, ["trained", "untrained", "OPT"])
+tables.evidence(recorded, ["trained", "untrained", "OPT"])
 
 # %% [markdown]
 # All of this holds for text *like this one*. Another domain may wake units that no amount of the same would
@@ -174,13 +174,13 @@ plots.specificity(trained)
 # strongest.
 
 # %%
-any_model.units(recorded, "trained")
+tables.units(recorded, "trained")
 
 # %% [markdown]
 # A network with random weights has most selective units too, for there is always a first in a list:
 
 # %%
-any_model.units(recorded, "untrained").query("`chosen as` == 'most selective'")
+tables.units(recorded, "untrained").query("`chosen as` == 'most selective'")
 
 # %% [markdown]
 # ## Removing units
@@ -196,7 +196,7 @@ plots.pruning(trained)
 # The same in numbers, change of the loss in percent, beside models that have learned nothing:
 
 # %%
-any_model.costs(recorded, ["trained", "untrained", "OPT"])
+tables.costs(recorded, ["trained", "untrained", "OPT"])
 
 # %% [markdown]
 # Where nothing was learned, nothing can be lost: a cheap removal says something only of a model with a good loss.
@@ -225,14 +225,14 @@ any_model.costs(recorded, ["trained", "untrained", "OPT"])
 # given to `track(model, rule=…)`. The untrained Llama under two rules, percent of units at a token:
 
 # %%
-any_model.rules(recorded)
+tables.rules(recorded)
 
 # %% [markdown]
 # The second column looks like sparsity. It is not: the weights are random. Numbers without any structure, products of
 # two normal ones as a gated MLP multiplies them, give, at a tail error of 0.2:
 
 # %%
-print(f"{any_model.by_chance(0.2, factors=2)} % above the threshold; without a gate {any_model.by_chance(0.2, 1)} %")
+print(f"{tables.by_chance(0.2, factors=2)} % above the threshold; without a gate {tables.by_chance(0.2, 1)} %")
 
 # %% [markdown]
 # The untrained layers read nearly that. A trained model that reads about this number under this rule has shown nothing;
@@ -244,11 +244,11 @@ print(f"{any_model.by_chance(0.2, factors=2)} % above the threshold; without a g
 # The same measurements, live: models are made, the run is trained or read back, and all read the same text.
 
 # %% tags=["nbval-ignore-output"]
-here = any_model.run(config)
-any_model.by_layer(here, "final_token_use", here["model"].values.tolist())
+here = experiment.run(config)
+tables.by_layer(here, "final_token_use", here["model"].values.tolist())
 
 # %% tags=["nbval-ignore-output"]
-measured.layer_use({name: any_model.one(here, name) for name in ("trained", "OPT")})
+measured.layer_use({name: tables.one(here, name) for name in ("trained", "OPT")})
 
 # %% [markdown]
 # ## A real checkpoint

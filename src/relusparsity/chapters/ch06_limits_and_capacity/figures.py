@@ -1,12 +1,12 @@
-"""The figure of chapter 06 that shows what width buys."""
+"""Figure of chapter 06: what width buys."""
 
 import numpy as np
 import xarray as xr
 
-from . import style
-from .chart import Axis, Chart, Mark, Panel
-from .figure import Figure, figure
-from .reading import batch_window, layers, variable
+from ...plots import style
+from ...plots.chart import Axis, Chart, Mark, Panel
+from ...plots.figure import Figure, figure
+from ...plots.reading import batch_window, layers, variable
 
 
 def width(dataset: xr.Dataset) -> Figure:
@@ -50,7 +50,7 @@ def width(dataset: xr.Dataset) -> Figure:
         "that runs parallel to the dotted line uses a fixed share. Below: what the width buys."
     )
     drawn = xr.Dataset({"used_units": used, "heldout_loss": loss})
-    return figure("capacity.width", Chart([counts, costs], [280, 170]), caption, [("", drawn)])
+    return figure(f"{__name__}.width", Chart([counts, costs], [280, 170]), caption, [("", drawn)])
 
 
 def _with_points(

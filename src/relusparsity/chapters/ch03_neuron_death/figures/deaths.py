@@ -3,11 +3,11 @@
 import numpy as np
 import xarray as xr
 
-from . import style
-from .chart import Axis, Chart, Mark, Panel, seed_curves
-from .figure import Figure, figure
-from .layer_patterns import RANGE, layer_axis
-from .reading import attribute, how_many, layers, sources, thinned, titled, tokens, units, variable
+from ....plots import style
+from ....plots.axes import RANGE, layer_axis
+from ....plots.chart import Axis, Chart, Mark, Panel, seed_curves
+from ....plots.figure import Figure, figure
+from ....plots.reading import attribute, how_many, layers, sources, thinned, titled, tokens, units, variable
 
 BINS = 24
 
@@ -56,7 +56,7 @@ def death_onsets(dataset: xr.Dataset) -> Figure:
     coords = {"layer": numbers, "seed": seeds, "tokens": middle}
     table = xr.DataArray(share / 100, dims=("layer", "seed", "tokens"), coords=coords)
     chart = Chart(panels, [120] * ((len(panels) + 1) // 2), 2, share_y=True)
-    return figure("neuron_death.death_onsets", chart, caption, [("", xr.Dataset({"share_of_units": table}))])
+    return figure(f"{__name__}.death_onsets", chart, caption, [("", xr.Dataset({"share_of_units": table}))])
 
 
 def survival(dataset: xr.Dataset, live: xr.Dataset | None = None) -> Figure:
@@ -99,7 +99,7 @@ def survival(dataset: xr.Dataset, live: xr.Dataset | None = None) -> Figure:
         "once; the last tokens, in which no death can be known yet, are not drawn. A straight fall is a "
         "constant risk, a flat stretch a quiet time."
     )
-    return figure("neuron_death.survival", Chart(panels, [290] * len(panels)), caption, drawn)
+    return figure(f"{__name__}.survival", Chart(panels, [290] * len(panels)), caption, drawn)
 
 
 def deaths_and_revivals(dataset: xr.Dataset) -> Figure:
@@ -147,7 +147,7 @@ def deaths_and_revivals(dataset: xr.Dataset) -> Figure:
         f"{n}_share_per_hundredth_of_training": (("seed", "tokens", "layer"), np.abs(r) / 100) for n, r in rates.items()
     }
     chart = Chart(panels, [130] * ((len(panels) + 1) // 2), 2)
-    return figure("neuron_death.deaths_and_revivals", chart, caption, [("", xr.Dataset(table, coords))])
+    return figure(f"{__name__}.deaths_and_revivals", chart, caption, [("", xr.Dataset(table, coords))])
 
 
 def _intervals(seen: np.ndarray, most: int) -> np.ndarray:
@@ -189,7 +189,7 @@ def dead_over_training(dataset: xr.Dataset, live: xr.Dataset | None = None) -> F
         f"of the layer; {how_many(dataset.sizes['seed'], 'seed')} thin, mean thick. Undefined, so not drawn, "
         "before that many tokens. The curve falls where more units revive than die."
     )
-    return figure("neuron_death.dead_over_training", Chart(panels, [280] * len(panels)), caption, drawn)
+    return figure(f"{__name__}.dead_over_training", Chart(panels, [280] * len(panels)), caption, drawn)
 
 
 def silent_vs_dead(dataset: xr.Dataset) -> Figure:
@@ -253,4 +253,4 @@ def silent_vs_dead(dataset: xr.Dataset) -> Figure:
         "dead in training at its end; pale: those that still fire on held-out text. Bars: mean of "
         f"{how_many(len(total), 'seed')}; points: seeds, whole bar. Silent and dead are not the same."
     )
-    return figure("neuron_death.silent_vs_dead", Chart(panels, [190, 190]), caption, [("", xr.Dataset(count))])
+    return figure(f"{__name__}.silent_vs_dead", Chart(panels, [190, 190]), caption, [("", xr.Dataset(count))])

@@ -2,11 +2,11 @@
 
 import xarray as xr
 
-from . import style
-from .chart import Axis, Chart, Panel, present, seed_curves
-from .figure import Figure, figure
-from .layer_patterns import tokens_axis
-from .reading import how_many, sources, thinned, titled, tokens, variable
+from ...plots import style
+from ...plots.axes import tokens_axis
+from ...plots.chart import Axis, Chart, Panel, present, seed_curves
+from ...plots.figure import Figure, figure
+from ...plots.reading import how_many, sources, thinned, titled, tokens, variable
 
 ACTIVATION_COLOURS = {"relu": style.LAYER_COLOURS[0], "gelu": style.LAYER_COLOURS[3]}
 NAMES = {"relu": "ReLU", "gelu": "GELU"}
@@ -58,4 +58,4 @@ def loss_curves(dataset: xr.Dataset, live: xr.Dataset | None = None) -> Figure:
         "above training loss means memorising; a run that diverges shows here first."
     )
     heights = [280] * len(panels)
-    return figure("training.loss_curves", Chart(panels, heights, legend=""), caption, drawn)
+    return figure(f"{__name__}.loss_curves", Chart(panels, heights, legend=""), caption, drawn)

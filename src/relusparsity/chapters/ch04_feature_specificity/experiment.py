@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 
 import numpy as np
-import pandas as pd
 import torch
 import xarray as xr
 from numpy.typing import ArrayLike
@@ -11,16 +10,19 @@ from tokenizers import Tokenizer
 from torch import Tensor
 from tqdm import tqdm
 
-from .. import arithmetic, corpora, distributed, evaluate, metrics, results
-from ..checks import Size, Tokens
-from ..errors import UserError
-from ..examples import MARK, choose, shown_text, shown_token
-from ..schema import SPECIFICITY
-from ..train import Run
-from . import shared
+from ... import arithmetic, corpora, distributed, evaluate, metrics, results
+from ...checks import Size, Tokens
+from ...errors import UserError
+from ...examples import MARK, choose, shown_text, shown_token
+from ...experiments import shared
+from ...schema import SPECIFICITY
+from ...train import Run
 
 BEFORE, AFTER, CHARACTERS = 10, 4, 36
 Described = tuple[tuple[str, ...], np.ndarray]
+
+NAME = "feature_specificity"
+"""Name of its datasets."""
 
 RECORDED = (("laptop", "default"), ("mid", "first"), ("wide", "first"), ("wide", "nearest"))
 """Shapes and recipes whose dataset is committed."""
@@ -64,7 +66,7 @@ def run(config: Config) -> xr.Dataset:
         dataset.attrs["sample_tokens"] = dataset["firing_count"].attrs["sample_tokens"] = config.sample_tokens
         return dataset
 
-    return shared.cached("feature_specificity", config, config.runs, __name__, compute)
+    return shared.cached(NAME, config, config.runs, __name__, compute)
 
 
 def _sample(corpus: corpora.Corpus, config: Config) -> np.ndarray:
@@ -162,19 +164,6 @@ def _activations(finished: Run, sequences: np.ndarray, chosen: list[tuple[int, i
         inputs = torch.from_numpy(sequences[start : start + size, :-1].astype(np.int64))
         model(inputs.to(next(model.parameters()).device), see)
     return out
-
-
-def units(dataset: xr.Dataset) -> pd.DataFrame:
-    """The chosen units with the token types that each fires on most: one row per layer and rule."""
-    table = dataset[["example_layer", "example_rule", "example_unit", "example_types"]].to_dataframe()
-    return table.set_index(["example_layer", "example_rule"])
-
-
-def contexts(dataset: xr.Dataset, rule: str) -> pd.DataFrame:
-    """The strongest activations of the units that a rule chose, in context: one row per layer and rank."""
-    names = ["example_layer", "rank", "example_activation", "example_text"]
-    table = dataset[["example_rule", *names]].to_dataframe().reset_index().round({"example_activation": 2})
-    return table[table["example_rule"] == rule][names].set_index(["example_layer", "rank"])
 
 
 def top_types(fired: np.ndarray, sequences: np.ndarray, tokenizer: Tokenizer, most: int = 4) -> str:

@@ -1,0 +1,1 @@
+"""What one chapter of the book adds, a folder each: `experiment`, `tables`, `figures`; no chapter imports another."""

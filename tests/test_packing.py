@@ -27,7 +27,7 @@ def uses(dtype: Any) -> dict[str, np.ndarray]:
             "shares": shares.astype(dtype),
             "with gaps": np.where(shares < 0.3, np.nan, shares).astype(dtype),
             "real": RNG.normal(size=SHAPE).astype(dtype),
-            "of every size": (RNG.normal(size=SHAPE) * 10.0 ** RNG.integers(-60, 60, SHAPE)).astype(dtype),
+            "of every size": (RNG.normal(size=SHAPE) * 10.0 ** RNG.integers(-300, 300, SHAPE)).astype(dtype),
             "infinite": np.where(shares < 0.3, -np.inf, 1e30).astype(dtype),
             "minus zero": np.where(shares < 0.3, -0.0, 0.0).astype(dtype),
             "steps": (RNG.integers(-9, 9, SHAPE) * 8192.0).astype(dtype),
@@ -85,10 +85,11 @@ def test_every_way_to_pack_gives_the_same_bits(values: np.ndarray) -> None:
     done: dict[str, set[str]] = {}
     for name in ("token_selectivity", "preactivation_p99", "token_use", "window_use"):
         variable = dataset[name].variable
-        for spec, on_disk in packing._ways(dataset, name, variable):
-            made_small = packing._pack(dataset, variable, spec, on_disk)
-            assert made_small.dtype.kind == "u" and made_small.dims == on_disk
-            same(packing.unpacked(dataset.assign({name: made_small})), dataset)
+        with np.errstate(all="ignore"):
+            tried = [(packing._pack(dataset, variable, *way), *way) for way in packing._ways(dataset, name, variable)]
+        for small, spec, on_disk in tried:
+            assert small.dtype.kind == "u" and small.dims == on_disk
+            same(packing.unpacked(dataset.assign({name: small})), dataset)
             done.setdefault(name, set()).update(spec)
     if values.dtype == np.float32 and np.isfinite(values).all() and values.any():
         assert {"order", "along"} <= done["token_selectivity"] and "at" not in done["preactivation_p99"]

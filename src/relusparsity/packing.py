@@ -38,8 +38,9 @@ def packed(dataset: xr.Dataset) -> xr.Dataset:
     for name, array in dataset.data_vars.items():
         variable = array.variable
         if variable.dtype.kind in "iuf" and variable.nbytes >= SMALLEST:
-            tried = [_pack(dataset, variable, *way) for way in _ways(dataset, str(name), variable)]
-            best = min(tried, key=_deflated, default=variable)
+            with np.errstate(all="ignore"):  # what the numbers give back is compared
+                tried = (_pack(dataset, variable, *way) for way in _ways(dataset, str(name), variable))
+                best = min(tried, key=_deflated, default=variable)
             if _deflated(best) + WORTH <= _deflated(variable):
                 found[name] = best
     return dataset.assign(found)
@@ -73,7 +74,7 @@ def _ways(dataset: xr.Dataset, name: str, variable: xr.Variable) -> Iterator[tup
     tried += [({"along": steady[:1]}, moved)] if moved != dims else []
     other = ORDER.get(name)
     if other in dataset and dataset[other].dims == variable.dims:
-        tried += [({"order": other}, dims), ({"order": other, "along": ["*"]}, dims)]
+        tried = [({"order": other}, dims), ({"order": other, "along": ["*"]}, dims)]
     nears = [{}, *_near(dataset, name, variable)]
     for kind in _kinds(variable.values):
         for near in nears:
@@ -170,8 +171,7 @@ def _guess(spec: Spec, needed: Callable[[str], xr.Variable]) -> np.ndarray | int
         return 0
     at = spec.get("at", {})
     terms = [factor * needed(name).isel(at).values.astype(np.float64) for name, factor in spec["near"].items()]
-    with np.errstate(over="ignore", invalid="ignore"):
-        total = sum(terms[1:], start=terms[0])
+    total = sum(terms[1:], start=terms[0])
     return _numbers(np.where(np.isnan(total), np.nan, total), spec)
 
 
@@ -201,8 +201,7 @@ def _values(numbers: np.ndarray, spec: Spec) -> np.ndarray:
 
 def _bits(values: np.ndarray) -> np.ndarray:
     """Float32 as whole numbers in the same order (int64): the bits of its size, negative for one below zero."""
-    with np.errstate(over="ignore"):
-        bits = values.astype(np.float32).view(np.int32).astype(np.int64)
+    bits = values.astype(np.float32).view(np.int32).astype(np.int64)
     return np.where(bits < 0, -(2**31) - bits, bits)
 
 

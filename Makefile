@@ -40,7 +40,7 @@ $(KERNELS): $(READY)
 book: $(READY)  ## run every chapter here, or CHAPTER=03 alone, and build the book of these runs into _build/ (SCALE=laptop)
 	@$(BIN)/python -m relusparsity.book.build book --scale $(SCALE) $(if $(CHAPTER),--chapter $(CHAPTER))
 
-test: $(READY) $(KERNELS)  ## all tests, with the recorded chapters run again at scale smoke and compared
+test: $(READY) $(KERNELS)  ## all tests, first those that a change reaches; the chapters run again at scale smoke and are compared
 	$(BIN)/pytest --nbval
 
 record: $(READY)  ## renew data/*-$(SCALE)*.nc and book/chapters/*.ipynb; CHAPTER=03: that chapter's; ONLY="NAME ...": data alone

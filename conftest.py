@@ -1,12 +1,13 @@
 """Every test, and every chapter run again under nbval, trains at scale smoke into a folder of this test run alone."""
 
+import ast
 import importlib
 import os
 import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
 
@@ -45,6 +46,90 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_unconfigure(config: pytest.Config) -> None:
     shutil.rmtree(os.environ["RELUSPARSITY_RUNS"], ignore_errors=True)
+
+
+# The tests that a change can reach come first, then the rest.
+
+EVERYTHING = ("conftest.py", "pyproject.toml", "requirements.txt")
+"""Files whose change every test reaches."""
+ORDER = pytest.StashKey[str]()
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    root = Path(__file__).parent
+    files = list(dict.fromkeys(item.path for item in items))
+    changed = changed_files(root) if len(files) > 1 else set()
+    if not changed:
+        return
+    first = set(files) if any(root / name in changed for name in EVERYTHING) else reaching(root, files, changed)
+    items.sort(key=lambda item: item.path not in first)  # stable: no other order changes, and no test is left out
+    names = [file.name for file in files if file in first]
+    shown = ", ".join(names[:10]) + (f" and {len(names) - 10} more" if len(names) > 10 else "")
+    config.stash[ORDER] = f"first, since a change reaches them, {len(names)} of {len(files)} files: {shown or 'none'}"
+
+
+def pytest_report_collectionfinish(config: pytest.Config) -> list[str]:
+    return [config.stash[ORDER]] if ORDER in config.stash else []
+
+
+def changed_files(root: Path) -> set[Path]:
+    """Files that differ from where this branch left main, or that git does not know; none where there is no git."""
+
+    def git(*arguments: str) -> str | None:
+        try:
+            done = subprocess.run(["git", "-C", str(root), *arguments], capture_output=True, text=True)
+        except OSError:
+            return None
+        return None if done.returncode else done.stdout
+
+    left = git("merge-base", "HEAD", "main") or git("merge-base", "HEAD", "origin/main") or "HEAD"
+    differ = git("diff", "--name-only", "--no-renames", "--relative", "-z", left.strip())
+    new = git("ls-files", "--others", "--exclude-standard", "-z")
+    return {root / name for said in (differ, new) if said for name in said.split("\0") if name}
+
+
+def reaching(root: Path, files: Iterable[Path], changed: set[Path]) -> set[Path]:
+    """Those test files and executed chapters that reach a changed file.
+
+    By their imports and those of the tests they import; a file that is no module of the package, by its name in a
+    string; a dataset, by its experiment's.
+    """
+    rests = importlib.import_module("relusparsity.book.rests")
+    parts = {file: set(_with_helpers(root, file)) for file in files}
+    sources = {source for each in parts.values() for source in each if source.suffix == ".py"}
+    reached = rests.reached(root, sources)
+    said = {source: rests.words(source) | rests.experiments(source) for source in sources}
+    names = {file.name for file in changed if root / "src" not in file.parents and root / "data" not in file.parents}
+    data = {file.name.partition("-")[0] for file in changed if root / "data" in file.parents}
+
+    def reaches(source: Path) -> bool:
+        if source in changed or source not in sources:
+            return source in changed
+        named = any(name in word for name in names for word in said[source])
+        looks = bool(data) and "data_dir" in source.read_text()
+        return named or looks or bool(data & said[source]) or bool(reached[source] & changed)
+
+    return {file for file, each in parts.items() if any(map(reaches, each))}
+
+
+def _with_helpers(root: Path, file: Path) -> Iterator[Path]:
+    """A test file and the files beside it that it imports or starts; an executed chapter and its source."""
+    yield file
+    if file.suffix != ".py":
+        yield root / "notebooks" / f"{file.stem}.py"
+        return
+    beside, waiting = {each.stem: each for each in file.parent.glob("*.py")}, [file]
+    while waiting:
+        for node in ast.walk(ast.parse(waiting.pop().read_text())):
+            named = [each.name for each in node.names] if isinstance(node, ast.Import) else []
+            named += [node.module] if isinstance(node, ast.ImportFrom) and node.module and not node.level else []
+            named += [node.value[:-3]] if isinstance(node, ast.Constant) and str(node.value).endswith(".py") else []
+            for name in named:
+                if name in beside:
+                    found = beside.pop(name)
+                    waiting.append(found)
+                    yield found
 
 
 @pytest.fixture

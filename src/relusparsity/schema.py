@@ -116,3 +116,32 @@ REMOVAL = COORDINATES | {
     "masked_difference": ("1", "largest change of a logit when units silent on that text are masked"),
     "removed_difference": ("1", "largest change of a logit when units silent on that text are removed physically"),
 }
+
+# How variables hang together, which `packing` makes use of; a file says itself what was done, so rows may change.
+
+STEADY = ("history_step", "step", "position", "set", "percentile")
+"""Dimensions along which values change little, those that say more about them first."""
+
+# name: a variable that orders it; where that has few values or none, so has this one
+ORDER = {
+    "within_sequence_rate": "firing_count",
+    "within_sequence_rate_random": "firing_count",
+    "token_selectivity": "firing_count",
+    "final_sequences_fired": "final_firing_count",
+    "death_onset": "death_count",
+    "revival_count": "death_count",
+}
+
+# name: (variables with factors whose sum is near to it, the dimension at one place of which it is the variable itself)
+NEAR: dict[str, tuple[dict[str, float], str | None]] = {
+    "token_use": ({"window_use": 1}, "window"),
+    "sequence_use": ({"window_use": 1}, "window"),
+    "batch_use": ({"window_use": 1}, "window"),
+    "final_token_use": ({"final_window_use": 1}, "window"),
+    "final_sequence_use": ({"final_window_use": 1}, "window"),
+    "rarefied_use": ({"window_use": 1}, None),
+    "final_rarefied_use": ({"final_window_use": 1}, None),
+    "within_sequence_rate": ({"within_sequence_rate_random": 1}, None),
+    "preactivation_std": ({"input_weight_norm": 1}, None),
+    "preactivation_p99": ({"preactivation_mean": 1, "preactivation_std": 2.326}, None),
+}

@@ -150,3 +150,21 @@ def text_of(dataset: xr.Dataset) -> str | None:
     if "models" in facts:  # of models that nobody here trained: all read one text
         return next(iter(facts["models"].values()))["text"].get("corpus_checksum")
     return facts.get("corpus", {}).get("checksum")
+
+
+def rewrite(path: Path) -> tuple[int, int]:
+    """Write a dataset anew as `results.save` writes today, with the names that are in it; its bytes before and after.
+
+    Raises
+    ------
+    UserError
+        If it cannot be read, or not be written.
+    """
+    before = path.stat().st_size if path.is_file() else 0
+    results.save(results.as_written(path), path)
+    return before, path.stat().st_size
+
+
+if __name__ == "__main__":  # python -m relusparsity.book.recorded, after a change in `packing`
+    sizes = [rewrite(path) for path in sorted(results.data_dir().glob("*.nc"))]
+    print(f"{sum(old for old, _ in sizes) / 1e6:.1f} MB before, {sum(new for _, new in sizes) / 1e6:.1f} MB now")

@@ -10,7 +10,7 @@ import ast
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
 from pathlib import Path
 
@@ -92,23 +92,47 @@ def code(root: Path, notebook: Path) -> str:
     return hashlib.sha256("\n".join(said).encode()).hexdigest()
 
 
-def _reached(home: Path, notebook: Path) -> set[Path]:
-    """Files of the package in `home` that a notebook reaches, and what lies beside them that is no code."""
-    files = {each for name in ALWAYS if (each := home / name).is_file()}
+def reached(root: Path, sources: Iterable[Path]) -> dict[Path, set[Path]]:
+    """For each of these files, tests say, the files of the package that it reaches by imports."""
+    home, known = root / "src" / PACKAGE, dict[Asked, tuple[set[Path], list[Asked]]]()
+    return {source: _reached(home, source, known, ()) for source in sources}
+
+
+def _reached(
+    home: Path,
+    notebook: Path,
+    known: dict[Asked, tuple[set[Path], list[Asked]]] | None = None,
+    always: Sequence[str] = ALWAYS,
+) -> set[Path]:
+    """Files of the package in `home` that a notebook reaches, and what lies beside them that is no code.
+
+    `known` keeps what was read, for the next file.
+    """
+    files = {each for name in always if (each := home / name).is_file()}
+    known = {} if known is None else known
     done: set[Asked] = set()
     waiting = list(_imports(notebook, "", home))
     while waiting:
-        module, name = waiting.pop()
-        file = _file(home, module)
-        if file is None or (module, name) in done:
+        asked = waiting.pop()
+        if asked in done:
             continue
-        done.add((module, name))
-        parts = module.split(".")
-        above = [_file(home, ".".join(parts[:count])) for count in range(1, len(parts))]
-        files |= {file, *filter(None, above)}
-        waiting += _asked_of(home, module, file, name)
+        done.add(asked)
+        if asked not in known:
+            known[asked] = _files_and_asked(home, *asked)
+        files |= known[asked][0]
+        waiting += known[asked][1]
     folders = {home, *(each.parent for each in files)}
     return files | {each for folder in folders for kind in ("*.json", "*.toml") for each in folder.glob(kind)}
+
+
+def _files_and_asked(home: Path, module: str, name: str) -> tuple[set[Path], list[Asked]]:
+    """The file of a module with the packages around it, and what follows from asking it for a name."""
+    file = _file(home, module)
+    if file is None:
+        return set(), []
+    parts = module.split(".")
+    above = [_file(home, ".".join(parts[:count])) for count in range(1, len(parts))]
+    return {file, *filter(None, above)}, list(_asked_of(home, module, file, name))
 
 
 def _asked_of(home: Path, module: str, file: Path, name: str) -> Iterator[Asked]:

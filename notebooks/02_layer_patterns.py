@@ -24,7 +24,7 @@
 scale = "laptop"
 
 # %%
-from relusparsity import claims, plots, results, scales
+from relusparsity import claims, plots, scales, store
 from relusparsity.experiments import layer_patterns
 
 # %% [markdown]
@@ -45,7 +45,7 @@ from relusparsity.experiments import layer_patterns
 # both); and **Laptop**, small enough for one. This is what they are:
 
 # %%
-wide, mid, recorded = (results.recorded("layer_patterns", name) for name in ("wide", "mid", "laptop"))
+wide, mid, recorded = (store.recorded("layer_patterns", name) for name in ("wide", "mid", "laptop"))
 layer_patterns.about(wide, mid, recorded)
 
 # %% [markdown]
@@ -258,8 +258,8 @@ claims.table([outcome for outcome in own if outcome.here])
 
 # %%
 for dataset in (wide, mid, recorded):
-    print(results.provenance(dataset)["environment"]["device"])
-    print("wall seconds, one a seed:", results.provenance(dataset)["wall_seconds"])
+    print(store.provenance(dataset)["environment"]["device"])
+    print("wall seconds, one a seed:", store.provenance(dataset)["wall_seconds"])
 
 # %% [markdown]
 # Next: the units that stopped firing. Which ones, when, and for good?

@@ -10,11 +10,12 @@ import pytest
 import torch
 import xarray as xr
 
-from relusparsity import plots, results
+from relusparsity import plots
 from relusparsity.anymodel import report
 from relusparsity.errors import UserError
 from relusparsity.experiments import any_model, shared
 from relusparsity.plots import measured
+from relusparsity.store import results
 
 RELU = ["trained", "untrained", "OPT"]
 

@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from relusparsity import plots, results
+from relusparsity import plots
 from relusparsity.config import to_dict
 from relusparsity.experiments import capacity, layer_patterns
+from relusparsity.store import results
 
 
 @pytest.fixture(scope="module")

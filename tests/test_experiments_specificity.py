@@ -7,9 +7,10 @@ import pytest
 import xarray as xr
 from tokenizers import Tokenizer
 
-from relusparsity import claims, corpora, examples, plots, results, train
+from relusparsity import claims, corpora, examples, plots, train
 from relusparsity.corpora import bpe
 from relusparsity.experiments import feature_specificity
+from relusparsity.store import results
 
 
 @pytest.fixture(scope="module")

@@ -7,11 +7,12 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from relusparsity import experiments, recipes, results, scales, train
+from relusparsity import experiments, recipes, scales, train
 from relusparsity.config import replace, to_dict
 from relusparsity.errors import UserError
 from relusparsity.experiments import capacity, endings, layer_patterns, search, sweep_table, variants
 from relusparsity.experiments.sweeps import Config, Sweep
+from relusparsity.store import results
 
 ROWS = [pytest.param(row, id=f"{row.name}-{row.scale}") for row in sweep_table.TABLE]
 

@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from relusparsity import results
 from relusparsity.config import RunConfig, to_dict
 from relusparsity.experiments import layer_patterns, training
 from relusparsity.model import build
 from relusparsity.shapes import SHAPES
+from relusparsity.store import results
 
 
 @pytest.fixture(scope="module")

@@ -5,10 +5,11 @@ from typing import Any
 import pytest
 import torch
 
-from relusparsity import golden, guard, identity, measurements, metrics, step
+from relusparsity import golden, identity, measurements, metrics, step
 from relusparsity.config import RunConfig, replace
 from relusparsity.metrics import rarefied_use
 from relusparsity.model import MLP
+from relusparsity.store import guard
 from relusparsity.tracking import UseTracker
 
 

@@ -10,11 +10,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from relusparsity import corpora, guard, identity
+from relusparsity import corpora, identity
 from relusparsity import golden as of_runs
 from relusparsity.config import CorpusConfig
 from relusparsity.corpora import bpe, docs, document, golden, store, text
 from relusparsity.errors import UserError
+from relusparsity.store import guard
 
 
 @pytest.fixture(autouse=True)

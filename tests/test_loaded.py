@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from relusparsity import loaded
+from relusparsity.store import loaded
 
 NAME = "relusparsity._made_up"
 CODE = '''
@@ -184,9 +184,10 @@ def test_what_a_process_has_kept_is_no_code() -> None:
 
 
 def test_a_row_of_a_table_and_prose_renew_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    from relusparsity import recipes, renamed, shapes
+    from relusparsity import recipes, shapes
     from relusparsity.claims import ledger
     from relusparsity.experiments import shared
+    from relusparsity.store import renamed
 
     names = ("experiments.neuron_death", "experiments.sweeps", "experiments.layer_patterns")
     before = [loaded.code(name) for name in names]

@@ -19,10 +19,11 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, 
 from torch import nn
 
 from any_models import KV, SMALL, build, stored
-from relusparsity import arithmetic, metrics, results
+from relusparsity import arithmetic, metrics
 from relusparsity.__main__ import main
 from relusparsity.anymodel import following, identity, load, measure, reading, text
 from relusparsity.errors import UserError
+from relusparsity.store import results
 
 SENTENCE = "the unit fires here and never again while tokens pass by "
 VISION = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2}

@@ -14,11 +14,12 @@ import torch
 import xarray as xr
 
 from fixtures_core import tiny_run
-from relusparsity import corpora, results, train
+from relusparsity import corpora, train
 from relusparsity.__main__ import main
 from relusparsity.anymodel import text
 from relusparsity.corpora import bpe
 from relusparsity.errors import UserError
+from relusparsity.store import results
 
 
 @pytest.fixture(autouse=True)

@@ -11,13 +11,14 @@ import torch
 import xarray as xr
 
 from fixtures_core import tiny_corpus
-from relusparsity import corpora, distributed, plots, results
+from relusparsity import corpora, distributed, plots
 from relusparsity.__main__ import main
 from relusparsity.book import build, front, recorded, rests
 from relusparsity.config import replace
 from relusparsity.errors import UserError
 from relusparsity.experiments import factorial, repetition
 from relusparsity.scales import base
+from relusparsity.store import results
 
 
 @pytest.fixture

@@ -11,13 +11,14 @@ import pytest
 import xarray as xr
 
 from fixtures_core import tiny_corpus, tiny_run
-from relusparsity import ondisk, results, sealed, train
+from relusparsity import train
 from relusparsity.__main__ import main
 from relusparsity.book import recorder
 from relusparsity.book.recorded import Recorded
 from relusparsity.config import RunConfig, replace
 from relusparsity.errors import UserError
 from relusparsity.scales import base
+from relusparsity.store import ondisk, results, sealed
 
 
 def of(*runs: RunConfig, **attributes: Any) -> list[Recorded]:

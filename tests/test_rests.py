@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from relusparsity import results
 from relusparsity.book import build, rests
+from relusparsity.store import results
 
 ROOT = Path(__file__).resolve().parents[1]
 HOME = ROOT / "src" / "relusparsity"
@@ -102,7 +102,7 @@ def test_a_change_in_one_chapter_runs_that_chapter_alone() -> None:
     for name, chapters in own.items():
         assert (HOME / name).is_file()
         assert {number for number, there in files.items() if name in there} == chapters, name
-    for name in ("train.py", "config.py", "experiments/shared.py", "plots/style.py", "renamed.json"):
+    for name in ("train.py", "config.py", "experiments/shared.py", "plots/style.py", "store/renamed.json"):
         assert all(name in there for there in files.values()), name
 
 
@@ -120,7 +120,7 @@ def test_all_that_a_chapter_loads_is_reached(notebook: Path) -> None:
 
 
 NOTEBOOK = """# %%
-from relusparsity import results
+from relusparsity.store import results
 print([results.recorded_path(name, "laptop").name for name in {names}])
 """
 
@@ -156,7 +156,7 @@ def test_a_chapter_runs_again_for_a_dataset_that_it_read_and_no_other(
 
 
 def test_a_notebook_that_looks_around_in_data_rests_on_all_of_it(tmp_path: Path) -> None:
-    notebook = project(tmp_path, {"notebooks/01_a.py": "from relusparsity import results\nresults.data_dir()"})
+    notebook = project(tmp_path, {"notebooks/01_a.py": "from relusparsity.store import results\nresults.data_dir()"})
     data = rests.datasets(tmp_path)
     kept = tmp_path / "01_a.inputs"
     kept.write_text(rests.stamp(rests.code(tmp_path, notebook), notebook, data, set()))

@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from relusparsity import results
 from relusparsity.errors import UserError
+from relusparsity.store import results
 
 
 def dataset(value: float = 0.5) -> xr.Dataset:
@@ -145,7 +145,7 @@ import resource, sys
 import numpy as np
 sys.path.insert(0, {str(Path(__file__).parent)!r})
 from pathlib import Path
-from relusparsity import results
+from relusparsity.store import results
 from test_results import dataset
 path = Path({str(tmp_path / "some.nc")!r})
 results.save(dataset(0.25), path)

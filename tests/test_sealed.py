@@ -11,12 +11,13 @@ import pytest
 import torch
 
 from fixtures_core import tiny_corpus, tiny_run, train_in_child
-from relusparsity import corpora, ondisk, results, sealed, train
+from relusparsity import corpora, train
 from relusparsity.__main__ import main
 from relusparsity.anymodel import runs as checkpoints
 from relusparsity.config import CorpusConfig
 from relusparsity.corpora import hf
 from relusparsity.errors import UserError
+from relusparsity.store import ondisk, results, sealed
 
 start = multiprocessing.get_context("forkserver")
 NEVER = {"optimizer": "sgd", "lr": 1e30, "clip": 0.0, "schedule": "constant", "warmup": 640}

@@ -23,10 +23,11 @@ from hypothesis import strategies as st
 from torch.nn import functional as F
 
 from fixtures_core import before_changes_of_files, full_disk, tiny_corpus, tiny_run, train_in_child
-from relusparsity import corpora, evaluate, golden, measurements, results, schema, train
+from relusparsity import corpora, evaluate, golden, measurements, train
 from relusparsity.config import RunConfig, TrainConfig, from_dict
 from relusparsity.errors import UserError
 from relusparsity.model import build
+from relusparsity.store import results, schema
 from relusparsity.train import Run, Trainer, learning_rate
 
 laws = settings(deadline=None, derandomize=True, max_examples=100)

@@ -7,12 +7,13 @@ from typing import Annotated
 
 import tyro
 
-from . import results, stopping
+from . import stopping
 from .asked import Asked
 from .config import RunConfig
-from .ondisk import find, last_state, listing, removable, remove, size, state_of, summary
 from .recipes import RECIPES
 from .shapes import SHAPES
+from .store import results
+from .store.ondisk import find, last_state, listing, removable, remove, size, state_of, summary
 
 BEFORE = {
     "new": "trained now",

@@ -30,11 +30,11 @@ from . import (
     tracking,
 )
 from .config import CorpusConfig, MeasureConfig, ModelConfig, RunConfig, TrainConfig, replace, to_dict
-from .guard import Guard, Results
 from .measurements import Recorder
 from .resuming import Log
-from .schema import HISTORY
 from .step import Trainer
+from .store.guard import Guard, Results
+from .store.schema import HISTORY
 
 TOLERANCE = 1e-5
 """Largest relative difference of a loss or norm: losses are taken in float32, whose last digits differ."""

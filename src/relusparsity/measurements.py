@@ -8,12 +8,13 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from . import corpora, distributed, evaluate, metrics, results, sealed
+from . import corpora, distributed, evaluate, metrics
 from .config import RunConfig, to_dict
 from .errors import UserError
 from .resuming import Log
-from .schema import FINAL, HISTORY, MEASURED, UNITS
 from .step import Trainer
+from .store import results, sealed
+from .store.schema import FINAL, HISTORY, MEASURED, UNITS
 
 STOPPED = "stopped.nc"
 """Of a run that diverged: what was measured before it stopped; such a run is not trained again."""

@@ -12,10 +12,11 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from . import distributed, sealed
+from . import distributed
 from .errors import UserError
 from .interventions import weights
 from .step import Trainer
+from .store import sealed
 
 ENVIRONMENT = "environment.json"
 STATES, STATE = "states", "state.safetensors"

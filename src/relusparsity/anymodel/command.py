@@ -6,11 +6,12 @@ from pathlib import Path
 
 import xarray as xr
 
-from .. import paths, results
+from .. import paths
 from ..asked import Asked
 from ..corpora import pipes
 from ..corpora.text import files
 from ..errors import UserError
+from ..store import results
 from . import load, report, runs
 from . import measure as one
 from . import text as texts

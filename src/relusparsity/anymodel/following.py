@@ -4,7 +4,7 @@ import numpy as np
 import scipy
 import xarray as xr
 
-from .. import results
+from ..store import results
 
 CHANCE = 5.0
 """Standard deviations of a rank correlation by chance; models trained apart exceed them once in three million."""

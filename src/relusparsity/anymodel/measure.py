@@ -15,12 +15,13 @@ import xarray as xr
 from torch import nn
 from tqdm import tqdm
 
-from .. import arithmetic, loaded, results
+from .. import arithmetic
 from ..checks import Batch, Checked, Size, Tokens, TokensOrNone
 from ..corpora import text as files
 from ..errors import UserError
 from ..identity import digest, plain
 from ..paths import shown
+from ..store import loaded, results
 from . import calibrate, contexts, load, reading, removal, statistics, text
 from .attach import Side, find
 from .details import Detailed

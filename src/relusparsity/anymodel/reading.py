@@ -13,8 +13,9 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from .. import paths, results
+from .. import paths
 from ..errors import UserError
+from ..store import results
 from . import identity, load, removal
 from .details import Detailed
 

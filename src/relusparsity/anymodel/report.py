@@ -13,10 +13,11 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from .. import plots, results
+from .. import plots
 from ..errors import UserError
 from ..plots import Figure, measured
 from ..plots.style import si
+from ..store import results
 from . import following
 from .rules import EXACT
 

@@ -7,10 +7,11 @@ from typing import Any
 
 from tokenizers import Tokenizer
 
-from .. import corpora, ondisk, paths, results, sealed, train
+from .. import corpora, paths, train
 from ..config import RunConfig, from_dict
 from ..corpora import bpe
 from ..errors import UserError
+from ..store import ondisk, results, sealed
 
 
 @dataclass(frozen=True)

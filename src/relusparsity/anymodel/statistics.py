@@ -7,7 +7,7 @@ import xarray as xr
 
 from .. import metrics
 from ..claims.statistics import poisson_upper
-from ..schema import REMOVAL, SPECIFICITY, UNITS
+from ..store.schema import REMOVAL, SPECIFICITY, UNITS
 from .details import Detailed
 from .track import ADDED
 

@@ -8,9 +8,10 @@ import torch
 import xarray as xr
 from torch import Tensor, nn
 
-from .. import distributed, metrics, results
+from .. import distributed, metrics
 from ..errors import UserError
-from ..schema import UNITS
+from ..store import results
+from ..store.schema import UNITS
 from . import gpu
 from .attach import Choice, Side
 from .calls import Call

@@ -17,11 +17,12 @@ from typing import Any
 
 from tqdm.auto import tqdm
 
-from .. import distributed, results
+from .. import distributed
 from ..errors import UserError
 from ..experiments import shared
 from ..scales import names
 from ..shapes import SHAPES
+from ..store import results
 from . import front, rests
 from .recorded import Recorded, check_text, chosen, recorded_at
 

@@ -4,8 +4,9 @@ from pathlib import Path
 
 import xarray as xr
 
-from .. import claims, plots, results
+from .. import claims, plots
 from ..recipes import FROZEN
+from ..store import results
 
 BEGIN, END = "<!-- claims: written by make record -->", "<!-- /claims -->"
 PAGES = ("README.md", "book/index.md")

@@ -19,10 +19,11 @@ from pathlib import Path
 from threading import Lock
 from time import monotonic
 
-from .. import corpora, results, sealed, train
+from .. import corpora, train
 from ..config import RunConfig, from_dict, to_dict
 from ..errors import UserError
 from ..model import training_flops
+from ..store import results, sealed
 from .recorded import Recorded
 
 PIECE = 15_000_000

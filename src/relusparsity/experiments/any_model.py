@@ -10,11 +10,12 @@ import torch
 import xarray as xr
 from torch import Tensor, nn
 
-from .. import corpora, distributed, results, train
+from .. import corpora, distributed, train
 from ..anymodel import measure
 from ..checks import Seed, Size, Tokens
 from ..errors import UserError
 from ..model import build
+from ..store import results
 from . import shared
 
 READINGS = {

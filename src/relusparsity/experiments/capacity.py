@@ -9,10 +9,10 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from .. import results
 from ..config import RunConfig, from_dict, replace
 from ..model import count_parameters
-from ..schema import COORDINATES
+from ..store import results
+from ..store.schema import COORDINATES
 from . import shared
 
 WIDTHS = {

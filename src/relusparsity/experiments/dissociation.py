@@ -19,11 +19,11 @@ from typing import Any
 import pandas as pd
 import xarray as xr
 
-from .. import results
 from ..claims.reading import Finding, Reading, seeds, take
 from ..config import RunConfig, replace
 from ..recipes import RECIPES
 from ..scales import base, names
+from ..store import results
 from . import factorial, shared, variants
 
 RECORDED = (("mid", None),)

@@ -6,9 +6,10 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from .. import results, train
+from .. import train
 from ..config import RunConfig, from_dict, replace
 from ..source import BATCH_USE
+from ..store import results
 from . import sweep_table
 
 

@@ -15,9 +15,9 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from .. import results
 from ..config import RunConfig, replace
 from ..scales import base, names
+from ..store import results
 from . import shared, variants
 
 # factor: (field, low, high); the order is that of the design

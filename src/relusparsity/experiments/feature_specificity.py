@@ -11,11 +11,12 @@ from tokenizers import Tokenizer
 from torch import Tensor
 from tqdm import tqdm
 
-from .. import arithmetic, corpora, distributed, evaluate, metrics, results
+from .. import arithmetic, corpora, distributed, evaluate, metrics
 from ..checks import Size, Tokens
 from ..errors import UserError
 from ..examples import MARK, choose, shown_text, shown_token
-from ..schema import SPECIFICITY
+from ..store import results
+from ..store.schema import SPECIFICITY
 from ..train import Run
 from . import shared
 

@@ -3,9 +3,9 @@
 import pandas as pd
 import xarray as xr
 
-from .. import results
-from ..schema import FINAL, MEASURED
 from ..shapes import title
+from ..store import results
+from ..store.schema import FINAL, MEASURED
 from . import shared
 
 RECORDED = (("laptop", "default"), ("mid", "first"), ("wide", "first"), ("wide", "nearest"))

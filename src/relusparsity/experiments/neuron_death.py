@@ -14,12 +14,13 @@ import xarray as xr
 from torch import Tensor
 from tqdm import tqdm
 
-from .. import arithmetic, corpora, distributed, evaluate, metrics, results
+from .. import arithmetic, corpora, distributed, evaluate, metrics
 from ..checks import Size, Tokens
 from ..claims.statistics import poisson_upper
 from ..errors import UserError
 from ..model import Decoder
-from ..schema import HISTORY
+from ..store import results
+from ..store.schema import HISTORY
 from ..train import Run
 from . import shared
 from .death_tables import ADDED, COORDINATES

@@ -11,12 +11,13 @@ import torch
 import xarray as xr
 from tqdm import tqdm
 
-from .. import corpora, distributed, evaluate, pruning, results, train
+from .. import corpora, distributed, evaluate, pruning, train
 from ..checks import Size, Tokens, real
 from ..config import RunConfig
 from ..errors import UserError
 from ..model import Decoder
-from ..schema import REMOVAL
+from ..store import results
+from ..store.schema import REMOVAL
 from . import shared
 
 SHARES = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.95)

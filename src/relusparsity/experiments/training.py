@@ -6,11 +6,11 @@ from typing import Any
 import pandas as pd
 import xarray as xr
 
-from .. import results
 from ..config import RunConfig, from_dict, replace
 from ..model import count_parameters, training_flops
 from ..scales import base
 from ..shapes import title
+from ..store import results
 from . import shared
 
 VARIABLES = (

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from .. import results
 from ..errors import UserError
 from ..identity import digest
-from ..sealed import read_json, sha256, told
+from ..store import results
+from ..store.sealed import read_json, sha256, told
 
 LIST = Path(__file__).with_name("models.toml")
 

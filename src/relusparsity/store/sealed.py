@@ -16,7 +16,7 @@ from typing import Any
 
 from safetensors import SafetensorError
 
-from .errors import UserError
+from ..errors import UserError
 
 RUN = re.compile("run-[0-9a-f]{16}")
 """The name of a run's directory."""

@@ -9,8 +9,8 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
+from ..errors import UserError
 from . import renamed, results, sealed
-from .errors import UserError
 
 
 def _entries() -> list[Path]:

@@ -12,13 +12,14 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from . import identity, renamed
-from .errors import UserError
-from .recipes import FROZEN
+from .. import identity
+from ..errors import UserError
+from ..recipes import FROZEN
+from ..version import __version__
+from . import renamed
 from .sealed import atomic_write, check, read, sealed_write, sha256, told, write_json  # noqa: F401 - found here too
-from .version import __version__
 
-_CHECKOUT = Path(__file__).resolve().parents[2]
+_CHECKOUT = Path(__file__).resolve().parents[3]
 
 
 def checkout() -> Path | None:

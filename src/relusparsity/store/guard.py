@@ -14,8 +14,9 @@ from typing import Any
 
 import torch
 
-from . import identity, loaded
-from .errors import UserError
+from .. import identity
+from ..errors import UserError
+from . import loaded
 
 Results = dict[str, dict[str, Any]]
 """Of each golden run, plain values by name."""

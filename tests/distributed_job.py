@@ -13,7 +13,7 @@ from fixtures_core import made_up_text, tiny_corpus, tiny_model, tiny_run
 from relusparsity import corpora, distributed, evaluate, resuming, train
 from relusparsity.errors import UserError
 from relusparsity.experiments import shared
-from relusparsity.model import build
+from relusparsity.models import build
 from relusparsity.store import results
 
 SETS = (1, 2, 3, 7)

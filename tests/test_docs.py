@@ -39,7 +39,7 @@ def test_there_are_examples() -> None:
         for test in doctest.DocTestFinder().find(importlib.import_module(name), name)
         if test.examples
     }
-    assert {"relusparsity.config", "relusparsity.tracking", "relusparsity.corpora.batches"} <= found
+    assert {"relusparsity.config", "relusparsity.counting.use", "relusparsity.corpora.batches"} <= found
 
 
 # README

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from fixtures_core import VOCABULARY, made_up_text, tiny_model
 from relusparsity import evaluate
 from relusparsity.corpora import heldout_sequences
-from relusparsity.model import Decoder, build
+from relusparsity.models import Decoder, build
 
 SET = 4  # sequences
 

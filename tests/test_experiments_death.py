@@ -8,7 +8,7 @@ import xarray as xr
 from relusparsity import claims, plots
 from relusparsity.config import ModelConfig
 from relusparsity.experiments import neuron_death
-from relusparsity.model import build
+from relusparsity.models import build
 from relusparsity.store import results
 from relusparsity.train import run as train_run
 

@@ -6,7 +6,7 @@ import xarray as xr
 
 from relusparsity.config import RunConfig, to_dict
 from relusparsity.experiments import layer_patterns, training
-from relusparsity.model import build
+from relusparsity.models import build
 from relusparsity.shapes import SHAPES
 from relusparsity.store import results
 

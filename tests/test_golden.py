@@ -5,12 +5,13 @@ from typing import Any
 import pytest
 import torch
 
-from relusparsity import golden, identity, measurements, metrics, step
+from relusparsity import golden, identity, measurements, step
 from relusparsity.config import RunConfig, replace
-from relusparsity.metrics import rarefied_use
-from relusparsity.model import MLP
+from relusparsity.counting import metrics
+from relusparsity.counting.metrics import rarefied_use
+from relusparsity.counting.use import UseTracker
+from relusparsity.models.decoder import MLP
 from relusparsity.store import guard
-from relusparsity.tracking import UseTracker
 
 
 @pytest.fixture(autouse=True)

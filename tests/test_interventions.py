@@ -10,8 +10,8 @@ from fixtures_core import tiny_corpus, tiny_model, tiny_run
 from relusparsity import corpora, distributed, evaluate, train
 from relusparsity.config import InterventionConfig, RunConfig, replace
 from relusparsity.errors import UserError
-from relusparsity.interventions import Intervention, mixed, reading
-from relusparsity.model import build
+from relusparsity.interventions.inputs import Intervention, mixed, reading
+from relusparsity.models import build
 from relusparsity.step import Trainer
 
 WIDTH = 6

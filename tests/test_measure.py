@@ -20,7 +20,7 @@ from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 import relusparsity
 from any_models import build, names, stored
 from relusparsity import corpora
-from relusparsity import model as own
+from relusparsity import models as own
 from relusparsity.__main__ import main
 from relusparsity.anymodel import contexts, load, measure, reading, report, text
 from relusparsity.config import ModelConfig

@@ -19,9 +19,10 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, 
 from torch import nn
 
 from any_models import KV, SMALL, build, stored
-from relusparsity import arithmetic, metrics
+from relusparsity import arithmetic
 from relusparsity.__main__ import main
 from relusparsity.anymodel import following, identity, load, measure, reading, text
+from relusparsity.counting import metrics
 from relusparsity.errors import UserError
 from relusparsity.store import results
 

@@ -10,9 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.torch import load, save
 
-from relusparsity import metrics
 from relusparsity.config import LEVELS
-from relusparsity.tracking import DeathTracker, UseTracker
+from relusparsity.counting import metrics
+from relusparsity.counting.deaths import DeathTracker
+from relusparsity.counting.use import UseTracker
 
 laws = settings(deadline=None, derandomize=True, max_examples=60)
 

@@ -26,7 +26,7 @@ from fixtures_core import before_changes_of_files, full_disk, tiny_corpus, tiny_
 from relusparsity import corpora, evaluate, golden, measurements, train
 from relusparsity.config import RunConfig, TrainConfig, from_dict
 from relusparsity.errors import UserError
-from relusparsity.model import build
+from relusparsity.models import build
 from relusparsity.store import results, schema
 from relusparsity.train import Run, Trainer, learning_rate
 

@@ -26,7 +26,7 @@ from support import machine
 
 from relusparsity import corpora, distributed, evaluate, resuming, scales
 from relusparsity.config import replace
-from relusparsity.model import build
+from relusparsity.models import build
 from relusparsity.train import Trainer
 
 CASES = {  # processes, whether the parameters are shared out, batches of the scale a step

@@ -20,9 +20,9 @@ from safetensors.torch import load_model
 from torch import Tensor, nn
 
 from relusparsity.config import ModelConfig, from_dict
-from relusparsity.metrics import fires
-from relusparsity.model import Decoder
-from relusparsity.tracking import UseTracker
+from relusparsity.counting.metrics import fires
+from relusparsity.counting.use import UseTracker
+from relusparsity.models import Decoder
 
 COUNTED = ("unit_tokens", "unit_sequences", "token_histogram", "sequence_histogram", "position_units", "window_units")
 

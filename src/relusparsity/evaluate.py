@@ -11,10 +11,11 @@ from torch import Tensor
 from torch.nn import functional as F
 from tqdm.auto import tqdm
 
-from . import arithmetic, distributed, metrics
-from .interventions import reading
-from .model import Decoder, Observe
-from .tracking import UseTracker
+from . import arithmetic, distributed
+from .counting import metrics
+from .counting.use import UseTracker
+from .interventions.inputs import reading
+from .models import Model, Observe
 
 
 def autocast(device: str | torch.device, precision: str) -> AbstractContextManager:
@@ -70,7 +71,7 @@ def _batches(sequences: np.ndarray, size: int, device: torch.device) -> Iterator
 @arithmetic.float32("tf32")
 @torch.no_grad()
 def score(
-    model: Decoder, sequences: np.ndarray, batch: int, observe: Observe | None = None, precision: str = "float32"
+    model: Model, sequences: np.ndarray, batch: int, observe: Observe | None = None, precision: str = "float32"
 ) -> Score:
     """Loss and accuracy on packed sequences (sequence, position + 1); `observe` sees every MLP."""
     device = next(model.parameters()).device
@@ -99,12 +100,12 @@ class Drift:
         if len(self.units):
             self.preactivations.setdefault(layer, []).append(preactivation[..., self.units].flatten(0, 1).float())
 
-    def arrays(self, model: Decoder) -> dict[str, np.ndarray]:
+    def arrays(self, model: Model) -> dict[str, np.ndarray]:
         """gamma (layer) and, if units were chosen, what `schema.HISTORY` names, (layer, unit)."""
         rows = [self._layer(model, layer) for layer in sorted(self.inputs)]
         return {name: np.stack([row[name].cpu().numpy() for row in rows]) for name in rows[0]} if rows else {}
 
-    def _layer(self, model: Decoder, layer: int) -> dict[str, Tensor]:
+    def _layer(self, model: Model, layer: int) -> dict[str, Tensor]:
         x = torch.cat(self.inputs[layer])
         mean, spread = x.mean(0), x.std(0, unbiased=False)
         row = {"gamma": mean.norm() / spread.norm()}
@@ -127,7 +128,7 @@ class Drift:
         }
 
 
-def batch_size(model: Decoder, device: torch.device) -> int:
+def batch_size(model: Model, device: torch.device) -> int:
     """Sequences evaluated at a time: one layer's activations fit a CPU's cache, or fill a GPU."""
     activations = 2**28 if device.type == "cuda" else 2**20
     return max(1, activations // (model.config.seq_len * model.config.d_ff))
@@ -145,7 +146,7 @@ class Measurement:
 
 @torch.no_grad()
 def measure(
-    model: Decoder,
+    model: Model,
     sequences: np.ndarray,
     set_sequences: int,
     drift_units: Sequence[int] = (),
@@ -189,7 +190,7 @@ def measure(
 
 
 @torch.no_grad()
-def firing_counts(model: Decoder, sequences: np.ndarray, batch: int, progress: str | None = None) -> UseTracker:
+def firing_counts(model: Model, sequences: np.ndarray, batch: int, progress: str | None = None) -> UseTracker:
     """Exact counts on packed sequences (sequence, position + 1); the last, partial batch counts too."""
     device = next(model.parameters()).device
     config = model.config
@@ -207,7 +208,7 @@ def firing_counts(model: Decoder, sequences: np.ndarray, batch: int, progress: s
 
 @arithmetic.float32("tf32")
 @torch.no_grad()
-def token_type_counts(model: Decoder, sequences: np.ndarray, layer: int, batch: int) -> tuple[Tensor, np.ndarray]:
+def token_type_counts(model: Model, sequences: np.ndarray, layer: int, batch: int) -> tuple[Tensor, np.ndarray]:
     """Firings of one layer's units by token type, (type, unit), and the types' occurrences, (type); exact.
 
     One layer at a time, and the table (int32) stays on the device: it has vocab_size × d_ff entries.

@@ -16,21 +16,12 @@ from typing import Any
 import numpy as np
 import torch
 
-from . import (
-    corpora,
-    distributed,
-    evaluate,
-    fused,
-    identity,
-    interventions,
-    measurements,
-    metrics,
-    model,
-    step,
-    tracking,
-)
+from . import corpora, distributed, evaluate, identity, measurements, step
 from .config import CorpusConfig, MeasureConfig, ModelConfig, RunConfig, TrainConfig, replace, to_dict
+from .counting import deaths, fused, layer, metrics, use
+from .interventions import inputs
 from .measurements import Recorder
+from .models import decoder
 from .resuming import Log
 from .step import Trainer
 from .store.guard import Guard, Results
@@ -189,7 +180,7 @@ GUARD = Guard(
     kept=Path(__file__).with_name("golden.json"),
     module="golden",
     measured=lambda: measured(),
-    watched=(corpora.batches, evaluate, fused, interventions, measurements, metrics, model, step, tracking),
+    watched=(corpora.batches, deaths, decoder, evaluate, fused, inputs, layer, measurements, metrics, step, use),
     agree=_agree,
     grows=("defaults",),  # a new field is named when it is set, so that its default needs no raising
 )

@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from . import corpora, distributed, evaluate, metrics
+from . import corpora, distributed, evaluate
 from .config import RunConfig, to_dict
+from .counting import metrics
 from .errors import UserError
 from .resuming import Log
 from .step import Trainer

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from . import distributed
 from .errors import UserError
-from .interventions import weights
+from .interventions.inputs import weights
 from .step import Trainer
 from .store import sealed
 

@@ -11,9 +11,10 @@ from torch.nn import functional as F
 
 from . import corpora, distributed, evaluate
 from .config import RunConfig, TrainConfig
+from .counting.deaths import DeathTracker
 from .errors import UserError
-from .model import Decoder, build
-from .tracking import DeathTracker
+from .interventions import treat
+from .models import Model, build
 
 
 class Text(Protocol):
@@ -27,7 +28,7 @@ class Text(Protocol):
 class Objective(nn.Module):
     """The training step's forward pass: loss and the firing counts, taken while the activations are at hand."""
 
-    def __init__(self, model: Decoder) -> None:
+    def __init__(self, model: Model) -> None:
         super().__init__()
         self.model = model
 
@@ -85,7 +86,7 @@ class Trainer:
     def __init__(self, config: RunConfig, corpus: Text, device: torch.device) -> None:
         self.config, self.corpus, self.device = config, corpus, device
         self.rank, self.world = distributed.rank(), distributed.world()
-        self.model = build(config.model, config.seed, device, config.intervention)
+        self.model = treat(build(config.model, config.seed, device), config.intervention)
         if config.train.shard and self.world > 1:
             distributed.shard(self.model, self.model.blocks)
         self.optimizer = _optimizer(self.model, config.train, device)

@@ -14,8 +14,8 @@ from tqdm.auto import tqdm
 from . import arithmetic, corpora, distributed, golden, measurements, resuming
 from .config import RunConfig, to_dict
 from .errors import UserError
-from .interventions import weights
-from .model import Decoder
+from .interventions.inputs import treat, weights
+from .models import Model, bare
 from .step import Trainer, learning_rate
 from .store import results, sealed
 
@@ -35,18 +35,22 @@ class Run:
         """Everything measured, as `schema` describes it."""
         return results.load(self.path / "dataset.nc")
 
-    def model(self, device: str | torch.device = "cpu", step: int | None = None) -> Decoder:
+    def model(self, device: str | torch.device = "cpu", step: int | None = None) -> Model:
         """The trained model, or the snapshot after `step` steps; loading runs no code."""
         path = measurements.weights_file(self.path, self.config.train.steps if step is None else step)
         sealed.check(path, f"delete the folder {self.path} to train again")
         with torch.random.fork_rng(devices=[]):  # torch draws what is then overwritten
-            model = Decoder(self.config.model, self.config.intervention)
+            model = _bare(self.config)
         load_model(model, path)
         return model.to(device).eval()
 
     def snapshots(self) -> list[int]:
         """Steps whose weights were kept."""
         return list(sealed.numbered(self.path / "weights", ".safetensors"))
+
+
+def _bare(config: RunConfig) -> Model:
+    return treat(bare(config.model), config.intervention)
 
 
 def run_path(config: RunConfig, corpus: corpora.Corpus) -> Path:
@@ -215,7 +219,7 @@ def _save_weights(trainer: Trainer, path: Path) -> None:
     values = {name: distributed.whole(value.detach()).cpu() for name, value in weights(trainer.model).items()}
     if distributed.rank():
         return
-    model = Decoder(trainer.config.model, trainer.config.intervention)
+    model = _bare(trainer.config)
     model.load_state_dict(values, strict=False)  # what is tied is there once
     with sealed.sealed_write(measurements.weights_file(path, trainer.step)) as temporary:
         save_model(model, str(temporary))

@@ -10,7 +10,7 @@ from torch import nn
 from torch.nn.parameter import is_lazy
 
 from ..errors import UserError
-from ..model import Decoder
+from ..models import Decoder
 from .curve import Curves
 from .place import Place, occurrences
 

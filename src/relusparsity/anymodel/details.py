@@ -6,8 +6,8 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from .calls import Call
-from .count import LayerUse
+from ..counting.call import Call
+from ..counting.layer import LayerUse
 from .track import Use
 
 CONTEXTS = 3

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import UserError
-from ..model import Decoder
+from ..models import Decoder
 
 # kinds that number positions from the one after the padding token's number
 AFTER_PADDING = (

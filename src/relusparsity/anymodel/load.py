@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import UserError
-from ..model import Decoder
+from ..models import Decoder
 from ..paths import path, shown
 from . import checkpoint, runs
 from .facts import is_causal, positions, vocabulary

@@ -10,41 +10,10 @@ from torch.nn import functional as F
 
 from .attach import Choice, Side
 from .load import logits
-from .place import Place, replace
-from .rules import Rule
-from .watch import Watch
+from .zeroed import Without
 
 SHARES = (0.0, 0.1, 0.25, 0.5, 0.75, 0.9)
 METHODS = ("rate", "random")
-
-
-class Without(Watch):
-    """The model with some units' activations set to zero, for as long as the block lasts."""
-
-    def __init__(
-        self, model: nn.Module, removed: np.ndarray, choose: Choice | None = None, of: Side = "output"
-    ) -> None:
-        super().__init__(model, choose, of)
-        self.removed = removed
-
-    def _attach(self, layer: int, place: Place) -> Any:
-        gone = torch.from_numpy(self.removed[layer])
-
-        def cut(activation: Tensor) -> Tensor:
-            return activation.masked_fill(gone.to(activation.device), 0)
-
-        return replace(place, cut)
-
-
-class Zeroed(Watch):
-    """Sets units that do not fire by a rule to zero where the next layer reads them; for evaluation."""
-
-    def __init__(self, model: nn.Module, rule: Rule) -> None:
-        super().__init__(model, of=rule.of)
-        self.rule = rule
-
-    def _attach(self, layer: int, place: Place) -> Any:
-        return replace(place, lambda activation: activation * self.rule.fired(layer, place, activation))
 
 
 @torch.no_grad()

@@ -5,8 +5,8 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from .. import metrics
 from ..claims.statistics import poisson_upper
+from ..counting import metrics
 from ..store.schema import REMOVAL, SPECIFICITY, UNITS
 from .details import Detailed
 from .track import ADDED

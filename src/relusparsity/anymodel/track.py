@@ -8,14 +8,14 @@ import torch
 import xarray as xr
 from torch import Tensor, nn
 
-from .. import distributed, metrics
+from .. import distributed
+from ..counting import gpu, metrics
+from ..counting.call import Call
+from ..counting.layer import LayerUse
 from ..errors import UserError
 from ..store import results
 from ..store.schema import UNITS
-from . import gpu
 from .attach import Choice, Side
-from .calls import Call
-from .count import LayerUse
 from .rules import Rule, exact
 from .watch import Watch
 

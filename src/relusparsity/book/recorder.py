@@ -22,7 +22,7 @@ from time import monotonic
 from .. import corpora, train
 from ..config import RunConfig, from_dict, to_dict
 from ..errors import UserError
-from ..model import training_flops
+from ..models import training_flops
 from ..store import results, sealed
 from .recorded import Recorded
 

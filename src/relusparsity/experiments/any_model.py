@@ -14,7 +14,7 @@ from .. import corpora, distributed, train
 from ..anymodel import measure
 from ..checks import Seed, Size, Tokens
 from ..errors import UserError
-from ..model import build
+from ..models import build
 from ..store import results
 from . import shared
 

@@ -10,7 +10,7 @@ import pandas as pd
 import xarray as xr
 
 from ..config import RunConfig, from_dict, replace
-from ..model import count_parameters
+from ..models import count_parameters
 from ..store import results
 from ..store.schema import COORDINATES
 from . import shared

@@ -11,8 +11,9 @@ from tokenizers import Tokenizer
 from torch import Tensor
 from tqdm import tqdm
 
-from .. import arithmetic, corpora, distributed, evaluate, metrics
+from .. import arithmetic, corpora, distributed, evaluate
 from ..checks import Size, Tokens
+from ..counting import metrics
 from ..errors import UserError
 from ..examples import MARK, choose, shown_text, shown_token
 from ..store import results

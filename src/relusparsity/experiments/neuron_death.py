@@ -14,11 +14,12 @@ import xarray as xr
 from torch import Tensor
 from tqdm import tqdm
 
-from .. import arithmetic, corpora, distributed, evaluate, metrics
+from .. import arithmetic, corpora, distributed, evaluate
 from ..checks import Size, Tokens
 from ..claims.statistics import poisson_upper
+from ..counting import metrics
 from ..errors import UserError
-from ..model import Decoder
+from ..models import Model
 from ..store import results
 from ..store.schema import HISTORY
 from ..train import Run
@@ -171,7 +172,7 @@ def _one(
 class _Reader:
     """Reads held-out sequences under frozen weights, a batch at a time."""
 
-    model: Decoder
+    model: Model
     batch: int
     progress: str
 

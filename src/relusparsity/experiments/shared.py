@@ -18,7 +18,7 @@ from ..checks import Checked
 from ..config import RunConfig, from_dict, replace, to_dict
 from ..errors import UserError
 from ..identity import digest, plain
-from ..model import training_flops
+from ..models import training_flops
 from ..recipes import RECIPES
 from ..scales import Named, Scale, base, names
 from ..store import loaded, results

@@ -7,7 +7,7 @@ import pandas as pd
 import xarray as xr
 
 from ..config import RunConfig, from_dict, replace
-from ..model import count_parameters, training_flops
+from ..models import count_parameters, training_flops
 from ..scales import base
 from ..shapes import title
 from ..store import results

@@ -4,7 +4,7 @@ A bit is a token in the first kind of word, and 32, 1,024 or 32,768 tokens in th
 from the last multiple of 2**20 tokens.
 """
 
-from ..fused import HAS_TRITON, INTERPRETED
+from .fused import HAS_TRITON, INTERPRETED
 
 if HAS_TRITON:
     import triton

@@ -4,24 +4,15 @@ Shapes: B sequences, T positions, C = d_model, F = d_ff, H heads, V = vocab_size
 """
 
 import math
-from collections.abc import Callable
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from . import fused, metrics
-from .config import ModelConfig
-from .intervention_config import InterventionConfig
-from .interventions import Intervention
-
-# observe(layer, MLP input (B, T, C), pre-activation (B, T, F), activation (B, T, F))
-Observe = Callable[[int, Tensor, Tensor, Tensor], None]
-# count(layer, tokens of each sequence at which each unit fires (B, F)), taken while the ReLU is computed
-Count = Callable[[int, Tensor], None]
-
-UNTREATED = InterventionConfig()
+from ..config import ModelConfig
+from ..counting import fused, metrics
+from .protocol import Count, Hidden, Model, Observe
 
 
 def _norm(config: ModelConfig) -> nn.Module:
@@ -97,14 +88,15 @@ class MLP(nn.Module):
 class Block(nn.Module):
     """Attention and MLP with their residual sums, in the order that `norm_place` says."""
 
-    def __init__(self, config: ModelConfig, layer: int, intervention: Intervention | None = None) -> None:
+    def __init__(self, config: ModelConfig, layer: int) -> None:
         super().__init__()
         self.norm_place = config.norm_place
         self.attention_norm = _norm(config)
         self.attention = Attention(config)
         self.mlp_norm = _norm(config)
         self.mlp = MLP(config, layer)
-        self.intervention = intervention
+        # what an intervention makes of the MLP's input (B, T, C) and the tokens (B, T); see `interventions.treat`
+        self.intervention: nn.Module | None = None
 
     def forward(
         self,
@@ -126,7 +118,7 @@ class Block(nn.Module):
         return x + mlp(self.mlp_norm(x))
 
 
-class Decoder(nn.Module):
+class Decoder(Model):
     """Decoder-only language model: tokens (sequence, position) → logits (sequence, position, vocabulary).
 
     `observe`, if given, is called once a layer with its MLP's input, pre-activation and activation; `count` with the
@@ -136,9 +128,8 @@ class Decoder(nn.Module):
 
     position_table: Tensor
 
-    def __init__(self, config: ModelConfig, intervention: InterventionConfig = UNTREATED) -> None:
+    def __init__(self, config: ModelConfig) -> None:
         super().__init__()
-        intervention.check(config.n_layers, config.d_model)
         self.config = config
         self.embedding = nn.Embedding(config.vocab_size, config.d_model)
         if config.positions == "learned":
@@ -148,19 +139,23 @@ class Decoder(nn.Module):
             table = torch.stack((angles.sin(), angles.cos()), dim=-1).flatten(1)[:, : config.d_model]
             self.register_buffer("position_table", table, persistent=False)
         self.embedding_norm = _norm(config) if config.embedding_norm else nn.Identity()
-        treated = None if intervention.kind == "none" else Intervention(intervention, config.d_model)
-        self.blocks = nn.ModuleList(
-            Block(config, layer, treated if layer == intervention.layer else None) for layer in range(config.n_layers)
-        )
+        self.blocks = nn.ModuleList(Block(config, layer) for layer in range(config.n_layers))
         # after post-norm blocks the stream is normalised already
         self.final_norm = nn.Identity() if config.norm_place == "post" else _norm(config)
         self.output = nn.Linear(config.d_model, config.vocab_size, bias=False)
         if config.tied:
             self.output.weight = self.embedding.weight
 
-    def mlps(self) -> list[MLP]:
+    def mlps(self) -> list[Hidden]:
         """The MLP of every layer, from 0."""
         return [module for module in self.modules() if isinstance(module, MLP)]
+
+    def predict(
+        self, *batch: Tensor, observe: Observe | None = None, count: Count | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Logits (sequence, position, vocabulary) of the next tokens of (sequence, position + 1), and these tokens."""
+        (tokens,) = batch
+        return self(tokens[:, :-1], observe, count), tokens[:, 1:]
 
     def forward(
         self, tokens: Int[Tensor, "B T"], observe: Observe | None = None, count: Count | None = None
@@ -201,16 +196,6 @@ def initialise(model: Decoder, seed: int) -> Decoder:
     if config.positions == "learned":
         normal(model.position_embedding.weight, 0.02)
     return model
-
-
-def build(
-    config: ModelConfig,
-    seed: int,
-    device: str | torch.device = "cpu",
-    intervention: InterventionConfig = UNTREATED,
-) -> Decoder:
-    """A freshly initialised model on a device."""
-    return initialise(Decoder(config, intervention), seed).to(device)
 
 
 def count_parameters(config: ModelConfig) -> dict[str, int]:

@@ -1,7 +1,7 @@
 """Exact counts of one layer's firing over a stream of tokens, with or without padding; memory is flat in the tokens.
 
 One counter for packed text, padded batches and decoding with a cache: windows run over the stream of real tokens
-in the order read. Packed sequences whose length is a power of two give the same numbers as `tracking.UseTracker`.
+in the order read. Packed sequences whose length is a power of two give the same numbers as `UseTracker`.
 """
 
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Bool, Int
 from torch import Tensor
 
-from .. import metrics
+from . import metrics
 
 WIDEST = 20  # windows 1, 2, 4 … 2**20 tokens
 HOST = ("tokens", "sequences", "mixed")  # counted on the host: no waiting for a GPU

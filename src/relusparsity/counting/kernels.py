@@ -1,6 +1,6 @@
 """The two Triton kernels of `gpu`: activations → words of bits, and words → everything that `LayerUse` counts."""
 
-from ..fused import HAS_TRITON
+from .fused import HAS_TRITON
 
 if HAS_TRITON:
     import triton

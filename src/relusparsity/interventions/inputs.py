@@ -10,13 +10,15 @@ what is read at step 0.
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from .intervention_config import InterventionConfig
+from ..errors import UserError
+from ..intervention_config import InterventionConfig
+from ..models import Decoder, Model
 
 DECAY = 0.99
 """Of the running mean, a training step; the first 1 / (1 − DECAY) steps count alike, or the first would count most."""
@@ -25,6 +27,7 @@ EVERY = 50
 
 _MASK = 0xFFFF_FFFF
 _Number = TypeVar("_Number", int, Tensor)
+M = TypeVar("M", bound=Model)
 
 
 def mixed(x: _Number) -> _Number:
@@ -107,6 +110,24 @@ class Intervention(nn.Module):
         now = _norm(seen.std(0, unbiased=False))
         self.spread.copy_(torch.where(self.step % EVERY == 0, now, self.spread))
         self.step.add_(1)
+
+
+def treat(model: M, config: InterventionConfig) -> M:
+    """The model, in which the input of one layer's MLP is treated from now on; without an intervention, as it is.
+
+    Raises
+    ------
+    UserError
+        If it has no such layer, or is no decoder, or the direction has no place in it.
+    """
+    if config.kind == "none":
+        return model
+    if not isinstance(model, Decoder):
+        raise UserError(f"an intervention is into the blocks of a decoder, and {type(model).__name__} is none.")
+    config.check(len(model.blocks), model.config.d_model)
+    block: Any = model.blocks[config.layer]
+    block.intervention = Intervention(config, model.config.d_model).to(next(model.parameters()).device)
+    return model
 
 
 def _norm(x: Tensor) -> Tensor:

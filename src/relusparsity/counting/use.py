@@ -1,18 +1,14 @@
-"""Streaming accumulators over firing: exact integers, mergeable, checkpointable, memory independent of the tokens seen.
-
-`UseTracker` measures a sample under frozen weights; `DeathTracker` follows the training stream, step by step.
-Both are bags of tensors: `state()` and `load()` make them continue exactly.
-"""
+"""Counts of a sample under frozen weights: exact integers, mergeable, memory independent of the tokens seen."""
 
 from collections.abc import Sequence
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Int
+from jaxtyping import Bool
 from torch import Tensor
 
+from ..config import LEVELS
 from . import metrics
-from .config import LEVELS
 
 
 class UseTracker:
@@ -185,56 +181,3 @@ class UseTracker:
     @staticmethod
     def _numpy(tensor: Tensor) -> np.ndarray:
         return tensor.cpu().numpy()
-
-
-class DeathTracker:
-    """Who died and who came back in the training stream, unit by unit; time is counted in training tokens.
-
-    A unit is dead(n) once it has not fired in the last n tokens; its onset is its last firing. Its resolution
-    is one global step: a firing is dated to the end of its step.
-    """
-
-    def __init__(self, n_layers: int, d_ff: int, dead_after: int, device: str | torch.device = "cpu") -> None:
-        self.dead_after = dead_after
-
-        def zeros(*shape: int, dtype: torch.dtype = torch.int64) -> Tensor:
-            return torch.zeros(n_layers, *shape, dtype=dtype, device=device)
-
-        self.last_fired = zeros(d_ff)  # stream position in tokens; 0: never yet
-        self.onset = zeros(d_ff) - 1  # onset of the first death; -1: never dead
-        self.dead = zeros(d_ff, dtype=torch.bool)
-        self.deaths = zeros(d_ff, dtype=torch.int32)
-        self.revivals = zeros(d_ff, dtype=torch.int32)
-        self.stream_firings = zeros()  # unit firings over all tokens seen
-        self.stream_sequence_units = zeros()  # units firing at least once, summed over sequences
-
-    def update(
-        self,
-        unit_tokens: Int[Tensor, "layer unit"],
-        firings: Int[Tensor, "layer"],
-        sequence_units: Int[Tensor, "layer"],
-        tokens: int,
-    ) -> None:
-        """Add one global step that ends `tokens` tokens into the stream.
-
-        Parameters
-        ----------
-        unit_tokens : (layer, unit)
-            Tokens of the step at which each unit fired, over all processes.
-        firings, sequence_units : (layer)
-            Their sum, and the sum over sequences of the units that fired in them.
-        """
-        fired = unit_tokens > 0
-        self.last_fired.masked_fill_(fired, tokens)
-        silent_for = tokens - self.last_fired
-        dead = (silent_for >= self.dead_after) & (tokens >= self.dead_after)
-        died = dead & ~self.dead
-        self.onset = torch.where(died & (self.onset < 0), self.last_fired, self.onset)
-        self.deaths += died
-        self.revivals += self.dead & fired
-        self.dead = dead
-        self.stream_firings += firings
-        self.stream_sequence_units += sequence_units
-
-    state = UseTracker.state
-    load = UseTracker.load

@@ -7,13 +7,13 @@ import numpy as np
 import torch
 from torch import nn
 
-from .errors import UserError
-from .model import Decoder
+from ..errors import UserError
+from ..models import Model
 
 METHODS = ("rate", "magnitude", "random")
 
 
-def magnitude(model: Decoder) -> np.ndarray:
+def magnitude(model: Model) -> np.ndarray:
     """Norm of each unit's input weights times that of its output weights: (layer, unit)."""
     rows = [m.fc_in.weight.norm(dim=1) * m.fc_out.weight.norm(dim=0) for m in model.mlps()]
     return torch.stack(rows).detach().float().cpu().numpy()
@@ -47,7 +47,7 @@ def random_scores(shape: tuple[int, int], seed: int) -> np.ndarray:
 
 
 @torch.no_grad()
-def mask(model: Decoder, removed: np.ndarray) -> Decoder:
+def mask(model: Model, removed: np.ndarray) -> Model:
     """A copy in which the removed units, (layer, unit) bool, output zero; shapes stay.
 
     Where all removed units are silent, the output is the same to the bit.
@@ -64,7 +64,7 @@ def mask(model: Decoder, removed: np.ndarray) -> Decoder:
 
 
 @torch.no_grad()
-def remove(model: Decoder, removed: np.ndarray) -> Decoder:
+def remove(model: Model, removed: np.ndarray) -> Model:
     """A copy whose MLPs hold only the units that stay: smaller matrices, outputs equal to about 1e-5.
 
     Its layers have different widths, so it is for evaluation; `config.d_ff` keeps the width before.
@@ -86,7 +86,7 @@ def _check_share(share: float) -> None:
         raise UserError(f"share = {share}: expected a share of the units to remove, at least 0 and below 1.")
 
 
-def _check_shape(model: Decoder, removed: np.ndarray) -> None:
+def _check_shape(model: Model, removed: np.ndarray) -> None:
     expected = (model.config.n_layers, model.config.d_ff)
     if removed.shape != expected or removed.dtype != bool:
         raise UserError(f"removed has shape {removed.shape} of {removed.dtype}; expected {expected} of bool.")

@@ -15,10 +15,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..fused import HAS_TRITON
 from . import kernels
-from .calls import Call
-from .count import WIDEST, LayerUse, Open
+from .call import Call
+from .fused import HAS_TRITON
+from .layer import WIDEST, LayerUse, Open
 
 DTYPES = (torch.float32, torch.bfloat16, torch.float16)
 GROUP = 32  # tokens of a word

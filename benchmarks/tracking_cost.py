@@ -20,7 +20,8 @@ from torch.nn import functional as F
 
 from relusparsity import corpora, scales
 from relusparsity.config import RunConfig, replace
-from relusparsity.train import Objective, Trainer
+from relusparsity.train import Trainer
+from relusparsity.train.loop import Objective
 
 SHAPES = {
     "laptop": {},

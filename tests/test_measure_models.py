@@ -489,7 +489,8 @@ def state() -> dict[str, Any]:
 PROGRAM = """
 import os, sys, torch
 flag = torch.backends.cuda.matmul.allow_tf32
-from relusparsity import arithmetic, evaluate, train
+from relusparsity import arithmetic, train
+from relusparsity.train import evaluate
 from relusparsity.anymodel import command
 assert torch.backends.cuda.matmul.allow_tf32 is flag
 

@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fixtures_core import tiny_model
+from relusparsity import interventions
 from relusparsity.config import ModelConfig
 from relusparsity.errors import UserError
-from relusparsity import interventions
 from relusparsity.models import Decoder, build
 
 laws = settings(deadline=None, derandomize=True, max_examples=50)

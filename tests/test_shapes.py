@@ -21,7 +21,8 @@ with jaxtyping.install_import_hook(hooked, "beartype.beartype"):
 import numpy as np
 import torch
 from fixtures_core import tiny_corpus, tiny_model, tiny_run
-from relusparsity import evaluate, train
+from relusparsity.train import evaluate
+from relusparsity import train
 
 torch.set_num_threads(1)
 run = train.run(tiny_run(**{"train.tokens": 256, "measure.points": 2}), tiny_corpus())

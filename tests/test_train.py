@@ -23,12 +23,13 @@ from hypothesis import strategies as st
 from torch.nn import functional as F
 
 from fixtures_core import before_changes_of_files, full_disk, tiny_corpus, tiny_run, train_in_child
-from relusparsity import corpora, evaluate, golden, measurements, train
+from relusparsity import corpora, train
 from relusparsity.config import RunConfig, TrainConfig, from_dict
 from relusparsity.errors import UserError
 from relusparsity.models import build
 from relusparsity.store import results, schema
-from relusparsity.train import Run, Trainer, learning_rate
+from relusparsity.train import Run, Trainer, evaluate, golden, loop, measurements
+from relusparsity.train.loop import learning_rate
 
 laws = settings(deadline=None, derandomize=True, max_examples=100)
 
@@ -480,7 +481,7 @@ def test_resuming_and_reading_run_no_code(folder: Path, undisturbed: Run, monkey
 
 def test_a_finished_run_is_reused(undisturbed: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RELUSPARSITY_RUNS", str(undisturbed.path.parent))
-    monkeypatch.setattr(train, "Trainer", None)
+    monkeypatch.setattr(loop, "Trainer", None)
     assert train.run(tiny_run(), tiny_corpus()) == undisturbed
     with pytest.raises(TypeError):
         train.run(tiny_run(seed=1), tiny_corpus())

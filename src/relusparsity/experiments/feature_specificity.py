@@ -11,14 +11,14 @@ from tokenizers import Tokenizer
 from torch import Tensor
 from tqdm import tqdm
 
-from .. import arithmetic, corpora, distributed, evaluate
+from .. import arithmetic, corpora, distributed
 from ..checks import Size, Tokens
 from ..counting import metrics
 from ..errors import UserError
 from ..examples import MARK, choose, shown_text, shown_token
 from ..store import results
 from ..store.schema import SPECIFICITY
-from ..train import Run
+from ..train import Run, evaluate
 from . import shared
 
 BEFORE, AFTER, CHARACTERS = 10, 4, 36

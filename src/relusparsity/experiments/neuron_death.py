@@ -14,7 +14,7 @@ import xarray as xr
 from torch import Tensor
 from tqdm import tqdm
 
-from .. import arithmetic, corpora, distributed, evaluate
+from .. import arithmetic, corpora, distributed
 from ..checks import Size, Tokens
 from ..claims.statistics import poisson_upper
 from ..counting import metrics
@@ -22,7 +22,7 @@ from ..errors import UserError
 from ..models import Model
 from ..store import results
 from ..store.schema import HISTORY
-from ..train import Run
+from ..train import Run, evaluate
 from . import shared
 from .death_tables import ADDED, COORDINATES
 

@@ -11,7 +11,7 @@ import torch
 import xarray as xr
 from tqdm import tqdm
 
-from .. import corpora, distributed, evaluate, train
+from .. import corpora, distributed, train
 from ..checks import Size, Tokens, real
 from ..config import RunConfig
 from ..errors import UserError
@@ -19,6 +19,7 @@ from ..interventions import units as pruning
 from ..models import Model
 from ..store import results
 from ..store.schema import REMOVAL
+from ..train import evaluate
 from . import shared
 
 SHARES = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.95)

@@ -1,7 +1,8 @@
 """Holds a number of `identity`, raised by hand, to its word: results kept for it are made again, and compared.
 
 Code that gives others, an edit under way perhaps, names what it makes apart: what is loaded is what is named.
-`python -m relusparsity.golden` shows what differs; with `--renew`, once the number is raised, it keeps the new results.
+`python -m relusparsity.train.golden` shows what differs; with `--renew`, once the number is raised, it keeps the new
+results.
 """
 
 import json
@@ -33,7 +34,7 @@ class Guard:
     kept: Path
     """The file of the results; its name and its folder's are in sentences."""
     module: str
-    """Of the package, such as ``"golden"``: it makes the results, and its digest names what gives others."""
+    """Of the package, such as ``"train.golden"``: it makes the results, and its digest names what gives others."""
     measured: Callable[[], Results]
     watched: tuple[types.ModuleType, ...]
     """What decides the results."""
@@ -93,7 +94,7 @@ class Guard:
         found = self.differences()
         if not found:
             return [f"golden runs as kept for {self.number} {getattr(identity, self.number)}"]
-        what_to_do = "raise it in identity.py and run python -m relusparsity.golden --renew"
+        what_to_do = "raise it in identity.py and run python -m relusparsity.train.golden --renew"
         return [*found, f"If results are meant to be others than {self.number} stands for, {what_to_do}."]
 
 

@@ -4,7 +4,7 @@ They are made in float64, and no pre-activation of theirs lies nearer to zero th
 a firing: counts are the same integers on every processor, losses and norms agree to `TOLERANCE`. Together they take
 every choice that a configuration has of model, optimiser and schedule.
 
-See `guard`; `python -m relusparsity.golden` also compares and renews what `corpora.golden` keeps.
+See `guard`; `python -m relusparsity.train.golden` also compares and renews what `corpora.golden` keeps.
 """
 
 import argparse
@@ -16,16 +16,17 @@ from typing import Any
 import numpy as np
 import torch
 
-from . import corpora, distributed, evaluate, identity, measurements, step
-from .config import CorpusConfig, MeasureConfig, ModelConfig, RunConfig, TrainConfig, replace, to_dict
-from .counting import deaths, fused, layer, metrics, use
-from .interventions import inputs
+from .. import corpora, distributed, identity
+from ..config import CorpusConfig, MeasureConfig, ModelConfig, RunConfig, TrainConfig, replace, to_dict
+from ..counting import deaths, fused, layer, metrics, use
+from ..interventions import inputs
+from ..models import decoder
+from ..store.guard import Guard, Results
+from ..store.schema import HISTORY
+from . import evaluate, measurements, step
 from .measurements import Recorder
-from .models import decoder
 from .resuming import Log
 from .step import Trainer
-from .store.guard import Guard, Results
-from .store.schema import HISTORY
 
 TOLERANCE = 1e-5
 """Largest relative difference of a loss or norm: losses are taken in float32, whose last digits differ."""
@@ -178,7 +179,7 @@ class _Text:
 GUARD = Guard(
     number="MEANING",
     kept=Path(__file__).with_name("golden.json"),
-    module="golden",
+    module="train.golden",
     measured=lambda: measured(),
     watched=(corpora.batches, deaths, decoder, evaluate, fused, inputs, layer, measurements, metrics, step, use),
     agree=_agree,
@@ -188,7 +189,7 @@ GUARD = Guard(
 
 def main() -> None:
     """Compare, or renew what is kept."""
-    parser = argparse.ArgumentParser(prog="python -m relusparsity.golden", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m relusparsity.train.golden", description=__doc__)
     parser.add_argument("--renew", action="store_true", help="keep what this code gives, for its numbers of now")
     renew = parser.parse_args().renew
     for guard in (corpora.golden.GUARD, GUARD):

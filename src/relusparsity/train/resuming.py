@@ -12,11 +12,11 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from . import distributed
-from .errors import UserError
-from .interventions.inputs import weights
+from .. import distributed
+from ..errors import UserError
+from ..interventions.inputs import weights
+from ..store import sealed
 from .step import Trainer
-from .store import sealed
 
 ENVIRONMENT = "environment.json"
 STATES, STATE = "states", "state.safetensors"

@@ -11,13 +11,14 @@ import xarray as xr
 from safetensors.torch import load_model, save_model
 from tqdm.auto import tqdm
 
-from . import arithmetic, corpora, distributed, golden, measurements, resuming
-from .config import RunConfig, to_dict
-from .errors import UserError
-from .interventions.inputs import treat, weights
-from .models import Model, bare
+from .. import arithmetic, corpora, distributed
+from ..config import RunConfig, to_dict
+from ..errors import UserError
+from ..interventions.inputs import treat, weights
+from ..models import Model, bare
+from ..store import results, sealed
+from . import golden, measurements, resuming
 from .step import Trainer, learning_rate
-from .store import results, sealed
 
 CORPUS = "corpus.json"
 """Of a run's directory: what its text was, with the checksums of text and tokenizer."""

@@ -11,11 +11,11 @@ from torch import Tensor
 from torch.nn import functional as F
 from tqdm.auto import tqdm
 
-from . import arithmetic, distributed
-from .counting import metrics
-from .counting.use import UseTracker
-from .interventions.inputs import reading
-from .models import Model, Observe
+from .. import arithmetic, distributed
+from ..counting import metrics
+from ..counting.use import UseTracker
+from ..interventions.inputs import reading
+from ..models import Model, Observe
 
 
 def autocast(device: str | torch.device, precision: str) -> AbstractContextManager:

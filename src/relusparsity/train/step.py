@@ -9,12 +9,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from . import corpora, distributed, evaluate
-from .config import RunConfig, TrainConfig
-from .counting.deaths import DeathTracker
-from .errors import UserError
-from .interventions import treat
-from .models import Model, build
+from .. import corpora, distributed
+from ..config import RunConfig, TrainConfig
+from ..counting.deaths import DeathTracker
+from ..errors import UserError
+from ..interventions import treat
+from ..models import Model, build
+from . import evaluate
 
 
 class Text(Protocol):

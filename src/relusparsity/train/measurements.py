@@ -8,14 +8,15 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from . import corpora, distributed, evaluate
-from .config import RunConfig, to_dict
-from .counting import metrics
-from .errors import UserError
+from .. import corpora, distributed
+from ..config import RunConfig, to_dict
+from ..counting import metrics
+from ..errors import UserError
+from ..store import results, sealed
+from ..store.schema import FINAL, HISTORY, MEASURED, UNITS
+from . import evaluate
 from .resuming import Log
 from .step import Trainer
-from .store import results, sealed
-from .store.schema import FINAL, HISTORY, MEASURED, UNITS
 
 STOPPED = "stopped.nc"
 """Of a run that diverged: what was measured before it stopped; such a run is not trained again."""

@@ -11,9 +11,9 @@ import torch
 import xarray as xr
 
 from relusparsity import plots
-from relusparsity.anymodel import report
 from relusparsity.errors import UserError
 from relusparsity.experiments import any_model, shared
+from relusparsity.measure import report
 from relusparsity.plots import measured
 from relusparsity.store import results
 

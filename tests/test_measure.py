@@ -22,9 +22,9 @@ from any_models import build, names, stored
 from relusparsity import corpora
 from relusparsity import models as own
 from relusparsity.__main__ import main
-from relusparsity.anymodel import contexts, load, measure, reading, report, text
 from relusparsity.config import ModelConfig
 from relusparsity.errors import UserError
+from relusparsity.measure import contexts, load, measure, reading, report, text
 from relusparsity.plots import measured as figures_of
 from relusparsity.store import results
 

@@ -21,9 +21,9 @@ from torch import nn
 from any_models import KV, SMALL, build, stored
 from relusparsity import arithmetic
 from relusparsity.__main__ import main
-from relusparsity.anymodel import following, identity, load, measure, reading, text
 from relusparsity.counting import metrics
 from relusparsity.errors import UserError
+from relusparsity.measure import following, identity, load, measure, reading, text
 from relusparsity.store import results
 
 SENTENCE = "the unit fires here and never again while tokens pass by "
@@ -491,7 +491,7 @@ import os, sys, torch
 flag = torch.backends.cuda.matmul.allow_tf32
 from relusparsity import arithmetic, train
 from relusparsity.train import evaluate
-from relusparsity.anymodel import command
+from relusparsity.measure import command
 assert torch.backends.cuda.matmul.allow_tf32 is flag
 
 def state():

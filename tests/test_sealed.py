@@ -13,10 +13,10 @@ import torch
 from fixtures_core import tiny_corpus, tiny_run, train_in_child
 from relusparsity import corpora, train
 from relusparsity.__main__ import main
-from relusparsity.anymodel import runs as checkpoints
 from relusparsity.config import CorpusConfig
 from relusparsity.corpora import hf
 from relusparsity.errors import UserError
+from relusparsity.measure import runs as checkpoints
 from relusparsity.store import ondisk, results, sealed
 from relusparsity.train import loop
 

@@ -17,11 +17,11 @@ import relusparsity
 from any_models import DECODERS, GATED, KINDS, SMOOTH, build, inputs, names, stored
 from relusparsity import models
 from relusparsity.anymodel import above
-from relusparsity.anymodel.measure import Options
 from relusparsity.config import ModelConfig
 from relusparsity.counting.layer import LayerUse
 from relusparsity.counting.use import UseTracker
 from relusparsity.errors import UserError
+from relusparsity.measure.measure import Options
 
 
 def brute_force(fired: np.ndarray, real: np.ndarray) -> dict[str, Any]:

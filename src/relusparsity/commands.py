@@ -134,7 +134,7 @@ class Measure(Asked):
     """
 
     def __call__(self) -> None:
-        from .anymodel import command  # torch and transformers are slow to import, and --help should not be
+        from .measure import command  # torch and transformers are slow to import, and --help should not be
 
         command.measure(self)
 
@@ -149,7 +149,7 @@ class Compare:
     """The report."""
 
     def __call__(self) -> None:
-        from .anymodel import command
+        from .measure import command
 
         command.compare(self.measured, self.out)
 

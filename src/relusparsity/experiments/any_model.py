@@ -11,9 +11,9 @@ import xarray as xr
 from torch import Tensor, nn
 
 from .. import corpora, distributed, train
-from ..anymodel import measure
 from ..checks import Seed, Size, Tokens
 from ..errors import UserError
+from ..measure import measure
 from ..models import build
 from ..store import results
 from . import shared
@@ -61,7 +61,7 @@ def config(scale: str, recipe: str | None = None) -> Config:
 
 
 def run(config: Config) -> xr.Dataset:
-    """What `anymodel.measure` gives for every one of `READINGS`, over a new first dimension `model`; see `one`."""
+    """What `measure.measure` gives for every one of `READINGS`, over a new first dimension `model`; see `one`."""
 
     def compute() -> xr.Dataset:
         (finished,) = shared.train_all(config.runs)

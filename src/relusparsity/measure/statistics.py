@@ -5,11 +5,11 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from ..anymodel.track import ADDED
 from ..claims.statistics import poisson_upper
 from ..counting import metrics
 from ..store.schema import REMOVAL, SPECIFICITY, UNITS
 from .details import Detailed
-from .track import ADDED
 
 LEAST = 100  # firings below which a unit has no specificity
 

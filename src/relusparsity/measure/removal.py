@@ -8,9 +8,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .attach import Choice, Side
+from ..anymodel.attach import Choice, Side
+from ..anymodel.zeroed import Without
 from .load import logits
-from .zeroed import Without
 
 SHARES = (0.0, 0.1, 0.25, 0.5, 0.75, 0.9)
 METHODS = ("rate", "random")

@@ -6,9 +6,9 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
+from ..anymodel.track import Use
 from ..counting.call import Call
 from ..counting.layer import LayerUse
-from .track import Use
 
 CONTEXTS = 3
 

@@ -16,16 +16,17 @@ from torch import nn
 from tqdm import tqdm
 
 from .. import arithmetic
+from ..anymodel import calibrate
+from ..anymodel.attach import Side, find
+from ..anymodel.rules import Rule, above, exact
 from ..checks import Batch, Checked, Size, Tokens, TokensOrNone
 from ..corpora import text as files
 from ..errors import UserError
 from ..identity import digest, plain
 from ..paths import shown
 from ..store import loaded, results
-from . import calibrate, contexts, load, reading, removal, statistics, text
-from .attach import Side, find
+from . import contexts, load, reading, removal, statistics, text
 from .details import Detailed
-from .rules import Rule, above, exact
 
 KINDS = ("epsilon", "quantile", "cett", "cett-ppl")
 NUMBER = re.compile(r"-?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")

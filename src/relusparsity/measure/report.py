@@ -14,12 +14,12 @@ import numpy as np
 import xarray as xr
 
 from .. import plots
+from ..anymodel.rules import EXACT
 from ..errors import UserError
 from ..plots import Figure, measured
 from ..plots.style import si
 from ..store import results
 from . import following
-from .rules import EXACT
 
 STATIC = Path(plots.__file__).parents[1] / "book" / "static"
 STYLE = """

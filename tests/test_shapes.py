@@ -41,10 +41,10 @@ def refused(what, call, *arguments):
     raise SystemExit(f"accepted: {what}")
 
 
-built, use = run.model(), counting.UseTracker(1, 3, 4)
-deaths = counting.DeathTracker(2, 3, 4)
+built, use = run.model(), counting.UseTracker([3], 4)
+deaths = counting.DeathTracker([3, 3], 4)
 tokens, mask = torch.zeros(2, 8, dtype=torch.long), torch.zeros(2, 4, 3, dtype=torch.bool)
-counts, one = torch.zeros(2, 3, dtype=torch.int32), torch.zeros(2, dtype=torch.int64)
+counts, one = torch.zeros(6, dtype=torch.int32), torch.zeros(2, dtype=torch.int64)
 refused("tokens without sequences", built, tokens[0])
 refused("tokens that are not integers", built, tokens.float())
 refused("an activation without units", metrics.fires, torch.zeros(2, 3))
@@ -54,7 +54,7 @@ refused("a histogram of floats", metrics.histogram, torch.zeros(3), 2)
 refused("a layer of one sequence", use.update, 0, mask[0])
 refused("a mask of integers", use.update, 0, mask.int())
 refused("layers that differ in number", deaths.update, counts, one[:1], one, 8)
-refused("counts without units", deaths.update, one, one, one, 8)
+refused("counts in rows", deaths.update, counts.view(2, 3), one, one, 8)
 refused("an MLP that gets tokens", built.mlps()[0], tokens)
 refused("attention that gets one sequence", built.blocks[0].attention, torch.zeros(8, 8))
 

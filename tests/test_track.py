@@ -270,14 +270,14 @@ def test_the_chapters_own_decoder_gives_the_chapters_own_counts() -> None:
     config = ModelConfig(n_layers=2, d_model=8, d_ff=16, n_heads=2, seq_len=8, vocab_size=64)
     model = models.build(config, seed=0)
     tokens = torch.randint(0, 64, (5, 8), generator=torch.Generator().manual_seed(0))
-    reference = UseTracker(2, 16, 8)
+    reference = UseTracker([16, 16], 8)
     with relusparsity.track(model) as use, torch.no_grad():
         model(tokens, lambda layer, _x, _z, a: reference.update(layer, a > 0))
     width = reference.window_use().shape[1]
     np.testing.assert_array_equal(use.window_use()[:, :width], reference.window_use())
     for layer, counted in enumerate(use.counts()):
         for name in ("unit_tokens", "unit_sequences", "token_histogram", "sequence_histogram"):
-            assert torch.equal(getattr(counted, name), getattr(reference, name)[layer])
+            assert torch.equal(getattr(counted, name), getattr(reference.layers[layer], name))
     data = use.dataset()
     np.testing.assert_allclose(data["final_token_use"][0], reference.token_use(), rtol=1e-6)
     np.testing.assert_allclose(data["firing_rate_percentiles"][0], reference.firing_rate_percentiles(), rtol=1e-6)

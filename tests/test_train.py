@@ -187,11 +187,11 @@ def test_counts_of_the_training_stream_are_exact(undisturbed: Run, changes: dict
     np.testing.assert_array_equal(deaths.stream_firings, masks.sum((0, 2, 3, 4)))
     np.testing.assert_array_equal(deaths.stream_sequence_units, masks.any(3).sum((0, 2, 3)))
     last = np.where(by_step.any(0), 40 - by_step[::-1].argmax(0), 0)
-    np.testing.assert_array_equal(deaths.last_fired, 64 * last)
+    np.testing.assert_array_equal(torch.stack(deaths.rows(deaths.last_fired)), 64 * last)
     dead = np.array([~by_step[max(0, step - 2) : step].any(0) for step in range(2, 41)])  # dead(128): two steps
     began = np.concatenate((dead[:1], dead[1:] & ~dead[:-1]))
-    np.testing.assert_array_equal(deaths.deaths, began.sum(0))
-    np.testing.assert_array_equal(deaths.revivals, (dead[:-1] & ~dead[1:]).sum(0))
+    np.testing.assert_array_equal(torch.stack(deaths.rows(deaths.deaths)), began.sum(0))
+    np.testing.assert_array_equal(torch.stack(deaths.rows(deaths.revivals)), (dead[:-1] & ~dead[1:]).sum(0))
     if changes:
         return
     data = undisturbed.dataset

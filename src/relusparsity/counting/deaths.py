@@ -1,7 +1,9 @@
 """Deaths and revivals in the training stream, step by step: exact integers, memory independent of the tokens seen."""
 
+from collections.abc import Sequence
+
 import torch
-from jaxtyping import Int
+from jaxtyping import Int, Shaped
 from torch import Tensor
 
 
@@ -12,23 +14,24 @@ class DeathTracker:
     is one global step: a firing is dated to the end of its step.
     """
 
-    def __init__(self, n_layers: int, d_ff: int, dead_after: int, device: str | torch.device = "cpu") -> None:
-        self.dead_after = dead_after
+    def __init__(self, widths: Sequence[int], dead_after: int, device: str | torch.device = "cpu") -> None:
+        self.widths, self.dead_after = list(widths), dead_after
+        units = sum(self.widths)  # those of all layers stand in one row: as many launches for one layer as for twelve
 
-        def zeros(*shape: int, dtype: torch.dtype = torch.int64) -> Tensor:
-            return torch.zeros(n_layers, *shape, dtype=dtype, device=device)
+        def zeros(length: int, dtype: torch.dtype = torch.int64) -> Tensor:
+            return torch.zeros(length, dtype=dtype, device=device)
 
-        self.last_fired = zeros(d_ff)  # stream position in tokens; 0: never yet
-        self.onset = zeros(d_ff) - 1  # onset of the first death; -1: never dead
-        self.dead = zeros(d_ff, dtype=torch.bool)
-        self.deaths = zeros(d_ff, dtype=torch.int32)
-        self.revivals = zeros(d_ff, dtype=torch.int32)
-        self.stream_firings = zeros()  # unit firings over all tokens seen
-        self.stream_sequence_units = zeros()  # units firing at least once, summed over sequences
+        self.last_fired = zeros(units)  # stream position in tokens; 0: never yet
+        self.onset = zeros(units) - 1  # onset of the first death; -1: never dead
+        self.dead = zeros(units, torch.bool)
+        self.deaths = zeros(units, torch.int32)
+        self.revivals = zeros(units, torch.int32)
+        self.stream_firings = zeros(len(self.widths))  # unit firings over all tokens seen
+        self.stream_sequence_units = zeros(len(self.widths))  # units firing at least once, summed over sequences
 
     def update(
         self,
-        unit_tokens: Int[Tensor, "layer unit"],
+        unit_tokens: Int[Tensor, " unit"],
         firings: Int[Tensor, "layer"],
         sequence_units: Int[Tensor, "layer"],
         tokens: int,
@@ -37,8 +40,8 @@ class DeathTracker:
 
         Parameters
         ----------
-        unit_tokens : (layer, unit)
-            Tokens of the step at which each unit fired, over all processes.
+        unit_tokens : (unit)
+            Tokens of the step at which each unit fired, layer after layer, over all processes.
         firings, sequence_units : (layer)
             Their sum, and the sum over sequences of the units that fired in them.
         """
@@ -60,4 +63,8 @@ class DeathTracker:
 
     def load(self, state: dict[str, Tensor]) -> None:
         for name, value in self.state().items():
-            value.copy_(state[name])
+            value.copy_(state[name].view_as(value))  # layers in rows, in states of before
+
+    def rows(self, values: Shaped[Tensor, " unit"]) -> list[Tensor]:
+        """A tensor of all units, such as `last_fired`, layer by layer."""
+        return list(values.split(self.widths))

@@ -1,7 +1,7 @@
 """Exact counts of one layer's firing over a stream of tokens, with or without padding; memory is flat in the tokens.
 
 One counter for packed text, padded batches and decoding with a cache: windows run over the stream of real tokens
-in the order read. Packed sequences whose length is a power of two give the same numbers as `UseTracker`.
+in the order read; in packed sequences whose length is a power of two they nest.
 """
 
 from collections.abc import Sequence
@@ -45,8 +45,8 @@ class LayerUse:
     (2, 0.5, 0.6666666666666666)
     """
 
-    def __init__(self, units: int, device: str | torch.device = "cpu") -> None:
-        self.units = units
+    def __init__(self, units: int, device: str | torch.device = "cpu", widest: int = WIDEST) -> None:
+        self.units, self.widest = units, widest  # windows 1, 2, 4 … 2**widest tokens
 
         def zeros(*shape: int, dtype: torch.dtype = torch.int64) -> Tensor:
             return torch.zeros(shape, dtype=dtype, device=device)
@@ -55,9 +55,9 @@ class LayerUse:
         self.unit_sequences = zeros(units)  # sequences in which it fired at least once
         self.token_histogram = zeros(units + 1)  # tokens by number of units firing
         self.sequence_histogram = zeros(units + 1)  # sequences by number of units that fired
-        self.window_units = zeros(WIDEST + 1)  # units that fired, summed over windows, by size
-        self.window_count = zeros(WIDEST + 1)  # whole windows seen
-        self.pending = zeros(WIDEST, units, dtype=torch.bool)  # unions waiting for their other half
+        self.window_units = zeros(widest + 1)  # units that fired, summed over windows, by size
+        self.window_count = zeros(widest + 1)  # whole windows seen
+        self.pending = zeros(widest, units, dtype=torch.bool)  # unions waiting for their other half
         self.not_a_number = zeros(dtype=torch.bool)
         self.tokens = self.sequences = 0
         self.mixed = False  # tokens of several sequences came by turns: the stream is no running text
@@ -69,7 +69,7 @@ class LayerUse:
         real: Bool[Tensor, "sequence position"] | None = None,
         continues: bool = False,
         lengths: Int[Tensor, "sequence"] | None = None,
-    ) -> None:
+    ) -> Int[Tensor, "sequence position"]:
         """Add one call of the layer.
 
         Parameters
@@ -81,6 +81,11 @@ class LayerUse:
             Whether these are the next tokens of the sequences of the last call (decoding with a cache).
         lengths : (sequence)
             Sums of `real`, if the caller has them on the host already.
+
+        Returns
+        -------
+        (sequence, position)
+            Units that fire at each position.
         """
         sequences, positions, units = fired.shape
         if units != self.units:
@@ -99,6 +104,7 @@ class LayerUse:
         self._sequences(per_unit > 0, lengths, continues)
         self._windows(stream, per_unit.sum())
         self.mixed |= continues and sequences > 1
+        return per_token
 
     def _sequences(self, in_sequence: Tensor, lengths: Tensor, continues: bool) -> None:
         """Count sequences by the units that fired in them; those that go on replace what was counted of them."""
@@ -118,18 +124,22 @@ class LayerUse:
         self.sequences += sign * len(in_sequence)
 
     def _windows(self, items: Tensor, firings: Tensor) -> None:
-        """Count unions of adjacent tokens (token, unit), pair them with what waits, go one level up.
-
-        `firings` is how many there are in all, which need not be counted twice.
-        """
+        """Count unions of adjacent tokens (token, unit); `firings`, all of them, need not be counted twice."""
         seen = self.tokens
         self.tokens += len(items)
-        for level in range(WIDEST + 1):
+        self._unite(items, seen, 0, firings)
+
+    def _unite(self, items: Tensor, seen: int, first: int, firings: Tensor | None = None) -> None:
+        """Count unions (union, unit) of level `first`, pair them with what waits, go one level up.
+
+        `seen` tokens came before; their bits tell which levels have a union waiting.
+        """
+        for level in range(first, self.widest + 1):
             if not len(items):
                 return
-            self.window_units[level] += torch.count_nonzero(items) if level else firings
+            self.window_units[level] += torch.count_nonzero(items) if level or firings is None else firings
             self.window_count[level] += len(items)
-            if level == WIDEST:
+            if level == self.widest:
                 return
             if seen >> level & 1:
                 items = torch.cat((self.pending[level][None], items))
@@ -140,7 +150,7 @@ class LayerUse:
 
     def merge(self, other: "LayerUse") -> None:
         """Add the counts of another stream (another process's tokens); windows stay within their own stream."""
-        if self.units != other.units:
+        if (self.units, self.widest) != (other.units, other.widest):
             raise ValueError(f"layers of {self.units} and {other.units} units cannot be merged")
         for name, value in self.state().items():
             if name not in ("pending", *HOST):
@@ -148,6 +158,34 @@ class LayerUse:
         self.tokens += other.tokens
         self.sequences += other.sequences
         self.mixed |= other.mixed
+
+    def append(self, other: "LayerUse") -> None:
+        """Add the counts of the tokens that follow directly, beginning with a sequence.
+
+        The boundary must be a window boundary for every window that `other` has begun: the tokens seen here must be a
+        multiple of the widest window, or of a power of two that is no smaller than `other`'s.
+
+        Raises
+        ------
+        ValueError
+            If the boundary cuts a window; nothing is added then.
+        """
+        here, there, whole = self.tokens, other.tokens, 2**self.widest
+        align = self.widest if here % whole == 0 else (here & -here).bit_length() - 1
+        if here % whole and there > 2**align:
+            raise ValueError(
+                f"{there} tokens cannot follow {here}: window unions that began there would be cut; split the sample "
+                f"at multiples of a power of two ≥ {there}"
+            )
+        self.merge(other)
+        theirs = other.pending.to(self.pending.device)
+        for level in range(align):
+            if there >> level & 1:
+                self.pending[level] = theirs[level]
+        if here % whole and there == 2**align:
+            # `other` is one whole window, counted already at its own level: only its parents are new
+            pair = (self.pending[align] | theirs[align])[None]
+            self._unite(pair, here >> align + 1 << align + 1, align + 1)
 
     def state(self) -> dict[str, Tensor]:
         """Every count by name; `load` takes it back. Sequences still open in a decoding are not continued."""
@@ -165,7 +203,7 @@ class LayerUse:
     @property
     def windows(self) -> list[int]:
         """Window sizes in tokens: 1, 2, 4 …"""
-        return [2**i for i in range(WIDEST + 1)]
+        return [2**i for i in range(self.widest + 1)]
 
     def token_use(self) -> float:
         """Mean share of units firing at a token."""

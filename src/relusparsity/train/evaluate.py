@@ -53,18 +53,17 @@ class Score:
         self.tokens += other.tokens
 
     def add(self, logits: Tensor, targets: Tensor) -> None:
-        """Add logits (sequence, position, vocabulary) against targets (sequence, position)."""
-        flat = logits.flatten(0, 1).float()
+        """Add logits (…, class) against targets (…): token types at positions, say."""
+        flat = logits.flatten(0, -2).float()
         self.nats += float(F.cross_entropy(flat, targets.flatten(), reduction="sum"))
         self.correct += int((flat.argmax(-1) == targets.flatten()).sum())
         self.tokens += targets.numel()
 
 
-def _batches(sequences: np.ndarray, size: int, device: torch.device) -> Iterator[tuple[Tensor, Tensor]]:
-    """Inputs and next-token targets (sequence, position) from packed sequences (sequence, position + 1)."""
+def _batches(sequences: np.ndarray, size: int, device: torch.device) -> Iterator[Tensor]:
+    """Packed sequences (sequence, position + 1), some at a time."""
     for start in range(0, len(sequences), size):
-        tokens = torch.from_numpy(sequences[start : start + size].astype(np.int64)).to(device)
-        yield tokens[:, :-1], tokens[:, 1:]
+        yield torch.from_numpy(sequences[start : start + size].astype(np.int64)).to(device)
 
 
 # float32 on a GPU: matrix products in TF32, whose 10 bits are 3 more than those of the bf16 that the model trained in
@@ -76,9 +75,9 @@ def score(
     """Loss and accuracy on packed sequences (sequence, position + 1); `observe` sees every MLP."""
     device = next(model.parameters()).device
     total = Score()
-    for inputs, targets in _batches(sequences, batch, device):
+    for tokens in _batches(sequences, batch, device):
         with autocast(device, precision), reading(model):
-            logits = model(inputs, observe)
+            logits, targets = model.predict(tokens, observe=observe)
         total.add(logits, targets)
     return total
 
@@ -131,7 +130,7 @@ class Drift:
 def batch_size(model: Model, device: torch.device) -> int:
     """Sequences evaluated at a time: one layer's activations fit a CPU's cache, or fill a GPU."""
     activations = 2**28 if device.type == "cuda" else 2**20
-    return max(1, activations // (model.config.seq_len * model.config.d_ff))
+    return max(1, activations // (model.config.seq_len * max(model.widths())))
 
 
 @dataclass
@@ -157,19 +156,19 @@ def measure(
 
     Under torch.distributed every process reads its own sets and all return the same, exact counts.
     """
-    config, device = model.config, next(model.parameters()).device
+    widths, seq_len, device = model.widths(), model.config.seq_len, next(model.parameters()).device
     sets = len(sequences) // set_sequences
     rank, world = distributed.rank(), distributed.world()
     share = 1 << max(0, math.ceil(sets / world) - 1).bit_length()  # a power of two: window unions can be merged
     mine = range(min(sets, rank * share), min(sets, (rank + 1) * share))
 
-    use = UseTracker(config.n_layers, config.d_ff, config.seq_len, device)
+    use = UseTracker(widths, seq_len, device)
     drift = Drift(drift_units, device)
     batch = batch_size(model, device)
-    set_window = use.windows.index(set_sequences * config.seq_len)
+    set_window = use.windows.index(set_sequences * seq_len)
     total, batch_use = Score(), []
     for index in tqdm(mine, desc=progress, leave=False, disable=None if progress else True):
-        before = use.window_units[:, set_window].clone()
+        before = use.window_units[:, set_window]
 
         def observe(layer: int, inputs: Tensor, preactivation: Tensor, activation: Tensor, index: int = index) -> None:
             use.update(layer, metrics.fires(activation))
@@ -179,11 +178,11 @@ def measure(
         chunk = sequences[index * set_sequences : (index + 1) * set_sequences]
         part = score(model, chunk, batch, observe, precision)
         total.merge(part)
-        batch_use.append((use.window_units[:, set_window] - before).cpu().numpy() / config.d_ff)
-    here = Measurement(use, np.array(batch_use).reshape(-1, config.n_layers), total, drift.arrays(model))
+        batch_use.append((use.window_units[:, set_window] - before).cpu().numpy() / widths)
+    here = Measurement(use, np.array(batch_use).reshape(-1, len(widths)), total, drift.arrays(model))
     first, *rest = distributed.gather(here)
     for other in rest:
-        first.use.merge(other.use)
+        first.use.append(other.use)
         first.score.merge(other.score)
         first.batch_use = np.concatenate((first.batch_use, other.batch_use))
     return first
@@ -192,9 +191,7 @@ def measure(
 @torch.no_grad()
 def firing_counts(model: Model, sequences: np.ndarray, batch: int, progress: str | None = None) -> UseTracker:
     """Exact counts on packed sequences (sequence, position + 1); the last, partial batch counts too."""
-    device = next(model.parameters()).device
-    config = model.config
-    use = UseTracker(config.n_layers, config.d_ff, config.seq_len, device)
+    use = UseTracker(model.widths(), model.config.seq_len, next(model.parameters()).device)
     starts = range(0, len(sequences), batch)
     for start in tqdm(starts, desc=progress, leave=False, disable=None if progress else True):
         score(
@@ -214,16 +211,18 @@ def token_type_counts(model: Model, sequences: np.ndarray, layer: int, batch: in
     One layer at a time, and the table (int32) stays on the device: it has vocab_size × d_ff entries.
     """
     device = next(model.parameters()).device
-    config = model.config
-    table = torch.zeros(config.vocab_size, config.d_ff, dtype=torch.int32, device=device)
-    for inputs, _ in _batches(sequences, batch, device):
+    types = model.config.vocab_size
+    table = torch.zeros(types, model.widths()[layer], dtype=torch.int32, device=device)
+    for tokens in _batches(sequences, batch, device):
 
-        def observe(at: int, _inputs: Tensor, _pre: Tensor, activation: Tensor, inputs: Tensor = inputs) -> None:
+        def observe(
+            at: int, _inputs: Tensor, _pre: Tensor, activation: Tensor, inputs: Tensor = tokens[:, :-1]
+        ) -> None:
             if at == layer:
                 fired = metrics.fires(activation).flatten(0, 1).int()
                 table.index_add_(0, inputs.flatten(), fired)
 
         with reading(model):
-            model(inputs, observe)
-    totals = np.bincount(sequences[:, :-1].ravel(), minlength=config.vocab_size)
+            model.predict(tokens, observe=observe)
+    totals = np.bincount(sequences[:, :-1].ravel(), minlength=types)
     return table, totals

@@ -6,11 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 import xarray as xr
+from torch import Tensor
 
 from .. import corpora, distributed
 from ..config import RunConfig, to_dict
-from ..counting import metrics
+from ..counting import DeathTracker, metrics
 from ..errors import UserError
 from ..store import results, sealed
 from ..store.schema import FINAL, HISTORY, MEASURED, UNITS
@@ -20,9 +22,6 @@ from .step import Trainer
 
 STOPPED = "stopped.nc"
 """Of a run that diverged: what was measured before it stopped; such a run is not trained again."""
-
-# sums since the start of training; their differences between measurements are what the dataset holds
-CUMULATIVE = ("deaths", "revivals", "stream_firings", "stream_sequence_units")
 
 
 def measured_steps(steps: int, points: int) -> list[int]:
@@ -141,10 +140,13 @@ class Recorder:
             "heldout_bits_per_byte": seen.score.bits_per_byte(self._tokens_per_byte),
             "heldout_accuracy": seen.score.accuracy,
             "train_loss": log.mean(previous, step),
-            "dead_units": deaths.dead.sum(1).cpu().numpy()
+            "dead_units": _per_layer(deaths, deaths.dead)
             if trainer.tokens >= deaths.dead_after
-            else np.full(self.config.model.n_layers, np.nan),
-            **{name: _per_layer(getattr(deaths, name).cpu().numpy()) for name in CUMULATIVE},
+            else np.full(len(deaths.widths), np.nan),
+            "deaths": _per_layer(deaths, deaths.deaths),
+            "revivals": _per_layer(deaths, deaths.revivals),
+            "stream_firings": np.array(deaths.stream_firings.tolist()),  # copies: the tracker counts on in place
+            "stream_sequence_units": np.array(deaths.stream_sequence_units.tolist()),
             **seen.drift,
         }
 
@@ -193,7 +195,7 @@ class Recorder:
         since = np.diff(tokens, prepend=0)[:, None].astype(float)
         since[0] = np.nan  # nothing was trained before the first measurement
 
-        def change(name: str) -> np.ndarray:
+        def change(name: str) -> np.ndarray:  # of a sum since the start of training
             total = np.stack([rows[step][name] for step in steps])
             return np.diff(total, axis=0, prepend=np.zeros_like(total[:1]))
 
@@ -214,7 +216,10 @@ class Recorder:
         return out
 
     def _at_the_end(self, trainer: Trainer, final: evaluate.Measurement) -> dict[str, tuple[tuple[str, ...], Any]]:
-        deaths = {name: value.cpu().numpy() for name, value in trainer.deaths.state().items()}
+        tracked = trainer.deaths
+        names = ("last_fired", "onset", "deaths", "revivals")
+        # the layers of a run's dataset have one width
+        deaths = {name: torch.stack(tracked.rows(getattr(tracked, name))).cpu().numpy() for name in names}
         values = {
             "final_batch_use": final.batch_use,
             "final_token_use": final.use.token_use(),
@@ -236,7 +241,7 @@ class Recorder:
 
     def _dataset(self, values: dict[str, Any], trainer: Trainer, seconds: float) -> xr.Dataset:
         model, measure = self.config.model, self.config.measure
-        windows = evaluate.UseTracker(1, 1, model.seq_len).windows
+        windows = evaluate.UseTracker([1], model.seq_len).windows
         values |= {
             "layer": (("layer",), np.arange(model.n_layers)),
             "percentile": (("percentile",), list(metrics.PERCENTILES)),
@@ -278,9 +283,9 @@ _USE_STATISTICS = (
 )
 
 
-def _per_layer(values: np.ndarray) -> np.ndarray:
-    """(layer, unit) → sums (layer); (layer) as it is."""
-    return values.reshape(len(values), -1).sum(1)
+def _per_layer(deaths: DeathTracker, of_units: Tensor) -> np.ndarray:
+    """Sums over the units of each layer: (layer)."""
+    return torch.stack([row.sum() for row in deaths.rows(of_units)]).cpu().numpy()
 
 
 def _rounded(values: np.ndarray) -> np.ndarray:

@@ -33,8 +33,8 @@ class Objective(nn.Module):
         super().__init__()
         self.model = model
 
-    def forward(self, inputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Mean loss; (layer, unit) tokens fired; (layer) their sum; (layer) units fired, summed over sequences."""
+    def forward(self, *batch: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Mean loss; (unit) tokens fired; (layer) their sum; (layer) units fired, summed over sequences."""
         unit_tokens, sequence_units = [], []
 
         def count(_layer: int, per_unit: Tensor) -> None:
@@ -42,10 +42,10 @@ class Objective(nn.Module):
             sequence_units.append((per_unit > 0).sum())
 
         # a NaN activation does not fire, but makes the loss NaN, and that stops the run
-        logits = self.model(inputs, count=count)
-        loss = F.cross_entropy(logits.flatten(0, 1).float(), targets.flatten())
-        counts = torch.stack(unit_tokens)
-        return loss, counts, counts.sum(dim=1), torch.stack(sequence_units)
+        logits, targets = self.model.predict(*batch, count=count)
+        loss = F.cross_entropy(logits.flatten(0, -2).float(), targets.flatten())
+        firings = torch.stack([counts.sum() for counts in unit_tokens])
+        return loss, torch.cat(unit_tokens), firings, torch.stack(sequence_units)
 
 
 def learning_rate(config: TrainConfig, tokens: int) -> float:
@@ -91,7 +91,7 @@ class Trainer:
         if config.train.shard and self.world > 1:
             distributed.shard(self.model, self.model.blocks)
         self.optimizer = _optimizer(self.model, config.train, device)
-        self.deaths = DeathTracker(config.model.n_layers, config.model.d_ff, config.train.dead_after, device)
+        self.deaths = DeathTracker(self.model.widths(), config.train.dead_after, device)
         objective: nn.Module = Objective(self.model)
         if self.world > 1 and not config.train.shard:
             objective = nn.parallel.DistributedDataParallel(objective)
@@ -128,7 +128,7 @@ class Trainer:
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate(self.config.train, self.tokens)
         with evaluate.autocast(self.device, self.config.train.precision):
-            loss, unit_tokens, firings, sequence_units = self.objective(tokens[:, :-1], tokens[:, 1:])
+            loss, unit_tokens, firings, sequence_units = self.objective(tokens)
         loss.backward()
         clip = self.config.train.clip or math.inf
         norm = distributed.whole(nn.utils.clip_grad_norm_(self.model.parameters(), clip))

@@ -27,7 +27,7 @@ from relusparsity import corpora, train
 from relusparsity.config import RunConfig, TrainConfig, from_dict
 from relusparsity.errors import UserError
 from relusparsity.models import build
-from relusparsity.store import results, schema
+from relusparsity.store import results, schema, sealed
 from relusparsity.train import Run, Trainer, evaluate, golden, loop, measurements
 from relusparsity.train.loop import learning_rate
 
@@ -347,7 +347,7 @@ def survivors_are_whole(folder: Path) -> None:
     for path in folder.rglob("*.sha256"):
         data = path.with_suffix("")
         if data.is_file() and not any(part.startswith(".") for part in data.relative_to(folder).parts):
-            results.check(data)
+            sealed.check(data)
     for path in folder.rglob("[0-9]*.npz"):
         np.load(path, allow_pickle=False)["batch_use"]
     for path in folder.rglob("[a-z]*.json"):

@@ -6,7 +6,7 @@ import xarray as xr
 
 from .. import claims, plots
 from ..recipes import FROZEN
-from ..store import results
+from ..store import results, sealed
 
 BEGIN, END = "<!-- claims: written by make record -->", "<!-- /claims -->"
 PAGES = ("README.md", "book/index.md")
@@ -46,7 +46,7 @@ def write(root: Path) -> None:
     """Put the ledger's table and the first figure of the recorded datasets where the front pages show them."""
     table = markdown()
     for name in PAGES:
-        with results.atomic_write(root / name) as temporary:
+        with sealed.atomic_write(root / name) as temporary:
             temporary.write_text(filled((root / name).read_text(), table))
-    with results.atomic_write(root / FIGURE) as temporary:
+    with sealed.atomic_write(root / FIGURE) as temporary:
         temporary.write_bytes(plots.batch_use(results.recorded("layer_patterns", "wide")).png)

@@ -15,7 +15,7 @@ from tqdm import tqdm
 
 from .. import paths
 from ..errors import UserError
-from ..store import results
+from ..store import results, sealed
 from . import identity, load, removal
 from .details import Detailed
 
@@ -128,7 +128,7 @@ def _save(use: Detailed, key: str, path: Path, nats: float, done: int) -> None:
     tensors = {name: value.detach().cpu().contiguous() for name, value in use.state().items()}
     tensors["nats"] = torch.tensor(nats, dtype=torch.float64)
     tensors["done"] = torch.tensor(done)
-    with results.atomic_write(path) as temporary:
+    with sealed.atomic_write(path) as temporary:
         save_file(tensors, temporary, {"key": key, "sha256": identity.checksum(dict(sorted(tensors.items())))})
 
 

@@ -18,7 +18,7 @@ from ..anymodel.rules import EXACT
 from ..errors import UserError
 from ..plots import Figure, measured
 from ..plots.style import si
-from ..store import results
+from ..store import results, sealed
 from . import following
 
 STATIC = Path(plots.__file__).parents[1] / "book" / "static"
@@ -70,7 +70,7 @@ def write(models: Sequence[xr.Dataset], path: Path) -> None:
         f"<script>{_plotly()}</script>\n<script>{(STATIC / 'live_figures.js').read_text(encoding='utf-8')}</script>\n"
         f"</head><body>\n<h1>{html.escape(title)}: which units fire</h1>\n{body}\n</body></html>\n"
     )
-    with results.atomic_write(path) as temporary:
+    with sealed.atomic_write(path) as temporary:
         temporary.write_text(page, encoding="utf-8")
 
 

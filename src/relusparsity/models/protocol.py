@@ -32,7 +32,7 @@ class Model(nn.Module, ABC):
 
     @abstractmethod
     def mlps(self) -> list[Hidden]:
-        """Its layers of hidden units, which may differ in width."""
+        """Its layers of hidden units, which may differ in width; those of a run's dataset, (layer, unit), have one."""
 
     @abstractmethod
     def predict(

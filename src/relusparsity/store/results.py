@@ -17,7 +17,7 @@ from ..errors import UserError
 from ..recipes import FROZEN
 from ..version import __version__
 from . import renamed
-from .sealed import atomic_write, check, read, sealed_write, sha256, told, write_json  # noqa: F401 - found here too
+from .sealed import read, sealed_write, told
 
 _CHECKOUT = Path(__file__).resolve().parents[3]
 

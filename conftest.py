@@ -40,7 +40,7 @@ def pytest_configure(config: pytest.Config) -> None:
         not torch.cuda.is_available()
     ):  # where Triton is installed, its interpreter runs the GPU's kernels in this process
         os.environ["TRITON_INTERPRET"] = "1"
-        importlib.import_module("relusparsity.anymodel.kernels")
+        importlib.import_module("relusparsity.counting.kernels")
         del os.environ["TRITON_INTERPRET"]
 
 
@@ -135,7 +135,7 @@ def _with_helpers(root: Path, file: Path) -> Iterator[Path]:
 @pytest.fixture
 def interpreter(monkeypatch: pytest.MonkeyPatch) -> None:
     """For tests of kernels: Triton's interpreter, if it is that which runs them, reads its variable again and again."""
-    if importlib.import_module("relusparsity.fused").INTERPRETED:
+    if importlib.import_module("relusparsity.counting.fused").INTERPRETED:
         monkeypatch.setenv("TRITON_INTERPRET", "1")
 
 

@@ -28,7 +28,8 @@ import xarray as xr
 from support import killing, machine
 from tqdm import tqdm
 
-from relusparsity import config, results, scales, sealed, train
+from relusparsity import config, scales, train
+from relusparsity.store import results, sealed
 
 CHANGES = {"model.n_layers": 2, "train.tokens": 5_120, "train.resume_every": 512, "train.warmup": 512}
 CHANGES |= {"measure.points": 4, "measure.final_sets": 2, "corpus.source": "text"}

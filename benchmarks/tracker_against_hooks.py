@@ -27,7 +27,7 @@ from support.lens import LENS, lens_python
 
 from relusparsity import corpora, scales
 from relusparsity.config import to_dict
-from relusparsity.model import build
+from relusparsity.models import build
 
 ROOT = Path(__file__).resolve().parents[1]
 WAYS = {

@@ -20,7 +20,8 @@ from torch.nn import functional as F
 
 from relusparsity import corpora, scales
 from relusparsity.config import RunConfig, replace
-from relusparsity.train import Objective, Trainer
+from relusparsity.train import Trainer
+from relusparsity.train.step import Objective
 
 SHAPES = {
     "laptop": {},
@@ -32,8 +33,8 @@ WARM_UP = 10  # steps of each before the clock starts
 class LossOnly(Objective):
     """The forward pass without an observer."""
 
-    def forward(self, inputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        logits = self.model(inputs)
+    def forward(self, *batch: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        logits, targets = self.model.predict(*batch)
         loss = F.cross_entropy(logits.flatten(0, 1).float(), targets.flatten())
         nothing = torch.empty(0)
         return loss, nothing, nothing, nothing

@@ -22,7 +22,7 @@
 scale = "laptop"
 
 # %%
-from relusparsity import claims, results, scales
+from relusparsity import claims, scales, store
 from relusparsity.chapters.ch01_model_and_training import experiment, figures, tables
 from relusparsity.experiments import layer_patterns
 
@@ -47,7 +47,7 @@ from relusparsity.experiments import layer_patterns
 # Chapter 6 returns to what these choices decide.
 
 # %%
-laptop, wide = (results.recorded("layer_patterns", name) for name in ("laptop", "wide"))
+laptop, wide = (store.recorded("layer_patterns", name) for name in ("laptop", "wide"))
 tables.choices(laptop, wide)
 
 # %% [markdown]
@@ -76,7 +76,7 @@ tables.sizes("smoke", "laptop", "wide")
 # text. For comparison GELU is trained too, everything else equal, with one seed only, because no verdict depends on it.
 
 # %%
-recorded = results.recorded("training", "laptop")
+recorded = store.recorded("training", "laptop")
 figures.loss_curves(recorded)
 
 # %% [markdown]
@@ -150,8 +150,8 @@ tables.endings(here)
 # to 34 %, and those of the other layers lie below ten; in Wide and Mid all do.
 
 # %%
-patterns = results.recorded("layer_patterns", "laptop")
-scales_of = {"wide": wide, "mid": results.recorded("layer_patterns", "mid"), "laptop": patterns}
+patterns = store.recorded("layer_patterns", "laptop")
+scales_of = {"wide": wide, "mid": store.recorded("layer_patterns", "mid"), "laptop": patterns}
 every = {("layer_patterns", name): dataset for name, dataset in scales_of.items()}
 claims.table(claims.evaluate(every, rows=claims.for_chapter(1)))
 
@@ -176,8 +176,8 @@ claims.table([outcome for outcome in own if outcome.here])
 # What the recorded ReLU runs cost:
 
 # %%
-print(results.provenance(recorded)["environment"]["device"])
-print("wall seconds, one a seed:", results.provenance(recorded)["wall_seconds"])
+print(store.provenance(recorded)["environment"]["device"])
+print("wall seconds, one a seed:", store.provenance(recorded)["wall_seconds"])
 
 # %% [markdown]
 # Next: what each layer does with its units while it learns.

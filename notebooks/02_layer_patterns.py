@@ -24,7 +24,7 @@
 scale = "laptop"
 
 # %%
-from relusparsity import claims, plots, results, scales
+from relusparsity import claims, plots, scales, store
 from relusparsity.chapters.ch02_layer_patterns import figures, tables
 from relusparsity.experiments import layer_patterns
 
@@ -46,7 +46,7 @@ from relusparsity.experiments import layer_patterns
 # both); and **Laptop**, small enough for one. This is what they are:
 
 # %%
-wide, mid, recorded = (results.recorded("layer_patterns", name) for name in ("wide", "mid", "laptop"))
+wide, mid, recorded = (store.recorded("layer_patterns", name) for name in ("wide", "mid", "laptop"))
 tables.about(wide, mid, recorded)
 
 # %% [markdown]
@@ -259,8 +259,8 @@ claims.table([outcome for outcome in own if outcome.here])
 
 # %%
 for dataset in (wide, mid, recorded):
-    print(results.provenance(dataset)["environment"]["device"])
-    print("wall seconds, one a seed:", results.provenance(dataset)["wall_seconds"])
+    print(store.provenance(dataset)["environment"]["device"])
+    print("wall seconds, one a seed:", store.provenance(dataset)["wall_seconds"])
 
 # %% [markdown]
 # Next: the units that stopped firing. Which ones, when, and for good?

@@ -22,7 +22,7 @@
 scale = "laptop"
 
 # %%
-from relusparsity import claims, results, scales
+from relusparsity import claims, scales, store
 from relusparsity.chapters.ch03_neuron_death import experiment, figures, tables
 
 # %% [markdown]
@@ -38,8 +38,8 @@ from relusparsity.chapters.ch03_neuron_death import experiment, figures, tables
 # training tokens lacked), or silent and not dead.
 
 # %%
-recorded = results.recorded("neuron_death", "laptop")
-made, n = results.provenance(recorded)["config"], recorded.attrs["dead_after"]
+recorded = store.recorded("neuron_death", "laptop")
+made, n = store.provenance(recorded)["config"], recorded.attrs["dead_after"]
 print(f"{made['train']['tokens']:,} training tokens; dead: no firing in the last {n:,} of them")
 print(f"{recorded.sizes['unit']:,} units a layer, {recorded.sizes['seed']} seeds")
 print("held-out tokens:", *(f"{recorded.attrs[f'{size}_sample_tokens']:,} ({size})" for size in ("small", "large")))
@@ -200,7 +200,7 @@ recorded["domain_silent_units"].sum("layer").mean("seed").to_pandas().astype(flo
 # on longest.
 
 # %%
-wide = results.recorded("neuron_death", "wide")
+wide = store.recorded("neuron_death", "wide")
 figures.death_onsets(wide)
 
 # %%
@@ -270,7 +270,7 @@ wide["domain_silent_units"].sum("layer").mean("seed").to_pandas().astype(float).
 # silence on 8,192 tokens is nearly always silence on a million:
 
 # %%
-mid = results.recorded("neuron_death", "mid")
+mid = store.recorded("neuron_death", "mid")
 figures.silent_vs_dead(mid)
 
 # %%
@@ -325,8 +325,8 @@ claims.table([outcome for outcome in own if outcome.here])
 
 # %%
 for dataset in (wide, mid, recorded):
-    print(results.provenance(dataset)["environment"]["device"])
-    print("wall seconds, one a seed:", results.provenance(dataset)["wall_seconds"])
+    print(store.provenance(dataset)["environment"]["device"])
+    print("wall seconds, one a seed:", store.provenance(dataset)["wall_seconds"])
 
 # %% [markdown]
 # Next: the units that live. What do they fire on, and is it more of one thing in the first layer or in the last?

@@ -23,7 +23,7 @@ scale = "laptop"
 # %%
 import pandas as pd
 
-from relusparsity import claims, plots, results, scales
+from relusparsity import claims, plots, scales, store
 from relusparsity.chapters.ch04_feature_specificity import experiment, tables
 
 # %% [markdown]
@@ -43,7 +43,7 @@ from relusparsity.chapters.ch04_feature_specificity import experiment, tables
 # A unit may be high in one and low in the other.
 
 # %%
-recorded = results.recorded("feature_specificity", "laptop")
+recorded = store.recorded("feature_specificity", "laptop")
 enough = recorded["firing_count"] >= 100
 print(f"{recorded.attrs['sample_tokens']:,} held-out tokens, {recorded.sizes['seed']} seeds")
 print("units with 100 firings or more, of", recorded.sizes["unit"], "a layer, mean over seeds:")
@@ -118,7 +118,7 @@ tables.contexts(recorded, "most clustered")
 # silent ones of the chapter before are not among them.
 
 # %%
-wide = results.recorded("feature_specificity", "wide")
+wide = store.recorded("feature_specificity", "wide")
 plots.specificity(wide)
 
 # %% [markdown]
@@ -139,7 +139,7 @@ tables.contexts(wide, "most clustered")
 # the training, which differ too.
 
 # %%
-mid = results.recorded("feature_specificity", "mid")
+mid = store.recorded("feature_specificity", "mid")
 plots.specificity(mid)
 
 # %% [markdown]
@@ -187,8 +187,8 @@ claims.table([outcome for outcome in own if outcome.here])
 
 # %%
 for dataset in (wide, mid, recorded):
-    print(results.provenance(dataset)["environment"]["device"])
-    print("wall seconds of training, one a seed:", results.provenance(dataset)["wall_seconds"])
+    print(store.provenance(dataset)["environment"]["device"])
+    print("wall seconds of training, one a seed:", store.provenance(dataset)["wall_seconds"])
 
 # %% [markdown]
 # Next: if so many units are silent or rare, what does the model lose when they are taken out?

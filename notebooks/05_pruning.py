@@ -22,7 +22,7 @@
 scale = "laptop"
 
 # %%
-from relusparsity import claims, plots, results, scales
+from relusparsity import claims, plots, scales, store
 from relusparsity.chapters.ch05_pruning import experiment, tables
 
 # %% [markdown]
@@ -48,7 +48,7 @@ from relusparsity.chapters.ch05_pruning import experiment, tables
 # the text that chose it:
 
 # %%
-recorded = results.recorded("pruning", "laptop")
+recorded = store.recorded("pruning", "laptop")
 for name in ("silent_sample_tokens", "evaluation_tokens", "random_draws", "d_ff"):
     print(f"{name}: {recorded.attrs[name]:,}")
 
@@ -118,7 +118,7 @@ tables.quality(recorded, 0.5)
 # up to the share of silent units nothing is lost at all, and beyond it the curve leaves zero at once.
 
 # %%
-wide = results.recorded("pruning", "wide")
+wide = store.recorded("pruning", "wide")
 plots.pruning(wide)
 
 # %%
@@ -147,7 +147,7 @@ tables.costs(wide, "c4-eval")
 # layers. Change of the loss on C4 in percent, mean over seeds:
 
 # %%
-mid = results.recorded("pruning", "mid")
+mid = store.recorded("pruning", "mid")
 tables.costs(mid, "c4-eval")
 
 # %%
@@ -200,8 +200,8 @@ claims.table([outcome for outcome in own if outcome.here])
 
 # %%
 for dataset in (wide, mid, recorded):
-    print(results.provenance(dataset)["environment"]["device"])
-    print("wall seconds of training, one a seed:", results.provenance(dataset)["wall_seconds"])
+    print(store.provenance(dataset)["environment"]["device"])
+    print("wall seconds of training, one a seed:", store.provenance(dataset)["wall_seconds"])
 
 # %% [markdown]
 # Next: would a narrower layer have used the same units?

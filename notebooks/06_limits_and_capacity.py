@@ -23,7 +23,7 @@
 scale = "laptop"
 
 # %%
-from relusparsity import claims, plots, results, scales
+from relusparsity import claims, plots, scales, store
 from relusparsity.chapters.ch06_limits_and_capacity import experiment, figures, tables
 from relusparsity.experiments import endings, factorial, recipe_effects
 
@@ -70,14 +70,14 @@ from relusparsity.experiments import endings, factorial, recipe_effects
 
 # %%
 cells, single, long, repeated, mid, streams = (
-    results.recorded(name, "mid")
+    store.recorded(name, "mid")
     for name in ("factorial", "exploration", "longer", "repetition", "layer_patterns", "residual_stream")
 )
 
 # %%
-nearest, first = (results.recorded("layer_patterns", "wide", recipe) for recipe in ("nearest", "first"))
+nearest, first = (store.recorded("layer_patterns", "wide", recipe) for recipe in ("nearest", "first"))
 plain, nearer, four, wider, rotary = (
-    results.recorded(name, "wide") for name in ("modern", "stronger_decay", "equal_decay", "residual_stream", "rotary")
+    store.recorded(name, "wide") for name in ("modern", "stronger_decay", "equal_decay", "residual_stream", "rotary")
 )
 
 # %% [markdown]
@@ -111,7 +111,7 @@ endings.by_summed_decay(wide)
 # sixteen are trained in Mid, on English text, each once with each seed:
 
 # %%
-how = results.provenance(cells)["config"]
+how = store.provenance(cells)["config"]
 print(dict(cells.sizes)["recipe"], "recipes, seeds", cells["seed"].values.tolist())
 print(f"{how['model']['n_layers']} layers of {how['model']['d_ff']:,} units, residual stream {how['model']['d_model']}")
 print(f"{how['train']['tokens']:,} tokens a run")
@@ -399,7 +399,7 @@ endings.by_seed({"the search's seed": nearer, "fresh seeds": nearest})
 
 # %%
 names = ("layer_patterns", "neuron_death", "pruning", "feature_specificity")
-data = {by: {(name, "wide"): results.recorded(name, "wide", by) for name in names} for by in ("first", "nearest")}
+data = {by: {(name, "wide"): store.recorded(name, "wide", by) for name in names} for by in ("first", "nearest")}
 claims.verdicts({by: claims.evaluate(datasets) for by, datasets in data.items()}, "wide")
 
 # %% [markdown]
@@ -558,7 +558,7 @@ print(recipe_effects.gamma_beside(cells).to_string())
 # laptop:
 
 # %%
-recorded = results.recorded("capacity", "laptop")
+recorded = store.recorded("capacity", "laptop")
 tables.by_width(recorded, "parameters").assign(seeds=recorded["heldout_loss"].count("seed")).astype(int)
 
 # %% [markdown]
@@ -596,7 +596,7 @@ tables.by_width(recorded, "token_units").round(1)
 # units:
 
 # %%
-widths = results.recorded("capacity", "mid")
+widths = store.recorded("capacity", "mid")
 figures.width(widths)
 
 # %%
@@ -654,7 +654,7 @@ figures.width(here)
 # a disagreement is not the work of the size alone; chapter 2 shows both patterns.
 
 # %%
-patterns = {("layer_patterns", name): results.recorded("layer_patterns", name) for name in ("laptop", "wide")}
+patterns = {("layer_patterns", name): store.recorded("layer_patterns", name) for name in ("laptop", "wide")}
 claims.table(claims.evaluate(patterns, rows=claims.for_chapter(6)))
 
 # %% [markdown]
@@ -669,8 +669,8 @@ claims.table(claims.evaluate(patterns, rows=claims.for_chapter(6)))
 # What the recorded Laptop runs of 1,024 units cost:
 
 # %%
-print(results.provenance(recorded)["environment"]["device"])
-print("wall seconds, one a seed:", results.provenance(recorded)["wall_seconds"])
+print(store.provenance(recorded)["environment"]["device"])
+print("wall seconds, one a seed:", store.provenance(recorded)["wall_seconds"])
 
 # %% [markdown]
 # This ends the paper's own part. What remains is to use it: on your own text, recipe or model.

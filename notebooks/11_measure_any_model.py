@@ -28,7 +28,7 @@ scale = "laptop"
 import pandas as pd
 
 import relusparsity
-from relusparsity import plots, results, scales
+from relusparsity import plots, scales, store
 from relusparsity.chapters.ch11_measure_any_model import experiment, tables
 from relusparsity.plots import measured
 
@@ -72,7 +72,7 @@ print(use)
 
 # %%
 pd.set_option("display.max_colwidth", None)
-recorded = results.recorded("any_model", "laptop")
+recorded = store.recorded("any_model", "laptop")
 tables.about(recorded)
 
 # %% [markdown]
@@ -308,6 +308,6 @@ measured.layer_use({name: tables.one(here, name) for name in ("trained", "OPT")}
 # What the recorded measurements cost, one after the other:
 
 # %%
-facts = results.provenance(recorded)
+facts = store.provenance(recorded)
 print(facts["environment"]["device"])
 print("wall seconds, one a measurement:", [round(seconds) for seconds in facts["wall_seconds"]])

@@ -10,10 +10,12 @@ import torch
 import xarray as xr
 
 from fixtures_core import made_up_text, tiny_corpus, tiny_model, tiny_run
-from relusparsity import corpora, distributed, evaluate, results, resuming, train
+from relusparsity import corpora, distributed, train
 from relusparsity.errors import UserError
 from relusparsity.experiments import shared
-from relusparsity.model import build
+from relusparsity.models import build
+from relusparsity.store import results
+from relusparsity.train import evaluate, resuming
 
 SETS = (1, 2, 3, 7)
 CHANGES = {"train.tokens": 1280, "measure.points": 2}

@@ -12,8 +12,9 @@ from torch import nn
 
 import relusparsity
 from any_models import KV, T5, build, inputs
-from relusparsity.anymodel import details, removal, rules
+from relusparsity.anymodel import rules
 from relusparsity.errors import UserError
+from relusparsity.measure import details, removal
 
 
 class Factorized(nn.Module):

@@ -20,7 +20,7 @@ from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 
 from any_models import build
 from relusparsity.__main__ import main
-from relusparsity.anymodel import checkpoint
+from relusparsity.measure import checkpoint
 
 SENTENCE = "the unit fires here and never again while tokens pass by "
 LINE = json.dumps({"text": SENTENCE * 4}) + "\n"

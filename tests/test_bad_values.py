@@ -12,10 +12,10 @@ import pytest
 
 from relusparsity import __main__ as program
 from relusparsity import scales
-from relusparsity.anymodel.measure import Options
 from relusparsity.checks import Checked, hints
 from relusparsity.config import ModelConfig, RunConfig, TrainConfig, from_dict, replace, to_dict
 from relusparsity.errors import UserError
+from relusparsity.measure.measure import Options
 
 SMOKE = scales.base("smoke")
 WRONG: dict[Any, tuple[Any, ...]] = {

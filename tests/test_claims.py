@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from relusparsity import UserError, claims, renamed
+from relusparsity import UserError, claims
 from relusparsity.claims import Verdict, ledger, reading
 from relusparsity.claims.table import number
+from relusparsity.store import renamed
 
 SHAPES = {
     "P": {"n_layers": 6, "d_ff": 32768, "d_model": 1024},

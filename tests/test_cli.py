@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from relusparsity import results, scales, stopping, train
+from relusparsity import scales, stopping, train
 from relusparsity.__main__ import Train, _parse, main
-from relusparsity.ondisk import find, run_paths
+from relusparsity.store import results
+from relusparsity.store.ondisk import find, run_paths
 
 TINY = "train --scale smoke --train.tokens 2560 --measure.points 2 --measure.final_sets 1"
 

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from fixtures_core import tiny_run
 from relusparsity import config as configs
-from relusparsity import renamed, results, scales, shapes
+from relusparsity import scales, shapes
 from relusparsity.config import (
     CorpusConfig,
     MeasureConfig,
@@ -31,6 +31,7 @@ from relusparsity.config import (
 from relusparsity.errors import UserError
 from relusparsity.identity import NO_RESULT, run_id
 from relusparsity.recipes import RECIPES
+from relusparsity.store import renamed, results
 
 WRONG = [
     (ModelConfig, {"d_ff": -1}, "ModelConfig.d_ff = -1: expected a number above 0"),

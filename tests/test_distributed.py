@@ -13,7 +13,9 @@ import pytest
 
 from distributed_job import CHANGES, SETS, SHARDED, after_steps, measured, parameters
 from fixtures_core import tiny_corpus, tiny_run
-from relusparsity import distributed, results, resuming, train
+from relusparsity import distributed, train
+from relusparsity.store import results
+from relusparsity.train import resuming
 
 JOB = Path(__file__).with_name("distributed_job.py")
 

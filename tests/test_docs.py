@@ -39,7 +39,7 @@ def test_there_are_examples() -> None:
         for test in doctest.DocTestFinder().find(importlib.import_module(name), name)
         if test.examples
     }
-    assert {"relusparsity.config", "relusparsity.tracking", "relusparsity.corpora.batches"} <= found
+    assert {"relusparsity.config", "relusparsity.counting.use", "relusparsity.corpora.batches"} <= found
 
 
 # README
@@ -100,3 +100,14 @@ def test_the_readmes_files_exist() -> None:
     linked = re.findall(r"\]\((?!https?:|#)([^)]+)\)", README.read_text())
     assert linked
     assert [path for path in linked if not (README.parent / path).exists()] == []
+
+
+# The pages of the library
+
+PAGES = sorted((README.parent / "book" / "api").glob("*.md"))
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_a_page_of_the_library_begins_with_an_example_that_runs(page: Path) -> None:
+    example = re.search(r"```python\n(.*?)```", page.read_text().partition("\n## ")[0], re.DOTALL)
+    assert example and run_readme([sys.executable, "-c", example[1]])

@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fixtures_core import VOCABULARY, made_up_text, tiny_model
-from relusparsity import evaluate
 from relusparsity.corpora import heldout_sequences
-from relusparsity.model import Decoder, build
+from relusparsity.models import Decoder, build
+from relusparsity.train import evaluate
 
 SET = 4  # sequences
 

@@ -10,12 +10,13 @@ import pytest
 import torch
 import xarray as xr
 
-from relusparsity import plots, results
-from relusparsity.anymodel import report
+from relusparsity import plots
 from relusparsity.chapters.ch11_measure_any_model import experiment, tables
 from relusparsity.errors import UserError
 from relusparsity.experiments import shared
+from relusparsity.measure import report
 from relusparsity.plots import measured
+from relusparsity.store import results
 
 RELU = ["trained", "untrained", "OPT"]
 

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from relusparsity import results
 from relusparsity.chapters.ch06_limits_and_capacity import experiment, figures, tables
 from relusparsity.config import to_dict
 from relusparsity.experiments import layer_patterns
+from relusparsity.store import results
 
 
 @pytest.fixture(scope="module")

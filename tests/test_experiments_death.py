@@ -5,10 +5,11 @@ import pytest
 import torch
 import xarray as xr
 
-from relusparsity import claims, results
+from relusparsity import claims
 from relusparsity.chapters.ch03_neuron_death import experiment, figures
 from relusparsity.config import ModelConfig
-from relusparsity.model import build
+from relusparsity.models import build
+from relusparsity.store import results
 from relusparsity.train import run as train_run
 
 EOS = 0

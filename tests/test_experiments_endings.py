@@ -7,9 +7,10 @@ import pytest
 import torch
 import xarray as xr
 
-from relusparsity import results, scales, train
+from relusparsity import scales, train
 from relusparsity.config import replace
 from relusparsity.experiments import endings, sweep_table
+from relusparsity.store import results
 
 
 def test_distance_is_to_the_sources_two_numbers() -> None:

@@ -1,7 +1,8 @@
 """Repeated text: how many passes a part of the text is, and that the runs differ in it alone."""
 
-from relusparsity import corpora, results
+from relusparsity import corpora
 from relusparsity.experiments import repetition
+from relusparsity.store import results
 
 
 def test_a_part_of_the_text_is_as_many_passes() -> None:

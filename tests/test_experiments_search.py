@@ -6,12 +6,13 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from relusparsity import results, scales
+from relusparsity import scales
 from relusparsity.config import replace
 from relusparsity.errors import UserError
 from relusparsity.experiments import endings, factorial, other_half, search, sweep_table
 from relusparsity.screens import first_to_stop, measured_steps
 from relusparsity.source import BATCH_USE
+from relusparsity.store import results
 
 FULL = (30.0, 50.0, 80.0, 90.0, 95.0, 94.0)
 GAMMA = (2.0, 1.0, 0.5, 0.4, 0.3, 0.2)

@@ -7,9 +7,10 @@ import pytest
 import xarray as xr
 from tokenizers import Tokenizer
 
-from relusparsity import claims, corpora, examples, plots, results, train
+from relusparsity import claims, corpora, examples, plots, train
 from relusparsity.chapters.ch04_feature_specificity import experiment
 from relusparsity.corpora import bpe
+from relusparsity.store import results
 
 
 @pytest.fixture(scope="module")

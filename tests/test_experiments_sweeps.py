@@ -7,12 +7,13 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from relusparsity import experiments, recipes, results, scales, train
+from relusparsity import experiments, recipes, scales, train
 from relusparsity.chapters.ch06_limits_and_capacity import experiment as capacity
 from relusparsity.config import RunConfig, from_dict, replace
 from relusparsity.errors import UserError
 from relusparsity.experiments import endings, layer_patterns, search, sweep_table, variants
 from relusparsity.experiments.sweeps import Config, Sweep
+from relusparsity.store import results
 
 ROWS = [pytest.param(row, id=f"{row.name}-{row.scale}") for row in sweep_table.TABLE]
 

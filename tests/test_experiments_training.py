@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from relusparsity import results
 from relusparsity.chapters.ch01_model_and_training import experiment, tables
 from relusparsity.config import RunConfig, to_dict
 from relusparsity.experiments import layer_patterns
-from relusparsity.model import build
+from relusparsity.models import build
 from relusparsity.shapes import SHAPES
+from relusparsity.store import results
 
 
 @pytest.fixture(scope="module")

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from relusparsity import results
 from relusparsity.plots import explorable
+from relusparsity.store import results
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from relusparsity import fused
+from relusparsity.counting import fused
 
 kernel = pytest.mark.skipif(not fused.HAS_TRITON, reason="the kernel needs Triton, for Linux on x86-64")
 AT, LARGE = ("cpu", (2, 9, 1100)) if fused.INTERPRETED else ("cuda", (16, 512, 8192))

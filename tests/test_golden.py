@@ -5,11 +5,14 @@ from typing import Any
 import pytest
 import torch
 
-from relusparsity import golden, guard, identity, measurements, metrics, step
+from relusparsity import identity
 from relusparsity.config import RunConfig, replace
-from relusparsity.metrics import rarefied_use
-from relusparsity.model import MLP
-from relusparsity.tracking import UseTracker
+from relusparsity.counting import metrics
+from relusparsity.counting.metrics import rarefied_use
+from relusparsity.counting.use import UseTracker
+from relusparsity.models.decoder import MLP
+from relusparsity.store import guard
+from relusparsity.train import golden, measurements, step
 
 
 @pytest.fixture(autouse=True)
@@ -20,7 +23,7 @@ def forgotten() -> Any:
 
 
 def test_this_code_gives_the_golden_numbers_of_its_meaning() -> None:
-    """If this fails, results have changed: raise identity.MEANING and run python -m relusparsity.golden --renew."""
+    """If this fails, results have changed: raise identity.MEANING; python -m relusparsity.train.golden --renew."""
     assert golden.GUARD.differences() == []
     assert golden.meaning() == str(identity.MEANING)
 

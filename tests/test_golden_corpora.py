@@ -10,11 +10,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from relusparsity import corpora, guard, identity
-from relusparsity import golden as of_runs
+from relusparsity import corpora, identity
 from relusparsity.config import CorpusConfig
 from relusparsity.corpora import bpe, docs, document, golden, store, text
 from relusparsity.errors import UserError
+from relusparsity.store import guard
+from relusparsity.train import golden as of_runs
 
 
 @pytest.fixture(autouse=True)
@@ -25,7 +26,7 @@ def forgotten() -> Any:
 
 
 def test_this_code_makes_the_golden_corpora_of_its_meaning() -> None:
-    """If this fails, corpora have changed: raise identity.TEXT_MEANING, run python -m relusparsity.golden --renew."""
+    """If this fails, corpora have changed: raise identity.TEXT_MEANING; python -m relusparsity.train.golden --renew."""
     assert golden.GUARD.differences() == []
     assert golden.GUARD.meaning() == identity.TEXT_MEANING
 
@@ -125,7 +126,7 @@ def test_the_command_says_what_differs_and_what_to_do(
     of_runs.main()
     said = capsys.readouterr().out
     assert "docstrings, heldout.bin: " in said and ", kept 0\n" in said
-    assert "raise it in identity.py and run python -m relusparsity.golden --renew" in said
+    assert "raise it in identity.py and run python -m relusparsity.train.golden --renew" in said
     assert "kept.json is of MEANING 2, the code of 1" in said
     monkeypatch.setattr(sys, "argv", ["golden", "--renew"])
     of_runs.main()

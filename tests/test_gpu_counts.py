@@ -12,11 +12,11 @@ from torch import Tensor, nn
 
 import relusparsity
 from any_models import build, inputs
-from relusparsity.anymodel import gpu
-from relusparsity.anymodel.calls import Call
-from relusparsity.anymodel.count import LayerUse
 from relusparsity.anymodel.rules import Rule
-from relusparsity.fused import INTERPRETED
+from relusparsity.counting import gpu
+from relusparsity.counting.call import Call
+from relusparsity.counting.fused import INTERPRETED
+from relusparsity.counting.layer import LayerUse
 
 pytestmark = pytest.mark.skipif(not gpu.HAS_TRITON, reason="the kernels need Triton, for Linux on x86-64")
 AT = "cpu" if INTERPRETED else "cuda"

@@ -7,12 +7,13 @@ import pytest
 import torch
 
 from fixtures_core import tiny_corpus, tiny_model, tiny_run
-from relusparsity import corpora, distributed, evaluate, train
+from relusparsity import corpora, distributed, train
 from relusparsity.config import InterventionConfig, RunConfig, replace
 from relusparsity.errors import UserError
-from relusparsity.interventions import Intervention, mixed, reading
-from relusparsity.model import build
-from relusparsity.step import Trainer
+from relusparsity.interventions.inputs import Intervention, mixed, reading
+from relusparsity.models import build
+from relusparsity.train import evaluate, loop
+from relusparsity.train.step import Trainer
 
 WIDTH = 6
 KINDS: dict[str, dict[str, Any]] = {
@@ -222,5 +223,5 @@ def test_a_single_feature_has_no_orthogonal_direction() -> None:
 def test_several_processes_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(distributed, "world", lambda: 2)
     with pytest.raises(UserError, match="2 processes would each have their own; train with one"):
-        train._check(tiny_run(**treated(kind="centre")), tiny_corpus())
-    train._check(tiny_run(), tiny_corpus())
+        loop._check(tiny_run(**treated(kind="centre")), tiny_corpus())
+    loop._check(tiny_run(), tiny_corpus())

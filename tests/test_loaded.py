@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from relusparsity import loaded
+from relusparsity.store import loaded
 
 NAME = "relusparsity._made_up"
 CODE = '''
@@ -34,7 +34,7 @@ class Box:
 
     @staticmethod
     def lazily():
-        from relusparsity import metrics
+        from relusparsity.counting import metrics
         return metrics
 '''
 
@@ -90,7 +90,7 @@ def test_what_does_something_counts(digest, edit: tuple[str, str]) -> None:  # t
 
 
 def test_what_is_imported_counts_inside_functions_too(digest, monkeypatch: pytest.MonkeyPatch) -> None:  # type: ignore[no-untyped-def]
-    from relusparsity import metrics
+    from relusparsity.counting import metrics
 
     before = digest()
     monkeypatch.setattr(metrics, "PERCENTILES", (*metrics.PERCENTILES, 42))
@@ -110,7 +110,10 @@ def test_an_instrument_does_not_rest_on_drawing() -> None:
 
 
 PAIRS = {
-    "an alias": ("from relusparsity.metrics import fires as f", "from relusparsity.metrics import unit_counts as f"),
+    "an alias": (
+        "from relusparsity.counting.metrics import fires as f",
+        "from relusparsity.counting.metrics import unit_counts as f",
+    ),
     "a function of another package": ("import numpy as np\nSTAT = np.mean", "import numpy as np\nSTAT = np.median"),
     "partial": ("import functools\ndef h(x, k): ...\ng = functools.partial(h, k=1)", "k=2"),
     "a dict of functions": ("T = {'a': lambda x: x + 1}", "x + 2"),
@@ -164,9 +167,9 @@ def _digest_of(source: str) -> str:
 
 @pytest.mark.parametrize("inside", ["[metrics for _ in x]", "(lambda: metrics)()", "{metrics: 1 for _ in x}"])
 def test_modules_used_inside_inner_functions_are_reached(inside: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    from relusparsity import metrics
+    from relusparsity.counting import metrics
 
-    source = f"from relusparsity import metrics\ndef g(x):\n return {inside}"
+    source = f"from relusparsity.counting import metrics\ndef g(x):\n return {inside}"
     before = _digest_of(source)
     monkeypatch.setattr(metrics, "PERCENTILES", (*metrics.PERCENTILES, 42))
     assert _digest_of(source) != before
@@ -184,9 +187,10 @@ def test_what_a_process_has_kept_is_no_code() -> None:
 
 
 def test_a_row_of_a_table_and_prose_renew_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    from relusparsity import recipes, renamed, shapes
+    from relusparsity import recipes, shapes
     from relusparsity.claims import ledger
     from relusparsity.experiments import shared
+    from relusparsity.store import renamed
 
     names = ("chapters.ch03_neuron_death.experiment", "experiments.sweeps", "experiments.layer_patterns")
     before = [loaded.code(name) for name in names]

@@ -19,13 +19,14 @@ from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 
 import relusparsity
 from any_models import build, names, stored
-from relusparsity import corpora, results
-from relusparsity import model as own
+from relusparsity import corpora
+from relusparsity import models as own
 from relusparsity.__main__ import main
-from relusparsity.anymodel import contexts, load, measure, reading, report, text
 from relusparsity.config import ModelConfig
 from relusparsity.errors import UserError
+from relusparsity.measure import contexts, load, measure, reading, report, text
 from relusparsity.plots import measured as figures_of
+from relusparsity.store import results
 
 WORDS = ["the", "unit", "fires", "here", "never", "again", "while", "tokens", "pass", "by", "and", "some", "are", "new"]
 

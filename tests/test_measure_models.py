@@ -19,10 +19,12 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, 
 from torch import nn
 
 from any_models import KV, SMALL, build, stored
-from relusparsity import arithmetic, metrics, results
+from relusparsity import arithmetic
 from relusparsity.__main__ import main
-from relusparsity.anymodel import following, identity, load, measure, reading, text
+from relusparsity.counting import metrics
 from relusparsity.errors import UserError
+from relusparsity.measure import following, identity, load, measure, reading, text
+from relusparsity.store import results
 
 SENTENCE = "the unit fires here and never again while tokens pass by "
 VISION = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2}
@@ -487,8 +489,9 @@ def state() -> dict[str, Any]:
 PROGRAM = """
 import os, sys, torch
 flag = torch.backends.cuda.matmul.allow_tf32
-from relusparsity import arithmetic, evaluate, train
-from relusparsity.anymodel import command
+from relusparsity import arithmetic, train
+from relusparsity.train import evaluate
+from relusparsity.measure import command
 assert torch.backends.cuda.matmul.allow_tf32 is flag
 
 def state():

@@ -14,11 +14,12 @@ import torch
 import xarray as xr
 
 from fixtures_core import tiny_run
-from relusparsity import corpora, results, train
+from relusparsity import corpora, train
 from relusparsity.__main__ import main
-from relusparsity.anymodel import text
 from relusparsity.corpora import bpe
 from relusparsity.errors import UserError
+from relusparsity.measure import text
+from relusparsity.store import results
 
 
 @pytest.fixture(autouse=True)
@@ -150,7 +151,7 @@ def test_the_tokenizer_of_another_text_is_refused_by_its_checksum(
 
 
 def test_only_a_run_of_this_text_is_taken_before_it_is_finished(run: train.Run, tmp_path: Path) -> None:
-    from relusparsity.anymodel import runs
+    from relusparsity.measure import runs
 
     unfinished = Path(shutil.copytree(run.path, tmp_path / run.path.name))
     (unfinished / "dataset.nc").unlink()

@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from relusparsity import metrics
-from relusparsity.metrics import PERCENTILES
+from relusparsity.counting import metrics
+from relusparsity.counting.metrics import PERCENTILES
 
 laws = settings(deadline=None, derandomize=True)
 

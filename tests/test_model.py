@@ -14,7 +14,8 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from fixtures_core import tiny_model
 from relusparsity.config import ModelConfig
-from relusparsity.model import MLP, Decoder, build, count_parameters, training_flops
+from relusparsity.models import Decoder, build, count_parameters, training_flops
+from relusparsity.models.decoder import MLP
 
 SHAPE: dict[str, Any] = {"n_layers": 3, "d_model": 16, "d_ff": 40, "n_heads": 4, "seq_len": 12, "vocab_size": 50}
 

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from relusparsity import results
 from relusparsity.book import listed
 from relusparsity.packages import catalogue
+from relusparsity.store import results
 
 NAME = re.compile("[a-z0-9-]+")
 ENDS = {"pypi": "-none-any.whl", "npm": ".tgz", "debian": ".deb"}

@@ -11,9 +11,10 @@ import nbformat
 import pytest
 import yaml
 
-from relusparsity import chapters, sealed
+from relusparsity import chapters
 from relusparsity.book import new, recorded
 from relusparsity.errors import UserError
+from relusparsity.store import sealed
 from test_imports import lint_imports
 
 ROOT = Path(__file__).resolve().parents[1]

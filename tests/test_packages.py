@@ -13,10 +13,11 @@ from types import ModuleType
 
 import pytest
 
-from relusparsity import packages, results
+from relusparsity import packages
 from relusparsity.__main__ import main
 from relusparsity.errors import UserError
 from relusparsity.packages import archives, catalogue, fetch
+from relusparsity.store import results
 from test_archives import FILES, MAKERS
 
 TOOLS = {"pypi": "pip", "npm": "npm", "debian": "apt-get"}

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from relusparsity import packing, results
 from relusparsity.book import recorded
 from relusparsity.errors import UserError
+from relusparsity.store import packing, results
 
 RNG = np.random.default_rng(0)
 DIMS = ("seed", "step", "unit")

@@ -9,10 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fixtures_core import tiny_model
-from relusparsity import pruning
+from relusparsity import interventions
 from relusparsity.config import ModelConfig
 from relusparsity.errors import UserError
-from relusparsity.model import Decoder, build
+from relusparsity.models import Decoder, build
 
 laws = settings(deadline=None, derandomize=True, max_examples=50)
 sizes = st.fixed_dictionaries(
@@ -61,7 +61,7 @@ def test_masking_silent_units_changes_no_bit(changes: dict[str, Any], seed: int)
     model = model_of(changes | {"activation": "relu"}, seed)
     text = text_of(model.config, seed)
     silent = np.stack([(a <= 0).all(dim=(0, 1)).numpy() for a in activations(model, text)])
-    masked = pruning.mask(model, silent)
+    masked = interventions.mask(model, silent)
     assert torch.equal(masked(text), model(text))
     assert masked.config == model.config
     for mlp, gone in zip(masked.mlps(), silent, strict=True):
@@ -77,7 +77,7 @@ def test_masked_units_output_zero_and_removed_ones_are_the_same(
     model = model_of(changes, seed)
     text, before = text_of(model.config, seed), copies(model)
     gone = np.random.default_rng(seed).random((model.config.n_layers, model.config.d_ff)) < share
-    masked, smaller = pruning.mask(model, gone), pruning.remove(model, gone)
+    masked, smaller = interventions.mask(model, gone), interventions.remove(model, gone)
     assert all(torch.equal(before[name], value) for name, value in model.named_parameters()), "the model stays"
 
     for layer, a in enumerate(activations(masked, text)):
@@ -102,14 +102,16 @@ def test_a_layer_may_lose_all_its_units() -> None:
     model = model_of({}, 0)
     gone = np.array([[True] * 16, [False] * 16])
     text = text_of(model.config, 0)
-    torch.testing.assert_close(pruning.remove(model, gone)(text), pruning.mask(model, gone)(text), rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(
+        interventions.remove(model, gone)(text), interventions.mask(model, gone)(text), rtol=1e-5, atol=1e-5
+    )
 
 
 def test_taking_out_a_used_unit_changes_the_output() -> None:
     model = model_of({}, 0)
     text = text_of(model.config, 0)
     used = torch.stack([(a > 0).any(dim=0).any(dim=0) for a in activations(model, text)]).numpy()
-    assert used.any() and not torch.allclose(pruning.mask(model, used)(text), model(text), atol=1e-2)
+    assert used.any() and not torch.allclose(interventions.mask(model, used)(text), model(text), atol=1e-2)
 
 
 # Choosing
@@ -122,7 +124,7 @@ scores_of = st.tuples(st.integers(1, 4), st.integers(1, 12), st.integers(0, 999)
 @laws
 @given(scores_of, st.floats(0, 1, exclude_max=True))
 def test_the_lowest_of_all_units_are_chosen(scores: np.ndarray, share: float) -> None:
-    removed = pruning.choose_lowest(scores, share)
+    removed = interventions.choose_lowest(scores, share)
     assert removed.dtype == bool and removed.shape == scores.shape
     assert removed.sum() == round(share * scores.size)
     ranked = sorted(range(scores.size), key=lambda i: (scores.flat[i], i))  # ties: the first unit
@@ -134,7 +136,7 @@ def test_the_lowest_of_all_units_are_chosen(scores: np.ndarray, share: float) ->
 def test_as_many_in_each_layer(scores: np.ndarray, data: st.DataObject) -> None:
     layers, units = scores.shape
     wanted = data.draw(st.lists(st.integers(0, units), min_size=layers, max_size=layers))
-    removed = pruning.choose_as_many(scores, wanted)
+    removed = interventions.choose_as_many(scores, wanted)
     assert removed.sum(1).tolist() == wanted
     for row, chosen, count in zip(scores, removed, wanted, strict=True):
         ranked = sorted(range(units), key=lambda i: (row[i], i))
@@ -142,16 +144,16 @@ def test_as_many_in_each_layer(scores: np.ndarray, data: st.DataObject) -> None:
 
 
 def test_random_scores_come_from_the_seed_alone() -> None:
-    np.testing.assert_array_equal(pruning.random_scores((3, 5), 1), pruning.random_scores((3, 5), 1))
-    assert not np.array_equal(pruning.random_scores((3, 5), 1), pruning.random_scores((3, 5), 2))
-    chosen = pruning.choose_lowest(pruning.random_scores((6, 5000), 1), 0.5).mean(1)
+    np.testing.assert_array_equal(interventions.random_scores((3, 5), 1), interventions.random_scores((3, 5), 1))
+    assert not np.array_equal(interventions.random_scores((3, 5), 1), interventions.random_scores((3, 5), 2))
+    chosen = interventions.choose_lowest(interventions.random_scores((6, 5000), 1), 0.5).mean(1)
     np.testing.assert_allclose(chosen, 0.5, atol=0.03)  # no layer is favoured
 
 
 @torch.no_grad()
 def test_magnitude_is_the_product_of_the_two_norms() -> None:
     model = model_of({"d_ff": 5}, 0)
-    found = pruning.magnitude(model)
+    found = interventions.magnitude(model)
     for layer, mlp in enumerate(model.mlps()):
         for unit in range(5):
             a = np.linalg.norm(mlp.fc_in.weight[unit].double().numpy())
@@ -162,17 +164,17 @@ def test_magnitude_is_the_product_of_the_two_norms() -> None:
 @pytest.mark.parametrize("share", [-0.1, 1.0, float("nan")])
 def test_a_wrong_share_is_said(share: float) -> None:
     with pytest.raises(UserError, match="expected a share of the units to remove, at least 0 and below 1"):
-        pruning.choose_lowest(np.zeros((2, 3)), share)
+        interventions.choose_lowest(np.zeros((2, 3)), share)
 
 
 @pytest.mark.parametrize("counts", [[1], [1, 2, 3], [1, 4], [-1, 1]])
 def test_wrong_counts_are_said(counts: list[int]) -> None:
     with pytest.raises(UserError, match="expected one for each of 2 layers, up to 3"):
-        pruning.choose_as_many(np.zeros((2, 3)), counts)
+        interventions.choose_as_many(np.zeros((2, 3)), counts)
 
 
 @pytest.mark.parametrize("removed", [np.zeros((2, 15), bool), np.zeros((2, 16), int), np.zeros(32, bool)])
-@pytest.mark.parametrize("take_out", [pruning.mask, pruning.remove])
+@pytest.mark.parametrize("take_out", [interventions.mask, interventions.remove])
 def test_a_choice_that_does_not_fit_the_model_is_said(removed: np.ndarray, take_out: Any) -> None:
     with pytest.raises(UserError, match=r"expected \(2, 16\) of bool"):
         take_out(model_of({}, 0), removed)

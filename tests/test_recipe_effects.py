@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from relusparsity import results
 from relusparsity.errors import UserError
 from relusparsity.experiments import factorial, recipe_effects
 from relusparsity.experiments.recipe_effects import LOWEST, USE
+from relusparsity.store import results
 
 CELLS = np.array(list(factorial.cells()))
 NAMES = list(factorial.FACTORS)

@@ -11,7 +11,7 @@ import torch
 import xarray as xr
 
 from fixtures_core import tiny_corpus
-from relusparsity import corpora, distributed, plots, results
+from relusparsity import corpora, distributed, plots
 from relusparsity.__main__ import main
 from relusparsity.book import build, front, recorded, recorder, rests
 from relusparsity.config import replace

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 import xarray as xr
 
-from relusparsity import claims, recipes, renamed, results, shapes
+from relusparsity import claims, recipes, shapes
 from relusparsity.book import front, recorded
 from relusparsity.config import replace
 from relusparsity.experiments import variants

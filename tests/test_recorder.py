@@ -12,7 +12,7 @@ import pytest
 import xarray as xr
 
 from fixtures_core import tiny_corpus, tiny_run
-from relusparsity import ondisk, results, sealed, train
+from relusparsity import train
 from relusparsity.__main__ import main
 from relusparsity.book import recorder
 from relusparsity.book.recorded import Recorded
@@ -66,7 +66,7 @@ def test_four_workers_one_failure_an_interruption_and_the_way_home(
             if (job.path / file).is_file():
                 there = results.load(tmp_path / "home" / name / file)
                 xr.testing.assert_identical(there, results.load(job.path / file))
-    monkeypatch.setattr(train, "_train", lambda *given: pytest.fail("trained again"))
+    monkeypatch.setattr(loop, "_train", lambda *given: pytest.fail("trained again"))
     (tmp_path / "home" / "corpora").symlink_to(next(iter(here.values())).path.parent / "corpora")
     assert train.run(runs[0]).path == tmp_path / "home" / recorder.jobs(of(runs[0]))[0].path.name, "taken for its own"
 

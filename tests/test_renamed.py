@@ -11,11 +11,13 @@ import h5py
 import pytest
 
 from fixtures_core import tiny_corpus, tiny_run
-from relusparsity import golden, identity, ondisk, renamed, results, train
+from relusparsity import identity, train
 from relusparsity.book import recorded
 from relusparsity.config import RunConfig, from_dict, replace
 from relusparsity.errors import UserError
 from relusparsity.experiments import repetition, variants
+from relusparsity.store import ondisk, renamed, results
+from relusparsity.train import golden
 
 RECORDED = sorted(path.stem for path in results.data_dir().glob("*.nc"))
 OF_MODELS = "any_model"

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from relusparsity import results
 from relusparsity.book import build, rests
+from relusparsity.store import results
 
 ROOT = Path(__file__).resolve().parents[1]
 HOME = ROOT / "src" / "relusparsity"
@@ -115,7 +115,7 @@ def test_what_one_chapter_alone_uses_runs_it_alone_and_the_core_runs_all(files: 
     for name, chapters in own.items():
         assert (HOME / name).is_file()
         assert {number for number, there in files.items() if name in there} == chapters, name
-    for name in ("train.py", "config.py", "experiments/shared.py", "plots/style.py", "renamed.json"):
+    for name in ("train/loop.py", "config.py", "experiments/shared.py", "plots/style.py", "store/renamed.json"):
         assert all(name in there for there in files.values()), name
 
 
@@ -127,13 +127,13 @@ def test_all_that_a_chapter_loads_is_reached(notebook: Path) -> None:
     program = "\n".join([*lines, "import sys, json", f"print(json.dumps({ours}))"])
     said = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout
     loaded = {str(Path(file).relative_to(HOME)) for file in json.loads(said.splitlines()[-1])}
-    handed_on = ("plots/", "claims/", "anymodel/", "source.py")  # the last by `plots.batch_use`
+    handed_on = ("plots/", "claims/", "anymodel/", "interventions/", "source.py")  # the last by `plots.batch_use`
     assert len(loaded) > 30
     assert {name for name in loaded - reached(notebook) if not name.startswith(handed_on)} == set()
 
 
 NOTEBOOK = """# %%
-from relusparsity import results
+from relusparsity.store import results
 print([results.recorded_path(name, "laptop").name for name in {names}])
 """
 
@@ -169,7 +169,7 @@ def test_a_chapter_runs_again_for_a_dataset_that_it_read_and_no_other(
 
 
 def test_a_notebook_that_looks_around_in_data_rests_on_all_of_it(tmp_path: Path) -> None:
-    notebook = project(tmp_path, {"notebooks/01_a.py": "from relusparsity import results\nresults.data_dir()"})
+    notebook = project(tmp_path, {"notebooks/01_a.py": "from relusparsity.store import results\nresults.data_dir()"})
     data = rests.datasets(tmp_path)
     kept = tmp_path / "01_a.inputs"
     kept.write_text(rests.stamp(rests.code(tmp_path, notebook), notebook, data, set()))

@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from relusparsity import results
 from relusparsity.errors import UserError
+from relusparsity.store import results, sealed
 
 
 def dataset(value: float = 0.5) -> xr.Dataset:
@@ -64,9 +64,9 @@ def test_the_checksum_is_the_one_that_sha256sum_knows(tmp_path: Path) -> None:
 
 
 def test_a_write_that_fails_leaves_the_old_file(tmp_path: Path) -> None:
-    with results.atomic_write(tmp_path / "a.json") as temporary:
+    with sealed.atomic_write(tmp_path / "a.json") as temporary:
         temporary.write_text('{"old": 1}')
-    with pytest.raises(KeyboardInterrupt), results.atomic_write(tmp_path / "a.json") as temporary:
+    with pytest.raises(KeyboardInterrupt), sealed.atomic_write(tmp_path / "a.json") as temporary:
         assert temporary.parent == tmp_path and temporary.suffix == ".json"
         temporary.write_text("half")
         raise KeyboardInterrupt
@@ -75,7 +75,7 @@ def test_a_write_that_fails_leaves_the_old_file(tmp_path: Path) -> None:
 
 
 def test_a_reader_never_sees_half_a_file(tmp_path: Path) -> None:
-    with results.atomic_write(tmp_path / "a") as temporary:
+    with sealed.atomic_write(tmp_path / "a") as temporary:
         temporary.write_text("half")
         assert not (tmp_path / "a").exists()
     assert (tmp_path / "a").read_text() == "half"
@@ -124,7 +124,7 @@ def test_a_full_disk_leaves_the_last_good_state(tmp_path: Path, monkeypatch: pyt
     path = tmp_path / f"some{suffix}"
 
     def write(value: float) -> None:
-        results.save(dataset(value), path) if suffix == ".nc" else results.write_json(path, value)
+        results.save(dataset(value), path) if suffix == ".nc" else sealed.write_json(path, value)
 
     write(0.25)
     before = {name: (tmp_path / name).read_bytes() for name in files(tmp_path)}
@@ -145,7 +145,7 @@ import resource, sys
 import numpy as np
 sys.path.insert(0, {str(Path(__file__).parent)!r})
 from pathlib import Path
-from relusparsity import results
+from relusparsity.store import results
 from test_results import dataset
 path = Path({str(tmp_path / "some.nc")!r})
 results.save(dataset(0.25), path)
@@ -193,7 +193,7 @@ def test_a_missing_file_or_checksum_is_named(tmp_path: Path) -> None:
 
 
 def test_a_foreign_dataset_is_refused(tmp_path: Path) -> None:
-    with results.sealed_write(tmp_path / "foreign.nc") as temporary:
+    with sealed.sealed_write(tmp_path / "foreign.nc") as temporary:
         xr.Dataset({"a": ("x", [1.0])}).to_netcdf(temporary, engine="h5netcdf")
     with pytest.raises(UserError, match=r"foreign\.nc has no provenance"):
         results.load(tmp_path / "foreign.nc")

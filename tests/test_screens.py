@@ -10,7 +10,7 @@ import pytest
 import xarray as xr
 
 from fixtures_core import tiny_corpus, tiny_run
-from relusparsity import golden, identity, measurements, ondisk, results, train
+from relusparsity import identity, train
 from relusparsity.__main__ import main
 from relusparsity.book import recorder
 from relusparsity.commands import BEFORE
@@ -18,6 +18,8 @@ from relusparsity.config import RunConfig, from_dict, replace, to_dict
 from relusparsity.errors import StoppedEarly, UserError
 from relusparsity.experiments import variants
 from relusparsity.screens import Screen, first_to_stop, in_words
+from relusparsity.store import ondisk, results
+from relusparsity.train import golden, measurements
 from test_recorder import of, short
 
 PASSES = Screen(16, "batch_use", 1, "<", 0.0)

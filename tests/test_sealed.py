@@ -11,12 +11,14 @@ import pytest
 import torch
 
 from fixtures_core import tiny_corpus, tiny_run, train_in_child
-from relusparsity import corpora, ondisk, results, sealed, train
+from relusparsity import corpora, train
 from relusparsity.__main__ import main
-from relusparsity.anymodel import runs as checkpoints
 from relusparsity.config import CorpusConfig
 from relusparsity.corpora import hf
 from relusparsity.errors import UserError
+from relusparsity.measure import runs as checkpoints
+from relusparsity.store import ondisk, results, sealed
+from relusparsity.train import loop
 
 start = multiprocessing.get_context("forkserver")
 NEVER = {"optimizer": "sgd", "lr": 1e30, "clip": 0.0, "schedule": "constant", "warmup": 640}
@@ -268,7 +270,7 @@ def test_a_run_that_diverged_is_read_back_and_not_trained_again(
     (run,) = ondisk.run_paths()
     assert not (run / "states").exists()
     (run / "states").mkdir()  # as if killed just before they went
-    monkeypatch.setattr(train, "Trainer", None)
+    monkeypatch.setattr(loop, "Trainer", None)
     with pytest.raises(FloatingPointError) as again:
         train.run(tiny_run(**WILD), tiny_corpus())
     assert str(again.value) == str(first.value) and not (run / "states").exists()
@@ -367,7 +369,7 @@ def test_a_run_goes_on_in_the_pytorch_that_began_it(
 
 def test_processes_that_would_train_different_runs_are_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("RELUSPARSITY_RUNS", str(tmp_path))
-    monkeypatch.setattr(train.distributed, "gather", lambda name: [name, "run-another"])
+    monkeypatch.setattr(loop.distributed, "gather", lambda name: [name, "run-another"])
     with pytest.raises(UserError, match="about to train different runs"):
         train.run(tiny_run(), tiny_corpus())
     assert not list(tmp_path.glob("run-*"))

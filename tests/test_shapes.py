@@ -13,20 +13,22 @@ import relusparsity
 PROGRAM = """
 import jaxtyping
 
-hooked = ["relusparsity.model", "relusparsity.metrics", "relusparsity.tracking"]
+hooked = [f"relusparsity.{name}" for name in ("models", "counting.deaths", "counting.metrics", "counting.use")]
 with jaxtyping.install_import_hook(hooked, "beartype.beartype"):
-    from relusparsity import metrics, model, tracking
+    from relusparsity import counting, models
+    from relusparsity.counting import metrics
 
 import numpy as np
 import torch
 from fixtures_core import tiny_corpus, tiny_model, tiny_run
-from relusparsity import evaluate, train
+from relusparsity.train import evaluate
+from relusparsity import train
 
 torch.set_num_threads(1)
 run = train.run(tiny_run(**{"train.tokens": 256, "measure.points": 2}), tiny_corpus())
 text = np.zeros((5, 9), dtype=np.int64)
 for changes in ({}, {"positions": "learned", "norm": "rmsnorm"}, {"positions": "sinusoidal", "norm_place": "post"}):
-    built = model.build(tiny_model(**changes), 0)
+    built = models.build(tiny_model(**changes), 0)
     evaluate.firing_counts(built, text, 2)
     evaluate.token_type_counts(built, text, 1, 2)
 
@@ -39,10 +41,10 @@ def refused(what, call, *arguments):
     raise SystemExit(f"accepted: {what}")
 
 
-built, use = run.model(), tracking.UseTracker(1, 3, 4)
-deaths = tracking.DeathTracker(2, 3, 4)
+built, use = run.model(), counting.UseTracker([3], 4)
+deaths = counting.DeathTracker([3, 3], 4)
 tokens, mask = torch.zeros(2, 8, dtype=torch.long), torch.zeros(2, 4, 3, dtype=torch.bool)
-counts, one = torch.zeros(2, 3, dtype=torch.int32), torch.zeros(2, dtype=torch.int64)
+counts, one = torch.zeros(6, dtype=torch.int32), torch.zeros(2, dtype=torch.int64)
 refused("tokens without sequences", built, tokens[0])
 refused("tokens that are not integers", built, tokens.float())
 refused("an activation without units", metrics.fires, torch.zeros(2, 3))
@@ -52,7 +54,7 @@ refused("a histogram of floats", metrics.histogram, torch.zeros(3), 2)
 refused("a layer of one sequence", use.update, 0, mask[0])
 refused("a mask of integers", use.update, 0, mask.int())
 refused("layers that differ in number", deaths.update, counts, one[:1], one, 8)
-refused("counts without units", deaths.update, one, one, one, 8)
+refused("counts in rows", deaths.update, counts.view(2, 3), one, one, 8)
 refused("an MLP that gets tokens", built.mlps()[0], tokens)
 refused("attention that gets one sequence", built.blocks[0].attention, torch.zeros(8, 8))
 
@@ -70,9 +72,12 @@ def test_annotated_shapes_hold_and_are_enforced(tmp_path: Path) -> None:
     assert done.stdout == "checked\n"
 
 
-@pytest.mark.parametrize("module", ["model", "metrics", "tracking"])
+MODULES = ["counting/deaths", "counting/layer", "counting/metrics", "counting/use", "models/decoder"]
+
+
+@pytest.mark.parametrize("module", MODULES)
 def test_no_public_function_takes_a_tensor_of_unsaid_shape(module: str) -> None:
-    tree = ast.parse(Path(relusparsity.__file__).with_name(f"{module}.py").read_text())
+    tree = ast.parse((Path(relusparsity.__file__).parent / f"{module}.py").read_text())
     classes = [node for node in tree.body if isinstance(node, ast.ClassDef)]
     functions = [node for owner in (tree, *classes) for node in owner.body if isinstance(node, ast.FunctionDef)]
     assert functions

@@ -15,13 +15,13 @@ from torch import nn
 
 import relusparsity
 from any_models import DECODERS, GATED, KINDS, SMOOTH, build, inputs, names, stored
-from relusparsity import model as own
+from relusparsity import models
 from relusparsity.anymodel import above
-from relusparsity.anymodel.count import LayerUse
-from relusparsity.anymodel.measure import Options
 from relusparsity.config import ModelConfig
+from relusparsity.counting.layer import LayerUse
+from relusparsity.counting.use import UseTracker
 from relusparsity.errors import UserError
-from relusparsity.tracking import UseTracker
+from relusparsity.measure.measure import Options
 
 
 def brute_force(fired: np.ndarray, real: np.ndarray) -> dict[str, Any]:
@@ -268,16 +268,16 @@ def test_layers_that_see_some_of_the_tokens_are_refused() -> None:
 
 def test_the_chapters_own_decoder_gives_the_chapters_own_counts() -> None:
     config = ModelConfig(n_layers=2, d_model=8, d_ff=16, n_heads=2, seq_len=8, vocab_size=64)
-    model = own.build(config, seed=0)
+    model = models.build(config, seed=0)
     tokens = torch.randint(0, 64, (5, 8), generator=torch.Generator().manual_seed(0))
-    reference = UseTracker(2, 16, 8)
+    reference = UseTracker([16, 16], 8)
     with relusparsity.track(model) as use, torch.no_grad():
         model(tokens, lambda layer, _x, _z, a: reference.update(layer, a > 0))
     width = reference.window_use().shape[1]
     np.testing.assert_array_equal(use.window_use()[:, :width], reference.window_use())
     for layer, counted in enumerate(use.counts()):
         for name in ("unit_tokens", "unit_sequences", "token_histogram", "sequence_histogram"):
-            assert torch.equal(getattr(counted, name), getattr(reference, name)[layer])
+            assert torch.equal(getattr(counted, name), getattr(reference.layers[layer], name))
     data = use.dataset()
     np.testing.assert_allclose(data["final_token_use"][0], reference.token_use(), rtol=1e-6)
     np.testing.assert_allclose(data["firing_rate_percentiles"][0], reference.firing_rate_percentiles(), rtol=1e-6)

@@ -10,9 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.torch import load, save
 
-from relusparsity import metrics
 from relusparsity.config import LEVELS
-from relusparsity.tracking import DeathTracker, UseTracker
+from relusparsity.counting import metrics
+from relusparsity.counting.deaths import DeathTracker
+from relusparsity.counting.use import UseTracker
 
 laws = settings(deadline=None, derandomize=True, max_examples=60)
 
@@ -30,7 +31,7 @@ def stored_masks(layers: int, sequences: int, seq_len: int, units: int, seed: in
 def tracked(fired: np.ndarray, cuts: list[int] | None = None) -> UseTracker:
     """A tracker fed with the masks, in the pieces that `cuts` makes of the sequences."""
     layers, sequences, seq_len, units = fired.shape
-    tracker = UseTracker(layers, units, seq_len)
+    tracker = UseTracker([units] * layers, seq_len)
     for start, stop in pairwise([0, *sorted(cuts or []), sequences]):
         for layer in range(layers):
             tracker.update(layer, torch.from_numpy(fired[layer, start:stop]))
@@ -39,9 +40,11 @@ def tracked(fired: np.ndarray, cuts: list[int] | None = None) -> UseTracker:
 
 def assert_same(one: UseTracker, other: UseTracker) -> None:
     """Equal counts; what waits for its other half is compared by what follows."""
-    for name, value in one.state().items():
-        if name != "pending":
-            assert value.dtype == torch.int64 and torch.equal(value, other.state()[name]), name
+    for ours, theirs in zip(one.layers, other.layers, strict=True):
+        for name, value in ours.state().items():
+            if name not in ("pending", "not_a_number", "mixed"):
+                assert value.dtype == torch.int64 and torch.equal(value, theirs.state()[name]), name
+    assert torch.equal(one.position_units, other.position_units)
 
 
 def whole_windows(fired: np.ndarray, n: int) -> np.ndarray:
@@ -115,7 +118,7 @@ def test_adjacent_aligned_ranges_merge_as_if_seen_by_one(
     fired = stored_masks(2, here + following + 9 * go_on, seq_len, 5, seed)
     first, second = tracked(fired[:, :here]), tracked(fired[:, here : here + following])
     untouched = copy.deepcopy(second)
-    first.merge(second)
+    first.append(second)
     assert_same(second, untouched)
     whole = tracked(fired[:, : here + following])
     assert_same(first, whole)
@@ -136,19 +139,20 @@ def test_a_sample_split_over_processes_merges_in_order(ranks: int, sets: int, po
     parts = [tracked(fired[:, rank * share << power : (rank + 1) * share << power]) for rank in range(ranks)]
     first = parts[0]
     for part in parts[1:]:
-        first.merge(part)
+        first.append(part)
     assert_same(first, tracked(fired))
 
 
-def test_a_merge_that_cuts_a_window_is_refused() -> None:
+def test_an_append_that_cuts_a_window_is_refused() -> None:
     fired = stored_masks(1, 5, 2, 4, seed=0)
     first, second = tracked(fired[:, :2]), tracked(fired[:, 2:])
-    before = copy.deepcopy(first.state())
-    with pytest.raises(ValueError, match="3 sequences cannot follow 2"):
-        first.merge(second)
-    assert all(torch.equal(before[name], value) for name, value in first.state().items())
+    before = copy.deepcopy(first)
+    with pytest.raises(ValueError, match="6 tokens cannot follow 4"):
+        first.append(second)
+    assert_same(first, before)
+    assert torch.equal(first.layers[0].pending, before.layers[0].pending)
     with pytest.raises(ValueError, match="different shapes"):
-        first.merge(UseTracker(1, 5, 2))
+        first.append(UseTracker([5], 2))
 
 
 def test_windows_stop_at_the_widest() -> None:
@@ -157,7 +161,7 @@ def test_windows_stop_at_the_widest() -> None:
     fired = stored_masks(1, 2 * widest + 5, 1, 3, seed=1)
     use = tracked(fired, [1000, widest])
     first = tracked(fired[:, :widest])
-    first.merge(tracked(fired[:, widest:], [7]))
+    first.append(tracked(fired[:, widest:], [7]))
     assert use.windows[-1] == widest
     assert_same(first, use)
     assert use.window_use()[0, -1] == whole_windows(fired[0], widest).any(1).mean()
@@ -167,16 +171,18 @@ def test_windows_stop_at_the_widest() -> None:
 @given(st.integers(1, 12), st.integers(0, 12), lengths, st.integers(0, 99))
 def test_a_saved_tracker_continues_exactly(before: int, after: int, seq_len: int, seed: int) -> None:
     fired = stored_masks(2, before + after, seq_len, 5, seed)
-    saved = save(tracked(fired[:, :before]).state())
-    use = UseTracker(2, 5, seq_len)
-    use.load(load(saved))
+    saved = [save(layer.state()) for layer in tracked(fired[:, :before]).layers]
+    use = UseTracker([5] * 2, seq_len)
+    for layer, state in zip(use.layers, saved, strict=True):
+        layer.load(load(state))
     for layer in range(2):
         use.update(layer, torch.from_numpy(fired[layer, before:]))
+    use.position_units = tracked(fired).position_units  # of whole samples only
     assert_same(use, tracked(fired))
 
 
 def test_layers_that_saw_different_text_are_noticed() -> None:
-    use = UseTracker(2, 3, 4)
+    use = UseTracker([3, 3], 4)
     use.update(0, torch.zeros(5, 4, 3, dtype=torch.bool))
     with pytest.raises(ValueError, match=r"different numbers of sequences: \[5, 0\]"):
         use.token_use()
@@ -185,23 +191,24 @@ def test_layers_that_saw_different_text_are_noticed() -> None:
 @pytest.mark.parametrize("shape", [(2, 4, 4), (2, 3, 3), (2, 8, 3)])
 def test_masks_of_a_wrong_shape_are_refused(shape: tuple[int, ...]) -> None:
     with pytest.raises(ValueError, match=r"expected \(sequence, 4, 3\)"):
-        UseTracker(1, 3, 4).update(0, torch.zeros(shape, dtype=torch.bool))
+        UseTracker([3], 4).update(0, torch.zeros(shape, dtype=torch.bool))
 
 
 @pytest.mark.parametrize("seq_len", [3, 6, 100])
 def test_windows_need_a_power_of_two(seq_len: int) -> None:
     with pytest.raises(ValueError, match="power of two"):
-        UseTracker(1, 3, seq_len)
+        UseTracker([3], seq_len)
 
 
 def test_memory_does_not_grow_with_the_tokens_seen() -> None:
-    use, deaths = UseTracker(6, 32_768, 512), DeathTracker(6, 32_768, 8)
-    sizes = [value.numel() * value.element_size() for value in (*use.state().values(), *deaths.state().values())]
+    use, deaths = UseTracker([32_768] * 6, 512), DeathTracker([32_768] * 6, 8)
+    states = [*(layer.state() for layer in use.layers), deaths.state(), {"position": use.position_units}]
+    sizes = [value.numel() * value.element_size() for state in states for value in state.values()]
     assert sum(sizes) <= 16 * 2**20
-    before = {name: value.shape for name, value in use.state().items()}
+    before = {name: value.shape for name, value in use.layers[0].state().items()}
     for _ in range(3):
         use.update(0, torch.zeros(2, 512, 32_768, dtype=torch.bool))
-    assert {name: value.shape for name, value in use.state().items()} == before
+    assert {name: value.shape for name, value in use.layers[0].state().items()} == before
 
 
 # Death
@@ -234,23 +241,25 @@ def test_deaths_against_the_whole_stream(steps: int, window: int, batch: int, se
     rng = np.random.default_rng(seed)
     stream = rng.random((steps, 2, batch, 6)) < rng.random((1, 2, 1, 6)) ** 3
     kill_at = data.draw(st.integers(0, steps))
-    tracker = DeathTracker(2, 6, window * batch)
+    tracker = DeathTracker([6, 6], window * batch)
     for step, fired in enumerate(torch.from_numpy(stream)):
         if step == kill_at:
             saved = save(tracker.state())
-            tracker = DeathTracker(2, 6, window * batch)
+            tracker = DeathTracker([6, 6], window * batch)
             tracker.load(load(saved))
         # batch sequences of one token: units fired, summed over sequences, are firings
-        tracker.update(fired.sum(1, dtype=torch.int32), fired.sum((1, 2)), 10 * fired.sum((1, 2)), (step + 1) * batch)
+        tracker.update(
+            fired.sum(1, dtype=torch.int32).flatten(), fired.sum((1, 2)), 10 * fired.sum((1, 2)), (step + 1) * batch
+        )
     for name, expected in brute_force_deaths(stream, batch, window * batch).items():
-        np.testing.assert_array_equal(getattr(tracker, name), expected, err_msg=name)
+        np.testing.assert_array_equal(torch.stack(tracker.rows(getattr(tracker, name))), expected, err_msg=name)
     np.testing.assert_array_equal(tracker.stream_firings, stream.sum((0, 2, 3)))
     np.testing.assert_array_equal(tracker.stream_sequence_units, 10 * stream.sum((0, 2, 3)))
 
 
 def test_nothing_is_dead_before_its_time() -> None:
-    tracker = DeathTracker(1, 1, dead_after=30)
-    none, no = torch.zeros(1, 1, dtype=torch.int32), torch.zeros(1, dtype=torch.int64)
+    tracker = DeathTracker([1], dead_after=30)
+    none, no = torch.zeros(1, dtype=torch.int32), torch.zeros(1, dtype=torch.int64)
     for tokens, dead in ((10, False), (20, False), (30, True)):
         tracker.update(none, no, no, tokens)
         assert bool(tracker.dead) == dead

@@ -23,11 +23,13 @@ from hypothesis import strategies as st
 from torch.nn import functional as F
 
 from fixtures_core import before_changes_of_files, full_disk, tiny_corpus, tiny_run, train_in_child
-from relusparsity import corpora, evaluate, golden, measurements, results, schema, train
+from relusparsity import corpora, train
 from relusparsity.config import RunConfig, TrainConfig, from_dict
 from relusparsity.errors import UserError
-from relusparsity.model import build
-from relusparsity.train import Run, Trainer, learning_rate
+from relusparsity.models import build
+from relusparsity.store import results, schema, sealed
+from relusparsity.train import Run, Trainer, evaluate, golden, loop, measurements
+from relusparsity.train.loop import learning_rate
 
 laws = settings(deadline=None, derandomize=True, max_examples=100)
 
@@ -185,11 +187,11 @@ def test_counts_of_the_training_stream_are_exact(undisturbed: Run, changes: dict
     np.testing.assert_array_equal(deaths.stream_firings, masks.sum((0, 2, 3, 4)))
     np.testing.assert_array_equal(deaths.stream_sequence_units, masks.any(3).sum((0, 2, 3)))
     last = np.where(by_step.any(0), 40 - by_step[::-1].argmax(0), 0)
-    np.testing.assert_array_equal(deaths.last_fired, 64 * last)
+    np.testing.assert_array_equal(torch.stack(deaths.rows(deaths.last_fired)), 64 * last)
     dead = np.array([~by_step[max(0, step - 2) : step].any(0) for step in range(2, 41)])  # dead(128): two steps
     began = np.concatenate((dead[:1], dead[1:] & ~dead[:-1]))
-    np.testing.assert_array_equal(deaths.deaths, began.sum(0))
-    np.testing.assert_array_equal(deaths.revivals, (dead[:-1] & ~dead[1:]).sum(0))
+    np.testing.assert_array_equal(torch.stack(deaths.rows(deaths.deaths)), began.sum(0))
+    np.testing.assert_array_equal(torch.stack(deaths.rows(deaths.revivals)), (dead[:-1] & ~dead[1:]).sum(0))
     if changes:
         return
     data = undisturbed.dataset
@@ -375,7 +377,7 @@ def survivors_are_whole(folder: Path) -> None:
     for path in folder.rglob("*.sha256"):
         data = path.with_suffix("")
         if data.is_file() and not any(part.startswith(".") for part in data.relative_to(folder).parts):
-            results.check(data)
+            sealed.check(data)
     for path in folder.rglob("[0-9]*.npz"):
         np.load(path, allow_pickle=False)["batch_use"]
     for path in folder.rglob("[a-z]*.json"):
@@ -509,7 +511,7 @@ def test_resuming_and_reading_run_no_code(folder: Path, undisturbed: Run, monkey
 
 def test_a_finished_run_is_reused(undisturbed: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RELUSPARSITY_RUNS", str(undisturbed.path.parent))
-    monkeypatch.setattr(train, "Trainer", None)
+    monkeypatch.setattr(loop, "Trainer", None)
     assert train.run(tiny_run(), tiny_corpus()) == undisturbed
     with pytest.raises(TypeError):
         train.run(tiny_run(seed=1), tiny_corpus())

@@ -25,9 +25,9 @@ from any_model_cost import SHAPES
 from any_model_worker import build
 
 import relusparsity
-from relusparsity.anymodel import gpu
-from relusparsity.anymodel.calls import Call
-from relusparsity.anymodel.count import LayerUse
+from relusparsity.counting import gpu
+from relusparsity.counting.call import Call
+from relusparsity.counting.layer import LayerUse
 
 AT = "cuda"
 SEQUENCES, POSITIONS = 32, 512

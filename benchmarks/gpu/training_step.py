@@ -26,9 +26,9 @@ from torch.nn import functional as F
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from support import machine
 
-from relusparsity import corpora, distributed, evaluate, scales
+from relusparsity import corpora, distributed, scales
 from relusparsity.config import ModelConfig, RunConfig, replace
-from relusparsity.train import Trainer
+from relusparsity.train import Trainer, evaluate
 
 OURS = "ours, counting"
 

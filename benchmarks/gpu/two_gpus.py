@@ -24,10 +24,10 @@ import torch
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from support import machine
 
-from relusparsity import corpora, distributed, evaluate, resuming, scales
+from relusparsity import corpora, distributed, scales
 from relusparsity.config import replace
-from relusparsity.model import build
-from relusparsity.train import Trainer
+from relusparsity.models import build
+from relusparsity.train import Trainer, evaluate, resuming
 
 CASES = {  # processes, whether the parameters are shared out, batches of the scale a step
     "1 GPU": (1, False, 1),

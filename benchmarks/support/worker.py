@@ -20,11 +20,12 @@ from safetensors.torch import load_model
 from torch import Tensor, nn
 
 from relusparsity.config import ModelConfig, from_dict
-from relusparsity.metrics import fires
-from relusparsity.model import Decoder
-from relusparsity.tracking import UseTracker
+from relusparsity.counting.metrics import fires
+from relusparsity.counting.use import UseTracker
+from relusparsity.models import Decoder
 
-COUNTED = ("unit_tokens", "unit_sequences", "token_histogram", "sequence_histogram", "position_units", "window_units")
+BY_LAYER = ("unit_tokens", "unit_sequences", "token_histogram", "sequence_histogram", "window_units")
+COUNTED = (*BY_LAYER, "position_units")
 
 
 def bare(model: Decoder, chunks: list[Tensor]) -> None:
@@ -35,7 +36,7 @@ def bare(model: Decoder, chunks: list[Tensor]) -> None:
 
 def tracked(model: Decoder, chunks: list[Tensor]) -> plain.Counts:
     """The library's tracker, through the model's observer."""
-    use = UseTracker(model.config.n_layers, model.config.d_ff, model.config.seq_len)
+    use = UseTracker(model.widths(), model.config.seq_len)
     for chunk in chunks:
         model(chunk, lambda layer, _inputs, _pre, activation: use.update(layer, fires(activation)))
     return whole(use)
@@ -44,7 +45,8 @@ def tracked(model: Decoder, chunks: list[Tensor]) -> plain.Counts:
 def whole(use: UseTracker) -> plain.Counts:
     """The tracker's counts, without the window sizes that the text is too short for."""
     fitting = sum(size <= use.tokens for size in use.windows)
-    return {name: getattr(use, name) for name in COUNTED} | {"window_units": use.window_units[:, :fitting]}
+    counts = {name: torch.stack([getattr(layer, name) for layer in use.layers]) for name in BY_LAYER}
+    return counts | {"window_units": counts["window_units"][:, :fitting], "position_units": use.position_units}
 
 
 def with_hooks(model: Decoder, chunk: Tensor) -> list[Tensor]:
@@ -93,7 +95,7 @@ def counted(read: Callable[[Tensor], list[Tensor]], chunks: list[Tensor], keep: 
 
 def agree_on_the_same_tensors(read: Callable[[Tensor], list[Tensor]], chunks: list[Tensor], model: Decoder) -> None:
     """Feed the very tensors that were kept to both ways of counting."""
-    use = UseTracker(model.config.n_layers, model.config.d_ff, model.config.seq_len)
+    use = UseTracker(model.widths(), model.config.seq_len)
     rows = []
     for chunk in chunks:
         layers = read(chunk)

@@ -7,13 +7,14 @@ from typing import Annotated
 
 import tyro
 
-from . import results, stopping
+from . import stopping
 from .asked import Asked
 from .config import RunConfig
 from .errors import UserError
-from .ondisk import find, is_screened, last_state, listing, removable, remove, size, state_of, summary
 from .recipes import RECIPES
 from .shapes import SHAPES
+from .store import results
+from .store.ondisk import find, is_screened, last_state, listing, removable, remove, size, state_of, summary
 
 BEFORE = {
     "new": "trained now",
@@ -146,7 +147,7 @@ class Measure(Asked):
     """
 
     def __call__(self) -> None:
-        from .anymodel import command  # torch and transformers are slow to import, and --help should not be
+        from .measure import command  # torch and transformers are slow to import, and --help should not be
 
         command.measure(self)
 
@@ -161,7 +162,7 @@ class Compare:
     """The report."""
 
     def __call__(self) -> None:
-        from .anymodel import command
+        from .measure import command
 
         command.compare(self.measured, self.out)
 

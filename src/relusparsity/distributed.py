@@ -13,7 +13,7 @@ import torch.distributed as dist
 from filelock import FileLock
 from torch import Tensor, nn
 
-from .sealed import READABLE, told
+from .store.sealed import READABLE, told
 
 T = TypeVar("T")
 

@@ -9,8 +9,8 @@ from .checks import Only, shown
 from .config import CorpusConfig, RunConfig, replace
 from .errors import UserError
 from .recipes import FROZEN, RECIPES
-from .renamed import WORDS
 from .shapes import ENGLISH, SHAPES
+from .store.renamed import WORDS
 
 Scale = Annotated[str, Only(SHAPES.__contains__, f"one of {', '.join(SHAPES)}")]
 """The hint of a field that holds the name of a shape."""

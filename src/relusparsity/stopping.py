@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from .identity import digest
-from .ondisk import outlook
+from .store.ondisk import outlook
 
 TORCHRUN = "TORCHELASTIC_ERROR_FILE"
 """Where torchrun looks for a process's error; it sets this in those that it starts."""

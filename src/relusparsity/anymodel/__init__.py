@@ -1,7 +1,4 @@
-"""Measure any model: find the hidden activations of its MLPs, count exactly while it runs, report.
-
-`track` is the part for Python; `measure` and `compare` are what the command line runs.
-"""
+"""Watch any model: find the hidden activations of its MLPs, and count exactly while it runs as it always does."""
 
 from .attach import find
 from .place import Place

@@ -10,7 +10,7 @@ from torch import nn
 from torch.nn.parameter import is_lazy
 
 from ..errors import UserError
-from ..model import Decoder
+from ..models import Model
 from .curve import Curves
 from .place import Place, occurrences
 
@@ -44,7 +44,7 @@ def find(model: nn.Module, choose: Choice | None = None, of: Side = "output") ->
     choose
         None: activation modules in numbered blocks, one a block (OPT, GPT-2, GPT-NeoX, T5, BERT, ViT, Llama and their
         like; in gated MLPs this is act(gate), before it is multiplied by the other projection), and this package's
-        own decoder; an activation is known by what it does to numbers. A pattern such as ``"*.mlp.act"`` (``*`` stands
+        own models; an activation is known by what it does to numbers. A pattern such as ``"*.mlp.act"`` (``*`` stands
         for anything), or a function of name and module.
     of
         Whether a chosen module's output or its first input is the hidden activation. "product" stands for what the
@@ -66,12 +66,11 @@ def find(model: nn.Module, choose: Choice | None = None, of: Side = "output") ->
         return _chosen(model, choose, "input" if of == "input" else "output")
     if of == "input":
         raise UserError("of = 'input' says which side of chosen layers to read; choose them too, with a pattern.")
-    if isinstance(model, Decoder):
+    if isinstance(model, Model):
         kind: Literal["relu", "smooth"] = "relu" if model.config.activation == "relu" else "smooth"
-        return [
-            Place(name, module.fc_out, "input", kind, False, kind == "smooth")
-            for name, module in ((f"blocks.{i}.mlp.fc_out", mlp) for i, mlp in enumerate(model.mlps()))
-        ]
+        names = {module: name for name, module in model.named_modules()}
+        down = [mlp.fc_out for mlp in model.mlps()]
+        return [Place(names[each], each, "input", kind, False, kind == "smooth") for each in down]
     places = _by_structure(model)
     return [_after(model, place) for place in places] if of == "product" else places
 

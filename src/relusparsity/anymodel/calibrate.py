@@ -9,15 +9,15 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ..counting.call import Call
 from ..errors import UserError
 from . import weights
 from .attach import Choice, Side
-from .calls import Call
 from .magnitudes import INFINITE, Batches, Magnitudes, run, upper_edge
 from .magnitudes import bins as bins
-from .removal import Zeroed
 from .rules import Rule, between, short
 from .watch import Watch
+from .zeroed import Zeroed
 
 GRID, FINER = 24, 10  # thresholds a layer at which tail errors are computed, and those between two of them
 STEPS = 6  # halvings of the bracket for a given loss

@@ -4,17 +4,18 @@ import inspect
 import sys
 import threading
 from dataclasses import dataclass, field
-from functools import cached_property, lru_cache, partial
-from typing import Any, NamedTuple
+from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
+from ..counting.call import Call
+from ..counting.layer import Open
 from ..errors import UserError
 from . import caches, masks, transforms
 from .caches import Left, cached_tokens, weak
-from .count import Open
 
 INPUTS = ("input_ids", "inputs_embeds")
 FEATURES = ("pixel_values", "input_features", "input_values")  # what towers beside the text take
@@ -24,60 +25,19 @@ PADDING = ("src_key_padding_mask", "tgt_key_padding_mask")  # of PyTorch's own e
 STATES = ("cache_params", "state", "mems", "cache", "kv_cache", "past", "layer_past")
 
 
-class Lengths(NamedTuple):
-    """Tokens of the sequences of a call, on the host."""
-
-    each: Tensor
-    """(sequence): tokens of each."""
-    tokens: int
-    """Of all together."""
-    begun: int
-    """Sequences with any, those that are not padding only."""
-
-
-def _lengths(each: Tensor) -> Lengths:
-    return Lengths(each, int(each.sum()), int(each.count_nonzero()))
-
-
-@lru_cache(maxsize=64)
-def _full(sequences: int, positions: int) -> Lengths:
-    """Of sequences without padding."""
-    return _lengths(torch.full((sequences,), positions))
-
-
 @dataclass(frozen=True)
-class Call:
-    """One forward call of a stack of layers."""
+class Told(Call):
+    """A call, and the arguments that told of it."""
 
-    shape: tuple[int, int] | None = None
-    """Sequences and positions that it reads, if its arguments tell."""
-    real: Tensor | None = None
-    """(sequence, position): which of them are not padding; None: all."""
-    lengths: Tensor | None = None
-    """(sequence), on the host: sums of `real`."""
-    continues: bool = False
-    """Whether a cache holds the sequences' earlier tokens."""
     mask: Any = field(default=None, repr=False, compare=False)
     """The argument that told, by which the same call of a module inside is known."""
     of_mask: bool = False
     """Whether the shape is the mask's, for want of tokens: layers may see fewer positions."""
     tokens: Tensor | None = field(default=None, repr=False, compare=False)
     """The argument with the tokens, by which a module inside is known that is handed them without their mask."""
-    _fitted: "dict[int, Call]" = field(default_factory=dict, init=False, repr=False, compare=False)
-    _after: tuple[Tensor, Lengths, Lengths] | None = field(default=None, init=False, repr=False, compare=False)
+    _fitted: "dict[int, Told]" = field(default_factory=dict, init=False, repr=False, compare=False)
 
-    def lengths_of(self, sequences: int, positions: int) -> Lengths:
-        """Tokens of the sequences of an activation (sequences, positions, unit); counted once for all layers."""
-        return _full(sequences, positions) if self.real is None else self._real_lengths
-
-    def lengths_after(self, lengths: Lengths, before: Tensor) -> Lengths:
-        """The same for sequences with tokens (sequence) before, which all layers share as a rule."""
-        if self._after is None or self._after[0] is not before or self._after[1] is not lengths:
-            object.__setattr__(self, "_after", (before, lengths, _lengths(lengths.each + before)))
-        assert self._after is not None
-        return self._after[2]
-
-    def of_frames(self, model: nn.Module, layer: str, positions: int) -> "Call":
+    def of_frames(self, model: nn.Module, layer: str, positions: int) -> "Told":
         """The call as a layer sees it to which several frames are one position; found once for all layers."""
         if positions not in self._fitted:
             assert self.shape is not None and isinstance(self.mask, Tensor)
@@ -85,30 +45,13 @@ class Call:
             self._fitted[positions] = padded((self.shape[0], positions), real, self.continues)
         return self._fitted[positions]
 
-    @cached_property
-    def _real_lengths(self) -> Lengths:
-        assert self.lengths is not None
-        return _lengths(self.lengths)
-
-    @cached_property
-    def rows(self) -> Tensor:
-        """(token): where the real ones are among all positions; looked up once for all layers."""
-        assert self.real is not None
-        return self.real.flatten().nonzero()[:, 0]
-
-    @cached_property
-    def starts(self) -> Tensor:
-        """(sequence + 1): the first real token of each sequence, and how many there are in all."""
-        assert self.real is not None
-        return nn.functional.pad(self.real.sum(1).cumsum(0), (1, 0))
-
 
 class Thread(threading.local):
     """The forward calls of one thread; each thread has its own."""
 
     def __init__(self) -> None:
         self.block: object = None  # the block that the calls are of
-        self.open: list[Call] = []  # calls of the modules that take tokens, innermost last
+        self.open: list[Told] = []  # calls of the modules that take tokens, innermost last
         self.seen = False  # whether a layer has run in the outermost call
         self.left: dict[str, Left] = {}  # what each module's last call left behind
         self.sequences: dict[int, Open] = {}  # those of each layer's last call
@@ -146,7 +89,7 @@ class Calls:
             handles.append(module.register_forward_hook(partial(self._leave, name), always_call=True))
         return handles
 
-    def now(self) -> Call | None:
+    def now(self) -> Told | None:
         """The call that a layer runs in; None in the backward pass, where checkpointing runs layers again.
 
         Raises
@@ -166,7 +109,7 @@ class Calls:
                 "the layers in the thread that calls the model."
             )
         _refuse_records()
-        return Call()  # a part of the model, called by itself
+        return Told()  # a part of the model, called by itself
 
     def _enter(
         self, name: str, parameters: list[str], module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]
@@ -184,7 +127,7 @@ class Calls:
             mine.queries.clear()
             self.running.add(threading.get_ident())
             self.made = True
-        mine.open.append(Call())  # whatever happens now, leaving removes one
+        mine.open.append(Told())  # whatever happens now, leaving removes one
         given = dict(zip(parameters, args, strict=False)) | kwargs
         if all(part in parameters for part in PADDING):  # those of nn.Transformer go to its encoder and decoder
             given = {key: value for key, value in given.items() if key not in PADDING}
@@ -196,7 +139,7 @@ class Calls:
         else:
             mine.open[-1] = self._told(name, given, outer)
 
-    def _told(self, name: str, given: dict[str, Any], outer: Call | None) -> Call:
+    def _told(self, name: str, given: dict[str, Any], outer: Told | None) -> Told:
         """What a module's arguments tell of its call."""
         mine = self.mine
         cache = given.get(caches.NAME)
@@ -248,7 +191,7 @@ def _parameters(module: nn.Module) -> list[str]:
         return []
 
 
-def _call(given: dict[str, Any], outer: Call | None, continues: bool, cached: int | None) -> Call:
+def _call(given: dict[str, Any], outer: Told | None, continues: bool, cached: int | None) -> Told:
     tokens = next((given[name] for name in INPUTS if isinstance(given.get(name), Tensor)), None)
     mask = given.get(MASK)
     own = [given[name] for name in PADDING if name in given]
@@ -262,13 +205,13 @@ def _call(given: dict[str, Any], outer: Call | None, continues: bool, cached: in
     elif mask is None:
         features = any(isinstance(given.get(name), Tensor) for name in FEATURES)
         # a tower of images beside a text has no padding; one of sounds has that of the mask beside them
-        return outer if outer is not None and (outer.of_mask or not features) else Call()
+        return outer if outer is not None and (outer.of_mask or not features) else Told()
     if mask is None:
         if outer is not None and outer.tokens is tokens and outer.shape == shape and outer.continues == continues:
             return outer  # a module inside that mixes padding in, as FNet's, is not told of it
         if outer is None or outer.mask is None:
             masks.refuse_others(given, shape)
-        return Call(shape, continues=continues, tokens=tokens)
+        return Told(shape, continues=continues, tokens=tokens)
     if outer is not None and outer.mask is mask and shape in (None, outer.shape) and outer.continues == continues:
         return outer  # the model hands its arguments on to the module inside: its padding is known
     handed = None if given.get("decoder_input_ids") is tokens else tokens  # a decoder's has another mask
@@ -291,8 +234,8 @@ def padded(
     mask: Any = None,
     of_mask: bool = False,
     tokens: Tensor | None = None,
-) -> Call:
+) -> Told:
     lengths = None if real is None else real.sum(1).cpu()
     if lengths is None or bool((lengths == shape[1]).all()):
-        return Call(shape, None, None, continues, mask, of_mask, tokens)
-    return Call(shape, real, lengths, continues, mask, of_mask, tokens)
+        return Told(shape, None, None, continues, mask, of_mask, tokens)
+    return Told(shape, real, lengths, continues, mask, of_mask, tokens)

@@ -11,9 +11,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from ..counting.call import Call
 from ..errors import UserError
 from .attach import Choice, Side
-from .calls import Call
 from .watch import Watch
 
 BINS = 1 << 15

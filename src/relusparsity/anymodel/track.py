@@ -8,18 +8,20 @@ import torch
 import xarray as xr
 from torch import Tensor, nn
 
-from .. import distributed, metrics, results
+from .. import distributed
+from ..counting import gpu, metrics
+from ..counting.call import Call
+from ..counting.layer import LayerUse
+from ..counting.use import Layers
 from ..errors import UserError
-from ..schema import UNITS
-from . import gpu
+from ..store import results
+from ..store.schema import UNITS
 from .attach import Choice, Side
-from .calls import Call
-from .count import LayerUse
 from .rules import Rule, exact
 from .watch import Watch
 
 
-class Use(Watch):
+class Use(Watch, Layers):
     """What was counted; filled while its `with` block runs, read at any time.
 
     Attributes
@@ -138,22 +140,6 @@ class Use(Watch):
                 merged.merge(theirs)
             self.layers[layer] = merged
         return self
-
-    def token_use(self) -> np.ndarray:
-        """Mean share of units firing at a token: (layer)."""
-        return np.array([use.token_use() for use in self.counts()])
-
-    def sequence_use(self) -> np.ndarray:
-        """Mean share of units firing at least once in a sequence: (layer)."""
-        return np.array([use.sequence_use() for use in self.counts()])
-
-    def window_use(self) -> np.ndarray:
-        """Mean share of units firing at least once in n tokens of the stream: (layer, window)."""
-        return np.stack([use.window_use() for use in self.counts()])
-
-    def silent_units(self) -> np.ndarray:
-        """Units that fired at no token: (layer)."""
-        return np.array([use.silent_units() for use in self.counts()])
 
     def firing_rate(self) -> list[np.ndarray]:
         """Share of tokens at which each unit fired, layer by layer: (unit)."""

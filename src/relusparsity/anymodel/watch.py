@@ -8,10 +8,11 @@ import torch
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
+from ..counting.call import Call
 from ..errors import UserError
 from . import transforms
 from .attach import Choice, Side, bare, find
-from .calls import Call, Calls, around, padded
+from .calls import Calls, Told, around, padded
 from .layouts import Layouts
 from .place import Place, read
 from .sharing import Callers
@@ -110,7 +111,7 @@ class Watch:
             self.failed = self.failed or str(error)
             raise
 
-    def _count(self, layer: int, activation: Any, call: Call) -> None:
+    def _count(self, layer: int, activation: Any, call: Told) -> None:
         place = self.places[layer]
         if isinstance(activation, Tensor) and activation.is_nested:
             rows = list(activation.unbind())  # without their padding
@@ -133,7 +134,7 @@ class Watch:
             self.observe(layer, activation, call)
 
 
-def _shaped(place: Place, activation: Any, call: Call) -> Tensor:
+def _shaped(place: Place, activation: Any, call: Told) -> Tensor:
     """The activation as (sequence, position, unit)."""
     counts = isinstance(activation, Tensor) and activation.is_floating_point() and not activation.is_meta
     if not counts or activation.ndim not in (2, 3):

@@ -17,12 +17,13 @@ from typing import Any
 
 from tqdm.auto import tqdm
 
-from .. import distributed, results
+from .. import distributed
 from ..errors import StoppedEarly, UserError
 from ..experiments import shared
 from ..recipes import RECIPES
 from ..scales import names
 from ..shapes import SHAPES
+from ..store import results
 from . import front, rests
 from .recorded import Recorded, check_text, chosen, recorded_at
 

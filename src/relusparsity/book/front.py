@@ -6,9 +6,10 @@ from pathlib import Path
 
 import xarray as xr
 
-from .. import claims, plots, results
+from .. import claims, plots
 from ..plots.explorable import explorable
 from ..recipes import FROZEN, RECIPES
+from ..store import results
 from . import findings
 
 FIGURE = "book/images/batch_use.png"
@@ -85,7 +86,7 @@ def write(root: Path) -> None:
     """Write every block, and the first figure of the recorded datasets, where the front pages show them."""
     texts = blocks()
     for page in pages(root):
-        with results.atomic_write(page) as temporary:
+        with sealed.atomic_write(page) as temporary:
             temporary.write_text(filled(page.read_text(), texts))
-    with results.atomic_write(root / FIGURE) as temporary:
+    with sealed.atomic_write(root / FIGURE) as temporary:
         temporary.write_bytes(plots.batch_use(results.recorded("layer_patterns", "wide")).png)

@@ -12,10 +12,10 @@ from contextlib import ExitStack
 from datetime import date
 from pathlib import Path
 
-from .. import results, sealed
 from ..errors import UserError
 from ..experiments import sweep_table
 from ..paths import shown
+from ..store import results, sealed
 from .recorded import makers
 
 TEMPLATE = Path(__file__).parent / "template"

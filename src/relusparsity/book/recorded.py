@@ -12,11 +12,12 @@ from typing import Any
 
 import xarray as xr
 
-from .. import chapters, corpora, experiments, results
+from .. import chapters, corpora, experiments
 from ..errors import UserError
 from ..experiments import sweep_table
 from ..scales import names
 from ..shapes import SHAPES
+from ..store import results
 
 
 @dataclass(frozen=True)

@@ -19,11 +19,13 @@ from pathlib import Path
 from threading import Lock
 from time import monotonic, sleep
 
-from .. import corpora, distributed, measurements, results, sealed, stopping, train
+from .. import corpora, distributed, stopping, train
 from ..config import RunConfig, from_dict, replace, to_dict
 from ..errors import StoppedEarly, UserError
-from ..model import training_flops
+from ..models import training_flops
 from ..screens import in_words
+from ..store import results, sealed
+from ..train import measurements
 from .recorded import Recorded
 
 FINISHED = "finished"

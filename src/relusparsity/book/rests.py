@@ -15,7 +15,7 @@ from functools import cache
 from pathlib import Path
 
 from ..errors import UserError
-from ..sealed import sha256
+from ..store.sealed import sha256
 
 PACKAGE = __name__.partition(".")[0]
 ALWAYS = ("book/build.py", "book/papermill_io.py")

@@ -9,8 +9,8 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from ..errors import UserError
-from ..renamed import WORDS
 from ..shapes import title
+from ..store.renamed import WORDS
 
 Floats = NDArray[np.float64]
 

@@ -39,7 +39,7 @@ def load(config: CorpusConfig, cache: Path | None = None) -> Corpus:
         For text that is missing, empty, binary or damaged, a vocabulary that does not fit it, or a damaged cache.
     """
     if cache is None:
-        from ..results import runs_dir
+        from ..store.results import runs_dir
 
         cache = runs_dir() / "corpora"
     known = _loaded.get((config, cache))

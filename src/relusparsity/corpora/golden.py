@@ -21,10 +21,10 @@ from typing import Any
 import numpy as np
 import zstandard
 
-from .. import sealed
 from ..config import CorpusConfig
-from ..guard import Guard, Results
-from ..results import runs_dir
+from ..store import sealed
+from ..store.guard import Guard, Results
+from ..store.results import runs_dir
 from . import bpe, docs, document, sources, store, text
 
 _PACKERS: dict[str, Callable[[bytes], bytes]] = {

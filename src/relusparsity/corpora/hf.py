@@ -9,10 +9,10 @@ from typing import Any
 import zstandard
 from tqdm import tqdm
 
-from .. import sealed
 from ..config import CorpusConfig
 from ..errors import UserError
 from ..identity import digest
+from ..store import sealed
 from .store import once
 
 

@@ -19,10 +19,11 @@ import tokenizers
 from filelock import FileLock
 from tqdm import tqdm
 
-from .. import paths, sealed
+from .. import paths
 from ..config import CorpusConfig
 from ..errors import UserError
 from ..identity import digest
+from ..store import sealed
 from . import bpe
 from .document import Document, draw, pieces
 

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from .. import results, train
+from .. import train
 from ..config import RunConfig, from_dict, replace
 from ..source import BATCH_USE
 from . import search, sweep_table

@@ -3,8 +3,8 @@
 import pandas as pd
 import xarray as xr
 
-from ..schema import FINAL, MEASURED
 from ..shapes import title
+from ..store.schema import FINAL, MEASURED
 from . import shared
 
 RECORDED = (("laptop", "default"), ("mid", "first"), ("wide", "first"), ("wide", "nearest"))

@@ -5,10 +5,11 @@ from collections.abc import Sequence
 
 import xarray as xr
 
-from .. import corpora, results
+from .. import corpora
 from ..config import replace
 from ..identity import digest
 from ..scales import base, names
+from ..store import results
 from . import factorial, shared, variants
 
 PASSES = {"each text once": 1, "a quarter, four times": 4}

@@ -13,15 +13,16 @@ import numpy as np
 import xarray as xr
 from tqdm.auto import tqdm
 
-from .. import corpora, distributed, loaded, results, train
+from .. import corpora, distributed, train
 from ..checks import Checked
 from ..config import RunConfig, from_dict, replace, to_dict
 from ..errors import UserError
 from ..identity import digest, plain
-from ..model import training_flops
+from ..models import training_flops
 from ..recipes import RECIPES
 from ..scales import Named, Scale, base, names
-from ..schema import UNITS
+from ..store import loaded, results
+from ..store.schema import UNITS
 
 T = TypeVar("T")
 

@@ -8,7 +8,7 @@ import xarray as xr
 
 from ..config import replace
 from ..scales import base
-from ..schema import FINAL, MEASURED
+from ..store.schema import FINAL, MEASURED
 from . import shared, variants
 
 

@@ -7,10 +7,11 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from .. import corpora, results, schema, train
+from .. import corpora, train
 from ..config import RunConfig, to_dict
 from ..errors import StoppedEarly, UserError
-from ..schema import MEASURED
+from ..store import results, schema
+from ..store.schema import MEASURED
 from . import shared
 
 FINAL = ("final_batch_use", "final_token_use", "final_sequence_use", "final_loss", "final_bits_per_byte")

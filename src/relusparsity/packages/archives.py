@@ -12,7 +12,7 @@ from pathlib import Path, PurePosixPath
 from typing import IO, NamedTuple, Protocol
 
 from ..errors import UserError
-from ..sealed import told
+from ..store.sealed import told
 
 LIMIT = 1 << 30
 """Bytes that the wanted files of one package may have together: more is a mistake or an attack."""

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from .. import results
 from ..errors import UserError
 from ..identity import digest
-from ..sealed import read_json, sha256, told
+from ..store import results, sealed
+from ..store.sealed import read_json, sha256, told
 
 LIST = Path(__file__).with_name("models.toml")
 
@@ -174,7 +174,7 @@ def remember(package: Package, checksum: str, number: int) -> Package:
     end = text.find("\n[", begin) if "\n[" in text[begin:] else len(text)
     entry = text[begin:end].replace('sha256 = ""', f"sha256 = {json.dumps(checksum)}")
     entry = entry.replace("bytes = 0", f"bytes = {number:_}")
-    with results.atomic_write(LIST) as temporary:
+    with sealed.atomic_write(LIST) as temporary:
         temporary.write_text(text[:begin] + entry + text[end:])
     everything.cache_clear()
     return everything()[package.name]

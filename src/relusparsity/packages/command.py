@@ -3,8 +3,8 @@
 import sys
 from typing import Protocol
 
-from .. import results
 from ..errors import UserError
+from ..store import results
 from . import catalogue
 from .catalogue import Package, size
 from .fetch import TOOLS, fetch

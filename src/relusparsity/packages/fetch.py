@@ -12,9 +12,10 @@ from pathlib import Path
 from filelock import FileLock
 from tqdm import tqdm
 
-from .. import paths, results
+from .. import paths
 from ..errors import UserError
-from ..sealed import sha256, told, write_json
+from ..store import results
+from ..store.sealed import sha256, told, write_json
 from . import archives
 from .catalogue import CONTENTS, Package, remember, size, store
 

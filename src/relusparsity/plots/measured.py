@@ -22,7 +22,7 @@ def layer_use(models: Models) -> Figure:
     Parameters
     ----------
     models
-        Datasets of `anymodel.measure` by name: `final_token_use`, `final_sequence_use`, `silent_units` (seed, layer),
+        Datasets of `measure.measure` by name: `final_token_use`, `final_sequence_use`, `silent_units` (seed, layer),
         `final_window_use` (seed, layer, window); attributes `final_sample_tokens`, `seq_len`, `d_ff`.
     """
     panels, drawn = [], []

@@ -6,11 +6,11 @@ from typing import Any
 import pandas as pd
 import xarray as xr
 
-from ... import results
 from ...config import RunConfig, from_dict
-from ...model import count_parameters, training_flops
+from ...models import count_parameters, training_flops
 from ...scales import base
 from ...shapes import title
+from ...store import results
 
 NOT_KNOWN = "not known to us"
 STATED = {

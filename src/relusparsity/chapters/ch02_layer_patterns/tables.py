@@ -3,8 +3,8 @@
 import pandas as pd
 import xarray as xr
 
-from ... import results
 from ...shapes import title
+from ...store import results
 
 
 def about(*datasets: xr.Dataset) -> pd.DataFrame:

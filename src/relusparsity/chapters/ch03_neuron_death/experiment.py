@@ -13,15 +13,16 @@ import xarray as xr
 from torch import Tensor
 from tqdm import tqdm
 
-from ... import arithmetic, corpora, distributed, evaluate, metrics, results
+from ... import arithmetic, corpora, distributed
 from ...checks import Size, Tokens
 from ...claims.statistics import poisson_upper
+from ...counting import metrics
 from ...errors import UserError
 from ...experiments import shared
 from ...experiments.death_tables import ADDED, COORDINATES
-from ...model import Decoder
-from ...schema import HISTORY
-from ...train import Run
+from ...store import results
+from ...store.schema import HISTORY
+from ...train import Run, evaluate
 
 LEVELS = (2.5, 50.0, 97.5)
 MEASURED_AT = ("before training", "after the warm-up")
@@ -164,7 +165,7 @@ def _one(
 class _Reader:
     """Reads held-out sequences under frozen weights, a batch at a time."""
 
-    model: Decoder
+    model: Model
     batch: int
     progress: str
 

@@ -10,13 +10,15 @@ from tokenizers import Tokenizer
 from torch import Tensor
 from tqdm import tqdm
 
-from ... import arithmetic, corpora, distributed, evaluate, metrics, results
+from ... import arithmetic, corpora, distributed
 from ...checks import Size, Tokens
+from ...counting import metrics
 from ...errors import UserError
 from ...examples import MARK, choose, shown_text, shown_token
 from ...experiments import shared
-from ...schema import SPECIFICITY
-from ...train import Run
+from ...store import results
+from ...store.schema import SPECIFICITY
+from ...train import Run, evaluate
 
 BEFORE, AFTER, CHARACTERS = 10, 4, 36
 Described = tuple[tuple[str, ...], np.ndarray]

@@ -10,13 +10,15 @@ import torch
 import xarray as xr
 from tqdm import tqdm
 
-from ... import corpora, distributed, evaluate, pruning, results, train
+from ... import corpora, distributed, train
 from ...checks import Size, Tokens, real
 from ...config import RunConfig
 from ...errors import UserError
 from ...experiments import shared
-from ...model import Decoder
-from ...schema import REMOVAL
+from ...interventions import units as pruning
+from ...store import results
+from ...store.schema import REMOVAL
+from ...train import evaluate
 
 SHARES = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.95)
 
@@ -122,7 +124,7 @@ def _one(run: train.Run, config: Config) -> xr.Dataset:
     firings = run.dataset["final_firing_count"].values
     batch = evaluate.batch_size(model, distributed.device())
 
-    def scores(smaller: Decoder) -> np.ndarray:
+    def scores(smaller: Model) -> np.ndarray:
         """Nats per token, bits per byte and accuracy: (evaluation, number)."""
         rows = [(evaluate.score(smaller, text.sequences, batch), text) for text in given.values()]
         return np.array([(s.loss, s.bits_per_byte(text.tokens_per_byte), s.accuracy) for s, text in rows])
@@ -162,7 +164,7 @@ def _one(run: train.Run, config: Config) -> xr.Dataset:
     )
 
 
-def _removed(model: Decoder, units: np.ndarray) -> Decoder:
+def _removed(model: Model, units: np.ndarray) -> Model:
     """The model without these units (layer, unit); torch would warn about a layer that loses all of its units."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Initializing zero-element tensors")
@@ -170,7 +172,7 @@ def _removed(model: Decoder, units: np.ndarray) -> Decoder:
 
 
 @torch.no_grad()
-def _differences(model: Decoder, sequences: np.ndarray, batch: int) -> tuple[float, float]:
+def _differences(model: Model, sequences: np.ndarray, batch: int) -> tuple[float, float]:
     """Largest change of a logit when the units silent on these sequences are masked, and when they are removed."""
     silent = evaluate.firing_counts(model, sequences, batch).unit_tokens.cpu().numpy() == 0
     inputs = torch.from_numpy(sequences[:, :-1].astype(np.int64)).to(distributed.device())

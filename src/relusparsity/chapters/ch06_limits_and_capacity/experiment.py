@@ -7,11 +7,11 @@ from dataclasses import dataclass
 import numpy as np
 import xarray as xr
 
-from ... import results
 from ...config import RunConfig, from_dict, replace
 from ...experiments import shared
-from ...model import count_parameters
-from ...schema import COORDINATES
+from ...models import count_parameters
+from ...store import results
+from ...store.schema import COORDINATES
 
 WIDTHS = {
     "smoke": (16, 32, 64, 128),

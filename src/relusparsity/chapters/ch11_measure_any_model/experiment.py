@@ -10,12 +10,13 @@ import torch
 import xarray as xr
 from torch import Tensor, nn
 
-from ... import corpora, distributed, results, train
-from ...anymodel import measure
+from ... import corpora, distributed, train
 from ...checks import Seed, Size, Tokens
 from ...errors import UserError
 from ...experiments import shared
-from ...model import build
+from ...measure import measure
+from ...models import build
+from ...store import results
 
 READINGS = {
     "trained": ("trained", "exact"),
@@ -63,7 +64,7 @@ def config(scale: str, recipe: str | None = None) -> Config:
 
 
 def run(config: Config) -> xr.Dataset:
-    """What `anymodel.measure` gives for every one of `READINGS`, over a new first dimension `model`; see `one`."""
+    """What `measure.measure` gives for every one of `READINGS`, over a new first dimension `model`; see `one`."""
 
     def compute() -> xr.Dataset:
         (finished,) = shared.train_all(config.runs)

@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from ... import results
 from ...errors import UserError
+from ...store import results
 
 
 def one(dataset: xr.Dataset, model: str) -> xr.Dataset:

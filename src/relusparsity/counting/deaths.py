@@ -1,0 +1,70 @@
+"""Deaths and revivals in the training stream, step by step: exact integers, memory independent of the tokens seen."""
+
+from collections.abc import Sequence
+
+import torch
+from jaxtyping import Int, Shaped
+from torch import Tensor
+
+
+class DeathTracker:
+    """Who died and who came back in the training stream, unit by unit; time is counted in training tokens.
+
+    A unit is dead(n) once it has not fired in the last n tokens; its onset is its last firing. Its resolution
+    is one global step: a firing is dated to the end of its step.
+    """
+
+    def __init__(self, widths: Sequence[int], dead_after: int, device: str | torch.device = "cpu") -> None:
+        self.widths, self.dead_after = list(widths), dead_after
+        units = sum(self.widths)  # those of all layers stand in one row: as many launches for one layer as for twelve
+
+        def zeros(length: int, dtype: torch.dtype = torch.int64) -> Tensor:
+            return torch.zeros(length, dtype=dtype, device=device)
+
+        self.last_fired = zeros(units)  # stream position in tokens; 0: never yet
+        self.onset = zeros(units) - 1  # onset of the first death; -1: never dead
+        self.dead = zeros(units, torch.bool)
+        self.deaths = zeros(units, torch.int32)
+        self.revivals = zeros(units, torch.int32)
+        self.stream_firings = zeros(len(self.widths))  # unit firings over all tokens seen
+        self.stream_sequence_units = zeros(len(self.widths))  # units firing at least once, summed over sequences
+
+    def update(
+        self,
+        unit_tokens: Int[Tensor, " unit"],
+        firings: Int[Tensor, "layer"],
+        sequence_units: Int[Tensor, "layer"],
+        tokens: int,
+    ) -> None:
+        """Add one global step that ends `tokens` tokens into the stream.
+
+        Parameters
+        ----------
+        unit_tokens : (unit)
+            Tokens of the step at which each unit fired, layer after layer, over all processes.
+        firings, sequence_units : (layer)
+            Their sum, and the sum over sequences of the units that fired in them.
+        """
+        fired = unit_tokens > 0
+        self.last_fired.masked_fill_(fired, tokens)
+        silent_for = tokens - self.last_fired
+        dead = (silent_for >= self.dead_after) & (tokens >= self.dead_after)
+        died = dead & ~self.dead
+        self.onset = torch.where(died & (self.onset < 0), self.last_fired, self.onset)
+        self.deaths += died
+        self.revivals += self.dead & fired
+        self.dead = dead
+        self.stream_firings += firings
+        self.stream_sequence_units += sequence_units
+
+    def state(self) -> dict[str, Tensor]:
+        """Every tensor of the tracker by name; `load` takes it back."""
+        return {name: value for name, value in vars(self).items() if isinstance(value, Tensor)}
+
+    def load(self, state: dict[str, Tensor]) -> None:
+        for name, value in self.state().items():
+            value.copy_(state[name].view_as(value))  # layers in rows, in states of before
+
+    def rows(self, values: Shaped[Tensor, " unit"]) -> list[Tensor]:
+        """A tensor of all units, such as `last_fired`, layer by layer."""
+        return list(values.split(self.widths))

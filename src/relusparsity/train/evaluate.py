@@ -1,0 +1,228 @@
+"""A model under frozen weights on held-out sequences: loss, use, drift, and what each unit fires on."""
+
+import math
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+from tqdm.auto import tqdm
+
+from .. import arithmetic, distributed
+from ..counting import metrics
+from ..counting.use import UseTracker
+from ..interventions.inputs import reading
+from ..models import Model, Observe
+
+
+def autocast(device: str | torch.device, precision: str) -> AbstractContextManager:
+    """The precision that the model runs in: bf16 autocast over float32 weights, or plain float32."""
+    if precision == "bf16":
+        return torch.autocast(torch.device(device).type, dtype=torch.bfloat16)
+    return nullcontext()
+
+
+@dataclass
+class Score:
+    """Sums over predicted tokens, divided only when read."""
+
+    nats: float = 0.0
+    correct: int = 0
+    tokens: int = 0
+
+    @property
+    def loss(self) -> float:
+        """Cross-entropy in nats per token."""
+        return self.nats / self.tokens
+
+    @property
+    def accuracy(self) -> float:
+        """Share of tokens predicted first."""
+        return self.correct / self.tokens
+
+    def bits_per_byte(self, tokens_per_byte: float) -> float:
+        """Cross-entropy in bits a byte of text."""
+        return self.loss / math.log(2) * tokens_per_byte
+
+    def merge(self, other: "Score") -> None:
+        self.nats += other.nats
+        self.correct += other.correct
+        self.tokens += other.tokens
+
+    def add(self, logits: Tensor, targets: Tensor) -> None:
+        """Add logits (…, class) against targets (…): token types at positions, say."""
+        flat = logits.flatten(0, -2).float()
+        self.nats += float(F.cross_entropy(flat, targets.flatten(), reduction="sum"))
+        self.correct += int((flat.argmax(-1) == targets.flatten()).sum())
+        self.tokens += targets.numel()
+
+
+def _batches(sequences: np.ndarray, size: int, device: torch.device) -> Iterator[Tensor]:
+    """Packed sequences (sequence, position + 1), some at a time."""
+    for start in range(0, len(sequences), size):
+        yield torch.from_numpy(sequences[start : start + size].astype(np.int64)).to(device)
+
+
+# float32 on a GPU: matrix products in TF32, whose 10 bits are 3 more than those of the bf16 that the model trained in
+@arithmetic.float32("tf32")
+@torch.no_grad()
+def score(
+    model: Model, sequences: np.ndarray, batch: int, observe: Observe | None = None, precision: str = "float32"
+) -> Score:
+    """Loss and accuracy on packed sequences (sequence, position + 1); `observe` sees every MLP."""
+    device = next(model.parameters()).device
+    total = Score()
+    for tokens in _batches(sequences, batch, device):
+        with autocast(device, precision), reading(model):
+            logits, targets = model.predict(tokens, observe=observe)
+        total.add(logits, targets)
+    return total
+
+
+class Drift:
+    """Where the chosen units' pre-activations lie on one set of tokens; the causes of death are looked for here.
+
+    All of it, gamma too, is of the input that the MLP is really given: after the norm and after an intervention.
+    """
+
+    def __init__(self, units: Sequence[int], device: torch.device) -> None:
+        self.units = torch.tensor(list(units), dtype=torch.long, device=device)
+        self.inputs: dict[int, list[Tensor]] = {}
+        self.preactivations: dict[int, list[Tensor]] = {}
+
+    def observe(self, layer: int, inputs: Tensor, preactivation: Tensor) -> None:
+        """Keep a batch of one layer: its MLP's input (…, d_model) and the chosen units' pre-activation (…, unit)."""
+        self.inputs.setdefault(layer, []).append(inputs.flatten(0, 1).float())
+        if len(self.units):
+            self.preactivations.setdefault(layer, []).append(preactivation[..., self.units].flatten(0, 1).float())
+
+    def arrays(self, model: Model) -> dict[str, np.ndarray]:
+        """gamma (layer) and, if units were chosen, what `schema.HISTORY` names, (layer, unit)."""
+        rows = [self._layer(model, layer) for layer in sorted(self.inputs)]
+        return {name: np.stack([row[name].cpu().numpy() for row in rows]) for name in rows[0]} if rows else {}
+
+    def _layer(self, model: Model, layer: int) -> dict[str, Tensor]:
+        x = torch.cat(self.inputs[layer])
+        mean, spread = x.mean(0), x.std(0, unbiased=False)
+        row = {"gamma": mean.norm() / spread.norm()}
+        if not len(self.units):
+            return row
+        z = torch.cat(self.preactivations[layer])
+        mlp = model.mlps()[layer]
+        w_in = mlp.fc_in.weight[self.units].float()
+        above = len(z) - math.ceil(0.99 * len(z)) + 1  # inverted CDF, counted from the top
+        return row | {
+            "preactivation_mean": z.mean(0),
+            "preactivation_std": z.std(0, unbiased=False),
+            "preactivation_p99": z.topk(above, dim=0).values[-1],
+            "preactivation_max": z.amax(0),
+            "history_firing_rate": (z > 0).float().mean(0),
+            "input_weight_norm": w_in.norm(dim=1),
+            "output_weight_norm": mlp.fc_out.weight[:, self.units].float().norm(dim=0),
+            "input_bias": torch.zeros_like(w_in[:, 0]) if mlp.fc_in.bias is None else mlp.fc_in.bias[self.units],
+            "input_alignment": F.cosine_similarity(w_in, mean[None], dim=1),
+        }
+
+
+def batch_size(model: Model, device: torch.device) -> int:
+    """Sequences evaluated at a time: one layer's activations fit a CPU's cache, or fill a GPU."""
+    activations = 2**28 if device.type == "cuda" else 2**20
+    return max(1, activations // (model.config.seq_len * max(model.widths())))
+
+
+@dataclass
+class Measurement:
+    """What `measure` saw: exact counts, the sets' batch use (set, layer), the score and the drift."""
+
+    use: UseTracker
+    batch_use: np.ndarray
+    score: Score
+    drift: dict[str, np.ndarray]
+
+
+@torch.no_grad()
+def measure(
+    model: Model,
+    sequences: np.ndarray,
+    set_sequences: int,
+    drift_units: Sequence[int] = (),
+    precision: str = "float32",
+    progress: str | None = None,
+) -> Measurement:
+    """Read whole sets of `set_sequences` packed sequences (sequence, position + 1), in recorded order.
+
+    Under torch.distributed every process reads its own sets and all return the same, exact counts.
+    """
+    widths, seq_len, device = model.widths(), model.config.seq_len, next(model.parameters()).device
+    sets = len(sequences) // set_sequences
+    rank, world = distributed.rank(), distributed.world()
+    share = 1 << max(0, math.ceil(sets / world) - 1).bit_length()  # a power of two: window unions can be merged
+    mine = range(min(sets, rank * share), min(sets, (rank + 1) * share))
+
+    use = UseTracker(widths, seq_len, device)
+    drift = Drift(drift_units, device)
+    batch = batch_size(model, device)
+    set_window = use.windows.index(set_sequences * seq_len)
+    total, batch_use = Score(), []
+    for index in tqdm(mine, desc=progress, leave=False, disable=None if progress else True):
+        before = use.window_units[:, set_window]
+
+        def observe(layer: int, inputs: Tensor, preactivation: Tensor, activation: Tensor, index: int = index) -> None:
+            use.update(layer, metrics.fires(activation))
+            if index == 0:
+                drift.observe(layer, inputs, preactivation)
+
+        chunk = sequences[index * set_sequences : (index + 1) * set_sequences]
+        part = score(model, chunk, batch, observe, precision)
+        total.merge(part)
+        batch_use.append((use.window_units[:, set_window] - before).cpu().numpy() / widths)
+    here = Measurement(use, np.array(batch_use).reshape(-1, len(widths)), total, drift.arrays(model))
+    first, *rest = distributed.gather(here)
+    for other in rest:
+        first.use.append(other.use)
+        first.score.merge(other.score)
+        first.batch_use = np.concatenate((first.batch_use, other.batch_use))
+    return first
+
+
+@torch.no_grad()
+def firing_counts(model: Model, sequences: np.ndarray, batch: int, progress: str | None = None) -> UseTracker:
+    """Exact counts on packed sequences (sequence, position + 1); the last, partial batch counts too."""
+    use = UseTracker(model.widths(), model.config.seq_len, next(model.parameters()).device)
+    starts = range(0, len(sequences), batch)
+    for start in tqdm(starts, desc=progress, leave=False, disable=None if progress else True):
+        score(
+            model,
+            sequences[start : start + batch],
+            batch,
+            lambda layer, _inputs, _pre, activation: use.update(layer, metrics.fires(activation)),
+        )
+    return use
+
+
+@arithmetic.float32("tf32")
+@torch.no_grad()
+def token_type_counts(model: Model, sequences: np.ndarray, layer: int, batch: int) -> tuple[Tensor, np.ndarray]:
+    """Firings of one layer's units by token type, (type, unit), and the types' occurrences, (type); exact.
+
+    One layer at a time, and the table (int32) stays on the device: it has vocab_size × d_ff entries.
+    """
+    device = next(model.parameters()).device
+    types = model.config.vocab_size
+    table = torch.zeros(types, model.widths()[layer], dtype=torch.int32, device=device)
+    for tokens in _batches(sequences, batch, device):
+
+        def observe(
+            at: int, _inputs: Tensor, _pre: Tensor, activation: Tensor, inputs: Tensor = tokens[:, :-1]
+        ) -> None:
+            if at == layer:
+                fired = metrics.fires(activation).flatten(0, 1).int()
+                table.index_add_(0, inputs.flatten(), fired)
+
+        with reading(model):
+            model.predict(tokens, observe=observe)
+    totals = np.bincount(sequences[:, :-1].ravel(), minlength=types)
+    return table, totals

@@ -1,0 +1,221 @@
+"""Golden runs: a few tiny trainings whose numbers change only where `identity.MEANING` must be raised.
+
+They are made in float64, and no pre-activation of theirs lies nearer to zero than `MARGIN`, so that no rounding decides
+a firing: counts are the same integers on every processor, losses and norms agree to `TOLERANCE`. Together they take
+every choice that a configuration has of model, optimiser and schedule.
+
+See `guard`; `python -m relusparsity.train.golden` also compares and renews what `corpora.golden` keeps.
+"""
+
+import argparse
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from .. import corpora, distributed, identity
+from ..config import CorpusConfig, MeasureConfig, ModelConfig, RunConfig, TrainConfig, replace, to_dict
+from ..counting import deaths, fused, layer, metrics, use
+from ..interventions import inputs
+from ..models import decoder
+from ..store.guard import Guard, Results
+from ..store.schema import HISTORY
+from . import evaluate, measurements, step
+from .measurements import Recorder
+from .resuming import Log
+from .step import Trainer
+
+TOLERANCE = 1e-5
+"""Largest relative difference of a loss or norm: losses are taken in float32, whose last digits differ."""
+ROUNDED = 2e-3
+"""The same for what is recorded with 11 significant bits."""
+MARGIN = 1e-5
+"""Least distance of a pre-activation from zero; the seeds of the runs were chosen for it."""
+
+STEPS = 4
+_TINY = RunConfig(
+    ModelConfig(n_layers=2, d_model=16, d_ff=32, n_heads=2, seq_len=16, vocab_size=64),
+    CorpusConfig(vocab_size=64),
+    TrainConfig(tokens=STEPS * 64, batch_tokens=64, warmup=128, dead_after=64, resume_every=0, lr=0.02),
+    MeasureConfig(points=2, sets=1, final_sets=4, set_tokens=64, history_units=4, histories=2),
+)
+
+RUNS: dict[str, dict[str, Any]] = {
+    "plain": {"seed": 22},
+    "modern": {
+        "model.norm": "rmsnorm",
+        "model.bias": False,
+        "model.tied": False,
+        "model.init": "fan_in",
+        "train.schedule": "cosine",
+        "train.beta2": 0.95,
+        "train.clip": 0.5,
+        "seed": 4,
+    },
+    "post-norm": {
+        "model.norm_place": "post",
+        "model.embedding_norm": True,
+        "model.positions": "sinusoidal",
+        "model.init": "xavier",
+        "model.embedding_std": 0.5,
+        "train.optimizer": "sgd",
+        "train.schedule": "rsqrt",
+        "seed": 0,
+    },
+    "parallel": {
+        "model.norm_place": "parallel",
+        "model.positions": "learned",
+        "model.activation": "gelu",
+        "model.logit_scale": 0.25,
+        "train.optimizer": "adafactor",
+        "train.clip": 0.0,
+        "seed": 80,
+    },
+    "no positions": {"model.positions": "none", "train.weight_decay": 2.0, "seed": 65},
+    "centred": {"intervention.kind": "centre", "intervention.layer": 1, "seed": 126},
+    "added": {
+        "model.norm_place": "parallel",
+        "intervention.kind": "add",
+        "intervention.strength": 2.0,
+        "seed": 1,
+    },
+    "added along": {
+        "model.norm_place": "post",
+        "intervention.kind": "add",
+        "intervention.layer": 1,
+        "intervention.strength": 0.5,
+        "intervention.direction": "along",
+        "intervention.placebo": True,
+        "seed": 54,
+    },
+    "rates": {
+        "model.positions": "learned",
+        "train.embedding_rate": 4.0,
+        "train.position_rate": 0.5,
+        "train.fc_out_rate": 0.25,
+        "train.decay_vectors": True,
+        "seed": 127,
+    },
+    "scales": {
+        "model.positions": "learned",
+        "model.position_std": 1.0,
+        "model.init": "xavier",
+        "model.mlp_std": 0.05,
+        "train.optimizer": "sgd",
+        "train.embedding_rate": 4.0,
+        "train.fc_out_rate": 0.25,
+        "train.decay_vectors": True,
+        "seed": 24,
+    },
+}
+
+
+def run_id(config: RunConfig, checksum: str) -> str:
+    """Name of a run's directory that this code makes of a text of this checksum; see `identity.run_id`."""
+    return identity.run_id(config, checksum, meaning())
+
+
+def meaning() -> str:
+    """`identity.MEANING` where the loaded code gives its golden numbers; else that and a digest of this code."""
+    return str(GUARD.meaning())
+
+
+def _agree(what: str, ours: Any, theirs: Any) -> bool:
+    if not (isinstance(ours, list) and isinstance(theirs, list) and len(ours) == len(theirs)):
+        return bool(ours == theirs)
+    if any(isinstance(value, float) for value in (*ours, *theirs)):
+        rtol = ROUNDED if what in HISTORY else TOLERANCE
+        near = [np.array(values, dtype=float) for values in (ours, theirs)]
+        return bool(np.allclose(near[0], near[1], rtol=rtol, atol=TOLERANCE, equal_nan=True))
+    return bool(ours == theirs)
+
+
+def measured() -> Results:
+    """The numbers of every golden run: lists of integers, which are counts, and of floats; and `defaults`."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # matrices this small are done before a second thread has begun
+    try:
+        with distributed.alone():
+            found = {name: _run(replace(_TINY, **changes)) for name, changes in RUNS.items()}
+        return found | {"defaults": _defaults()}
+    finally:
+        torch.set_num_threads(threads)
+
+
+def _defaults() -> dict[str, Any]:
+    """Fields that are not named while they are at their default: another default gives the same name another run."""
+    return {name: str(value) for name, value in _flat(to_dict(RunConfig())).items()}
+
+
+def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    out: dict[str, Any] = {}
+    for name, value in values.items():
+        out |= _flat(value, f"{prefix}{name}.") if isinstance(value, dict) else {prefix + name: value}
+    return out
+
+
+def _run(config: RunConfig) -> dict[str, Any]:
+    size = np.uint64(config.model.vocab_size)
+    drawn = np.random.PCG64([1, config.model.vocab_size]).random_raw(64 * 40) % size
+    text = (drawn**2 // size).astype(np.int64)
+    trainer = Trainer(config, _Text(text, text[: 64 * 12]), torch.device("cpu"))
+    trainer.model.double()
+    nowhere = Path()  # nothing is written
+    log = Log(nowhere, enabled=False)
+    recorder = Recorder(config, trainer.corpus, nowhere, enabled=False)  # type: ignore[arg-type]
+    rows, norms = {0: recorder.row(trainer, log)}, []
+    while trainer.step < STEPS:
+        loss, norm = trainer.advance()
+        norms.append(float(norm))
+        log.add(trainer.step, 0.0, loss, norm)
+        log.flush()
+        if recorder.due(trainer.step):
+            rows[trainer.step] = recorder.row(trainer, log)
+    found = {name: value for name, (_, value) in (recorder.over(rows) | recorder.end(trainer)).items()}
+    return {name: _listed(value) for name, value in found.items()} | {"loss": log.losses, "gradient_norm": norms}
+
+
+def _listed(value: Any) -> list[Any]:
+    """Flat; floats to 7 digits, which is as many as they are compared to."""
+    flat = np.ravel(value)
+    if flat.dtype.kind != "f":
+        return [int(each) for each in flat]
+    return [None if math.isnan(each) else float(f"{each:.7g}") for each in flat.tolist()]
+
+
+@dataclass(frozen=True)
+class _Text:
+    """As much of a corpus as is read."""
+
+    train: np.ndarray
+    heldout: np.ndarray
+    heldout_bytes: int = 3000
+
+
+GUARD = Guard(
+    number="MEANING",
+    kept=Path(__file__).with_name("golden.json"),
+    module="train.golden",
+    measured=lambda: measured(),
+    watched=(corpora.batches, deaths, decoder, evaluate, fused, inputs, layer, measurements, metrics, step, use),
+    agree=_agree,
+    grows=("defaults",),  # a new field is named when it is set, so that its default needs no raising
+)
+
+
+def main() -> None:
+    """Compare, or renew what is kept."""
+    parser = argparse.ArgumentParser(prog="python -m relusparsity.train.golden", description=__doc__)
+    parser.add_argument("--renew", action="store_true", help="keep what this code gives, for its numbers of now")
+    renew = parser.parse_args().renew
+    for guard in (corpora.golden.GUARD, GUARD):
+        if renew:
+            guard.renew()
+        print(*guard.said(), sep="\n")
+
+
+if __name__ == "__main__":
+    main()

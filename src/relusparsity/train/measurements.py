@@ -1,0 +1,292 @@
+"""When a run is measured, what is kept each time, and how it becomes one dataset."""
+
+import io
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import xarray as xr
+from torch import Tensor
+
+from .. import corpora, distributed
+from ..config import RunConfig, to_dict
+from ..counting import DeathTracker, metrics
+from ..errors import UserError
+from ..screens import Screen, measured_steps
+from ..store import results, sealed
+from ..store.schema import FINAL, HISTORY, MEASURED, UNITS
+from . import evaluate
+from .resuming import Log
+from .step import Trainer
+
+STOPPED = "stopped.nc"
+"""Of a run that diverged, or that a screen stopped: what was measured before, and why."""
+
+
+def snapshot_steps(steps: int, count: int) -> list[int]:
+    """After which steps weights are saved."""
+    return measured_steps(steps, count) if count else [steps]
+
+
+def weights_file(path: Path, step: int) -> Path:
+    """Where a run keeps its weights after a step."""
+    return path / "weights" / f"{step:08d}.safetensors"
+
+
+def history_steps(measured: list[int], count: int) -> list[int]:
+    """`count` of the measured steps, spread evenly over their list, first and last included."""
+    places = np.unique(np.linspace(0, len(measured) - 1, min(count, len(measured))).round().astype(int))
+    return [measured[i] for i in places]
+
+
+def history_units(d_ff: int, count: int) -> np.ndarray:
+    """`count` units, evenly spaced: chosen before the run, and as good as random since units start exchangeable."""
+    return np.arange(min(count, d_ff)) * d_ff // min(count, d_ff)
+
+
+def check(config: RunConfig, corpus: corpora.Corpus) -> None:
+    """Before anything is written: that the held-out text has as many sets as are to be measured.
+
+    Raises
+    ------
+    UserError
+        If it has not.
+    """
+    measure, seq_len = config.measure, config.model.seq_len
+    sequences = corpora.chunks(len(corpus.heldout), seq_len, "held-out text")
+    available, wanted = sequences // (measure.set_tokens // seq_len), max(measure.sets, measure.final_sets)
+    if available < wanted:
+        raise UserError(
+            f"the held-out text makes {available} sets of {measure.set_tokens} tokens, but {wanted} are asked for; "
+            "give more held-out text or lower measure.sets and measure.final_sets."
+        )
+
+
+class Recorder:
+    """Measures a trainer at its steps; each measurement is one small file, so a kill loses at most one."""
+
+    def __init__(self, config: RunConfig, corpus: corpora.Corpus, path: Path, enabled: bool) -> None:
+        self.config, self.corpus, self.path, self.enabled = config, corpus, path, enabled
+        train, measure = config.train, config.measure
+        self.steps = measured_steps(train.steps, measure.points)
+        self.history = history_steps(self.steps, measure.histories)
+        self.units = history_units(config.model.d_ff, measure.history_units)
+        self.snapshots = set(snapshot_steps(train.steps, train.snapshots))
+        self.set_sequences = measure.set_tokens // config.model.seq_len
+        self.sequences = corpora.heldout_sequences(corpus.heldout, config.model.seq_len)
+
+    def due(self, step: int) -> bool:
+        return step in self.steps
+
+    def _file(self, step: int) -> Path:
+        return self.path / "measurements" / f"{step:08d}.npz"
+
+    @property
+    def _again(self) -> str:
+        return f"without it the run would have a gap: delete the folder {self.path} to train again"
+
+    def check_kept(self, step: int, snapshots: int) -> None:
+        """Before a run goes on from a step: that all measurements and weights up to there are whole.
+
+        Parameters
+        ----------
+        snapshots
+            As many as the run was begun with; it may go on with another number.
+
+        Raises
+        ------
+        UserError
+            Naming the file that is lost or damaged.
+        """
+        kept = [self._file(each) for each in self.steps if each <= step]
+        saved = snapshot_steps(self.config.train.steps, snapshots)
+        kept += [weights_file(self.path, each) for each in saved if each <= step]
+        for path in kept if step else ():
+            sealed.check(path, self._again)
+
+    def measure(self, trainer: Trainer, log: Log) -> dict[str, Any]:
+        """Measure after the current step and write it down; what was measured, by name."""
+        row = self.row(trainer, log)
+        if self.enabled:
+            with sealed.sealed_write(self._file(trainer.step)) as temporary:
+                np.savez(temporary, **row)
+        return row
+
+    def row(self, trainer: Trainer, log: Log) -> dict[str, Any]:
+        """What is kept of one measurement, by name."""
+        step, measure = trainer.step, self.config.measure
+        with distributed.gathered(trainer.model):
+            seen = evaluate.measure(
+                trainer.model,
+                self.sequences[: measure.sets * self.set_sequences],
+                self.set_sequences,
+                self.units.tolist() if step in self.history else (),
+                self.config.train.precision,
+            )
+        previous = max((s for s in self.steps if s < step), default=0)
+        deaths = trainer.deaths
+        return {
+            "batch_use": seen.batch_use.mean(0),
+            **{name: getattr(seen.use, name)() for name in _USE_STATISTICS},
+            "heldout_loss": seen.score.loss,
+            "heldout_bits_per_byte": seen.score.bits_per_byte(self._tokens_per_byte),
+            "heldout_accuracy": seen.score.accuracy,
+            "train_loss": log.mean(previous, step),
+            "dead_units": _per_layer(deaths, deaths.dead)
+            if trainer.tokens >= deaths.dead_after
+            else np.full(len(deaths.widths), np.nan),
+            "deaths": _per_layer(deaths, deaths.deaths),
+            "revivals": _per_layer(deaths, deaths.revivals),
+            "stream_firings": np.array(deaths.stream_firings.tolist()),  # copies: the tracker counts on in place
+            "stream_sequence_units": np.array(deaths.stream_sequence_units.tolist()),
+            **seen.drift,
+        }
+
+    @property
+    def _tokens_per_byte(self) -> float:
+        return len(self.corpus.heldout) / self.corpus.heldout_bytes
+
+    def finish(self, trainer: Trainer, seconds: float) -> None:
+        """Measure the end, in float32 on the final sets, and write the whole dataset."""
+        end = self.end(trainer)
+        if self.enabled:
+            values = self.over(self.rows(self.steps)) | end
+            results.save(self._dataset(values, trainer, trainer.step, seconds), self.path / "dataset.nc")
+
+    def end(self, trainer: Trainer) -> dict[str, tuple[tuple[str, ...], Any]]:
+        """Dimensions and values of what is measured once, at the end, by name."""
+        measure = self.config.measure
+        with distributed.gathered(trainer.model):
+            final = evaluate.measure(
+                trainer.model,
+                self.sequences[: measure.final_sets * self.set_sequences],
+                self.set_sequences,
+                progress="final measurement",
+            )
+        return self._at_the_end(trainer, final)
+
+    def keep_stopped(self, trainer: Trainer, last: int, seconds: float, why: str, screen: Screen | None = None) -> None:
+        """After a run that had to stop, `last` its last step in order: what was measured, and why, as stopped.nc."""
+        # it may have stopped in measuring the last step itself
+        steps = [step for step in self.steps if step < last or (step == last and self._file(step).is_file())]
+        if self.enabled and steps:
+            dataset = self._dataset(self.over(self.rows(steps)), trainer, last, seconds)
+            dataset.attrs |= {"stopped_after_step": last, "stopped": why}
+            if screen:
+                dataset.attrs["screen"] = json.dumps(to_dict(screen) | {"rule": screen.words})
+            results.save(dataset, self.path / STOPPED)
+
+    def rows(self, steps: Iterable[int]) -> dict[int, dict[str, Any]]:
+        """What was written down of these steps: step → values by name."""
+        files = {step: io.BytesIO(sealed.read(self._file(step), self._again)) for step in steps}
+        return {step: dict(np.load(file, allow_pickle=False)) for step, file in files.items()}
+
+    def over(self, rows: dict[int, dict[str, Any]]) -> dict[str, tuple[tuple[str, ...], Any]]:
+        """Dimensions and values of measurements, (step → row), by name."""
+        steps = list(rows)
+        model, batch = self.config.model, self.config.train.batch_tokens
+        tokens = np.array(steps, dtype=np.int64) * batch
+        out: dict[str, tuple[tuple[str, ...], Any]] = {"step": (("step",), steps), "tokens": (("step",), tokens)}
+        since = np.diff(tokens, prepend=0)[:, None].astype(float)
+        since[0] = np.nan  # nothing was trained before the first measurement
+
+        def change(name: str) -> np.ndarray:  # of a sum since the start of training
+            total = np.stack([rows[step][name] for step in steps])
+            return np.diff(total, axis=0, prepend=np.zeros_like(total[:1]))
+
+        derived = {
+            "deaths": change("deaths"),
+            "revivals": change("revivals"),
+            "train_token_use": change("stream_firings") / (since * model.d_ff),
+            "train_sequence_use": change("stream_sequence_units") / (since / model.seq_len * model.d_ff),
+        }
+        for name, (dims, *_) in MEASURED.items():
+            value = derived.get(name)
+            out[name] = (("step", *dims), np.stack([rows[s][name] for s in steps]) if value is None else value)
+        drift = [step for step in steps if step in self.history]
+        out["history_step"] = (("history_step",), drift)
+        out["history_tokens"] = (("history_step",), np.array(drift, dtype=np.int64) * batch)
+        for name, (dims, *_) in HISTORY.items():
+            out[name] = (("history_step", *dims), np.stack([_rounded(rows[s][name]) for s in drift]))
+        return out
+
+    def _at_the_end(self, trainer: Trainer, final: evaluate.Measurement) -> dict[str, tuple[tuple[str, ...], Any]]:
+        tracked = trainer.deaths
+        names = ("last_fired", "onset", "deaths", "revivals")
+        # the layers of a run's dataset have one width
+        deaths = {name: torch.stack(tracked.rows(getattr(tracked, name))).cpu().numpy() for name in names}
+        values = {
+            "final_batch_use": final.batch_use,
+            "final_token_use": final.use.token_use(),
+            "final_sequence_use": final.use.sequence_use(),
+            "final_window_use": final.use.window_use(),
+            "final_rarefied_use": final.use.rarefied_use(),
+            "position_use": final.use.position_use(),
+            "final_firing_count": final.use.unit_tokens.cpu().numpy().astype(np.int32),
+            "final_sequences_fired": final.use.unit_sequences.cpu().numpy().astype(np.int32),
+            "last_fired": deaths["last_fired"],
+            "death_onset": np.where(deaths["onset"] >= 0, deaths["onset"], np.nan),
+            "death_count": deaths["deaths"],
+            "revival_count": deaths["revivals"],
+            "final_loss": final.score.loss,
+            "final_bits_per_byte": final.score.bits_per_byte(self._tokens_per_byte),
+            "final_accuracy": final.score.accuracy,
+        }
+        return {name: (FINAL[name][0], value) for name, value in values.items()}
+
+    def _dataset(self, values: dict[str, Any], trainer: Trainer, last: int, seconds: float) -> xr.Dataset:
+        model, measure = self.config.model, self.config.measure
+        windows = evaluate.UseTracker([1], model.seq_len).windows
+        values |= {
+            "layer": (("layer",), np.arange(model.n_layers)),
+            "percentile": (("percentile",), list(metrics.PERCENTILES)),
+            "window": (("window",), windows),
+            "history_unit": (("history_unit",), self.units),
+        }
+        dataset = results.described(values, UNITS)
+        dataset = dataset.set_coords(["tokens", "history_tokens"])
+        facts = {
+            "config": to_dict(self.config),
+            "run_id": self.path.name.removeprefix("run-"),
+            "environment": results.environment(str(trainer.device)),
+            "corpus": self.corpus.facts(),
+            "parameters": sum(p.numel() for p in trainer.model.parameters()),
+            "tokens_seen": last * self.config.train.batch_tokens,
+            "processes": trainer.world,
+            "data_order": corpora.order_digest(len(self.corpus.train), model.seq_len, self.config.seed),
+            "wall_seconds": round(seconds, 1),
+        }
+        dataset.attrs = {
+            "provenance": json.dumps(facts, sort_keys=True),
+            "d_ff": model.d_ff,
+            "dead_after": self.config.train.dead_after,
+            "sample_tokens": measure.sets * measure.set_tokens,
+            "final_sample_tokens": measure.final_sets * measure.set_tokens,
+        }
+        return dataset
+
+
+_USE_STATISTICS = (
+    "token_use",
+    "sequence_use",
+    "token_use_percentiles",
+    "sequence_use_percentiles",
+    "firing_rate_percentiles",
+    "window_use",
+    "rarefied_use",
+    "silent_units",
+)
+
+
+def _per_layer(deaths: DeathTracker, of_units: Tensor) -> np.ndarray:
+    """Sums over the units of each layer: (layer)."""
+    return torch.stack([row.sum() for row in deaths.rows(of_units)]).cpu().numpy()
+
+
+def _rounded(values: np.ndarray) -> np.ndarray:
+    """float32 with 11 significant bits (error ≤ 0.05 %): drift is read off a figure, and compresses threefold."""
+    bits = np.ascontiguousarray(values, dtype=np.float32).view(np.uint32)
+    return ((bits + np.uint32(1 << 11)) & np.uint32(0xFFFFF000)).view(np.float32)

@@ -1,0 +1,164 @@
+"""One training step: the model's loss and firing counts, the optimiser, and what moves them."""
+
+import math
+from collections.abc import Callable
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from .. import corpora, distributed
+from ..config import RunConfig, TrainConfig
+from ..counting.deaths import DeathTracker
+from ..errors import UserError
+from ..interventions import treat
+from ..models import Model, build
+from . import evaluate
+
+
+class Text(Protocol):
+    """What a step reads of a corpus."""
+
+    @property
+    def train(self) -> np.ndarray:
+        """Token ids `(token,)`."""
+
+
+class Objective(nn.Module):
+    """The training step's forward pass: loss and the firing counts, taken while the activations are at hand."""
+
+    def __init__(self, model: Model) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, *batch: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Mean loss; (unit) tokens fired; (layer) their sum; (layer) units fired, summed over sequences."""
+        unit_tokens, sequence_units = [], []
+
+        def count(_layer: int, per_unit: Tensor) -> None:
+            unit_tokens.append(per_unit.sum(dim=0))
+            sequence_units.append((per_unit > 0).sum())
+
+        # a NaN activation does not fire, but makes the loss NaN, and that stops the run
+        logits, targets = self.model.predict(*batch, count=count)
+        loss = F.cross_entropy(logits.flatten(0, -2).float(), targets.flatten())
+        firings = torch.stack([counts.sum() for counts in unit_tokens])
+        return loss, torch.cat(unit_tokens), firings, torch.stack(sequence_units)
+
+
+RATES = {
+    "position_embedding.weight": "position_rate",
+    "embedding.weight": "embedding_rate",
+    "mlp.fc_out.weight": "fc_out_rate",
+}
+"""End of a parameter's name → the field that says its learning rate, in lr; of the others it is 1."""
+
+
+def learning_rate(config: TrainConfig, tokens: int) -> float:
+    """Learning rate of the step that begins after `tokens` training tokens."""
+    done = tokens + config.batch_tokens
+    if done <= config.warmup:
+        return config.lr * done / config.warmup
+    if config.schedule == "constant":
+        return config.lr
+    if config.schedule == "rsqrt":
+        return config.lr * math.sqrt(max(config.warmup, config.batch_tokens) / done)
+    progress = (done - config.warmup) / max(1, config.tokens - config.warmup)
+    return config.lr * (0.1 + 0.45 * (1 + math.cos(math.pi * progress)))
+
+
+def _groups(model: nn.Module, config: TrainConfig) -> list[dict[str, Any]]:
+    """Parameters by their rate (in lr) and decay, matrices first; `weight_decay` is such that a step's is lr's own."""
+    groups: dict[tuple[bool, float], dict[str, Any]] = {}
+    for matrices in (True, False):
+        for name, parameter in model.named_parameters():
+            if (parameter.ndim >= 2) == matrices:
+                rate = next((getattr(config, field) for end, field in RATES.items() if name.endswith(end)), 1.0)
+                decay = config.weight_decay / rate if matrices or config.decay_vectors else 0.0
+                group = groups.setdefault((matrices, rate), {"params": [], "rate": rate, "weight_decay": decay})
+                group["params"].append(parameter)
+    return list(groups.values())
+
+
+def _optimizer(model: nn.Module, config: TrainConfig, device: torch.device) -> torch.optim.Optimizer:
+    groups = _groups(model, config)
+    if config.optimizer == "adafactor":
+        return torch.optim.Adafactor(groups, lr=config.lr)
+    if config.optimizer == "sgd":
+        # PyTorch's own decay would go into the gradient, and so through the momentum
+        sgd = torch.optim.SGD([group | {"weight_decay": 0.0} for group in groups], lr=config.lr, momentum=config.beta1)
+
+        @torch.no_grad()
+        def decay(*_: Any) -> None:
+            for now, group in zip(sgd.param_groups, groups, strict=True):
+                if group["weight_decay"]:
+                    for weight in group["params"]:
+                        weight.mul_(1 - now["lr"] * group["weight_decay"])
+
+        sgd.register_step_pre_hook(decay)
+        return sgd
+    return torch.optim.AdamW(groups, lr=config.lr, betas=(config.beta1, config.beta2), fused=device.type == "cuda")
+
+
+class Trainer:
+    """Model, optimiser and death tracker of one run, and the step that moves them."""
+
+    def __init__(self, config: RunConfig, corpus: Text, device: torch.device) -> None:
+        self.config, self.corpus, self.device = config, corpus, device
+        self.rank, self.world = distributed.rank(), distributed.world()
+        self.model = treat(build(config.model, config.seed, device), config.intervention)
+        if config.train.shard and self.world > 1:
+            distributed.shard(self.model, self.model.blocks)
+        self.optimizer = _optimizer(self.model, config.train, device)
+        self.deaths = DeathTracker(self.model.widths(), config.train.dead_after, device)
+        objective: nn.Module = Objective(self.model)
+        if self.world > 1 and not config.train.shard:
+            objective = nn.parallel.DistributedDataParallel(objective)
+        self.objective: Callable[..., Any] = torch.compile(objective) if config.train.compile else objective
+        self.step = 0
+        sequences = config.train.batch_tokens // config.model.seq_len
+        if sequences % self.world:
+            raise UserError(
+                f"{self.world} processes cannot share {sequences} sequences a step evenly; "
+                "change batch_tokens or the number of processes."
+            )
+        self.sequences = sequences
+
+    @property
+    def tokens(self) -> int:
+        """Training tokens seen."""
+        return self.step * self.config.train.batch_tokens
+
+    def advance(self) -> tuple[Tensor, Tensor]:
+        """One optimiser step; its loss and gradient norm, still on the device."""
+        batch = corpora.batch(
+            self.corpus.train,
+            self.config.model.seq_len,
+            self.sequences,
+            self.config.seed,
+            self.step,
+            self.rank,
+            self.world,
+        )
+        tokens = torch.from_numpy(batch)
+        if self.device.type == "cuda":
+            tokens = tokens.pin_memory()  # from pageable memory, the copy would wait until the step before is done
+        tokens = tokens.to(self.device, non_blocking=True)
+        for group in self.optimizer.param_groups:
+            group["lr"] = group["rate"] * learning_rate(self.config.train, self.tokens)
+        with evaluate.autocast(self.device, self.config.train.precision):
+            loss, unit_tokens, firings, sequence_units = self.objective(tokens)
+        loss.backward()
+        clip = self.config.train.clip or math.inf
+        norm = distributed.whole(nn.utils.clip_grad_norm_(self.model.parameters(), clip))
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+        self.step += 1
+        loss = loss.detach() / self.world
+        if self.world > 1:
+            for sums in (unit_tokens, firings, sequence_units, loss):
+                distributed.sum_(sums)
+        self.deaths.update(unit_tokens, firings, sequence_units, self.tokens)
+        return loss, norm

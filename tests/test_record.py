@@ -19,6 +19,7 @@ from relusparsity.errors import UserError
 from relusparsity.experiments import factorial, repetition
 from relusparsity.scales import base
 from relusparsity.shapes import SHAPES
+from relusparsity.store import results
 
 
 @pytest.fixture

@@ -13,6 +13,7 @@ from relusparsity import claims, recipes, shapes
 from relusparsity.book import front, recorded
 from relusparsity.config import replace
 from relusparsity.experiments import variants
+from relusparsity.store import renamed, results
 
 NAMES = sorted(path.stem for path in results.data_dir().glob("*.nc"))
 SLACK = 1e-6  # shares are quotients of exact counts, kept in 32 or 64 bits

@@ -20,6 +20,8 @@ from relusparsity.config import RunConfig, replace
 from relusparsity.errors import UserError
 from relusparsity.scales import base
 from relusparsity.screens import Screen
+from relusparsity.store import ondisk, results, sealed
+from relusparsity.train import loop
 
 
 def of(*runs: RunConfig, **attributes: Any) -> list[Recorded]:

@@ -11,6 +11,7 @@ import shutil
 import signal
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -634,6 +635,25 @@ def test_as_many_snapshots_as_asked_for(folder: Path, count: int, kept: list[int
     run = trained(folder, **{"train.tokens": 256, "measure.points": 1, "train.snapshots": count})
     assert run.snapshots() == kept
     assert not torch.equal(run.model().embedding.weight, build(run.config.model, 0).embedding.weight)
+
+
+def test_every_run_of_a_process_is_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The compiler gives up after eight models of one code, and says so in a warning alone."""
+    graphs: list[int] = []
+
+    def count(graph: Any, inputs: Any) -> Any:
+        graphs.append(1)
+        return graph.forward
+
+    monkeypatch.setattr(torch, "compile", partial(torch.compile, backend=count))
+    corpus, made = tiny_corpus(), []
+    for number in range(10):  # every other is another model, as interventions make it
+        changes = {"intervention.kind": "centre", "intervention.layer": number // 2 % 2} if number % 2 else {}
+        trainer = Trainer(tiny_run(seed=number, **{"train.compile": True, **changes}), corpus, torch.device("cpu"))
+        before = len(graphs)
+        trainer.advance()
+        made.append(len(graphs) - before)
+    assert min(made) >= 1, f"graphs by run: {made}"
 
 
 def test_bf16_with_compile_is_for_a_gpu(folder: Path) -> None:

@@ -9,7 +9,7 @@ import xarray as xr
 from .. import claims, plots
 from ..plots.explorable import explorable
 from ..recipes import FROZEN, RECIPES
-from ..store import results
+from ..store import results, sealed
 from . import findings
 
 FIGURE = "book/images/batch_use.png"

@@ -9,6 +9,7 @@ import xarray as xr
 from .. import train
 from ..config import RunConfig, from_dict, replace
 from ..source import BATCH_USE
+from ..store import results
 from . import search, sweep_table
 
 

@@ -15,7 +15,8 @@ from tqdm.auto import tqdm
 from .. import arithmetic, corpora, distributed, screens
 from ..config import RunConfig, to_dict
 from ..errors import StoppedEarly, UserError
-from ..interventions.inputs import weights
+from ..interventions.inputs import treat, weights
+from ..models import Model, bare
 from ..store import results, sealed
 from . import golden, measurements, resuming
 from .step import Trainer, learning_rate

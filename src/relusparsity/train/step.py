@@ -116,6 +116,8 @@ class Trainer:
         objective: nn.Module = Objective(self.model)
         if self.world > 1 and not config.train.shard:
             objective = nn.parallel.DistributedDataParallel(objective)
+        if config.train.compile:  # a process that trains many models would run into the compiler's limit of eight
+            torch.compiler.reset()
         self.objective: Callable[..., Any] = torch.compile(objective) if config.train.compile else objective
         self.step = 0
         sequences = config.train.batch_tokens // config.model.seq_len

@@ -20,6 +20,7 @@ from ...counting import metrics
 from ...errors import UserError
 from ...experiments import shared
 from ...experiments.death_tables import ADDED, COORDINATES
+from ...models import Model
 from ...store import results
 from ...store.schema import HISTORY
 from ...train import Run, evaluate

@@ -16,6 +16,7 @@ from ...config import RunConfig
 from ...errors import UserError
 from ...experiments import shared
 from ...interventions import units as pruning
+from ...models import Model
 from ...store import results
 from ...store.schema import REMOVAL
 from ...train import evaluate

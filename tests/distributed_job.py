@@ -25,8 +25,10 @@ def measured(sets: int) -> dict[str, np.ndarray]:
     """Everything that evaluation says of frozen weights, on so many sets of 4 sequences."""
     text = corpora.heldout_sequences(made_up_text(30 * 8 + 1, seed=3), 8)[: 4 * sets + 1]
     found = evaluate.measure(build(tiny_model(init="fan_in", embedding_std=1.0), seed=0), text, 4, [0, 5])
+    states = [layer.state() for layer in found.use.layers]
     return {
-        **{name: value.numpy() for name, value in found.use.state().items() if name != "pending"},
+        **{name: np.stack([state[name] for state in states]) for name in states[0] if name != "pending"},
+        "position_units": found.use.position_units.numpy(),
         "batch_use": found.batch_use,
         "score": np.array([found.score.nats, found.score.correct, found.score.tokens]),
         **found.drift,

@@ -79,7 +79,8 @@ def counted(scale: str) -> dict[str, str]:
     each = config.measure.set_tokens // config.model.seq_len
     text = made_up(config.model.vocab_size, 8 * config.measure.set_tokens + 1)
     use = evaluate.measure(model, corpora.heldout_sequences(text, config.model.seq_len), each).use
-    counts = {name: value.cpu().numpy() for name, value in use.state().items() if name != "pending"}
+    states = [layer.state() for layer in use.layers]
+    counts = {name: np.stack([state[name].cpu() for state in states]) for name in states[0] if name != "pending"}
     return {name: hashlib.sha256(value.tobytes()).hexdigest() for name, value in counts.items()}
 
 

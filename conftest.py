@@ -3,6 +3,7 @@
 import ast
 import importlib
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -99,7 +100,7 @@ def reaching(root: Path, files: Iterable[Path], changed: set[Path]) -> set[Path]
     parts = {file: set(_with_helpers(root, file)) for file in files}
     sources = {source for each in parts.values() for source in each if source.suffix == ".py"}
     reached = rests.reached(root, sources)
-    said = {source: rests.words(source) | rests.experiments(source) for source in sources}
+    said = {source: rests.words(source) | _experiments(rests.imported(source)) for source in sources}
     names = {file.name for file in changed if root / "src" not in file.parents and root / "data" not in file.parents}
     data = {file.name.partition("-")[0] for file in changed if root / "data" in file.parents}
 
@@ -111,6 +112,11 @@ def reaching(root: Path, files: Iterable[Path], changed: set[Path]) -> set[Path]
         return named or looks or bool(data & said[source]) or bool(reached[source] & changed)
 
     return {file for file, each in parts.items() if any(map(reaches, each))}
+
+
+def _experiments(modules: set[str]) -> set[str]:
+    """Names that the experiments among these modules give their datasets: their own, or their chapter's."""
+    return {re.sub(r"^ch\d\d_", "", part) for module in modules for part in module.split(".")[1:]}
 
 
 def _with_helpers(root: Path, file: Path) -> Iterator[Path]:

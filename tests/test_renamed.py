@@ -86,10 +86,11 @@ def made(name: str) -> Iterator[tuple[str, RunConfig, str]]:
             configs = [replace(first, **changes(said, first)) for said in listed(file, "changed")]
         else:
             configs = cells(file, first)
-    for config, of_recipe, its_text in zip(configs, by_recipe(facts["runs"]), texts, strict=True):
-        for id, seed in zip(of_recipe, seeds, strict=True):
+    unlike = facts.get("unlike", [{}] * len(seeds))
+    for recipe, config, of_recipe, its_text in zip(recipes, configs, by_recipe(facts["runs"]), texts, strict=True):
+        for id, seed, of_seed in zip(of_recipe, seeds, unlike, strict=True):
             if id != variants.NOT_RUN:
-                yield id, replace(config, seed=seed), its_text
+                yield id, replace(config, seed=seed, **of_seed.get(recipe, {})), its_text
 
 
 def cells(file: h5py.File, first: RunConfig) -> list[RunConfig]:

@@ -8,7 +8,7 @@ import numpy as np
 import xarray as xr
 
 from .. import corpora, train
-from ..config import RunConfig, to_dict
+from ..config import RunConfig, from_dict, to_dict
 from ..errors import StoppedEarly, UserError
 from ..store import results, schema
 from ..store.schema import MEASURED
@@ -109,7 +109,8 @@ def _end(config: dict[str, Any]) -> xr.Dataset:
 def by_seed(stacked: Sequence[xr.Dataset]) -> xr.Dataset:
     """Datasets of `stack`, one of each seed, as one; in its provenance runs and seconds are by (recipe, seed).
 
-    After which steps runs stopped is told seed by seed.
+    After which steps runs stopped is told seed by seed, and so are, as `unlike`, fields beside the seed in which a
+    recipe's configuration differs from that of the first seed, which `configs` has.
     """
     dataset = xr.concat(
         stacked, dim="seed", join="exact", coords="minimal", compat="override", combine_attrs=shared.agreed
@@ -119,8 +120,24 @@ def by_seed(stacked: Sequence[xr.Dataset]) -> xr.Dataset:
         name: list(zip(*(f[name] for f in facts), strict=True)) for name in ("runs", "wall_seconds")
     }
     of_all["stopped_after_step"] = [f["stopped_after_step"] for f in facts]
+    first = facts[0]["configs"]
+    unlike = [{name: _unlike(f["configs"][name], first[name]) for name in first} for f in facts]
+    if any(fields for of_seed in unlike for fields in of_seed.values()):
+        of_all["unlike"] = [{name: fields for name, fields in of_seed.items() if fields} for of_seed in unlike]
     dataset.attrs["provenance"] = json.dumps(facts[0] | of_all, sort_keys=True)
     return dataset
+
+
+def _unlike(config: dict[str, Any], first: dict[str, Any]) -> dict[str, Any]:
+    """Fields in which two configurations differ, by dotted name, but for the seed."""
+    one, other = (to_dict(from_dict(RunConfig, each)) for each in (config, first))  # of before has fewer fields
+    sections = [name for name, part in one.items() if isinstance(part, dict)]
+    return {
+        f"{section}.{name}": value
+        for section in sections
+        for name, value in one[section].items()
+        if value != other[section][name]
+    }
 
 
 def _filled(part: xr.Dataset, whole: xr.Dataset) -> xr.Dataset:

@@ -40,7 +40,8 @@ class LayerUse:
     Examples
     --------
     >>> use = LayerUse(units=3)
-    >>> use.update(torch.tensor([[[1, 0, 0], [1, 1, 0], [1, 1, 1]]]).bool(), real=torch.tensor([[1, 1, 0]]).bool())
+    >>> fired = torch.tensor([[[1, 0, 0], [1, 1, 0], [1, 1, 1]]]).bool()
+    >>> _ = use.update(fired, real=torch.tensor([[1, 1, 0]]).bool())
     >>> use.tokens, use.token_use(), use.sequence_use()
     (2, 0.5, 0.6666666666666666)
     """

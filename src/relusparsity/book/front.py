@@ -10,7 +10,7 @@ from .. import claims, plots
 from ..plots.explorable import explorable
 from ..recipes import FROZEN, RECIPES
 from ..store import results, sealed
-from . import findings
+from . import findings, scoreboard
 
 FIGURE = "book/images/batch_use.png"
 MARKED = re.compile(r"(<!-- (\w+): written by make record -->\n).*?(\n<!-- /\2 -->)", re.DOTALL)
@@ -50,6 +50,7 @@ def blocks() -> dict[str, str]:
         "explorable": explorable(halves, f"{about} in 8,192 held-out tokens at the end of training."),
         "ledger": claims.table(judged, counts)._repr_html_(),
         "added": added._repr_html_(),
+        "scoreboard": scoreboard.markdown(),
     }
 
 

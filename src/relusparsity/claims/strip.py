@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from html import escape
 
 from .judge import Outcome
-from .reading import model_name
+from .table import model_of
 
 
 def strip(outcomes: Sequence[Outcome], page: str = "ledger.html") -> str:
@@ -20,9 +20,7 @@ def strip(outcomes: Sequence[Outcome], page: str = "ledger.html") -> str:
     groups: dict[str, list[Outcome]] = {}
     for outcome in outcomes:
         if outcome.verdict and outcome.readings and not outcome.here:
-            model = model_name(outcome.scale.split(" + ")[-1])  # of two shapes, the row is about the larger
-            recipe = outcome.recipe.partition(":")[0] if ":" in outcome.recipe else ""
-            groups.setdefault(", ".join(filter(None, [model, recipe])), []).append(outcome)
+            groups.setdefault(model_of(outcome), []).append(outcome)
     switch = "".join(
         f'<label><input type="radio" name="strip" value="{place}"{" checked" if place == 0 else ""}> '
         f"{escape(name)}</label>"

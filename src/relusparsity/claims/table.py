@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from html import escape
 from itertools import groupby
 
@@ -47,14 +47,16 @@ class Table:
         )
 
     def markdown(self) -> str:
-        """A Markdown table of the recorded outcomes that were judged: a line a row."""
-        lines = ["| # | claim | W&A | ours: mean (range) | verdict |", "|---|---|---|---|---|"]
+        """A Markdown table of the verdicts: a line a row, a column for each model and recipe that is judged."""
+        judged = [outcome for outcome in self.outcomes if outcome.verdict and not outcome.here]
+        columns = list(dict.fromkeys(model_of(outcome) for outcome in judged if outcome.readings))
+        models = [column.partition(",")[0] for column in columns]
+        columns.sort(key=lambda column: models.index(column.partition(",")[0]))  # recipes of a model stand together
+        lines = [f"| # | claim | W&A | {' | '.join(columns)} |", "|---|---|---|" + "---|" * len(columns)]
         for row, outcomes in self._rows():
-            judged = [o for o in outcomes if o.verdict]
-            ours = "<br>".join(f"{who(o)}: {'; '.join(_summary(o))}" for o in judged if o.readings) or "–"
-            verdicts = "<br>".join(f"{who(o)}: **{o.verdict}**{_interval(o)}" for o in judged)
-            cells = (row.number, row.claim, row.source, ours, verdicts)
-            lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
+            words = {model_of(o): str(o.verdict) for o in outcomes if o.verdict and not o.here}
+            cells = [words.get(column, words.get(column.partition(",")[0], "–")) for column in columns]
+            lines.append(f"| {' | '.join([row.number, row.claim, row.source, *cells])} |")
         return "\n".join(lines)
 
     def _rows(self) -> Iterator[tuple[Claim, list[Outcome]]]:
@@ -70,11 +72,14 @@ class Table:
         rows = list(dict.fromkeys(outcome.row for outcome in self.outcomes))
         own = [row for row in rows if row not in (*LEDGER, *ADDED)]
         versions = {row.version: row.date for row in rows if row not in own}
-        said = [f"version {v} of {date}, sha256 {ledger_hash(v)}" for v, date in sorted(versions.items())]
+        said = []
+        if versions:
+            of = (f"version {v} of {date}, sha256 {ledger_hash(v)}" for v, date in sorted(versions.items()))
+            said.append(f"Claims ledger, {'; '.join(of)}")
         if own:
             dates = ", ".join(sorted({row.date for row in own}))
-            said.append(f"rows of a chapter's own, of {dates}, sha256 {rows_hash(own)}")
-        return f"Claims ledger, {'; '.join(said)}"
+            said.append(f"Rows of a chapter's own, of {dates}, sha256 {rows_hash(own)}")
+        return ". ".join(said)
 
     def _counted(self, row: Claim, outcomes: Sequence[Outcome]) -> list[str]:
         letters = dict.fromkeys(o.scale for o in outcomes if o.verdict and (row.number, o.scale) in self.counts)
@@ -184,6 +189,11 @@ def _verdict(outcome: Outcome) -> str:
         if outcome.agreement:
             text += ", numerical agreement in {} of {} seeds".format(*outcome.agreement)
     return text
+
+
+def model_of(outcome: Outcome) -> str:
+    """As `who`, but of two shapes the larger, which the row is about."""
+    return who(replace(outcome, scale=outcome.scale.split(" + ")[-1]))
 
 
 def who(outcome: Outcome) -> str:

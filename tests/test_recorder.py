@@ -14,7 +14,7 @@ import xarray as xr
 from fixtures_core import tiny_corpus, tiny_run
 from relusparsity import train
 from relusparsity.__main__ import main
-from relusparsity.book import recorder
+from relusparsity.book import pieces, recorder
 from relusparsity.book.recorded import Recorded
 from relusparsity.config import RunConfig, replace
 from relusparsity.errors import UserError
@@ -54,7 +54,7 @@ def test_four_workers_one_failure_an_interruption_and_the_way_home(
         recorder.record(of(*runs), tmp_path / "out", workers=2)
     assert recorder.record(of(*runs, wild), tmp_path / "out", workers=2, minutes=1e-9) == 2, "no time to begin one"
     assert "5 runs, 3 finished before" in capsys.readouterr().out
-    monkeypatch.setattr(recorder, "PIECE", 1)  # a piece per run
+    monkeypatch.setattr(pieces, "PIECE", 1)  # a piece per run
     assert recorder.record(of(*runs, wild), tmp_path / "out", workers=2) == 0
     pieces = sorted((tmp_path / "out").glob("piece-*.tar"))
     assert len(pieces) == 5
@@ -64,7 +64,7 @@ def test_four_workers_one_failure_an_interruption_and_the_way_home(
     assert main(["record", "--unpack", *map(str, pieces)]) == 0
     assert "damaged" not in ondisk.listing()
     for name, job in here.items():
-        for file in recorder.DATASETS:
+        for file in pieces.DATASETS:
             if (job.path / file).is_file():
                 there = results.load(tmp_path / "home" / name / file)
                 xr.testing.assert_identical(there, results.load(job.path / file))
@@ -81,10 +81,10 @@ def test_what_is_no_piece_is_refused(tmp_path: Path) -> None:
         with sealed.sealed_write(piece) as temporary, tarfile.open(temporary, "w") as tar:
             tar.add(inside, name)
         with pytest.raises(UserError, match="it is not a piece"):
-            recorder.unpack([piece])
+            pieces.unpack([piece])
     piece.write_bytes(piece.read_bytes()[:-1])
     with pytest.raises(UserError, match="sha256"):
-        recorder.unpack([piece])
+        pieces.unpack([piece])
 
 
 def test_texts_of_ones_own_are_for_make_record() -> None:
@@ -185,14 +185,14 @@ def test_two_processes_train_one_run_and_agree_with_one(
 def test_unpacked_over_what_is_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RELUSPARSITY_RUNS", str(tmp_path / "there"))
     tiny = train.run(tiny_run(), tiny_corpus())
-    (piece,) = recorder.pack([recorder.Job(tiny.config, tiny.path)], tmp_path / "out")
+    (piece,) = pieces.pack([tiny.path], tmp_path / "out")
     monkeypatch.setenv("RELUSPARSITY_RUNS", str(tmp_path))
     run = tmp_path / tiny.path.name
     run.mkdir()
     sealed.write_json(run / "config.json", {"an": "interrupted run"})
     (run / "dataset.nc.sha256").write_text("of an earlier try")
-    assert recorder.unpack([piece]) == [run]
+    assert pieces.unpack([piece]) == [run]
     assert tiny.path.name[4:] in ondisk.summary(run) and "damaged" not in ondisk.listing() + ondisk.summary(run)
 
     (run / "dataset.nc").write_text("ours")
-    assert recorder.unpack([piece]) == [run] and (run / "dataset.nc").read_text() == "ours", "finished before"
+    assert pieces.unpack([piece]) == [run] and (run / "dataset.nc").read_text() == "ours", "finished before"

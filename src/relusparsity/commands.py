@@ -86,10 +86,10 @@ class Record:
     """Pieces to unpack, instead of training."""
 
     def __call__(self) -> None:
-        from .book import build, recorded, recorder  # torch is slow to import, and --help should not be
+        from .book import build, pieces, recorded, recorder  # torch is slow to import, and --help should not be
 
         if self.unpack:
-            for path in recorder.unpack([Path(piece) for piece in self.unpack]):
+            for path in pieces.unpack([Path(piece) for piece in self.unpack]):
                 print(path)
         else:
             if self.chapter is None:

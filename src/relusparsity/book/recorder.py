@@ -1,17 +1,16 @@
 """``python -m relusparsity record``: train the runs of recorded experiments on a machine that is there for a while.
 
 A queue with one worker per GPU, or per so many GPUs, which then train one run together; what is finished is packed in
-small pieces, to carry to the machine that keeps the repository, where `unpack` puts the runs among its own. A machine
-that stopped goes on where it was: finished runs are reused, and so is the last state of one that keeps states.
+small pieces, to carry to the machine that keeps the repository (`pieces`). A machine that stopped goes on where it was:
+finished runs are reused, and so is the last state of one that keeps states.
 """
 
 import json
 import os
 import subprocess
 import sys
-import tarfile
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
@@ -24,21 +23,11 @@ from ..config import RunConfig, from_dict, replace, to_dict
 from ..errors import StoppedEarly, UserError
 from ..models import training_flops
 from ..screens import in_words
-from ..store import results, sealed
-from ..train import measurements
+from . import pieces
 from .recorded import Recorded
 
 FINISHED = "finished"
 """What a worker answers of a run that came to its end."""
-
-PIECE = 15_000_000
-"""Bytes of a piece at most, as far as single datasets allow."""
-
-DATASETS = ("dataset.nc", measurements.STOPPED)
-"""What a run leaves: all that it measured, or what it did until it stopped."""
-
-FILES = [f"{name}{end}" for name in ("config.json", *DATASETS) for end in (".sha256", "")]
-"""What is packed of a finished run; the datasets last, with which it counts as finished."""
 
 FLOPS, STEP, START = 480e12, 7.5e-3, 25
 """An H200's floating-point operations per second, its seconds per step besides, and those per run, as measured: the
@@ -56,7 +45,7 @@ class Job:
     @property
     def finished(self) -> bool:
         """Whether there is nothing left to train: it came to its end, or stopped and would again."""
-        there = [(self.path / name).is_file() for name in DATASETS]
+        there = [(self.path / name).is_file() for name in pieces.DATASETS]
         return there[0] or (there[1] and train.stops_again(self.path, self.config) is not None)
 
     def seconds(self, gpus: int = 1) -> float:
@@ -122,13 +111,15 @@ def record(
     )
     for rules, stoppable in Counter(job.config.screens for job in missing if job.config.screens).items():
         print(f"{stoppable} of these may stop early: {in_words(rules)}", flush=True)
-    others = {name for piece in out.glob("piece-*.tar") for name in _held(piece)} - {job.path.name for job in queue}
+    others = {name for piece in out.glob("piece-*.tar") for name in pieces.held(piece)} - {
+        job.path.name for job in queue
+    }
     if others:
         raise UserError(
             f"{out} holds pieces of {len(others)} other runs, which these would replace; name another folder."
         )
     until = None if minutes is None else begun + 60 * minutes
-    state = _Queue(missing, until, lambda: pack(queue, out), gpus_per_run)
+    state = _Queue(missing, until, lambda: pieces.pack([job.path for job in queue if job.finished], out), gpus_per_run)
     state.finished()
     with ThreadPoolExecutor(workers) as pool:
         list(pool.map(state.work, range(workers)))
@@ -180,7 +171,7 @@ class _Queue:
                 process.communicate()
             seconds = monotonic() - begun
             with self.lock:
-                if (job.path / DATASETS[0]).is_file():
+                if (job.path / pieces.DATASETS[0]).is_file():
                     self.slower = seconds / job.seconds(self.gpus)
                 elif not job.finished and answer != FINISHED:
                     self.failed.append(job.path.name)
@@ -241,62 +232,3 @@ def _trained(line: str) -> str:
     except (UserError, StoppedEarly, FloatingPointError, RuntimeError) as error:
         return " ".join(str(error).split())[:300] or type(error).__name__
     return FINISHED
-
-
-def pack(queue: Iterable[Job], out: Path) -> list[Path]:
-    """The datasets of finished runs as `piece-1.tar` …, each whole or absent; those of an earlier call are replaced."""
-    pieces: list[list[Path]] = []
-    size = PIECE
-    for job in queue:
-        files = [job.path / name for name in FILES if job.finished and (job.path / name).is_file()]
-        size += sum(file.stat().st_size for file in files)
-        if files and size > PIECE:
-            pieces.append([])
-            size = sum(file.stat().st_size for file in files)
-        if files:
-            pieces[-1] += files  # a run's files stay together
-    out.mkdir(parents=True, exist_ok=True)
-    written = []
-    for number, piece in enumerate(pieces, start=1):
-        written.append(out / f"piece-{number}.tar")
-        with sealed.sealed_write(written[-1]) as temporary, tarfile.open(temporary, "w") as tar:
-            for file in piece:
-                tar.add(file, f"{file.parent.name}/{file.name}")
-    for old in set(out.glob("piece-*.tar")) - set(written):
-        sealed.sidecar(old).unlink(missing_ok=True)
-        old.unlink()
-    return written
-
-
-def _held(piece: Path) -> set[str]:
-    """The runs in a piece; nothing of one that was cut short, which is written anew."""
-    try:
-        with tarfile.open(piece) as tar:
-            return {member.name.partition("/")[0] for member in tar.getmembers()}
-    except tarfile.TarError:
-        return set()
-
-
-def unpack(pieces: Sequence[Path]) -> list[Path]:
-    """Put the runs of pieces among those of this machine, where they are not there yet; their folders.
-
-    Raises
-    ------
-    UserError
-        For a piece that is damaged, or holds anything but datasets of runs.
-    """
-    made: dict[Path, bool] = {}  # folder → whether its run was finished here before; one that stopped may be since
-    for piece in pieces:
-        sealed.check(piece)
-        with tarfile.open(piece) as tar:
-            for member in tar.getmembers():
-                run, _, file = member.name.partition("/")
-                content = tar.extractfile(member) if member.isfile() else None
-                if not (sealed.RUN.fullmatch(run) and file in FILES and content):
-                    raise UserError(f"{piece} holds {member.name!r}: expected datasets of runs; it is not a piece.")
-                target = results.runs_dir() / run / file
-                target.parent.mkdir(parents=True, exist_ok=True)
-                if not made.setdefault(target.parent, (target.parent / DATASETS[0]).is_file()):
-                    with sealed.atomic_write(target) as temporary:
-                        temporary.write_bytes(content.read())
-    return list(made)

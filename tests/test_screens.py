@@ -19,7 +19,7 @@ from relusparsity.errors import StoppedEarly, UserError
 from relusparsity.experiments import variants
 from relusparsity.screens import Screen, first_to_stop, in_words
 from relusparsity.store import ondisk, results
-from relusparsity.train import golden, measurements
+from relusparsity.train import golden, loop, measurements
 from test_recorder import of, short
 
 PASSES = Screen(16, "batch_use", 1, "<", 0.0)
@@ -109,7 +109,7 @@ def test_a_screen_is_no_part_of_a_run() -> None:
 
 def test_a_run_that_passes_its_screens_is_the_run_without(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     passed = train.run(screened(PASSES, LATER), tiny_corpus()).dataset
-    monkeypatch.setattr(train, "_train", lambda *given: pytest.fail("trained again"))
+    monkeypatch.setattr(loop, "_train", lambda *given: pytest.fail("trained again"))
     assert train.run(tiny_run(), tiny_corpus()).path == train.run(screened(STOPS), tiny_corpus()).path, "finished"
     monkeypatch.undo()
     monkeypatch.setenv("RELUSPARSITY_RUNS", str(folder / "other"))
@@ -133,7 +133,7 @@ def test_a_stopped_run_keeps_what_it_measured_and_is_not_finished(
     assert "is over 0 at step 16" in ondisk.summary(path) and "not finite" not in ondisk.summary(path)
     assert ondisk.state_of(path) == "stopped" and ondisk.is_screened(path) and "screened" in BEFORE
 
-    monkeypatch.setattr(train, "_train", lambda *given: pytest.fail("trained again"))
+    monkeypatch.setattr(loop, "_train", lambda *given: pytest.fail("trained again"))
     with pytest.raises(StoppedEarly, match="stopped after step 16: loss"):
         train.run(config, corpus)
     xr.testing.assert_identical(variants.measured(config, corpus), kept)

@@ -56,12 +56,12 @@ def test_four_workers_one_failure_an_interruption_and_the_way_home(
     assert "5 runs, 3 finished before" in capsys.readouterr().out
     monkeypatch.setattr(pieces, "PIECE", 1)  # a piece per run
     assert recorder.record(of(*runs, wild), tmp_path / "out", workers=2) == 0
-    pieces = sorted((tmp_path / "out").glob("piece-*.tar"))
-    assert len(pieces) == 5
+    packed = sorted((tmp_path / "out").glob("piece-*.tar"))
+    assert len(packed) == 5
 
     here = {job.path.name: job for job in recorder.jobs(of(*runs, wild))}
     monkeypatch.setenv("RELUSPARSITY_RUNS", str(tmp_path / "home"))
-    assert main(["record", "--unpack", *map(str, pieces)]) == 0
+    assert main(["record", "--unpack", *map(str, packed)]) == 0
     assert "damaged" not in ondisk.listing()
     for name, job in here.items():
         for file in pieces.DATASETS:

@@ -1,61 +1,99 @@
 """What the book found, in three sentences whose numbers are read from the recorded data."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import xarray as xr
 
-from ..claims import Count, Outcome
+from ..claims import Outcome
 from ..claims.table import number
+from ..experiments.endings import distance
 from ..plots.recipes import FULL
 from ..source import BATCH_USE
 
 TEXT = """\
-- **Which layer goes silent depends on the recipe.** Of {recipes} recipes for one model of 6 × 8,192 units (Mid), which
-  differ in five choices that we do not know of the paper, {emptied} leave some layer less than full: {emptiest}.
-- **The paper's two numbers have not met in one model.** Wild and Anderson report that {source[0]} % of the first
-  layer's units and {source[5]} % of the last's fire in 8,192 tokens. Our nearest recipe of that width (Wide, 6 ×
-  32,768) ends at {first} and {last} % ({seeds} seeds); in {both} of {runs} recorded runs of it does an early layer end
-  under 30 % while the last keeps 90 %.
-- **Silent units stay silent, and can go.** Of Wide's units that are silent on 8,192 tokens {silent} % are silent on a
-  million more, beyond chance. Removing the half that fires least costs {half} % of the loss; a random half costs
+- **Which layer empties depends on the recipe.** Of {recipes} recipes for one model of 6 × 8,192 units (Mid, two seeds
+  each), {emptied} end with some layer under {full} %. With layers counted from 0,
+  {emptiest}.
+  The two seeds name the same layer in {agreed} of the {emptied}.
+- **The paper's two numbers have not met in one model of ours.** Wild and Anderson report that {source[0]} % of the
+  first layer's units and {source[5]} % of the last's fire in 8,192 tokens. Of our models of that width (Wide, 6 ×
+  32,768), the recipe that is judged ends at {first} and {last} % ({seeds} fresh seeds). The closest of all {runs}
+  recorded runs, whatever the recipe, ends at {closest[0]} and {closest[5]} %; of {narrow_runs} at Mid's width, at
+  {narrow[0]} and {narrow[5]} %.
+- **Silent units stay silent, and can go.** Of Wide's units that are silent on 8,192 tokens, {silent} % are silent on a
+  million others too. About {idle} % of all its units are silent on the million: half of all units can be removed from
+  among them, which changes the loss on web text by {half} %. As many drawn at random from the same layers raise it by
   {random} %."""
 
 
-def findings(outcomes: Sequence[Outcome], counts: Mapping[tuple[str, str], Count], cells: Sequence[xr.Dataset]) -> str:
+def findings(
+    outcomes: Sequence[Outcome],
+    ends: Sequence[Sequence[np.ndarray]],
+    cells: Sequence[xr.Dataset],
+    pruned: xr.Dataset,
+) -> str:
     """Three findings as Markdown.
 
     Parameters
     ----------
     outcomes
         Of `claims.evaluate` on the recorded datasets; of two recipes of a shape, the first is meant.
-    counts
-        Of `claims.multiverse` on all recorded runs.
+    ends
+        Batch use at the end, percent by layer, of every recorded run of Wide's width, and of Mid's.
     cells
         Both halves of the factorial, with `final_batch_use` (recipe, seed, set, layer).
+    pruned
+        Wide's dataset of pruning, with `silent_removed` (seed, layer).
+
+    Raises
+    ------
+    ValueError
+        If the half that is removed is not all silent: then the third finding says something else.
     """
     judged = [outcome for outcome in outcomes if outcome.verdict and outcome.readings]
     wide = {outcome.row.number: outcome for outcome in reversed(judged) if outcome.scale == "P"}
-    ends = [cell["final_batch_use"].mean(["set", "seed"]).transpose("recipe", "layer").values for cell in cells]
-    use = np.concatenate(ends)
-    emptied = use[use.min(1) < FULL]
-    lowest = Counter(emptied.argmin(1).tolist()).most_common()
-    both = counts["3b", "P"]
+    use = np.concatenate([c["final_batch_use"].mean("set").transpose("recipe", "seed", "layer").values for c in cells])
+    emptied = use[use.mean(1).min(1) < FULL]
+    lowest = Counter({layer: 0 for layer in range(use.shape[2])})
+    lowest.update(emptied.mean(1).argmin(1).tolist())
+    idle = 100 * pruned["silent_removed"].sum("layer") / (pruned.sizes["layer"] * pruned.attrs["d_ff"])
+    if float(idle.min()) < 50:
+        raise ValueError(
+            f"{float(idle.min()):.1f} % of a seed's units are silent, fewer than the half that is removed."
+        )
     return TEXT.format(
         recipes=len(use),
         emptied=len(emptied),
-        emptiest=", ".join(f"layer {layer} is the emptiest in {times}" for layer, times in lowest),
+        full=f"{100 * FULL:g}",
+        emptiest=_places(lowest),
+        agreed=int((emptied.argmin(2) == emptied.argmin(2)[:, :1]).all(1).sum()),
         source=BATCH_USE,
         first=_mean(wide["1"], "U_0 (%)"),
         last=_mean(wide["2"], "U_5 (%)"),
         seeds=wide["1"].n,
-        both=both.held or "none",
-        runs=both.runs,
-        silent=_mean(wide["9"], "beyond chance (%)"),
+        runs=len(ends[0]),
+        closest=_closest(ends[0]),
+        narrow_runs=len(ends[1]),
+        narrow=_closest(ends[1]),
+        silent=_mean(wide["9"], "silent on both (%)"),
+        idle=f"{float(idle.mean()):.0f}",
         half=_mean(wide["12"], "lowest-rate half (% loss)"),
         random=_mean(wide["12"], "random half (% loss)"),
     )
+
+
+def _closest(ends: Sequence[np.ndarray]) -> list[str]:
+    """The run that is nearest to the source."""
+    return [number(float(value)) for value in min(ends, key=distance)]
+
+
+def _places(lowest: Counter[int]) -> str:
+    """Which layer is the emptiest in how many, and which in none."""
+    in_some = [f"layer {layer} is the emptiest in {times}" for layer, times in lowest.most_common() if times]
+    in_none = [str(layer) for layer in sorted(lowest) if not lowest[layer]]
+    return ", ".join(in_some) + (f", layers {', '.join(in_none)} in none" if in_none else "")
 
 
 def _mean(outcome: Outcome, label: str) -> str:

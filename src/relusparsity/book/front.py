@@ -36,7 +36,8 @@ def outcomes() -> list[claims.Outcome]:
 def blocks() -> dict[str, str]:
     """Name → what stands between a block's marks: Markdown, or HTML."""
     judged = outcomes()
-    counts = claims.multiverse(results.load(path) for path in sorted(results.data_dir().glob("*.nc")))
+    every = [results.load(path) for path in sorted(results.data_dir().glob("*.nc"))]
+    counts, pruned = claims.multiverse(every), results.recorded("pruning", "wide")
     halves = [results.recorded(name, "mid") for name in ("factorial", "other_half")]
     short = claims.table(judged)
     added = claims.table(claims.evaluate({}, rows=claims.ADDED))
@@ -44,7 +45,7 @@ def blocks() -> dict[str, str]:
         "Mid (6 layers of 8,192 units), 49 million tokens, mean of two seeds: the share of a layer's units that fire"
     )
     return {
-        "findings": findings.findings(judged, counts, halves),
+        "findings": findings.findings(judged, [claims.ends(every, letter) for letter in "PS"], halves, pruned),
         "claims": f"{short.markdown()}\n\n{short.caption()}.",
         "strip": claims.strip([o for o in judged if _searched(o)]),
         "explorable": explorable(halves, f"{about} in 8,192 held-out tokens at the end of training."),

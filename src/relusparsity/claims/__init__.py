@@ -2,7 +2,7 @@
 
 from .judge import Outcome, Rule, Verdict, evaluate
 from .ledger import ADDED, DATA_SEEN, LEDGER, Claim, for_chapter, ledger_hash, source_class
-from .multiverse import Count, multiverse
+from .multiverse import Count, ends, multiverse
 from .reading import Finding, Reading
 from .statistics import kendall_tau, poisson_upper
 from .strip import strip
@@ -20,6 +20,7 @@ __all__ = [
     "Rule",
     "Table",
     "Verdict",
+    "ends",
     "evaluate",
     "for_chapter",
     "kendall_tau",

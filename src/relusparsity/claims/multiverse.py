@@ -11,7 +11,8 @@ import xarray as xr
 
 from .judge import RULES
 from .ledger import LEDGER, Claim
-from .reading import SHAPES, NotTestable
+from .reading import SHAPES, Floats, NotTestable
+from .rules import batch_use
 
 LETTER_OF = {shape["d_ff"]: letter for letter, shape in SHAPES.items()}
 """Hidden units a layer → the ledger's letter."""
@@ -52,6 +53,20 @@ def multiverse(datasets: Iterable[xr.Dataset], rows: tuple[Claim, ...] = LEDGER)
                 if reading.holds is not None and not finding.limits:
                     found[row.number, letter][run_id] = reading.holds
     return {at: Count(sum(runs.values()), len(runs)) for at, runs in found.items()}
+
+
+def ends(datasets: Iterable[xr.Dataset], letter: str) -> list[Floats]:
+    """Batch use at the end, percent by layer, of every finished and untreated run of a width, each once.
+
+    Parameters
+    ----------
+    datasets
+        As of `multiverse`.
+    letter
+        The ledger's for the width.
+    """
+    found = {run_id: batch_use(run)[0][0] for dataset in datasets for run_id, of, run in _runs(dataset) if of == letter}
+    return list(found.values())
 
 
 def _runs(dataset: xr.Dataset) -> Iterator[tuple[str, str, xr.Dataset]]:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from html import escape
 
 from .judge import Outcome
+from .ledger import source_class
 from .table import model_of
 
 
@@ -34,14 +35,15 @@ def strip(outcomes: Sequence[Outcome], page: str = "ledger.html") -> str:
     )
     return (
         '<div class="verdict-strip">\n'
-        f"<fieldset><legend>Verdicts on the paper's claims, by model and recipe</legend>{switch}</fieldset>\n"
+        f"<fieldset><legend>Verdicts on the ledger's claims, by model and recipe</legend>{switch}</fieldset>\n"
         f"{chips}\n</div>"
     )
 
 
 def _chip(outcome: Outcome, page: str) -> str:
     row, verdict = outcome.row, str(outcome.verdict)
+    own = " (ours)" if source_class(row.number) == "ours" else ""
     return (
         f'<a class="chip {verdict.replace(" ", "-")}" href="{page}#row-{row.number}" '
-        f'title="{escape(row.rule)}">{row.number} {escape(row.claim)}: {verdict}</a>'
+        f'title="{escape(row.rule)}">{row.number} {escape(row.claim)}{own}: {verdict}</a>'
     )

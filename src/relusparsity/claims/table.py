@@ -37,12 +37,13 @@ class Table:
         return "\n".join(lines)
 
     def _repr_html_(self) -> str:
-        head = "".join(
-            f'<th scope="col">{n}</th>' for n in ("row", "claim", "W&amp;A", "ours: mean (range)", "verdict")
-        )
+        source = "W&amp;A" if all(source_class(o.row.number) for o in self.outcomes) else "source"
+        columns = ("row", "claim", source, "ours: mean (range)", "verdict")
+        head = "".join(f'<th scope="col">{n}</th>' for n in columns)
         body = "".join(self._html_row(row, outcomes) for row, outcomes in self._rows())
+        others = ' data-of="others"' if source == "source" else ""  # a phone's card names the column by it
         return (
-            f'<table class="claims"><caption>{escape(self.caption())}</caption>'
+            f'<table class="claims"{others}><caption>{escape(self.caption())}</caption>'
             f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
         )
 
@@ -92,10 +93,11 @@ class Table:
         seen = "<br>its data were seen in part before the rule was written" if row.number in DATA_SEEN else ""
         fold = "".join(map(_html_details, shown))
         known = source_class(row.number)
+        origin = f"<br><small>{known}</small>" if known and known not in row.source else ""
         cells = (
             f'{escape(row.claim)}<br><small class="rule">{escape(row.rule)}{seen}</small>'
             + (f"<details><summary>seeds and recipes</summary>{fold}</details>" if fold else ""),
-            escape(row.source) + (f"<br><small>{known}</small>" if known else ""),
+            escape(row.source) + origin,
             ("".join(map(_html_summary, shown)) or "–") + counted,
             "".join(_html_verdict(o) for o in outcomes if o.verdict),
         )

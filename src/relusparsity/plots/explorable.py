@@ -14,6 +14,7 @@ import xarray as xr
 
 from ..source import BATCH_USE
 from . import style
+from .recipes import FULL
 
 SWITCHES = {
     "embedding_std": ("Initial embeddings", {"0.02": "std 0.02", "1.0": "std 1"}),
@@ -38,7 +39,8 @@ START = ("0.02", "True", "1.0", "xavier", "0.0003")
 
 
 def cells(datasets: Sequence[xr.Dataset]) -> dict[str, dict[str, list[float] | float]]:
-    """Levels, joined by spaces in the order of `SWITCHES` → use (percent) by layer: mean, low, high over seeds; loss.
+    """Levels, joined by spaces in the order of `SWITCHES` → use (percent) by layer: mean, low, high over seeds; loss;
+    and whether every seed has the same lowest layer.
 
     Parameters
     ----------
@@ -56,7 +58,8 @@ def cells(datasets: Sequence[xr.Dataset]) -> dict[str, dict[str, list[float] | f
                 continue
             of = {"use": use.values[at].mean(0), "low": use.values[at].min(0), "high": use.values[at].max(0)}
             found[key] = {name: values.round(1).tolist() for name, values in of.items()} | {
-                "loss": round(float(loss.values[at].mean()), 2)
+                "loss": round(float(loss.values[at].mean()), 2),
+                "agree": len(set(use.values[at].argmin(1).tolist())) == 1,
             }
     return found
 
@@ -77,20 +80,23 @@ def explorable(datasets: Sequence[xr.Dataset], about: str) -> str:
     multiples = "".join(_small(key, known[key]) for key in every if key in known)
     return (
         f'<figure class="explorable" id="explorable">\n<script type="application/json">{json.dumps(known)}</script>\n'
-        f"<form hidden>{switches}</form>\n"
+        f"<form hidden><p>Choose levels and see which layer empties.</p>{switches}</form>\n"
         f'<div class="explorable-bars">{rows}</div>\n'
         f'<p class="explorable-said" aria-live="polite">{said(shown)}</p>\n'
         f"<details open><summary>All {len(known)} recipes at once</summary>"
         f'<div class="explorable-all">{multiples}</div></details>\n'
-        f"<figcaption>{escape(about)} The mark on layers 0 and 5 is what Wild and Anderson report. A thin line "
-        "spans the seeds.</figcaption>\n</figure>"
+        f"<figcaption>{escape(about)} The upright mark on layers 0 and 5 is what Wild and Anderson report, of a wider "
+        "model. A thin line spans the seeds.</figcaption>\n</figure>"
     )
 
 
 def said(cell: dict[str, list[float] | float]) -> str:
-    """What a cell shows, in words."""
-    use = np.array(cell["use"])
-    return f"Layer {use.argmin()} is the lowest, at {use.min():g} %. Loss {cell['loss']:.2f} nats per token."
+    """What a cell shows, in words: which layer is the lowest, where one is under `FULL` and the seeds agree on it."""
+    use, loss = np.array(cell["use"]), f"Loss {cell['loss']:.2f} nats per token."
+    if use.min() >= 100 * FULL:
+        return f"No layer empties: all end at {100 * FULL:g} % or more. {loss}"
+    doubt = "" if cell["agree"] else " on average, but the seeds disagree"
+    return f"Layer {use.argmin()} is the lowest{doubt}, at {use.min():.1f} %. {loss}"
 
 
 def _bar(layer: int, cell: dict[str, list[float] | float]) -> str:

@@ -23,8 +23,12 @@ document.querySelectorAll(".explorable").forEach((figure) => {
       row.querySelector("output").textContent = `${cell.use[layer].toFixed(1)} %`;
     });
     const lowest = Math.min(...cell.use);
-    said.textContent =
-      `Layer ${cell.use.indexOf(lowest)} is the lowest, at ${lowest} %. Loss ${cell.loss.toFixed(2)} nats per token.`;
+    const doubt = cell.agree ? "" : " on average, but the seeds disagree";
+    const where =
+      lowest >= 99
+        ? "No layer empties: all end at 99 % or more."
+        : `Layer ${cell.use.indexOf(lowest)} is the lowest${doubt}, at ${lowest.toFixed(1)} %.`;
+    said.textContent = `${where} Loss ${cell.loss.toFixed(2)} nats per token.`;
   };
   form.addEventListener("change", show);
   show(); // a browser may have kept the switches of an earlier visit

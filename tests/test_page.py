@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from relusparsity.plots import explorable
+
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 pytestmark = [
@@ -91,7 +93,9 @@ def test_switches_of_the_front_page_move_the_bars(open_page: Open, troubles: lis
     levels = page.eval_on_selector_all(".explorable input:checked", "all => all.map(one => one.value)")
     shown = page.eval_on_selector_all(".explorable output", "all => all.map(one => parseFloat(one.textContent))")
     assert levels[0] == "1.0" and shown == cells[" ".join(levels)]["use"]
-    assert f"at {min(shown):g} %" in page.locator(".explorable-said").inner_text()
+    assert page.locator(".explorable-said").inner_text() == explorable.said(cells[" ".join(levels)]), (
+        "as Python says it"
+    )
     assert page.locator(".verdict-strip .group:visible").count() == 1
     page.get_by_label("Mid, first").check()
     assert "Mid" in page.locator(".verdict-strip .group:visible strong").inner_text()

@@ -1,9 +1,12 @@
 """What a chapter rests on: all that it reaches, and not what other chapters alone do."""
 
+import ast
 import json
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from time import sleep
 
 import pytest
 
@@ -185,3 +188,22 @@ def test_only_a_chapter_of_the_book_notes_its_datasets(monkeypatch: pytest.Monke
     with pytest.raises(results.UserError):
         results.recorded("a", "wide")
     assert (tmp_path / "notes").read_text().split() == ["a-wide.nc", "a-wide-nearest.nc"]
+
+
+def test_one_thread_parses_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Chapters begin in threads; Python's parser may fail where two of them use it at once."""
+    inside, most = 0, 0
+
+    def slow(text: str) -> ast.Module:
+        nonlocal inside, most
+        inside += 1
+        most = max(most, inside)
+        sleep(0.02)
+        inside -= 1
+        return ast.Module([], [])
+
+    monkeypatch.setattr(rests.ast, "parse", slow)
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(rests._parsed, [f"x = {number}" for number in range(8)]))
+    assert most == 1
+    rests._parsed.cache_clear()

@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
 from pathlib import Path
+from threading import Lock
 
 from ..errors import UserError
 from ..store.sealed import sha256
@@ -21,6 +22,10 @@ PACKAGE = __name__.partition(".")[0]
 ALWAYS = ("book/build.py", "book/papermill_io.py")
 """Modules of the package that run every chapter."""
 ALL = "*"
+
+_PARSING = Lock()
+"""Chapters begin in threads, and Python's parser fails at times ("AST constructor recursion depth mismatch") where two
+threads use it at once: https://github.com/python/cpython/issues/106905."""
 
 Asked = tuple[str, str]
 """A module, by its full name, and a name that is asked of it; `ALL`: the whole of it."""
@@ -207,7 +212,8 @@ def _tree(file: Path) -> ast.Module:
 
 @cache
 def _parsed(text: str) -> ast.Module:
-    return ast.parse(text)
+    with _PARSING:
+        return ast.parse(text)
 
 
 def _file(home: Path, module: str) -> Path | None:

@@ -32,7 +32,7 @@ def files(folder: Path) -> list[str]:
 
 def test_a_dataset_comes_back(tmp_path: Path) -> None:
     results.save(dataset(), tmp_path / "deep" / "some.nc")
-    found = results.load(tmp_path / "deep" / "some.nc")
+    found = results.load(str(tmp_path / "deep" / "some.nc"))
     xr.testing.assert_identical(found, dataset())
     assert results.provenance(found) == {"config": {"seed": 3}}
     assert files(tmp_path / "deep") == ["some.nc", "some.nc.sha256"]

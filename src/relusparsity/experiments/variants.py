@@ -77,6 +77,7 @@ def stack(runs: Sequence[xr.Dataset], changes: Mapping[str, dict[str, Any]], sca
     runs_of = {
         "runs": [f["run_id"] for f in facts],
         "wall_seconds": [f["wall_seconds"] for f in facts],
+        "commits": [None if f["run_id"] == NOT_RUN else f["environment"]["commit"] for f in facts],
         "configs": {name: f["config"] for name, f in zip(changes, facts, strict=True)},
         "stopped_after_step": {
             name: int(data.attrs["stopped_after_step"])
@@ -107,7 +108,7 @@ def _end(config: dict[str, Any]) -> xr.Dataset:
 
 
 def by_seed(stacked: Sequence[xr.Dataset]) -> xr.Dataset:
-    """Datasets of `stack`, one of each seed, as one; in its provenance runs and seconds are by (recipe, seed).
+    """Datasets of `stack`, one of each seed, as one; in its provenance runs, seconds and commits are by (recipe, seed).
 
     After which steps runs stopped is told seed by seed, and so are, as `unlike`, fields beside the seed in which a
     recipe's configuration differs from that of the first seed, which `configs` has.
@@ -117,7 +118,7 @@ def by_seed(stacked: Sequence[xr.Dataset]) -> xr.Dataset:
     )
     facts = [results.provenance(part) for part in stacked]
     of_all: dict[str, Any] = {
-        name: list(zip(*(f[name] for f in facts), strict=True)) for name in ("runs", "wall_seconds")
+        name: list(zip(*(f[name] for f in facts), strict=True)) for name in ("runs", "wall_seconds", "commits")
     }
     of_all["stopped_after_step"] = [f["stopped_after_step"] for f in facts]
     first = facts[0]["configs"]

@@ -61,7 +61,7 @@ def data_dir() -> Path:
     return root / "data"
 
 
-def save(dataset: xr.Dataset, path: Path) -> None:
+def save(dataset: xr.Dataset, path: Path | str) -> None:
     """Write a dataset as compressed netCDF, packed as `packing` says, atomically, with its checksum beside it.
 
     Raises
@@ -72,7 +72,7 @@ def save(dataset: xr.Dataset, path: Path) -> None:
     bare = [str(n) for n, v in dataset.variables.items() if not {"units", "long_name"} <= set(v.attrs)]
     if bare or "provenance" not in dataset.attrs:
         raise ValueError(f"not saved: without units or long_name: {bare}; attributes: {list(dataset.attrs)}")
-    with sealed_write(path) as temporary:
+    with sealed_write(Path(path)) as temporary:
         temporary.write_bytes(_netcdf(packing.packed(dataset)))
 
 
@@ -91,7 +91,7 @@ def _netcdf(dataset: xr.Dataset) -> memoryview:
     return made.getbuffer()
 
 
-def load(path: Path) -> xr.Dataset:
+def load(path: Path | str) -> xr.Dataset:
     """Read a dataset into memory, old names in it as `renamed` has them now; it runs no code and takes no lock.
 
     Raises
@@ -99,7 +99,7 @@ def load(path: Path) -> xr.Dataset:
     UserError
         If the file is missing, damaged, or not one of ours (no provenance).
     """
-    dataset = as_written(path)
+    dataset = as_written(Path(path))
     dataset = dataset.rename({old: new for old, new in renamed.DIMENSIONS.items() if old in dataset.dims})
     if (word := dataset.attrs.get("scale")) in renamed.WORDS:
         dataset.attrs["scale"] = renamed.WORDS[word][0]

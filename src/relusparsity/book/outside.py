@@ -1,0 +1,142 @@
+"""What leaves the site: notebooks that are downloaded, which first say how to run them, and ``llms.txt``."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from docutils import nodes
+from sphinx.application import Sphinx
+
+from ..errors import UserError
+from ..version import __version__
+from . import front
+from .furniture import description, updated
+
+WHEEL = f"relusparsity-{__version__}-py3-none-any.whl"
+LLMS = "llms.txt"
+
+FIRST_CELL = """\
+**To run this notebook anywhere**, make the wheel in a copy of the repository, `pip wheel --no-deps -w . COPY`, or take it
+from the book's zip, where it lies beside `index.html`. Then, in a folder that holds this notebook and the wheel, with
+Python 3.11 or newer:
+
+```bash
+python3 -m venv .venv
+.venv/bin/pip install ./{wheel}
+.venv/bin/papermill {name}.ipynb mine.ipynb -p scale smoke
+```
+
+That takes a minute or two on two cores, without a GPU, and writes `mine.ipynb`. Without `-p scale smoke` it trains the
+larger model of its last section, in minutes. To work in it instead: `.venv/bin/pip install jupyterlab`, then
+`.venv/bin/jupyter lab {name}.ipynb`. The recorded data come with the wheel. Where there is no NVIDIA GPU, PyTorch's own
+page says how to install it for CPUs first, which saves 2.7 GB.
+"""
+
+USE = """\
+```python
+import relusparsity
+
+with relusparsity.track(model) as use:  # any PyTorch model whose MLPs have an activation
+    model(tokens)
+print(use)  # layer by layer: how many units fire at a token, how many are silent
+```
+
+From a shell, with `transformers` installed: `python -m relusparsity measure facebook/opt-125m --text my.jsonl --tokens 1M`.
+A unit *fires* at a token where its activation is above zero; it is *silent* on a text where it fires at none of its
+tokens. Say with every number over how many tokens it was counted, of which layer, on which text and by which recipe."""
+
+
+def first_cell(name: str) -> dict[str, Any]:
+    """The cell that a downloaded notebook begins with."""
+    text = FIRST_CELL.format(wheel=WHEEL, name=name)
+    return {"cell_type": "markdown", "id": "run-anywhere", "metadata": {}, "source": text.splitlines(keepends=True)}
+
+
+def with_first_cell(notebook: Path) -> None:
+    """Put the cell into a copy of a notebook, where it is not there yet."""
+    kept = json.loads(notebook.read_text(encoding="utf-8"))
+    cell = first_cell(notebook.stem)
+    if kept["cells"][0].get("id") != cell["id"]:
+        kept["cells"].insert(0, cell)
+        notebook.write_text(json.dumps(kept, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+
+
+def llms(found: str, verdicts: str, pages: list[tuple[str, str, str]], title: str) -> str:
+    """What the book found and how the library is used, for readers that are programs.
+
+    Parameters
+    ----------
+    found, verdicts
+        The blocks `findings` and `claims` of the front pages.
+    pages
+        Address, title and description of each page, in the book's order.
+    """
+    listed = "\n".join(f"- [{name}]({address}): {said}" for address, name, said in pages)
+    return (
+        f"# {title}\n\n> A reproducible rebuild of Wild and Anderson, arXiv 2407.07848, checked claim by claim; version "
+        f"{__version__}, last updated {updated('index')}.\n\n## What was found\n\n{found}\n\n## Verdicts on the paper's "
+        f"claims, by model and recipe\n\n{verdicts}\n\n## How the library is used\n\n{USE}\n\n## Pages\n\n{listed}\n"
+    )
+
+
+def block(page: str, name: str) -> str:
+    """A block that was written from the data, as it stands in a page's text."""
+    for found in front.MARKED.finditer(page):
+        if found[2] == name:
+            return found[0].removeprefix(found[1]).removesuffix(found[3]).strip()
+    raise UserError(f"the front page has no block {name!r}; `make record` fills the marks of one.")
+
+
+def order(app: Sphinx) -> list[str]:
+    """Pages as the table of contents has them."""
+    root = app.config.root_doc
+    listed = app.env.toctree_includes
+    done: list[str] = []
+
+    def visit(page: str) -> None:
+        if page not in done:
+            done.append(page)
+            for below in listed.get(page, []):
+                visit(below)
+
+    visit(root)
+    return done
+
+
+def write(app: Sphinx, error: Exception | None) -> None:
+    """Write both beside the pages; called by Sphinx when the build is done."""
+    if error is not None or app.builder.format != "html":
+        return
+    for notebook in Path(app.outdir, "_sources").rglob("*.ipynb"):
+        with_first_cell(notebook)
+    base = app.config.html_baseurl
+    pages = []
+    for page in order(app):
+        document = app.env.get_doctree(page)
+        address = base + app.builder.get_target_uri(page)
+        pages.append((address, app.env.titles[page].astext(), said(document)))
+    readme = front_page("README.md", app)
+    index = Path(app.srcdir, "index.md").read_text(encoding="utf-8")
+    text = llms(block(index, "findings"), block(readme, "claims"), pages, app.env.titles[app.config.root_doc].astext())
+    Path(app.outdir, LLMS).write_text(text, encoding="utf-8")
+
+
+def said(document: nodes.document) -> str:
+    """A page's description in one line."""
+    return " ".join(description(document).split())
+
+
+def front_page(name: str, app: Sphinx) -> str:
+    """The text of a file of the repository that the book, or a copy of it further down, lies in."""
+    for folder in Path(app.srcdir).parents:
+        if (folder / name).is_file() and (folder / "pyproject.toml").is_file():
+            return (folder / name).read_text(encoding="utf-8")
+    raise UserError(f"{app.srcdir} lies in no copy of the repository: there is no {name} above it.")
+
+
+def setup(app: Sphinx) -> dict[str, Any]:
+    """Connect to Sphinx."""
+    app.connect("build-finished", write)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -62,25 +62,42 @@ def published_at(repository: str) -> str:
 def description(document: nodes.document) -> str:
     """What a page says, in at most `LONGEST` characters: the bold findings it begins with, or its first paragraph."""
     for node in document.findall(lambda n: isinstance(n, nodes.paragraph | nodes.bullet_list)):
-        if isinstance(node, nodes.bullet_list):
-            bold = [item.next_node(nodes.strong) for item in node]
-            text = " ".join(strong.astext() for strong in bold if strong is not None)
-        elif is_lead_in(node):
-            continue
-        else:
-            text = node.astext()
-        if text := " ".join(text.split()):
+        leads = isinstance(node, nodes.paragraph) and findings(after(node))  # to findings, which say more
+        text = findings(node) if isinstance(node, nodes.bullet_list) else "" if leads else prose(node)
+        if text:
             return shortened(text)
     return ""
 
 
-def is_lead_in(paragraph: nodes.paragraph) -> bool:
-    """Whether a paragraph leads to a list of findings that follows it; those say more."""
-    follows = paragraph.next_node(descend=False, siblings=True)
-    while isinstance(follows, nodes.comment):
-        follows = follows.next_node(descend=False, siblings=True)
-    starts = isinstance(follows, nodes.bullet_list) and isinstance(follows.next_node(nodes.paragraph)[0], nodes.strong)
-    return bool(starts)
+def findings(node: nodes.Node | None) -> str:
+    """The sentences in bold with which all items of a list begin; nothing for another node."""
+    if not isinstance(node, nodes.bullet_list):
+        return ""
+    bold = [item.next_node(nodes.strong) for item in node]
+    said = [prose(strong) for strong in bold if strong is not None]
+    return " ".join(said) if len(said) == len(node) and all(text.endswith(".") for text in said) else ""
+
+
+def after(node: nodes.Node) -> nodes.Node | None:
+    """What follows a node, without comments."""
+    following = node.next_node(descend=False, siblings=True)
+    while isinstance(following, nodes.comment) or (
+        isinstance(following, nodes.raw) and following.astext().startswith("<!--")
+    ):
+        following = following.next_node(descend=False, siblings=True)
+    return following
+
+
+def prose(node: nodes.Element) -> str:
+    """The text of a node in one line, without citations, and without a word in bold that names what it is."""
+    node = node.deepcopy()
+    for part in list(node.findall(nodes.Element)):
+        if "bibtex-citation" in part.get("classes", []) or part.get("refdomain") == "cite":
+            part.parent.remove(part)
+    first = next((part for part in node if part.astext().strip()), None)
+    if isinstance(first, nodes.strong) and re.fullmatch(r"\w+\.", first.astext()):
+        node.remove(first)
+    return re.sub(r" (?=[,.;:])", "", " ".join(node.astext().split()))
 
 
 def shortened(text: str, longest: int = LONGEST) -> str:
@@ -110,16 +127,17 @@ def add(app: Sphinx, page: str, template: str, context: dict[str, Any], doctree:
         "CC BY 4.0 for prose, figures and data, Apache-2.0 for code</p>"
     )
     context["last_updated"] = updated(page)
-    about = description(doctree) if doctree is not None else app.config.project
-    title = app.config.project if page == app.config.root_doc else plain(context.get("title") or app.config.project)
-    tags = {"og:type": "website", "og:title": title, "og:description": about, "og:site_name": app.config.project}
+    about = description(doctree) if doctree is not None else app.config.html_title
+    titles = app.env.titles
+    title = titles[page].astext() if page in titles else plain(context.get("title", "")) or app.config.html_title
+    tags = {"og:type": "website", "og:title": title, "og:description": about, "og:site_name": app.config.html_title}
     base = app.config.html_baseurl
     if base:
         tags["og:url"] = base + here
     if doctree is not None:
         picture = hero(app, doctree)
         card = f"_images/card-{page.replace('/', '-')}.png"
-        social.draw(Path(app.outdir, card), title, about, picture, app.config.project)
+        social.draw(Path(app.outdir, card), title, about, picture, app.config.html_title)
         tags |= {"og:image": base + card if base else relative_uri(here, card), "og:image:alt": f"{title}. {about}"}
         tags |= {"og:image:width": str(social.WIDTH), "og:image:height": str(social.HEIGHT)}
     kind = "summary_large_image" if doctree is not None else "summary"

@@ -6,7 +6,6 @@ import json
 from pathlib import Path
 from typing import Any
 
-from docutils import nodes
 from sphinx.application import Sphinx
 
 from ..errors import UserError
@@ -18,9 +17,8 @@ WHEEL = f"relusparsity-{__version__}-py3-none-any.whl"
 LLMS = "llms.txt"
 
 FIRST_CELL = """\
-**To run this notebook anywhere**, make the wheel in a copy of the repository, `pip wheel --no-deps -w . COPY`, or take it
-from the book's zip, where it lies beside `index.html`. Then, in a folder that holds this notebook and the wheel, with
-Python 3.11 or newer:
+**To run this notebook in an empty folder**, put it there with the wheel, which lies beside `index.html` in the book's
+zip; `pip wheel --no-deps -w . COPY` makes it from a copy of the repository. Then, with Python 3.11 or newer:
 
 ```bash
 python3 -m venv .venv
@@ -43,9 +41,38 @@ with relusparsity.track(model) as use:  # any PyTorch model whose MLPs have an a
 print(use)  # layer by layer: how many units fire at a token, how many are silent
 ```
 
-From a shell, with `transformers` installed: `python -m relusparsity measure facebook/opt-125m --text my.jsonl --tokens 1M`.
+From a shell, with `transformers` installed:
+
+```bash
+python -m relusparsity measure facebook/opt-125m --text my.jsonl --tokens 1M
+```
+
 A unit *fires* at a token where its activation is above zero; it is *silent* on a text where it fires at none of its
 tokens. Say with every number over how many tokens it was counted, of which layer, on which text and by which recipe."""
+
+
+LLMS_TEXT = """\
+# {title}
+
+> A reproducible rebuild of Wild and Anderson, arXiv 2407.07848, checked claim by claim; version {version}, last updated
+> {day}.
+
+## What was found
+
+{found}
+
+## Verdicts on the paper's claims, by model and recipe
+
+{verdicts}
+
+## How the library is used
+
+{use}
+
+## Pages
+
+{listed}
+"""
 
 
 def first_cell(name: str) -> dict[str, Any]:
@@ -74,10 +101,8 @@ def llms(found: str, verdicts: str, pages: list[tuple[str, str, str]], title: st
         Address, title and description of each page, in the book's order.
     """
     listed = "\n".join(f"- [{name}]({address}): {said}" for address, name, said in pages)
-    return (
-        f"# {title}\n\n> A reproducible rebuild of Wild and Anderson, arXiv 2407.07848, checked claim by claim; version "
-        f"{__version__}, last updated {updated('index')}.\n\n## What was found\n\n{found}\n\n## Verdicts on the paper's "
-        f"claims, by model and recipe\n\n{verdicts}\n\n## How the library is used\n\n{USE}\n\n## Pages\n\n{listed}\n"
+    return LLMS_TEXT.format(
+        title=title, version=__version__, day=updated("index"), found=found, verdicts=verdicts, use=USE, listed=listed
     )
 
 
@@ -116,16 +141,11 @@ def write(app: Sphinx, error: Exception | None) -> None:
     for page in order(app):
         document = app.env.get_doctree(page)
         address = base + app.builder.get_target_uri(page)
-        pages.append((address, app.env.titles[page].astext(), said(document)))
+        pages.append((address, app.env.titles[page].astext(), description(document)))
     readme = front_page("README.md", app)
     index = Path(app.srcdir, "index.md").read_text(encoding="utf-8")
     text = llms(block(index, "findings"), block(readme, "claims"), pages, app.env.titles[app.config.root_doc].astext())
     Path(app.outdir, LLMS).write_text(text, encoding="utf-8")
-
-
-def said(document: nodes.document) -> str:
-    """A page's description in one line."""
-    return " ".join(description(document).split())
 
 
 def front_page(name: str, app: Sphinx) -> str:

@@ -42,4 +42,3 @@ def draw(path: Path, title: str, about: str, picture: Path, book: str) -> None:
     figure.add_artist(Line2D([0, 1], [0.995, 0.995], color=BLUE, linewidth=10))
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, metadata={"Software": None})
-

@@ -15,6 +15,8 @@ from .furniture import description, updated
 
 WHEEL = f"relusparsity-{__version__}-py3-none-any.whl"
 LLMS = "llms.txt"
+BLOCKS = (("book/index.md", "findings"), ("README.md", "claims"))
+"""Where `llms.txt` has its numbers from: files and their blocks, which are written from the data."""
 
 FIRST_CELL = """\
 **To run this notebook in an empty folder**, put it there with the wheel, which lies beside `index.html` in the book's
@@ -142,13 +144,12 @@ def write(app: Sphinx, error: Exception | None) -> None:
         document = app.env.get_doctree(page)
         address = base + app.builder.get_target_uri(page)
         pages.append((address, app.env.titles[page].astext(), description(document)))
-    readme = front_page("README.md", app)
-    index = Path(app.srcdir, "index.md").read_text(encoding="utf-8")
-    text = llms(block(index, "findings"), block(readme, "claims"), pages, app.env.titles[app.config.root_doc].astext())
+    found, verdicts = (block(text_of(page, app), name) for page, name in BLOCKS)
+    text = llms(found, verdicts, pages, app.env.titles[app.config.root_doc].astext())
     Path(app.outdir, LLMS).write_text(text, encoding="utf-8")
 
 
-def front_page(name: str, app: Sphinx) -> str:
+def text_of(name: str, app: Sphinx) -> str:
     """The text of a file of the repository that the book, or a copy of it further down, lies in."""
     for folder in Path(app.srcdir).parents:
         if (folder / name).is_file() and (folder / "pyproject.toml").is_file():

@@ -22,6 +22,7 @@ BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 LEFT_OUT = "script, .headerlink, .live-figure-links, .copybtn, noscript, form, .toctree-wrapper"
 STYLES = ("styles/theme.css", "styles/pydata-sphinx-theme.css", "pygments.css", "styles/sphinx-book-theme.css")
 STYLES += ("book.css", "sphinx-design.min.css", "print.css")
+MATHJAX = '{options: {processHtmlClass: "tex2jax_process|mathjax_process|math|output_area"}}'  # as on the pages
 FOOT = (
     '<div style="font: 8px sans-serif; color: #555; width: 100%; padding: 0 16mm; display: flex; '
     'justify-content: space-between"><span>{title} · {version}</span><span class="pageNumber"></span></div>'
@@ -124,7 +125,8 @@ def whole(pages: Path, names: Mapping[str, str], numbers: Mapping[str, int]) -> 
         link = f'<a href="#{anchor(name)}">{title}</a>'
         listed.append(f'<li>{link}<i></i><span class="number">{numbers.get(name, "")}</span></li>')
     styles = "".join(f'<link rel="stylesheet" href="_static/{name}">' for name in STYLES)
-    mathjax = '<script defer src="_static/tex-svg-full.js"></script>'
+    mathjax = f"<script>window.MathJax = {MATHJAX}</script>"
+    mathjax += '<script defer src="_static/tex-svg-full.js"></script>'
     front, *rest = parts
     contents = f'<nav class="printed-contents"><h2>Contents</h2><ol>{"".join(listed[1:])}</ol></nav>'
     return (
@@ -143,7 +145,10 @@ def chapter(pages: Path, name: str, within: set[str]) -> str:
     for part in article.select(LEFT_OUT):
         part.decompose()
     for fold in article.select("details"):
-        fold["open"] = ""
+        if fold.find_parent("table") is None:
+            fold["open"] = ""
+        else:  # seeds, recipes and hashes of the ledger stay on the site
+            fold.decompose()
     for part in article.select("[id]"):
         part["id"] = anchor(name, str(part["id"]))
     for part in article.select("[src]"):

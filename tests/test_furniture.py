@@ -1,4 +1,4 @@
-"""What surrounds the pages and leaves the site: heads, cards, links to terms, llms.txt, notebooks, the zip, the print."""
+"""What surrounds the pages and leaves the site: heads, cards, terms, notebooks, the zip, the print."""
 
 import json
 import re
@@ -114,7 +114,8 @@ def test_every_row_of_the_ledger_has_a_card_and_a_link_to_itself() -> None:
 
 
 @pytest.mark.parametrize(
-    ("url", "base"), [("", ""), ("https://github.com/One/book", "https://one.github.io/book/"), ("https://git.example/x", "")]
+    ("url", "base"),
+    [("", ""), ("https://github.com/One/book", "https://one.github.io/book/"), ("https://git.example/x", "")],
 )
 def test_one_setting_decides_about_every_button(url: str, base: str) -> None:
     options = {"repository_url": url, "launch_buttons": {"binderhub_url": "https://hub.example"}}
@@ -171,7 +172,8 @@ def test_the_same_pages_make_the_same_zip(tmp_path: Path) -> None:
 
 
 def test_pages_in_one_keep_their_places_apart(tmp_path: Path) -> None:
-    page = '<nav class="bd-links"><a href="x/a.html">1 · A</a></nav><article class="bd-article"><h1 id="top">{}</h1>{}</article>'
+    page = '<nav class="bd-links"><a href="x/a.html">1 · A</a></nav>'
+    page += '<article class="bd-article"><h1 id="top">{}</h1>{}</article>'
     (tmp_path / "x").mkdir()
     (tmp_path / "index.html").write_text(page.format("Book", '<a href="x/a.html#top">a</a><a href="data.csv">d</a>'))
     (tmp_path / "x/a.html").write_text(page.format("A", '<img src="../i.png"><script>1</script><a href="#top">t</a>'))

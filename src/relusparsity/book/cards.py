@@ -88,6 +88,8 @@ def permalinks(html: str) -> str:
 def gather(app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: nodes.document | None) -> None:
     """Keep what a page says until all are written; called by Sphinx for each page that it writes."""
     if doctree is not None and app.builder.format == "html":
+        # references say what they are by a role that no list may hold
+        context["body"] = context["body"].replace(' role="list" class="citation-list"', ' class="citation-list"')
         kept = getattr(app, "_book_cards", {})
         address = app.builder.get_target_uri(page)
         kept[page] = {

@@ -20,8 +20,15 @@ from ..version import __version__
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 LEFT_OUT = "script, .headerlink, .live-figure-links, .copybtn, noscript, form, .toctree-wrapper"
-STYLES = ("styles/theme.css", "styles/pydata-sphinx-theme.css", "pygments.css", "styles/sphinx-book-theme.css")
-STYLES += ("book.css", "sphinx-design.min.css", "print.css")
+STYLES = (
+    "styles/theme.css",
+    "styles/pydata-sphinx-theme.css",
+    "pygments.css",
+    "styles/sphinx-book-theme.css",
+    "book.css",
+    "sphinx-design.min.css",
+    "print.css",
+)
 MATHJAX = '{options: {processHtmlClass: "tex2jax_process|mathjax_process|math|output_area"}}'  # as on the pages
 FOOT = (
     '<div style="font: 8px sans-serif; color: #555; width: 100%; padding: 0 16mm; display: flex; '

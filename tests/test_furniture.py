@@ -111,6 +111,9 @@ def test_every_row_of_the_ledger_has_a_card_and_a_link_to_itself() -> None:
     assert all("Rule: " in text and heading.partition(" · ")[2] for heading, text in said.values())
     links = BeautifulSoup(cards.permalinks(table), "html.parser").select("th > a")
     assert [link["href"] for link in links] == [f"#row-{number}" for number in numbers]
+    own = table.replace(f"row-{numbers[0]}", "row-own").replace(f">{numbers[0]}</th>", ">own</th>")
+    links = BeautifulSoup(cards.permalinks(own, "../ledger.html"), "html.parser").select("th > a")
+    assert [link["href"] for link in links[:2]] == ["#row-own", f"../ledger.html#row-{numbers[1]}"]
 
 
 @pytest.mark.parametrize(

@@ -19,12 +19,15 @@ from sphinx.application import Sphinx
 from sphinx.environment import BuildEnvironment
 from sphinx.util.osutil import relative_uri
 
+from .. import claims
 from .furniture import description, shortened
 
 Card = tuple[str, str]
 """What stands in bold, and the rest."""
 
 NAME = "_static/cards.js"
+LEDGER = "ledger"
+"""The page of all claims."""
 BEGIN = "window.bookCards = "
 LONGEST = 360
 """Characters of a card at most."""
@@ -78,11 +81,17 @@ def rows(html: str) -> Iterator[tuple[str, Card]]:
         yield str(row["id"]), (heading, f"Rule: {said}. {verdicts}")
 
 
-def permalinks(html: str) -> str:
-    """The ledger's table, whose numbers lead to their own rows."""
-    return re.sub(
-        r'(<tr id="(row-\w+)"><th scope="row">)(\w+)(</th>)', r'\1<a href="#\2" title="link to this row">\3</a>\4', html
-    )
+def permalinks(html: str, ledger: str = "") -> str:
+    """A table of claims whose numbers lead to their rows: of the ledger, by its address from here, or of this table."""
+    known = {row.number for row in (*claims.LEDGER, *claims.ADDED)}
+
+    def linked(found: re.Match[str]) -> str:
+        begin, number, end = found.groups()
+        address = ledger if number in known else ""
+        title = "its row in the ledger" if address else "link to this row"
+        return f'{begin}<a href="{address}#row-{number}" title="{title}">{number}</a>{end}'
+
+    return re.sub(r'(<tr id="row-\w+"><th scope="row">)(\w+)(</th>)', linked, html)
 
 
 def gather(app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: nodes.document | None) -> None:
@@ -123,9 +132,12 @@ def link(app: Sphinx, document: nodes.document, page: str) -> None:
     """Link a page's first use of each term, its claims' numbers, and from each reference the places that cite it."""
     if app.builder.format != "html":
         return
+    elsewhere = page != LEDGER and LEDGER in app.env.found_docs
+    address = app.builder.get_target_uri
+    ledger = relative_uri(address(page), address(LEDGER)) if elsewhere else ""
     for raw in list(document.findall(nodes.raw)):
         if 'class="claims"' in raw.astext():
-            raw.replace_self(nodes.raw("", permalinks(raw.astext()), **raw.attributes))
+            raw.replace_self(nodes.raw("", permalinks(raw.astext(), ledger), **raw.attributes))
     terms(app, document, page)
     cited(app, document, page)
 

@@ -12,7 +12,7 @@ READY := .venv/.ready
 KERNELS := .venv/.kernels
 
 .DEFAULT_GOAL := help
-.PHONY: help book test record new models bench lint lock clean
+.PHONY: help book zip pdf test record new models bench lint lock clean
 
 help:  ## show this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 10
@@ -39,6 +39,12 @@ $(KERNELS): $(READY)
 
 book: $(READY)  ## run every chapter here, or CHAPTER=03 alone, and build the book of these runs into _build/ (SCALE=laptop)
 	@$(BIN)/python -m relusparsity.book.build book --scale $(SCALE) $(if $(CHAPTER),--chapter $(CHAPTER))
+
+zip: $(READY)  ## the committed book as one file that opens anywhere without a network, in _build/
+	@$(BIN)/python -m relusparsity.book.offline zip
+
+pdf: $(READY)  ## the committed book to print, in _build/; needs Chromium
+	@$(BIN)/python -m relusparsity.book.offline pdf
 
 test: $(READY) $(KERNELS)  ## all tests, first those that a change reaches; the chapters run again at scale smoke and are compared
 	$(BIN)/pytest --nbval

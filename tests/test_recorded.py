@@ -10,7 +10,7 @@ import pytest
 import xarray as xr
 
 from relusparsity import claims, recipes, shapes
-from relusparsity.book import front, recorded
+from relusparsity.book import front, outside, recorded
 from relusparsity.config import replace
 from relusparsity.experiments import variants
 from relusparsity.store import renamed, results
@@ -176,6 +176,8 @@ def test_the_front_pages_show_what_these_data_say(root: Path) -> None:
         assert front.filled(text, texts) == text, f"{page.name} is behind the data; `make record` writes it"
         shown |= {name for _, name, _ in front.MARKED.findall(text)}
     assert shown == set(texts)
+    found, verdicts = (outside.block((root / page).read_text(), name) for page, name in outside.BLOCKS)
+    assert (found, verdicts) == (texts["findings"].strip(), texts["claims"].strip()), "what llms.txt says"
 
 
 def test_verdicts_come_from_these_data_alone() -> None:

@@ -23,6 +23,10 @@ from .sealed import atomic_write, check, read, sealed_write, sha256, told, write
 _CHECKOUT = Path(__file__).resolve().parents[3]
 
 
+_INSTALLED = Path(__file__).parents[1] / "data"
+"""Where a wheel carries the recorded datasets."""
+
+
 def checkout() -> Path | None:
     """The repository this package is imported from, or None when it is installed elsewhere."""
     return _CHECKOUT if (_CHECKOUT / "notebooks").is_dir() and (_CHECKOUT / "pyproject.toml").is_file() else None
@@ -48,17 +52,19 @@ def runs_dir() -> Path:
 
 
 def data_dir() -> Path:
-    """Where recorded datasets live: data/ in the checkout.
+    """Where recorded datasets live: data/ in the checkout, or beside the modules of an installed wheel.
 
     Raises
     ------
     UserError
-        When the package is not imported from a checkout.
+        When there is neither.
     """
     root = checkout()
-    if root is None:
+    if root is not None:
+        return root / "data"
+    if not _INSTALLED.is_dir():
         raise UserError(f"recorded datasets lie in a clone of the repository, but the package is at {_CHECKOUT}.")
-    return root / "data"
+    return _INSTALLED
 
 
 def save(dataset: xr.Dataset, path: Path | str) -> None:

@@ -1,0 +1,158 @@
+"""Reading the built pages in a headless Chromium: hover cards, the search's order, the bars page by page, the print."""
+
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from bs4 import BeautifulSoup
+
+from relusparsity.book import outside, printed
+
+sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+CHROMIUM = next(filter(None, map(shutil.which, printed.BROWSERS)), None)
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.slow,
+    pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine: apt-get install chromium"),
+]
+CHAPTER = {"first sentence", "clipped at 1440", "clipped at 390", "axe"}
+MISSED = {
+    "ledger.html": {"clipped at 1440", "clipped at 390"},
+    "honest.html": {"first sentence"},
+    "glossary.html": {"first sentence"},
+    "chapters/01_model_and_training.html": CHAPTER,
+    "chapters/02_layer_patterns.html": {*CHAPTER, "keyboard"},
+    "chapters/03_neuron_death.html": {*CHAPTER, "keyboard"},
+    "chapters/04_feature_specificity.html": CHAPTER,
+    "chapters/05_pruning.html": {*CHAPTER, "keyboard"},
+    "chapters/06_limits_and_capacity.html": {*CHAPTER, "keyboard", "HTML"} - {"first sentence"},
+    "chapters/11_measure_any_model.html": {*CHAPTER, "keyboard"},
+}
+"""Page → bars that it is known to miss, until it is written anew; no other may be missed."""
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator["sync_api.Browser"]:
+    with sync_api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+def test_a_card_is_shown_to_mouse_and_keyboard_and_not_to_a_finger(browser: "sync_api.Browser", pages: Path) -> None:
+    address = f"{pages.as_uri()}/chapters/05_pruning.html"
+    page = browser.new_page()
+    page.goto(address)
+    card, link = page.locator("#hover-card"), page.locator("article a.term").first
+    assert card.is_hidden()
+    link.hover()
+    card.wait_for(state="visible")
+    assert link.inner_text().lower() in card.inner_text().lower()
+    card.hover()
+    page.wait_for_timeout(400)
+    assert card.is_visible(), "it can be read with the mouse on it"
+    page.mouse.move(2, 2)
+    card.wait_for(state="hidden")
+    page.keyboard.press("Tab")
+    link.focus()
+    card.wait_for(state="visible")
+    assert link.get_attribute("aria-describedby") == "hover-card"
+    page.keyboard.press("Escape")
+    assert card.is_hidden() and link.get_attribute("aria-describedby") is None
+    page.close()
+    touched = browser.new_page(has_touch=True, is_mobile=True, viewport={"width": 390, "height": 844})
+    touched.goto(address)
+    touched.locator("article a.term").first.tap()
+    touched.wait_for_url("**/glossary.html#term-*")
+    assert touched.locator("#hover-card").is_hidden()
+    touched.close()
+
+
+def test_every_kind_of_link_has_a_card(browser: "sync_api.Browser", pages: Path) -> None:
+    page = browser.new_page()
+    page.goto(f"{pages.as_uri()}/index.html")
+    for selector in (
+        ".verdict-strip .group:first-of-type a.chip",
+        ".bibtex-citation a",
+        "article a[href='ledger.html']",
+    ):
+        page.locator(selector).first.focus()
+        page.keyboard.press("Shift+Tab")  # so that it is the keyboard that comes to it
+        page.keyboard.press("Tab")
+        page.locator("#hover-card").wait_for(state="visible")
+        assert len(page.locator("#hover-card").inner_text()) > 20, selector
+    page.close()
+
+
+def test_a_reference_leads_back_to_where_it_is_cited(pages: Path) -> None:
+    tree = BeautifulSoup((pages / "related.html").read_text(), "html.parser")
+    links = tree.select(".cited-in a")
+    assert links
+    for link in links:
+        file, _, place = link["href"].partition("#")
+        assert BeautifulSoup((pages / file).read_text(), "html.parser").find(id=place) is not None, link["href"]
+
+
+def test_search_lists_chapters_before_the_library(browser: "sync_api.Browser", pages: Path) -> None:
+    page = browser.new_page()
+    page.goto(f"{pages.as_uri()}/search.html?q=prune")
+    page.wait_for_function("document.querySelectorAll('#search-results li a').length > 2")
+    page.wait_for_timeout(1000)  # hits are listed one by one
+    hits = page.eval_on_selector_all("#search-results li > a", "all => all.map(one => one.getAttribute('href'))")
+    library = [hit.startswith("api/") for hit in hits]
+    assert any(library) and not all(library), hits
+    assert library == sorted(library), hits
+    page.close()
+
+
+def test_without_a_repository_no_button_leads_to_one(pages: Path) -> None:
+    for page in pages.glob("**/*.html"):
+        tree = BeautifulSoup(page.read_text(), "html.parser")
+        assert tree.select(".dropdown-source-buttons, .dropdown-launch-buttons, .btn-source-repository-button") == [], (
+            page
+        )
+        assert all(link["href"] for link in tree.select("a[href]")), page
+
+
+def test_what_leaves_the_site_is_there(pages: Path) -> None:
+    text = (pages / outside.LLMS).read_text()
+    for line in text.partition("## Pages\n")[2].strip().splitlines():
+        assert (pages / line.partition("](")[2].partition(")")[0]).is_file(), line
+    for page in (*pages.glob("*.html"), *pages.glob("chapters/*.html")):
+        tree = BeautifulSoup(page.read_text(), "html.parser")
+        if tree.select_one("article.bd-article") is not None:
+            assert tree.select_one(".last-updated") is not None and "Cite and reuse" in tree.get_text(), page
+            assert tree.select_one('link[rel="icon"]') is not None, page
+        for card in tree.select('meta[property="og:image"]'):
+            assert (page.parent / card["content"]).is_file(), page
+
+
+def test_every_page_meets_its_bars(root: Path, pages: Path, tmp_path: Path) -> None:
+    out = tmp_path / "bars.json"
+    command = [sys.executable, "benchmarks/page_bars.py", "--pages", str(pages), "--out", str(out)]
+    done = subprocess.run(command, cwd=root, capture_output=True, text=True, timeout=600)
+    assert done.returncode == 0, done.stdout + done.stderr[-3000:]
+    found = json.loads(out.read_text())
+    missed = {name: set(bars["misses"]) - MISSED.get(name, set()) for name, bars in found.items()}
+    assert len(found) > 10 and not any(missed.values()), f"{missed}\n{done.stdout}"
+
+
+def test_the_printed_book_has_contents_with_page_numbers(pages: Path, tmp_path: Path) -> None:
+    reading = pytest.importorskip("pypdf")
+    # in a process of its own: this one drives a browser already
+    command = "import sys; from pathlib import Path; from relusparsity.book import printed as p; "
+    command += "p.write(*map(Path, sys.argv[1:]))"
+    subprocess.run([sys.executable, "-c", command, pages, tmp_path / "book.pdf"], check=True, timeout=300)
+    reader = reading.PdfReader(tmp_path / "book.pdf")
+    names = printed.order(pages)
+    begins = printed.begins(reader, names)
+    assert list(begins) == list(names) and list(begins.values()) == sorted(begins.values())
+    contents = next(text for page in reader.pages[:15] if (text := page.extract_text()).strip().startswith("Contents"))
+    listed = [line.split()[-1] for line in contents.splitlines() if line.split() and line.split()[-1].isdigit()]
+    assert set(map(str, list(begins.values())[1:])) <= set(listed), contents
+    assert all(page.extract_text().split()[-1] == str(number) for number, page in enumerate(reader.pages, 1))
+    assert not (pages / "printed.html").exists()

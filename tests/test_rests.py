@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from relusparsity.book import build, rests
+from relusparsity.errors import UserError
 from relusparsity.store import results
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -133,6 +134,7 @@ def test_all_that_a_chapter_loads_is_reached(notebook: Path) -> None:
 
 
 NOTEBOOK = """# %%
+scale = "laptop"
 from relusparsity.store import results
 print([results.recorded_path(name, "laptop").name for name in {names}])
 """
@@ -185,3 +187,13 @@ def test_only_a_chapter_of_the_book_notes_its_datasets(monkeypatch: pytest.Monke
     with pytest.raises(results.UserError):
         results.recorded("a", "wide")
     assert (tmp_path / "notes").read_text().split() == ["a-wide.nc", "a-wide-nearest.nc"]
+
+
+def test_the_shape_of_a_notebook_is_its_parameter(tmp_path: Path) -> None:
+    assert rests.scale(CHAPTERS[0]) == "laptop"
+    notebook = tmp_path / "24_new.py"
+    notebook.write_text("# %% tags=[\"parameters\"]\nscale = 'smoke'\n")
+    assert rests.scale(notebook) == "smoke"
+    notebook.write_text("print(1)\n")
+    with pytest.raises(UserError, match=r"^24_new\.py has no parameter scale; give it a cell tagged parameters"):
+        rests.scale(notebook)

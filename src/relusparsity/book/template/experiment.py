@@ -36,9 +36,7 @@ def run(config: shared.Config) -> xr.Dataset:
     """Use of every layer and loss by (recipe, seed, step, layer) and at the end; a recipe is a row of `CHANGES`."""
 
     def compute() -> xr.Dataset:
-        shared.train_all(config.runs)
-        runs, count = [variants.measured(run) for run in config.runs], len(CHANGES)
-        seeds = [runs[first : first + count] for first in range(0, len(runs), count)]
-        return variants.by_seed([variants.stack(each, CHANGES, config.scale) for each in seeds])
+        runs = shared.train_all(config.runs)
+        return variants.whole([run.dataset for run in runs], CHANGES, config.scale)
 
     return shared.cached(NAME, config, config.runs, __name__, compute)

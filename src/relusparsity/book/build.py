@@ -225,7 +225,6 @@ def execute(root: Path, scale: str, folder: Path, sources: Sequence[Path]) -> Pa
     folder.mkdir(parents=True, exist_ok=True)
     for old in set(folder.glob("*.ipynb")) - {folder / f"{source.stem}.ipynb" for source in rests.notebooks(root)}:
         old.unlink()
-    parameters = [] if scale == DEFAULT else ["-p", "scale", scale]
     data, changed = rests.datasets(root), []
     for source in sources:
         output, kept = folder / f"{source.stem}.ipynb", folder / f"{source.stem}.inputs"
@@ -237,7 +236,8 @@ def execute(root: Path, scale: str, folder: Path, sources: Sequence[Path]) -> Pa
     bar = tqdm(total=len(changed), desc="chapters", unit="chapter")
 
     def run(source: Path) -> None:
-        output = folder / f"{source.stem}.ipynb"
+        output, at = folder / f"{source.stem}.ipynb", shape_of(source, scale)
+        parameters = [] if at == rests.scale(source) else ["-p", "scale", at]
         command = [sys.executable, "-m", "papermill", str(source), str(output), *parameters]
         quiet = ["--no-progress-bar", "--log-level", "WARNING"]
         begun, code, notes = monotonic(), rests.code(root, source), output.with_suffix(".reads")
@@ -249,7 +249,7 @@ def execute(root: Path, scale: str, folder: Path, sources: Sequence[Path]) -> Pa
         done.check_returncode()
         output.with_suffix(".inputs").write_text(rests.stamp(code, source, data, set(notes.read_text().splitlines())))
         took = f"done in {monotonic() - begun:.0f} s"
-        bar.write(f"{source.name} at scale {shape_of(source, scale)}: {took}", file=sys.stderr)
+        bar.write(f"{source.name} at scale {at}: {took}", file=sys.stderr)
         bar.update()
 
     with bar, ThreadPoolExecutor(workers) as pool:

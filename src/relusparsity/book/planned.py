@@ -15,8 +15,8 @@ from ..plots.reading import how_many
 
 GPU = (480e12, 7.5e-3, 25.0)
 """An H200's floating-point operations per second, its seconds per step besides, and those per run, as measured."""
-CORE = (11e9, 2e-3, 1.0)
-"""The same of a core of a server's processor."""
+CORE = (24e9, 2e-3, 1.3)
+"""The same of a core of a server's processor, where another trains beside it."""
 
 
 def seconds(run: RunConfig, together: int = 1) -> float:
@@ -42,9 +42,11 @@ def _on_cores() -> bool:
 def lasting(seconds: float) -> str:
     """A time in words: seconds below two minutes, else minutes.
 
-    >>> lasting(41.2), lasting(119.6), lasting(500)
-    ('41 seconds', '2 minutes', '8 minutes')
+    >>> lasting(1.2), lasting(41.2), lasting(119.6), lasting(500)
+    ('a few seconds', '41 seconds', '2 minutes', '8 minutes')
     """
+    if seconds < 10:
+        return "a few seconds"
     return f"{seconds:.0f} seconds" if round(seconds) < 120 else f"{seconds / 60:.0f} minutes"
 
 

@@ -14,7 +14,7 @@ NAME = "chapter_name"
 """Name of its datasets."""
 
 RECORDED = (("smoke", "default"),)
-"""Shapes and recipes whose dataset is committed; ("laptop", "default") takes a minute or two a run on two cores."""
+"""Shapes and recipes whose dataset is committed; ("laptop", "default") takes five to eight minutes a run on a core."""
 
 CHANGES: dict[str, dict[str, Any]] = {
     "as it is": {},

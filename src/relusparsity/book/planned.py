@@ -17,6 +17,8 @@ GPU = (480e12, 7.5e-3, 25.0)
 """An H200's floating-point operations per second, its seconds per step besides, and those per run, as measured."""
 CORE = (24e9, 2e-3, 1.3)
 """The same of a core of a server's processor, where another trains beside it."""
+FEW = 10
+"""Seconds below which nobody asks how many."""
 
 
 def seconds(run: RunConfig, together: int = 1) -> float:
@@ -45,9 +47,14 @@ def lasting(seconds: float) -> str:
     >>> lasting(1.2), lasting(41.2), lasting(119.6), lasting(500)
     ('a few seconds', '41 seconds', '2 minutes', '8 minutes')
     """
-    if seconds < 10:
+    if seconds < FEW:
         return "a few seconds"
     return f"{seconds:.0f} seconds" if round(seconds) < 120 else f"{seconds / 60:.0f} minutes"
+
+
+def about(seconds: float) -> str:
+    """A time that is thought, not measured, in words."""
+    return f"about {lasting(seconds)}" if seconds >= FEW else lasting(seconds)
 
 
 class Plan:
@@ -68,7 +75,7 @@ class Plan:
         beside = f", {self.workers} at a time" if self.workers > 1 else ""
         return (
             f"{how_many(len(self.runs), 'run')}{before}; {len(self.waiting)} to train{beside}: "
-            f"about {lasting(self._remaining())}"
+            f"{about(self._remaining())}"
         )
 
     def trained(self, run: RunConfig, took: float) -> None:
@@ -78,7 +85,7 @@ class Plan:
             self.done += 1
             self.expected += seconds(run)
             self.taken += took
-            rest = f"; about {lasting(self._remaining())} left" if self.left else ""
+            rest = f"; {about(self._remaining())} left" if self.left else ""
             with tqdm.external_write_mode():
                 print(f"{self.done} of {len(self.waiting)}: {self._name(run)}, {lasting(took)}{rest}", flush=True)
 

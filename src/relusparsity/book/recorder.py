@@ -95,7 +95,7 @@ def record(
     each = "" if gpus_per_run == 1 else f" of {gpus_per_run} GPUs each"
     print(
         f"{len(queue)} runs, {len(queue) - len(missing)} finished before; {len(missing)} to train on {workers} "
-        f"worker{'s' if workers > 1 else ''}{each}: about {planned.lasting(needed / workers)} on {planned.like()}, "
+        f"worker{'s' if workers > 1 else ''}{each}: {planned.about(needed / workers)} on {planned.like()}, "
         f"{len(missing) * 0.5:.0f} MB of datasets → {out}",
         flush=True,
     )

@@ -170,13 +170,14 @@ def outdated(each: Recorded) -> str:
         return ""
     dataset, config = results.load(each.path), each.config()
     facts = results.provenance(dataset)
+    text = text_of(dataset)
     meaning = str(facts["environment"].get("meaning", 1))  # of those from before there was one, `renamed` has names
 
     def ids(*groups: str) -> set[str]:
         runs = [run for group in groups for run in getattr(config, group, ())]
-        return {identity.run_id(run, facts["corpus"]["checksum"], meaning) for run in runs}
+        return {identity.run_id(run, str(text), meaning) for run in runs}
 
-    there = set(np.ravel(facts["runs"]).tolist())
+    there = {str(name).removeprefix("run-") for name in np.ravel(facts["runs"])}
     lacking = set() if variants.NOT_RUN in there else ids("runs") - there
     left_over = there - ids(*RUNS) - {variants.NOT_RUN}
     called = getattr(each.made_by, "CHANGES", None)

@@ -12,7 +12,7 @@ READY := .venv/.ready
 KERNELS := .venv/.kernels
 
 .DEFAULT_GOAL := help
-.PHONY: help book zip pdf test record new models bench lint lock clean
+.PHONY: help install book zip pdf test record new models bench lint lock clean
 
 help:  ## show this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 10
@@ -37,6 +37,9 @@ $(KERNELS): $(READY)
 	  $(BIN)/pip install -q --no-deps triton==3.7.1 || echo 'Triton cannot be fetched: tests of kernels are skipped'; fi
 	@touch $@
 
+install: $(READY)  ## make .venv with everything in it; every verb below does so first where it is not there
+	@echo 'Ready: . $(BIN)/activate'
+
 book: $(READY)  ## run every chapter here, or CHAPTER=03 alone, and build the book of these runs into _build/ (SCALE=laptop)
 	@$(BIN)/python -m relusparsity.book.build book --scale $(SCALE) $(if $(CHAPTER),--chapter $(CHAPTER))
 
@@ -46,8 +49,12 @@ zip: $(READY)  ## the committed book as one file that opens anywhere without a n
 pdf: $(READY)  ## the committed book to print, in _build/; needs Chromium
 	@$(BIN)/python -m relusparsity.book.offline pdf
 
-test: $(READY) $(KERNELS)  ## all tests, first those that a change reaches; the chapters run again at scale smoke and are compared
-	$(BIN)/pytest --nbval
+# Of one chapter: the tests in its folder, its page run again and compared, and what is asked of every chapter.
+OF_ALL := tests/test_book.py tests/test_experiments_scales.py tests/test_recorded.py
+NN = $(if $(filter 1 2 3 4 5 6 7 8 9,$(CHAPTER)),0)$(CHAPTER)
+ITS = $(or $(wildcard src/relusparsity/chapters/ch$(NN)_* book/chapters/$(NN)_*),$(error there is no chapter $(CHAPTER)))
+test: $(READY) $(if $(CHAPTER),,$(KERNELS))  ## all tests, and every chapter run again at scale smoke and compared; CHAPTER=03: what concerns one
+	$(BIN)/pytest --nbval $(if $(CHAPTER),$(ITS) $(OF_ALL))
 
 record: $(READY)  ## renew data/*-$(SCALE)*.nc and book/chapters/*.ipynb; CHAPTER=03: that chapter's; ONLY="NAME ...": data alone
 	$(BIN)/python -m relusparsity.book.build record $(if $(CHAPTER),--chapter $(CHAPTER) )--scale $(SCALE) \

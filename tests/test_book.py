@@ -170,7 +170,13 @@ def test_long_names_of_rows_are_marked() -> None:
     assert [cell.get_text() for cell in page.select("th.name")] == names[1:]
 
 
-NOTEBOOK = '# %%\nfrom pathlib import Path\nfor name in {waits}:\n    assert Path(name).is_file()\nprint("{said}")\n'
+NOTEBOOK = """# %%
+scale = "laptop"
+from pathlib import Path
+for name in {waits}:
+    assert Path(name).is_file()
+print("{said}")
+"""
 
 
 def test_chapters_are_run_once_and_a_failing_one_is_told(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:

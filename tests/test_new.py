@@ -183,6 +183,9 @@ def test_a_new_chapter_passes_lint_is_recorded_built_tested_and_removed(tree: Pa
     new_files = {name for name in set(files(tree)) - set(before) if not name.startswith((str(FOLDER), str(NOTEBOOK)))}
     data = {f"data/{NAME}-smoke-default.nc{end}" for end in ("", ".sha256")}
     assert new_files == data | {f"book/chapters/24_{NAME}.ipynb"}
+    added = re.findall(r"^git add (.*)$", (tree / "README.md").read_text(), re.MULTILINE)
+    there = {str(path.relative_to(tree)) for given in added[0].split() for path in tree.glob(given)}
+    assert there == new_files | {str(FOLDER), str(NOTEBOOK), "_toc.yml"}
 
     contents = tree / "one.yml"
     contents.write_text(f"format: jb-book\nroot: chapters/24_{NAME}\n")

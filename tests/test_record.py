@@ -177,7 +177,7 @@ def one_line(said: str) -> str:
     return " ".join(said.replace("\\\n", " ").split())
 
 
-NOTEBOOK = "from relusparsity.experiments import {imported}\nresults.recorded('{shown}', 'laptop')\n"
+NOTEBOOK = "scale = 'laptop'\nfrom relusparsity.experiments import {imported}\nresults.recorded('{shown}', 'laptop')\n"
 
 
 @pytest.fixture
@@ -225,6 +225,22 @@ def test_one_chapter_is_run_and_rendered_among_the_committed_ones(
     assert chapters(one) == ["committed", "executed at smoke", "committed"]
     assert chapters(small_book) == ["committed"] * 3
     assert [len(each) for each in trained] == [3, 1]
+
+
+def test_a_chapter_that_was_just_begun_runs_at_its_own_shape(
+    small_book: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    begun = small_book / "notebooks" / "03_c.py"
+    begun.write_text(begun.read_text().replace("'laptop'\n", "'smoke'\n", 1))
+    trained: list[Any] = []
+    monkeypatch.setattr(build, "recorded_at", lambda scale, recipe=None: [experiment(f"{name}_of") for name in "abc"])
+    monkeypatch.setattr(build, "train_first", trained.append)
+    monkeypatch.setattr(build.subprocess, "run", lambda command, cwd, check: None)
+    build.book(small_book, "laptop", 3)
+    assert "(scale smoke): file:" in capsys.readouterr().out
+    assert (small_book / "_build" / "smoke-03" / "book" / "chapters" / "03_c.ipynb").read_text() == "executed at smoke"
+    build.book(small_book, "laptop")
+    assert "(scale laptop and smoke): file:" in capsys.readouterr().out
 
 
 def test_record_renews_one_chapter_and_its_datasets(

@@ -1,8 +1,11 @@
 """What is committed in data/: whole, described, within range, and of the size that it says it has."""
 
+import dataclasses
 import re
 import subprocess
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -11,7 +14,7 @@ import xarray as xr
 
 from relusparsity import claims, recipes, shapes
 from relusparsity.book import front, outside, recorded
-from relusparsity.config import replace
+from relusparsity.config import RunConfig, replace
 from relusparsity.experiments import variants
 from relusparsity.store import renamed, results
 
@@ -39,11 +42,34 @@ def dataset(request: pytest.FixtureRequest) -> xr.Dataset:
 def test_something_is_recorded() -> None:
     shared = ("layer_patterns", "neuron_death", "feature_specificity", "pruning")
     assert {f"{name}-{scale}-{recipe}" for name in shared for scale, recipe in SHARED_AT} <= set(NAMES)
-    pairs = [(scale, recipe) for scale in shapes.SHAPES for recipe in recipes.RECIPES]
-    every = [each for scale, recipe in pairs for each in recorded.recorded_at(scale, recipe)]
+    every = recorded.everything()
     made = {each.path.stem for each in every}
     waiting = {each.path.stem for each in every if not each.ran}
     assert made - waiting == set(NAMES), "each file is made by an experiment or a sweep, and each of these has its file"
+
+
+@pytest.mark.parametrize("each", recorded.everything(), ids=lambda each: each.path.stem)
+def test_it_was_made_of_the_runs_that_its_experiment_has(each: recorded.Recorded) -> None:
+    assert recorded.outdated(each) == ""
+
+
+def test_a_dataset_of_other_runs_is_named_with_what_renews_it() -> None:
+    (patterns,) = (each for each in recorded.recorded_at("laptop") if each.name == "layer_patterns")
+    runs, module = patterns.config().runs, "relusparsity.chapters.ch24_made_up.experiment"
+
+    def said(*runs: RunConfig, **attributes: Any) -> str:
+        made_by = SimpleNamespace(config=lambda scale, recipe: SimpleNamespace(runs=runs), **attributes)
+        return recorded.outdated(dataclasses.replace(patterns, made_by=made_by))
+
+    assert said(*runs) == said(*reversed(runs)) == ""
+    told = "layer_patterns-laptop-default.nc was made of other runs than its experiment has by now"
+    all_of_it = f'{told} (0 lacking, 1 left over); renew it: `make record SCALE=laptop ONLY="layer_patterns"`.'
+    assert said(*runs[:2]) == all_of_it
+    assert said(*runs, replace(runs[0], seed=9), __name__=module) == (
+        f"{told} (1 lacking, 0 left over); renew it: `make record CHAPTER=24`."
+    )
+    assert "(1 lacking, 1 left over)" in said(*runs[:2], replace(runs[2], **{"model.d_model": 32}))
+    assert said(*runs[:2], replace(runs[2], **{"train.resume_every": 0})) == "", "no part of what it computes"
 
 
 @pytest.mark.parametrize("old", ["recipes-factorial", "lead-paper_first", "capacity-laptop", "pruning-paper"])

@@ -46,7 +46,7 @@ def test_four_workers_one_failure_an_interruption_and_the_way_home(
     with pytest.raises(UserError, match=r"run-\w+ failed; what each said is above"):  # to diverge is an end
         recorder.record(first, tmp_path / "out", workers=4)
     said = capsys.readouterr().out
-    assert "4 runs, 0 finished before; 4 to train on 4 workers: about" in said and "MB of datasets" in said
+    assert "4 runs, 0 finished before; 4 to train on 4 workers: " in said and "MB of datasets" in said
     assert said.count("finished, ") == 2 and "its loss" not in said and "stopped after step" in said
     assert "is for a GPU, and there is none" in said and said.endswith("3 of 4 runs are finished; 1 left\n")
 

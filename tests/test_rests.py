@@ -11,6 +11,7 @@ from time import sleep
 import pytest
 
 from relusparsity.book import build, rests
+from relusparsity.errors import UserError
 from relusparsity.store import results
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -136,6 +137,7 @@ def test_all_that_a_chapter_loads_is_reached(notebook: Path) -> None:
 
 
 NOTEBOOK = """# %%
+scale = "laptop"
 from relusparsity.store import results
 print([results.recorded_path(name, "laptop").name for name in {names}])
 """
@@ -207,3 +209,13 @@ def test_one_thread_parses_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
         list(pool.map(rests._parsed, [f"x = {number}" for number in range(8)]))
     assert most == 1
     rests._parsed.cache_clear()
+
+
+def test_the_shape_of_a_notebook_is_its_parameter(tmp_path: Path) -> None:
+    assert rests.scale(CHAPTERS[0]) == "laptop"
+    notebook = tmp_path / "24_new.py"
+    notebook.write_text("# %% tags=[\"parameters\"]\nscale = 'smoke'\n")
+    assert rests.scale(notebook) == "smoke"
+    notebook.write_text("print(1)\n")
+    with pytest.raises(UserError, match=r"^24_new\.py has no parameter scale; give it a cell tagged parameters"):
+        rests.scale(notebook)

@@ -24,10 +24,11 @@ from ..recipes import RECIPES
 from ..scales import names
 from ..shapes import SHAPES
 from ..store import results
-from . import front, rests
-from .recorded import Recorded, check_text, chosen, recorded_at
+from . import front, planned, rests
+from .recorded import RUNS, Recorded, check_text, chosen, everything, outdated, recorded_at
 
-DEFAULT = "laptop"  # the value of `scale` in the notebooks' parameters; a chapter that was just begun has smoke
+DEFAULT = "laptop"
+"""Where no other shape is asked for, a notebook runs at that of its parameters: this one or, when just begun, smoke."""
 LONGEST = "03_neuron_death"
 
 
@@ -65,11 +66,12 @@ def main() -> None:
 
 def book(root: Path, scale: str, chapter: int | None = None) -> None:
     """Run every chapter on this machine, or one, and render a copy of the book; other chapters are as committed."""
-    scale, _ = names(scale)
     sources = rests.notebooks(root, chapter)
+    scale = names(scale)[0] if chapter is None else shape_of(sources[0], names(scale)[0])
     check_device(scale)
     # what the chapters show of this machine
-    train_first([each.config(scale) for each in shown_by(sources) if not each.own_texts])
+    shown = [(each, shape_of(source, scale)) for source in sources for each in shown_by([source], rests.scale(source))]
+    train_first([each.config(at) for each, at in shown if not each.own_texts])
     chapters = execute(root, scale, root / "_build" / scale / "chapters", sources)
     # of its own for one chapter: Sphinx would take the others from the last copy that it rendered in the same place
     copy = root / "_build" / (scale if chapter is None else f"{scale}-{chapter:02d}")
@@ -81,7 +83,9 @@ def book(root: Path, scale: str, chapter: int | None = None) -> None:
     shutil.copy2(root / "_config.yml", copy)
     program = Path(sys.executable).with_name("jupyter-book")
     subprocess.run([program, "build", "book", "-W", "-n", "--keep-going", "-q"], cwd=copy, check=True)
-    print(f"\nThe book of this machine's runs (scale {scale}): {(copy / '_build/html/index.html').as_uri()}")
+    scales = " and ".join(dict.fromkeys(shape_of(source, scale) for source in sources))
+    print(f"\nThe book of this machine's runs (scale {scales}): {(copy / '_build/html/index.html').as_uri()}")
+    tell_outdated(sources)
 
 
 def record(
@@ -126,10 +130,27 @@ def record(
         return
     front.write(root)
     place(execute(root, DEFAULT, root / "_build" / "record", sources), sources, root / "book" / "chapters")
+    tell_outdated(sources)
     for other in sorted(set(rests.notebooks(root)) - set(sources)):
-        shown, words = rests.imported(other), rests.words(other)
-        if both := sorted({each.name for each in experiments if each.module in shown or each.name in words}):
+        if both := sorted({each.name for each in experiments if shows(other, each)}):
             print(f"{other.stem} shows {', '.join(both)} too: renew it with `make record CHAPTER={other.stem[:2]}`.")
+
+
+def shape_of(source: Path, scale: str) -> str:
+    """The shape at which a notebook runs where the book is made at a shape: its own, unless another is asked for."""
+    return rests.scale(source) if scale == DEFAULT else scale
+
+
+def shows(source: Path, each: Recorded) -> bool:
+    """Whether a notebook runs an experiment, or names its dataset."""
+    return each.module in rests.imported(source) or each.name in rests.words(source)
+
+
+def tell_outdated(sources: Sequence[Path]) -> None:
+    """Name the datasets, of those that these notebooks show, that were made of other runs than there are by now."""
+    for each in everything():
+        if any(shows(source, each) for source in sources) and (said := outdated(each)):
+            print(said, flush=True)
 
 
 def shown_by(sources: Sequence[Path], scale: str = DEFAULT, recipe: str | None = None) -> list[Recorded]:
@@ -180,11 +201,12 @@ def _for_any_machine() -> list[str]:
 
 def train_first(configs: Sequence[Any]) -> None:
     """Train the runs that experiments share, together and before any of them waits for one: no core is left idle."""
-    groups = [getattr(config, group, ()) for config in configs for group in ("runs", "gelu", "others")]
+    groups = [getattr(config, group, ()) for config in configs for group in RUNS]
     runs = list(dict.fromkeys(run for group in groups for run in group))
-    print(f"{len(runs)} runs, trained now where they do not exist", flush=True)
+    plan = planned.Plan(runs)
+    print(plan, flush=True)
     try:
-        shared.train_all(runs)
+        shared.train_all(runs, plan.trained)
     except (FloatingPointError, StoppedEarly) as error:
         # each experiment trains what it still lacks, and marks or refuses this run
         print(f"{error}; going on", flush=True)
@@ -203,19 +225,19 @@ def execute(root: Path, scale: str, folder: Path, sources: Sequence[Path]) -> Pa
     folder.mkdir(parents=True, exist_ok=True)
     for old in set(folder.glob("*.ipynb")) - {folder / f"{source.stem}.ipynb" for source in rests.notebooks(root)}:
         old.unlink()
-    parameters = [] if scale == DEFAULT else ["-p", "scale", scale]
     data, changed = rests.datasets(root), []
     for source in sources:
         output, kept = folder / f"{source.stem}.ipynb", folder / f"{source.stem}.inputs"
         if output.is_file() and rests.unchanged(kept, root, source, data):
-            print(f"{source.name} at scale {scale}: unchanged", flush=True)
+            print(f"{source.name} at scale {shape_of(source, scale)}: unchanged", flush=True)
         else:
             changed.append(source)
     workers, environment = shared.side_by_side(len(changed))
-    bar = tqdm(total=len(changed), desc=f"chapters at scale {scale}", unit="chapter")
+    bar = tqdm(total=len(changed), desc="chapters", unit="chapter")
 
     def run(source: Path) -> None:
-        output = folder / f"{source.stem}.ipynb"
+        output, at = folder / f"{source.stem}.ipynb", shape_of(source, scale)
+        parameters = [] if at == rests.scale(source) else ["-p", "scale", at]
         command = [sys.executable, "-m", "papermill", str(source), str(output), *parameters]
         quiet = ["--no-progress-bar", "--log-level", "WARNING"]
         begun, code, notes = monotonic(), rests.code(root, source), output.with_suffix(".reads")
@@ -226,7 +248,8 @@ def execute(root: Path, scale: str, folder: Path, sources: Sequence[Path]) -> Pa
             bar.write(done.stdout.decode(errors="replace"), file=sys.stderr)
         done.check_returncode()
         output.with_suffix(".inputs").write_text(rests.stamp(code, source, data, set(notes.read_text().splitlines())))
-        bar.write(f"{source.name}: done in {monotonic() - begun:.0f} s", file=sys.stderr)
+        took = f"done in {monotonic() - begun:.0f} s"
+        bar.write(f"{source.name} at scale {at}: {took}", file=sys.stderr)
         bar.update()
 
     with bar, ThreadPoolExecutor(workers) as pool:

@@ -2,6 +2,7 @@
 
 import importlib
 import pkgutil
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -10,14 +11,19 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import numpy as np
 import xarray as xr
 
-from .. import chapters, corpora, experiments
+from .. import chapters, corpora, experiments, identity
 from ..errors import UserError
-from ..experiments import sweep_table
+from ..experiments import sweep_table, variants
+from ..recipes import FROZEN
 from ..scales import names
 from ..shapes import SHAPES
 from ..store import results
+
+RUNS = ("runs", "gelu", "others")
+"""Fields of an experiment's configuration that hold runs to train; every one has the first."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +56,15 @@ class Recorded:
     def own_texts(self) -> Any:
         """What gives the texts of its own, where it has any; then it shares no run."""
         return getattr(self.made_by, "own_texts", None)
+
+    @property
+    def command(self) -> str:
+        """What makes its dataset again."""
+        chapter = re.search(r"\.ch(\d\d)_", self.module)
+        if chapter and not SHAPES[self.scale].train.compile:
+            return f"make record CHAPTER={chapter[1]}"
+        by = f" RECIPE={self.recipe}" if self.recipe not in (None, FROZEN[self.scale]) else ""
+        return f'make record SCALE={self.scale}{by} ONLY="{self.name}"'
 
     def config(self, scale: str | None = None) -> Any:
         """Its configuration, also at another shape for a try."""
@@ -89,16 +104,16 @@ def _inside(package: ModuleType) -> list[pkgutil.ModuleInfo]:
     return sorted(pkgutil.iter_modules(package.__path__), key=lambda each: each.name)
 
 
+def everything() -> list[Recorded]:
+    """The experiments whose dataset is committed, a shape and recipe each, and the sweeps."""
+    found = [Recorded(name, at, by, made_by) for name, made_by in makers().items() for at, by in made_by.RECORDED]
+    return found + [Recorded(row.name, row.scale, None, row) for row in sweep_table.TABLE]
+
+
 def recorded_at(scale: str, recipe: str | None = None) -> list[Recorded]:
-    """The experiments whose dataset is committed at a shape: by its own recipe or another, and the sweeps."""
+    """Those at a shape: by its own recipe or another, and the sweeps."""
     scale, recipe = names(scale, recipe)
-    found = [
-        Recorded(name, at, by, made_by)
-        for name, made_by in makers().items()
-        for at, by in made_by.RECORDED
-        if at == scale and by in (None, recipe)
-    ]
-    return found + [Recorded(row.name, scale, None, row) for row in sweep_table.TABLE if row.scale == scale]
+    return [each for each in everything() if each.scale == scale and each.recipe in (None, recipe)]
 
 
 def chosen(scale: str, recipe: str | None, only: Sequence[str]) -> list[Recorded]:
@@ -143,6 +158,35 @@ def check_text(chosen: Sequence[Recorded]) -> None:
         if source != "docs":
             same = "set RELUSPARSITY_TEXT to the folder with the same text"
         raise UserError(f"recorded from another text: {'; '.join(others)}; {same}, or move these files away first.")
+
+
+def outdated(each: Recorded) -> str:
+    """One sentence if a committed dataset was made of other runs than its experiment has by now; else nothing.
+
+    By their names, so by every field that decides a result and by the seed, and by `CHANGES`, the names of a chapter's
+    runs. Runs that a provenance says were not made are not asked for; of texts of one's own nothing is known here.
+    """
+    if each.own_texts or not each.path.is_file():
+        return ""
+    dataset, config = results.load(each.path), each.config()
+    facts = results.provenance(dataset)
+    text = text_of(dataset)
+    meaning = str(facts["environment"].get("meaning", 1))  # of those from before there was one, `renamed` has names
+
+    def ids(*groups: str) -> set[str]:
+        runs = [run for group in groups for run in getattr(config, group, ())]
+        return {identity.run_id(run, str(text), meaning) for run in runs}
+
+    there = {str(name).removeprefix("run-") for name in np.ravel(facts["runs"])}
+    lacking = set() if variants.NOT_RUN in there else ids("runs") - there
+    left_over = there - ids(*RUNS) - {variants.NOT_RUN}
+    called = getattr(each.made_by, "CHANGES", None)
+    if not lacking and not left_over and (called is None or dataset["recipe"].values.tolist() == list(called)):
+        return ""
+    how = f"{len(lacking)} lacking, {len(left_over)} left over" if lacking or left_over else "by other names"
+    return (
+        f"{each.path.name} was made of other runs than its experiment has by now ({how}); renew it: `{each.command}`."
+    )
 
 
 def text_of(dataset: xr.Dataset) -> str | None:

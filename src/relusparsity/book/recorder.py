@@ -21,17 +21,12 @@ from time import monotonic, sleep
 from .. import corpora, distributed, stopping, train
 from ..config import RunConfig, from_dict, replace, to_dict
 from ..errors import StoppedEarly, UserError
-from ..models import training_flops
 from ..screens import in_words
-from . import pieces
+from . import pieces, planned
 from .recorded import Recorded
 
 FINISHED = "finished"
 """What a worker answers of a run that came to its end."""
-
-FLOPS, STEP, START = 480e12, 7.5e-3, 25
-"""An H200's floating-point operations per second, its seconds per step besides, and those per run, as measured: the
-plan begins with them and is corrected by the first runs."""
 
 
 @dataclass(frozen=True)
@@ -47,11 +42,6 @@ class Job:
         """Whether there is nothing left to train: it came to its end, or stopped and would again."""
         there = [(self.path / name).is_file() for name in pieces.DATASETS]
         return there[0] or (there[1] and train.stops_again(self.path, self.config) is not None)
-
-    def seconds(self, gpus: int = 1) -> float:
-        """What it takes on so many GPUs, roughly, if no screen stops it."""
-        run = self.config
-        return training_flops(run.model) * run.train.tokens / FLOPS / gpus + run.train.steps * STEP + START
 
 
 def jobs(experiments: Sequence[Recorded]) -> list[Job]:
@@ -101,11 +91,11 @@ def record(
     begun, queue = monotonic(), jobs(experiments)
     workers = workers or there // gpus_per_run or 1
     missing = deque(job for job in queue if not job.finished)
-    needed = sum(job.seconds(gpus_per_run) for job in missing)
+    needed = sum(planned.seconds(job.config, gpus_per_run) for job in missing)
     each = "" if gpus_per_run == 1 else f" of {gpus_per_run} GPUs each"
     print(
         f"{len(queue)} runs, {len(queue) - len(missing)} finished before; {len(missing)} to train on {workers} "
-        f"worker{'s' if workers > 1 else ''}{each}: about {needed / workers / 60:.0f} minutes on GPUs like an H200, "
+        f"worker{'s' if workers > 1 else ''}{each}: {planned.about(needed / workers)} on {planned.like()}, "
         f"{len(missing) * 0.5:.0f} MB of datasets → {out}",
         flush=True,
     )
@@ -144,7 +134,10 @@ class _Queue:
         """The first job that there is still time for."""
         with self.lock:
             for job in self.missing:
-                if self.until is None or monotonic() + self.slower * job.seconds(self.gpus) < self.until:
+                if (
+                    self.until is None
+                    or monotonic() + self.slower * planned.seconds(job.config, self.gpus) < self.until
+                ):
                     self.missing.remove(job)
                     return job
         return None
@@ -172,7 +165,7 @@ class _Queue:
             seconds = monotonic() - begun
             with self.lock:
                 if (job.path / pieces.DATASETS[0]).is_file():
-                    self.slower = seconds / job.seconds(self.gpus)
+                    self.slower = seconds / planned.seconds(job.config, self.gpus)
                 elif not job.finished and answer != FINISHED:
                     self.failed.append(job.path.name)
                 print(f"{job.path.name} on worker {number}: {answer}, {seconds:.0f} s", flush=True)

@@ -57,6 +57,20 @@ def words(notebook: Path) -> set[str]:
     return {n.value for n in ast.walk(_tree(notebook)) if isinstance(n, ast.Constant) and isinstance(n.value, str)}
 
 
+def scale(notebook: Path) -> str:
+    """The shape that a notebook is run at unless another is given: `scale` among its parameters.
+
+    Raises
+    ------
+    UserError
+        If it has no such parameter.
+    """
+    for node in _tree(notebook).body:
+        if isinstance(node, ast.Assign) and [ast.unparse(target) for target in node.targets] == ["scale"]:
+            return str(ast.literal_eval(node.value))
+    raise UserError(f'{notebook.name} has no parameter scale; give it a cell tagged parameters with scale = "laptop".')
+
+
 def stamp(code: str, notebook: Path, data: dict[str, str], read: set[str]) -> str:
     """What to keep of a chapter that ran: the digest `code`, and that of every dataset that it read or looked for.
 

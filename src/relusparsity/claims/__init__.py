@@ -4,7 +4,6 @@ from .judge import Outcome, Rule, Verdict, evaluate
 from .ledger import ADDED, DATA_SEEN, LEDGER, Claim, for_chapter, ledger_hash, source_class
 from .multiverse import Count, ends, multiverse
 from .reading import Finding, Reading
-from .statistics import kendall_tau, poisson_upper
 from .strip import strip
 from .table import Table, table, verdicts
 
@@ -23,10 +22,8 @@ __all__ = [
     "ends",
     "evaluate",
     "for_chapter",
-    "kendall_tau",
     "ledger_hash",
     "multiverse",
-    "poisson_upper",
     "source_class",
     "strip",
     "table",

@@ -3,7 +3,7 @@
 What an experiment adds is a table of arms, each what it changes, and of forecasts that were written before it ran.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -49,11 +49,7 @@ def config(scale: str, arms: Mapping[str, Mapping[str, Any]]) -> shared.Config:
 
 def run(name: str, config: shared.Config, arms: Mapping[str, dict[str, Any]], source: str) -> xr.Dataset:
     """Every measured variable by (recipe, seed, step, layer), trained where it does not exist."""
-
-    def compute() -> xr.Dataset:
-        return assemble(config, [variants.measured(run) for run in config.runs], arms)
-
-    return shared.cached(name, config, config.runs, source, compute)
+    return variants.made(name, config, source, lambda config, runs: assemble(config, runs, arms))
 
 
 def assemble(
@@ -63,12 +59,21 @@ def assemble(
 
     A seed of which nothing was run to its end is left out.
     """
-    some = next(run for run in runs if run is not None)
-    given = [variants.missing(some, of) if run is None else run for run, of in zip(runs, config.runs, strict=True)]
-    rows = [given[first : first + len(arms)] for first in range(0, len(given), len(arms))]
-    kept = [row for row in rows if any("final_loss" in one for one in row)]
-    dataset = variants.by_seed([variants.stack(row, arms, config.scale) for row in kept])
-    return dataset.drop_vars(factorial.LEFT_OUT)
+    given = variants.seeds(variants.with_missing(runs, config.runs), len(arms))
+    kept = [run for of_seed in given if any("final_loss" in each for each in of_seed) for run in of_seed]
+    return variants.whole(kept, arms, config.scale).drop_vars(factorial.LEFT_OUT)
+
+
+def said(written: Mapping[str, float], came: Iterable[tuple[str, bool]], known: bool) -> pd.DataFrame:
+    """Sentences with the chance written for each before the runs, against what came and whether it holds.
+
+    None for both where what they read is not known yet.
+    """
+    rows = [
+        (sentence, chance, value if known else None, bool(holds) if known else None)
+        for (sentence, chance), (value, holds) in zip(written.items(), came, strict=True)
+    ]
+    return pd.DataFrame(rows, columns=["written before", "chance", "came", "holds"])
 
 
 def ends(dataset: xr.Dataset) -> pd.DataFrame:

@@ -88,11 +88,7 @@ def config(scale: str) -> shared.Config:
 
 def run(config: shared.Config) -> xr.Dataset:
     """Every measured variable by (recipe, seed, step, layer), trained where it does not exist."""
-
-    def compute() -> xr.Dataset:
-        return assemble(config, [variants.measured(run) for run in config.runs])
-
-    return shared.cached("dissociation", config, config.runs, __name__, compute)
+    return variants.made("dissociation", config, __name__, assemble)
 
 
 def assemble(config: shared.Config, runs: Sequence[xr.Dataset | None]) -> xr.Dataset:

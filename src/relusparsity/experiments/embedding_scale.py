@@ -129,9 +129,4 @@ def contrasts(dataset: xr.Dataset) -> pd.DataFrame:
         (f"{mean['std']:+.2f} and {mean['positions']:+.2f}", abs(mean["std"]) < abs(mean["positions"])),
         (f"{mean['speed']:+.2f} and {mean['positions']:+.2f}", abs(mean["speed"]) < abs(mean["positions"])),
     ]
-    unknown = bool(means.isna().any(axis=None))
-    rows = [
-        (sentence, chance, None if unknown else said, None if unknown else bool(holds))
-        for (sentence, chance), (said, holds) in zip(CONTRASTS.items(), came, strict=True)
-    ]
-    return pd.DataFrame(rows, columns=["written before", "chance", "came", "holds"])
+    return arms.said(CONTRASTS, came, known=not means.isna().any(axis=None))

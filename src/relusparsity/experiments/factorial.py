@@ -75,22 +75,13 @@ def run(config: Config) -> xr.Dataset:
 
     A run that diverged is missing (NaN) from where it stopped.
     """
-
-    def compute() -> xr.Dataset:
-        return assemble(config, [variants.measured(run) for run in config.runs])
-
-    return shared.cached("factorial", config, config.runs, __name__, compute)
+    return variants.made("factorial", config, __name__, assemble)
 
 
 def assemble(config: Config, runs: Sequence[xr.Dataset]) -> xr.Dataset:
-    """The factorial's dataset from those of its runs, in the order of `config.runs`; see `variants.stack`."""
-    count = len(config.levels)
+    """The factorial's dataset from those of its runs, in the order of `config.runs`; see `variants.whole`."""
     names = [named(levels) for levels in config.levels]
-    stacked = [
-        variants.stack(runs[first : first + count], {name: {} for name in names}, config.scale)
-        for first in range(0, len(runs), count)
-    ]
-    dataset = variants.by_seed(stacked).drop_vars("changed")
+    dataset = variants.whole(runs, {name: {} for name in names}, config.scale).drop_vars("changed")
     for i, (name, (field, low, high)) in enumerate(FACTORS.items()):
         values = [str(high if levels[i] > 0 else low) for levels in config.levels]
         dataset.coords[name] = ("recipe", values, {"units": "1", "long_name": field})

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from . import factorial, recipe_effects, shared, variants
+from . import factorial, recipe_effects, variants
 
 WITHIN, SHARES, LOWEST = 15, 72, 11
 """The forecast's bars: points of a share, and how many of 96 shares and of 16 lowest layers must be right."""
@@ -30,18 +30,12 @@ def config(scale: str) -> factorial.Config:
 
 def run(config: factorial.Config) -> xr.Dataset:
     """As `factorial.run`."""
-
-    def compute() -> xr.Dataset:
-        return assemble(config, [variants.measured(run) for run in config.runs])
-
-    return shared.cached("other_half", config, config.runs, __name__, compute)
+    return variants.made("other_half", config, __name__, assemble)
 
 
 def assemble(config: factorial.Config, runs: Sequence[xr.Dataset | None]) -> xr.Dataset:
     """As `factorial.assemble`; None stands for a run that was not made, whose values are missing."""
-    some = next(run for run in runs if run is not None)
-    given = [variants.missing(some, of) if run is None else run for run, of in zip(runs, config.runs, strict=True)]
-    return factorial.assemble(config, given).drop_vars(factorial.LEFT_OUT)
+    return factorial.assemble(config, variants.with_missing(runs, config.runs)).drop_vars(factorial.LEFT_OUT)
 
 
 def forecast(first: xr.Dataset) -> xr.DataArray:

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, fields
+from time import monotonic
 from typing import Any, TypeVar
 
 import numpy as np
@@ -25,6 +26,9 @@ from ..store import loaded, results
 from ..store.schema import UNITS
 
 T = TypeVar("T")
+
+Told = Callable[[RunConfig, float], object]
+"""What is told of a run that was trained: its configuration, and the seconds that it took."""
 
 WORTH_A_PROCESS = 1e11
 """Floating-point operations of a training below which starting a process costs more than it saves."""
@@ -62,23 +66,36 @@ def setting(table: Mapping[str, T], scale: str, what: str) -> T:
     return table[scale]
 
 
-def train_all(configs: Sequence[RunConfig]) -> list[train.Run]:
+def train_all(configs: Sequence[RunConfig], trained: Told = lambda run, seconds: None) -> list[train.Run]:
     """The finished runs of these configurations; those that exist are reused.
 
     On a CPU several are trained side by side: matrices of Laptop's size gain little from a second core, a second run
-    gains all of it.
+    gains all of it. `trained` is told of each run that was missing, as soon as it is there, with its seconds.
     """
-    missing = [config for config in configs if not _exists(config)]
-    large = [c for c in missing if training_flops(c.model) * c.train.tokens > WORTH_A_PROCESS]
-    if len(large) > 1 and distributed.device().type == "cpu" and "RANK" not in os.environ:
-        _side_by_side(sorted(large, key=lambda config: -config.model.d_ff))
-    bar = tqdm(configs, desc="runs", unit="run", leave=False, disable=None)
-    return [train.run(config, corpora.load(config.corpus)) for config in bar]
+    waiting = missing(configs)
+    if apart := in_processes(waiting):
+        _side_by_side(sorted(apart, key=lambda config: -config.model.d_ff), trained)
+    runs = []
+    for config in tqdm(configs, desc="runs", unit="run", leave=False, disable=None):
+        begun = monotonic()
+        runs.append(train.run(config, corpora.load(config.corpus)))
+        if config in waiting and config not in apart:
+            trained(config, monotonic() - begun)
+    return runs
 
 
-def _exists(config: RunConfig) -> bool:
-    path = train.run_path(config, corpora.load(config.corpus))
-    return any((path / name).is_file() for name in ("dataset.nc", "stopped.nc"))  # one that diverged ends at once
+def missing(configs: Iterable[RunConfig]) -> list[RunConfig]:
+    """Those that were not trained yet; one that diverged ends at once, and is not among them."""
+    folders = {config: train.run_path(config, corpora.load(config.corpus)) for config in configs}
+    ends = ("dataset.nc", "stopped.nc")
+    return [config for config, folder in folders.items() if not any((folder / name).is_file() for name in ends)]
+
+
+def in_processes(waiting: Sequence[RunConfig]) -> list[RunConfig]:
+    """Those of these runs that are trained side by side, each in a process of its own; the others come one by one."""
+    large = [c for c in waiting if training_flops(c.model) * c.train.tokens > WORTH_A_PROCESS]
+    alone = distributed.device().type != "cpu" or "RANK" in os.environ or len(large) < 2
+    return [] if alone else large
 
 
 def side_by_side(processes: int) -> tuple[int, dict[str, str]]:
@@ -90,13 +107,16 @@ def side_by_side(processes: int) -> tuple[int, dict[str, str]]:
     return workers, os.environ | {"OMP_NUM_THREADS": str(max(1, cores // workers))}
 
 
-def _side_by_side(configs: Sequence[RunConfig]) -> None:
+def _side_by_side(configs: Sequence[RunConfig], trained: Told) -> None:
     """Train each in a process of its own. What stops there is taken up again by the caller, and says why."""
     workers, environment = side_by_side(len(configs))
     command = [sys.executable, "-c", f"from {__name__} import _train_given; _train_given()"]
 
     def train_one(config: RunConfig) -> None:
-        subprocess.run(command, input=json.dumps(to_dict(config)).encode(), env=environment, capture_output=True)
+        begun, given = monotonic(), json.dumps(to_dict(config)).encode()
+        done = subprocess.run(command, input=given, env=environment, capture_output=True)
+        if not done.returncode:
+            trained(config, monotonic() - begun)
 
     with ThreadPoolExecutor(workers) as pool:
         list(tqdm(pool.map(train_one, configs), total=len(configs), desc="runs", leave=False, disable=None))

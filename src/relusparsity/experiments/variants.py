@@ -1,7 +1,7 @@
 """Runs of several recipes as one dataset."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -28,6 +28,16 @@ def measured(config: RunConfig, corpus: corpora.Corpus | None = None) -> xr.Data
         return train.run(config, corpus).dataset
     except (FloatingPointError, StoppedEarly):
         return results.load(train.run_path(config, corpus) / "stopped.nc")
+
+
+def made(name: str, config: Any, source: str, assemble: Callable[[Any, list[xr.Dataset]], xr.Dataset]) -> xr.Dataset:
+    """An experiment's dataset, kept under its name: `assemble` makes it of its configuration and its runs' datasets.
+
+    A run that diverged or was stopped by a screen is among them; see `measured`, and `shared.cached` for the rest.
+    """
+    return shared.cached(
+        name, config, config.runs, source, lambda: assemble(config, [measured(run) for run in config.runs])
+    )
 
 
 def stack(runs: Sequence[xr.Dataset], changes: Mapping[str, dict[str, Any]], scale: str) -> xr.Dataset:
@@ -107,6 +117,16 @@ def _end(config: dict[str, Any]) -> xr.Dataset:
     )
 
 
+def seeds(runs: Sequence[xr.Dataset], recipes: int) -> list[Sequence[xr.Dataset]]:
+    """Runs that come seed by seed, so many of each, as a list of each seed's."""
+    return [runs[first : first + recipes] for first in range(0, len(runs), recipes)]
+
+
+def whole(runs: Sequence[xr.Dataset], changes: Mapping[str, dict[str, Any]], scale: str) -> xr.Dataset:
+    """Runs of several recipes and seeds, which come seed by seed, as one dataset: see `stack` and `by_seed`."""
+    return by_seed([stack(each, changes, scale) for each in seeds(runs, len(changes))])
+
+
 def by_seed(stacked: Sequence[xr.Dataset]) -> xr.Dataset:
     """Datasets of `stack`, one of each seed, as one; in its provenance runs, seconds and commits are by (recipe, seed).
 
@@ -149,6 +169,12 @@ def _filled(part: xr.Dataset, whole: xr.Dataset) -> xr.Dataset:
 
 def _said(changes: dict[str, Any]) -> str:
     return ", ".join(f"{field.partition('.')[2]} {value}" for field, value in changes.items()) or "nothing changed"
+
+
+def with_missing(runs: Sequence[xr.Dataset | None], configs: Sequence[RunConfig]) -> list[xr.Dataset]:
+    """The datasets of these runs, one at least; None stands for a run that was not made, whose values are missing."""
+    some = next(run for run in runs if run is not None)
+    return [missing(some, of) if run is None else run for run, of in zip(runs, configs, strict=True)]
 
 
 def missing(like: xr.Dataset, run: RunConfig) -> xr.Dataset:

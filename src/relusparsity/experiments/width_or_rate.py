@@ -125,8 +125,4 @@ def early(dataset: xr.Dataset) -> pd.DataFrame:
         (f"{by_std:.1f} of {more:.1f} points", by_std >= more / 2),
         (f"{by_rate:.1f} and {by_std:.1f} points", by_rate < by_std),
     ]
-    rows = [
-        (sentence, chance, said if known else None, bool(holds) if known else None)
-        for (sentence, chance), (said, holds) in zip(EARLY.items(), came, strict=True)
-    ]
-    return pd.DataFrame(rows, columns=["written before", "chance", "came", "holds"])
+    return arms.said(EARLY, came, known)

@@ -14,7 +14,7 @@ NAME = "chapter_name"
 """Name of its datasets."""
 
 RECORDED = (("smoke", "default"),)
-"""Shapes and recipes whose dataset is committed; ("laptop", "default") takes a minute or two a run on two cores."""
+"""Shapes and recipes whose dataset is committed; ("laptop", "default") takes five to eight minutes a run on a core."""
 
 CHANGES: dict[str, dict[str, Any]] = {
     "as it is": {},
@@ -36,9 +36,7 @@ def run(config: shared.Config) -> xr.Dataset:
     """Use of every layer and loss by (recipe, seed, step, layer) and at the end; a recipe is a row of `CHANGES`."""
 
     def compute() -> xr.Dataset:
-        shared.train_all(config.runs)
-        runs, count = [variants.measured(run) for run in config.runs], len(CHANGES)
-        seeds = [runs[first : first + count] for first in range(0, len(runs), count)]
-        return variants.by_seed([variants.stack(each, CHANGES, config.scale) for each in seeds])
+        runs = shared.train_all(config.runs)
+        return variants.whole([run.dataset for run in runs], CHANGES, config.scale)
 
     return shared.cached(NAME, config, config.runs, __name__, compute)

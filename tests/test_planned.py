@@ -1,0 +1,81 @@
+"""What is said of runs before and while they are trained: how many, how long, and each that ends."""
+
+import subprocess
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+
+from fixtures_core import tiny_corpus
+from relusparsity import corpora, distributed, train
+from relusparsity.book import planned
+from relusparsity.config import RunConfig, replace
+from relusparsity.experiments import shared
+from relusparsity.scales import base
+
+RUNS = [replace(base("smoke", seed), **{"model.d_model": width}) for seed in (1, 2) for width in (32, 64)]
+
+
+@pytest.fixture(autouse=True)
+def nowhere(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("RELUSPARSITY_RUNS", str(tmp_path))
+    monkeypatch.setattr(corpora, "load", lambda config: tiny_corpus())
+
+
+def test_a_plan_says_what_is_left_and_each_run_that_ends(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(shared, "missing", lambda runs: runs[1:])
+    monkeypatch.setattr(planned, "seconds", lambda run: 100.0)
+    plan = planned.Plan(RUNS)
+    assert str(plan) == "4 runs, 1 trained before; 3 to train: about 5 minutes"
+    plan.trained(RUNS[2], 50.0)
+    plan.trained(RUNS[1], 10.0)
+    plan.trained(RUNS[3], 300.0)
+    names = [train.run_path(run, tiny_corpus()).name for run in RUNS]
+    assert capsys.readouterr().out.splitlines() == [
+        f"1 of 3: {names[2]} (seed 2, d_model 32), 50 seconds; about 100 seconds left",  # half as long as was thought
+        f"2 of 3: {names[1]} (seed 1, d_model 64), 10 seconds; about 30 seconds left",
+        f"3 of 3: {names[3]} (seed 2, d_model 64), 5 minutes",
+    ]
+    monkeypatch.setattr(shared, "missing", lambda runs: [])
+    assert str(planned.Plan(RUNS[:1])) == "1 run, trained before"
+
+
+def test_runs_side_by_side_share_the_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shared, "WORTH_A_PROCESS", 0)
+    monkeypatch.setattr(distributed, "device", lambda: torch.device("cpu"))
+    monkeypatch.setattr(shared.os, "sched_getaffinity", lambda process: {0, 1}, raising=False)
+    monkeypatch.setattr(planned, "seconds", lambda run: 60.0)
+    assert str(planned.Plan(RUNS)) == "4 runs; 4 to train, 2 at a time: about 2 minutes"
+    assert str(planned.Plan(RUNS[:1])) == "1 run; 1 to train: about 60 seconds"
+
+
+@pytest.mark.parametrize("device", ["cpu", "cuda"])
+def test_longer_trainings_and_larger_models_take_longer(device: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(distributed, "device", lambda: torch.device(device))
+    run = base("laptop")
+    longer, larger = (replace(run, **changes) for changes in ({"train.tokens": 1_638_400}, {"model.d_ff": 2048}))
+    assert planned.seconds(run) < min(planned.seconds(longer), planned.seconds(larger))
+    assert planned.seconds(run, together=2) < planned.seconds(run)
+    measured = replace(run, **{"measure.final_sets": 640})
+    assert (planned.seconds(measured) > planned.seconds(run)) == (device == "cpu")
+
+
+def test_train_all_tells_of_each_run_that_was_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[RunConfig] = []
+    monkeypatch.setattr(shared, "missing", lambda runs: [RUNS[0], RUNS[2]])
+    monkeypatch.setattr(train, "run", lambda run, corpus: SimpleNamespace(config=run))
+    trained = shared.train_all(RUNS, lambda run, seconds: told.append(run))
+    assert [each.config for each in trained] == RUNS and told == [RUNS[0], RUNS[2]]
+
+    def process(command: list[str], input: bytes, **given: Any) -> subprocess.CompletedProcess[bytes]:
+        return subprocess.CompletedProcess(command, returncode=int(b'"seed": 1' in input))
+
+    told.clear()
+    monkeypatch.setattr(shared, "in_processes", lambda waiting: waiting)
+    monkeypatch.setattr(shared.subprocess, "run", process)
+    shared.train_all(RUNS, lambda run, seconds: told.append(run))
+    assert told == [RUNS[2]], "of that which failed, what takes it up again says why"

@@ -568,7 +568,7 @@ def test_a_row_is_counted_over_all_runs_of_a_width_each_once() -> None:
 @pytest.mark.parametrize(
     ("change", "says"),
     [
-        (lambda data: data.isel(seed=[0]), r"holds 2 runs \(recipes × seeds\) and its provenance names 4: every run is"),
+        (lambda data: data.isel(seed=[0]), r"holds 2 runs \(recipes × seeds\) and its provenance names 4: every run"),
         (lambda data: data.isel(seed=[]), "holds 0 runs"),
         (lambda data: data.sel(recipe=["one"]), "holds 2 runs"),
         (lambda data: data.isel(recipe=0), "holds 2 runs"),

@@ -224,7 +224,8 @@ def test_the_recorder_prints_the_screens_and_goes_on_to_the_next_run(
     use = dataset["batch_use"].isel(seed=0)
     assert np.isfinite(use.sel(recipe="whole")).all() and np.isnan(use.sel(recipe="stopped").isel(step=-1)).all()
     facts = results.provenance(dataset)
-    assert facts["stopped_after_step"] == {"stopped": 7} and facts["screens"]["stopped"]["rule"] == "token use_5 < 100 %"
+    assert facts["stopped_after_step"] == {"stopped": 7}
+    assert facts["screens"]["stopped"]["rule"] == "token use_5 < 100 %"
     alone = variants.stack([variants.measured(stopped)], {"stopped": {}}, "smoke")
     results.save(alone, tmp_path / "alone.nc")  # whole: units and names everywhere
     assert alone["step"].values.tolist() == [0, 1, 2, 4, 7] and alone["final_batch_use"].isnull().all()

@@ -102,8 +102,8 @@ def _check_predicted(name: str, predicted: Any) -> None:
         )
     if logits.shape[:-1] != targets.shape or not targets.numel():
         raise UserError(
-            f"{name}.predict gives logits {tuple(logits.shape)} and targets {tuple(targets.shape)}: expected (…, class) "
-            "and (…), and something to predict."
+            f"{name}.predict gives logits {tuple(logits.shape)} and targets {tuple(targets.shape)}: expected (…, class) and "
+            "(…), and something to predict."
         )
     if targets.min() < 0 or targets.max() >= logits.shape[-1]:
         raise UserError(
@@ -118,7 +118,7 @@ def _check_seen(where: str, mlp: Hidden, seq_len: int, observed: tuple[Any, ...]
             f"{where} observes {len(observed)} values: expected three tensors, the layer's input, pre-activation and "
             "activation, each (sequence, position, …)."
         )
-    inputs, preactivation, activation = observed
+    inputs, _, activation = observed
     places, units = (len(inputs), seq_len), mlp.fc_in.out_features
     expected = [(*places, mlp.fc_in.in_features), (*places, units), (*places, units)]
     if (given := [tuple(x.shape) for x in observed]) != expected:

@@ -102,8 +102,8 @@ def _check_predicted(name: str, predicted: Any) -> None:
         )
     if logits.shape[:-1] != targets.shape or not targets.numel():
         raise UserError(
-            f"{name}.predict gives logits {tuple(logits.shape)} and targets {tuple(targets.shape)}: expected (…, class) and "
-            "(…), and something to predict."
+            f"{name}.predict gives logits {tuple(logits.shape)} and targets {tuple(targets.shape)}: expected "
+            "(…, class) and (…), and something to predict."
         )
     if targets.min() < 0 or targets.max() >= logits.shape[-1]:
         raise UserError(

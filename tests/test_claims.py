@@ -217,6 +217,47 @@ def test_not_testable_with_its_reason(number: str, dataset: xr.Dataset, reason: 
     assert reason in outcome.reason
 
 
+@pytest.mark.parametrize("number", sorted({*MAKERS} - {"12"}))
+def test_of_a_single_layer_a_row_that_compares_layers_says_so(number: str) -> None:
+    outcome = judge(number, MAKERS[number]("P", [True] * 3).isel(layer=[0]))
+    if number in ("5", "6", "7", "9"):  # of each layer, of layer 0, or of their sum
+        assert len(outcome.readings) == 3
+    else:
+        assert outcome.verdict is Verdict.NOT_TESTABLE and ("single layer" in outcome.reason or "six" in outcome.reason)
+
+
+def test_row_14_of_a_single_layer_says_so() -> None:
+    small, large = (made(scale, [use(10, 20, 30, 40, 50, 60)] * 3).isel(layer=[0]) for scale in "LP")
+    outcome = judge("14", small, large)
+    assert (outcome.verdict, outcome.reason) == (Verdict.NOT_TESTABLE, "the models have a single layer")
+
+
+@pytest.mark.parametrize("number", sorted(MAKERS))
+def test_one_seed_is_read_and_judges_nothing(number: str) -> None:
+    outcome = judge(number, MAKERS[number]("P", [True, False]).isel(seed=[0]))
+    assert outcome.verdict is Verdict.NOT_YET_TESTED and [each.holds for each in outcome.readings] == [True]
+
+
+@pytest.mark.parametrize(
+    ("datasets", "says"),
+    [
+        (lambda data: {"layer_patterns": data}, "'layer_patterns' is the key of a Dataset: expected a dictionary such"),
+        (lambda data: {("layer_patterns",): data}, "is the key of a Dataset: expected"),
+        (lambda data: {"ab": data}, "'ab' is the key of a Dataset: expected"),
+        (lambda data: {("layer_patterns", "wide"): data["final_batch_use"]}, "is the key of a DataArray: expected"),
+        (lambda data: {("layer_patterns", "wide"): None}, "is the key of a NoneType: expected"),
+        (lambda data: [data], "the datasets to judge are a dictionary such as"),
+        (lambda data: {("layer_patterns", 3): data}, "scale 3 is not known"),
+    ],
+)
+def test_datasets_without_a_pair_of_names_are_refused(datasets: Callable[[xr.Dataset], Any], says: str) -> None:
+    data = MAKERS["2"]("P", [True])
+    with pytest.raises(UserError, match=says):
+        claims.evaluate(datasets(data))
+    with pytest.raises(UserError, match=says):
+        claims.evaluate({}, here=datasets(data))
+
+
 def test_row_14_compares_the_order_of_layers_at_both_scales() -> None:
     up, down = (10, 20, 30, 40, 50, 60), (60, 50, 40, 30, 20, 10)
     small = made("L", [use(*up), use(*up), use(*down)])  # the mean over seeds rises
@@ -522,6 +563,37 @@ def test_a_row_is_counted_over_all_runs_of_a_width_each_once() -> None:
     assert found == {("2", "P"): claims.Count(2, 3), ("2", "S"): claims.Count(0, 1)}
     text = repr(claims.table(claims.evaluate({("layer_patterns", "wide"): datasets[0]}, rows=(row("2"),)), found))
     assert "holds in 2 of 3 recorded runs of Wide's width" in text
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (lambda data: data.isel(seed=[0]), r"holds 2 runs \(recipes × seeds\) and its provenance names 4: every run"),
+        (lambda data: data.isel(seed=[]), "holds 0 runs"),
+        (lambda data: data.sel(recipe=["one"]), "holds 2 runs"),
+        (lambda data: data.isel(recipe=0), "holds 2 runs"),
+        (lambda data: data.isel(seed=[0, 0]), "repeats a seed"),
+        (lambda data: data.drop_vars("seed"), "no coordinate 'seed'"),
+        (lambda data: data.drop_attrs(), "does not say how it was made: provenance"),
+        (lambda data: data.assign_attrs(provenance="x"), "does not say how it was made"),
+        (lambda data: data.assign_attrs(provenance=3), "does not say how it was made"),
+        (lambda data: data.assign_attrs(provenance="[]"), "provenance is .*: expected a table"),
+        (lambda data: data.assign_attrs(provenance="{}"), "names 0"),
+        (lambda data: data.assign_attrs(provenance='{"runs": [["a", "b"], ["c", "d"]]}'), "has no config"),
+        (lambda data: data.isel(set=0), "final_batch_use has dims"),
+    ],
+)
+def test_runs_that_cannot_be_named_are_not_counted(change: Callable[[xr.Dataset], xr.Dataset], says: str) -> None:
+    parts = [made("P", [use(60, 50, 40, 30, 20, end) for end in ends]) for ends in ((95, 80), (99, 91))]
+    whole = xr.concat(parts, xr.DataArray(["one", "two"], dims="recipe"), combine_attrs="override")
+    facts = json.loads(whole.attrs["provenance"]) | {"runs": [["a", "b"], ["c", "d"]]}
+    whole = whole.assign_attrs(provenance=json.dumps(facts))
+    assert claims.multiverse([whole], rows=(row("2"),)) == {("2", "P"): claims.Count(3, 4)}
+    assert claims.multiverse([whole.isel(seed=0)], rows=(row("2"),)) == {}, "no dimension of seeds: passed over"
+    assert claims.multiverse([whole.isel(layer=slice(4))], rows=(row("2"),)) == {}, "the rule cannot read four layers"
+    for count in (claims.multiverse, lambda datasets: claims.ends(datasets, "P")):
+        with pytest.raises(UserError, match=says):
+            count([change(whole)])
 
 
 def test_the_strip_has_a_chip_for_every_verdict_of_a_recipe() -> None:

@@ -128,7 +128,10 @@ def test_what_is_not_a_run_is_never_removed(runs: Path) -> None:
     ("command", "says"),
     [
         ("train --scale huge", "no scale 'huge'; choose one of smoke"),
-        ("train --scale", "no scale ''"),
+        ("train --scale", "--scale has no value; give it the name of a scale, or leave it out"),
+        ("train --recipe", "--recipe has no value; give it the name of a recipe"),
+        ("train --recipe= --seed 1", "--recipe has no value"),
+        ("train --recipe --scale smoke", "--recipe has no value"),
         ("train --scale smoke --model.n_heads 3", "n_heads = 3 does not divide d_model = 16"),
         ("train --scale smoke --model.d_ff -4", "ModelConfig.d_ff = -4: expected a number above 0"),
         ("train --scale smoke --corpus.source text --corpus.paths /not/there", "/not/there"),

@@ -74,8 +74,8 @@ WRONG = [
     (ModelConfig, {"bias": 1}, "ModelConfig.bias = 1: expected bool"),
     (ModelConfig, {"activation": "swish"}, "ModelConfig.activation = 'swish': expected one of relu, gelu"),
     (TrainConfig, {"optimizer": "adam"}, "expected one of adamw, adafactor, sgd"),
-    (CorpusConfig, {"paths": "some.txt"}, "CorpusConfig.paths = 'some.txt': expected a list of strings"),
-    (CorpusConfig, {"paths": [3]}, "expected a list of strings"),
+    (CorpusConfig, {"paths": "some.txt"}, "CorpusConfig.paths = 'some.txt': expected a list or tuple of strings"),
+    (CorpusConfig, {"paths": [3]}, "expected a list or tuple of strings"),
     (CorpusConfig, {"name": 3}, "CorpusConfig.name = 3: expected str"),
 ]
 

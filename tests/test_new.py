@@ -68,6 +68,20 @@ def test_a_chapter_is_one_folder_one_notebook_and_one_line(tree: Path) -> None:
     assert f'Rule("{NAME}"' in text and '"24.1"' in text and f"ch24_{NAME} import experiment" in text
 
 
+@pytest.mark.parametrize("name", ["ch00_x", "chapter_00", "chapter_name", "chapter_title", "ch00"])
+def test_a_name_that_looks_like_a_placeholder_is_a_name(name: str, tmp_path: Path) -> None:
+    for folder in ("src/relusparsity/chapters", "notebooks"):
+        (tmp_path / folder).mkdir(parents=True)
+    (tmp_path / "_toc.yml").write_text("- {file: chapters/05_d}\n")
+    folder, notebook = made(tmp_path, "24", name)
+    plain = made(tmp_path, "25", "zzz")
+    own = [*sorted(folder.iterdir()), notebook, tmp_path / "_toc.yml"]
+    for mine, other in zip(own, [*sorted(plain[0].iterdir()), plain[1]], strict=False):
+        expected = other.read_text().replace("zzz", name).replace("Zzz", name.replace("_", " ").capitalize())
+        assert mine.read_text() == expected.replace("25", "24")
+    assert f"{{file: chapters/24_{name}, title: 24 · {name.replace('_', ' ').capitalize()}}}" in own[-1].read_text()
+
+
 @pytest.mark.parametrize(
     ("chapter", "name", "said"),
     [

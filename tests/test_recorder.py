@@ -1,5 +1,6 @@
 """A queue of runs, rehearsed on a CPU: several workers, pieces, an interruption, a run that fails, and unpacking."""
 
+import re
 import subprocess
 import sys
 import tarfile
@@ -34,6 +35,54 @@ def of(*runs: RunConfig, **attributes: Any) -> list[Recorded]:
 
 def short(seed: int, **changes: Any) -> RunConfig:
     return replace(base("smoke", seed), **{"train.tokens": 5_120, "measure.points": 3} | changes)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        ("--out {folder}/file", "file cannot be written"),
+        ("--out {folder}/file/below", "below cannot be the path|below cannot be written"),
+        ("--out=", "an empty name cannot be the path of a file"),
+        ("--minutes -1", "minutes = -1: expected 0 or more"),
+        ("--minutes nan", "minutes = nan: expected 0 or more"),
+        ("--workers -1", "workers = -1: expected"),
+        ("--gpus_per_run 0", "gpus_per_run = 0: expected"),
+        ("--gpus_per_run 3", "gpus_per_run = 3: expected .* at most the 2 of this machine"),
+        ("--chapter 11 --scale wide", "chapter 11 records nothing at scale wide"),
+        ("--chapter 3 --scale smoke", "chapter 3 records nothing at scale smoke"),
+        ("nothing_such", "not recorded at scale laptop"),
+    ],
+)
+def test_arguments_are_refused_before_anything_is_loaded_made_or_printed(
+    arguments: str, says: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setattr(recorder, "_gpus", lambda: 2)
+    monkeypatch.setattr(recorder.corpora, "load", lambda *given: pytest.fail("the text was loaded"))
+    monkeypatch.setattr(recorder, "_worker", lambda *given: pytest.fail("a worker was begun"))
+    monkeypatch.chdir(tmp_path)
+    assert main(["record", *arguments.format(folder=tmp_path).split()]) == 2
+    said = capsys.readouterr()
+    assert re.search(says, said.err) and said.err.count("\n") == 1 and not said.out
+    assert [path.name for path in tmp_path.rglob("*")] == ["file"]
+
+
+def test_of_two_recordings_into_one_folder_the_second_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out, queue = tmp_path / "out", of(short(101))
+    monkeypatch.setattr(recorder.Job, "finished", True)
+    said = []
+
+    def second(*given: Any) -> None:
+        with pytest.raises(UserError, match=r"another recording is at work in .*out; wait for its end") as refused:
+            recorder.record(queue, out)
+        said.append(refused.value)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(pieces, "pack", second)
+        assert recorder.record(queue, out) == 0
+    assert said and recorder.record(queue, out) == 0, "the lock is let go of"
 
 
 def test_four_workers_one_failure_an_interruption_and_the_way_home(

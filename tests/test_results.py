@@ -238,6 +238,10 @@ def test_recorded_datasets_are_found_by_experiment_and_scale(tmp_path: Path, mon
     xr.testing.assert_identical(results.recorded("patterns", "smoke"), dataset())
     with pytest.raises(UserError, match="no recorded dataset patterns-wide-nearest; recorded are: patterns-smoke"):
         results.recorded("patterns", "wide")
+    with pytest.raises(
+        UserError, match=r"'paper' is an old word for scale 'wide' with recipe 'nearest'; ask by today's"
+    ):
+        results.recorded("patterns", "paper", "first")
     absurd: list[Any] = [f"../{tmp_path.name}/patterns", "patterns" * 1000, None, 3]
     for name in absurd:
         with pytest.raises(UserError, match="no recorded dataset"):

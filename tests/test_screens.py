@@ -24,7 +24,7 @@ from test_recorder import of, short
 
 PASSES = Screen(16, "batch_use", 1, "<", 0.0)
 STOPS = Screen(16, "heldout_loss", None, ">", 0.0)
-LATER = Screen(24, "gamma", 0, "<", other=0)
+LATER = Screen(24, "gamma", 0, "<", 0.0)
 
 
 @pytest.fixture
@@ -64,13 +64,40 @@ def screened(*screens: Screen) -> RunConfig:
         ),
         ({"step": 40, "quantity": "gamma", "layer": 0, "comparison": "<", "bound": 1}, "is measured at 24 and 32"),
         ({"step": 16, "rule": "U_5 < 92"}, "Screen has no field rule"),
-        (3, "RunConfig.screens = (3,): expected a list, each part of it a Screen"),
+        (
+            {"step": 16, "quantity": "gamma", "layer": 1, "comparison": "<", "other": 1},
+            "the screen at step 16 compares layer 1 with itself, which never stops a run",
+        ),
+        *(
+            (
+                {"step": 16, "quantity": name, "layer": 0, "comparison": ">", "bound": bound},
+                f"has the bound {bound:g}, which {name} cannot come to: expected 0 to 100 percent",
+            )
+            for name in ("batch_use", "sequence_use", "token_use")
+            for bound in (100.5, -0.5)
+        ),
+        (
+            {"step": 16, "quantity": "gamma", "layer": 0, "comparison": "<", "bound": -1},
+            "has the bound -1, which gamma cannot come to: expected 0 or more",
+        ),
+        (
+            {"step": 16, "quantity": "heldout_loss", "comparison": "<", "bound": -0.1},
+            "has the bound -0.1, which heldout_loss cannot come to: expected 0 or more",
+        ),
+        (3, "RunConfig.screens = (3,): expected a list or tuple of parts, each of them a Screen"),
     ],
 )
 def test_a_screen_that_cannot_be_is_one_sentence(screen: Any, says: str) -> None:
     with pytest.raises(UserError) as refusal:
         from_dict(RunConfig, to_dict(tiny_run()) | {"screens": [screen]})
     assert says in str(refusal.value) and "\n" not in str(refusal.value)
+
+
+@pytest.mark.parametrize("given", [None, "x", {"step": 16}, Screen(16, "gamma", 0, "<", 0.0)])
+def test_what_is_no_list_of_screens_is_one_sentence(given: Any) -> None:
+    for make in (lambda: replace(tiny_run(), screens=given), lambda: from_dict(RunConfig, {"screens": given})):
+        with pytest.raises(UserError, match=r"expected a list or tuple of Screens, an empty one for none\.$"):
+            make()
 
 
 @pytest.mark.parametrize(
@@ -176,13 +203,13 @@ def test_one_that_went_on_without_screens_is_looked_at_again(folder: Path, monke
 def test_the_recorder_prints_the_screens_and_goes_on_to_the_next_run(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    early = Screen(7, "batch_use", 5, "<", 101.0)
+    early = Screen(7, "token_use", 5, "<", 100.0)
     stopped, whole = replace(short(401), screens=(early,)), short(402)
-    passing = replace(short(403), screens=(Screen(7, "batch_use", 5, ">", 101.0),))
+    passing = replace(short(403), screens=(Screen(7, "token_use", 5, ">", 100.0),))
     assert recorder.record(of(stopped, whole, passing), tmp_path / "out", workers=1) == 0
     said = capsys.readouterr().out
-    assert "1 of these may stop early: at step 7 if U_5 < 101 %" in said
-    assert said.count("on worker 0: finished") == 2 and "is under 101 % at step 7" in said
+    assert "1 of these may stop early: at step 7 if token use_5 < 100 %" in said
+    assert said.count("on worker 0: finished") == 2 and "is under 100 % at step 7" in said
     assert said.endswith("3 of 3 runs are finished; 0 left\n")
     assert recorder.record(of(stopped, whole, passing), tmp_path / "out", workers=1) == 0
     assert "3 finished before; 0 to train" in capsys.readouterr().out
@@ -197,7 +224,8 @@ def test_the_recorder_prints_the_screens_and_goes_on_to_the_next_run(
     use = dataset["batch_use"].isel(seed=0)
     assert np.isfinite(use.sel(recipe="whole")).all() and np.isnan(use.sel(recipe="stopped").isel(step=-1)).all()
     facts = results.provenance(dataset)
-    assert facts["stopped_after_step"] == {"stopped": 7} and facts["screens"]["stopped"]["rule"] == "U_5 < 101 %"
+    assert facts["stopped_after_step"] == {"stopped": 7}
+    assert facts["screens"]["stopped"]["rule"] == "token use_5 < 100 %"
     alone = variants.stack([variants.measured(stopped)], {"stopped": {}}, "smoke")
     results.save(alone, tmp_path / "alone.nc")  # whole: units and names everywhere
     assert alone["step"].values.tolist() == [0, 1, 2, 4, 7] and alone["final_batch_use"].isnull().all()

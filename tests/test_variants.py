@@ -1,17 +1,21 @@
 """A variant of a model is a file: what trains and measures asks for nothing but `models.Model`, of any widths."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 import relusparsity
 from fixtures_core import tiny_corpus, tiny_model, tiny_run
-from relusparsity import config, corpora, interventions
+from relusparsity import config, corpora, interventions, train
 from relusparsity.errors import UserError
 from relusparsity.intervention_config import InterventionConfig
-from relusparsity.models import Decoder, Model, kinds
+from relusparsity.models import Decoder, Model, checked, kinds
 from relusparsity.models.decoder import MLP, initialise
 from relusparsity.train import Trainer, evaluate
 
@@ -85,3 +89,129 @@ def test_an_intervention_is_into_a_decoder_only(trainer: Trainer) -> None:
     with pytest.raises(UserError, match="blocks of a decoder, and Other is none"):
         interventions.treat(Other(), treatment)
     assert interventions.treat(other := Other(), InterventionConfig()) is other
+
+
+class Wide(Decoder):
+    def __init__(self, config: config.ModelConfig) -> None:
+        super().__init__(config)
+        self.blocks[1].mlp = MLP(replace(config, d_ff=2 * config.d_ff), 1)
+
+
+class Ragged(Decoder):
+    def __init__(self, config: config.ModelConfig) -> None:
+        super().__init__(config)
+        self.blocks[1].mlp.fc_out = nn.Linear(2 * config.d_ff, config.d_model)
+
+
+class NoLayers(Decoder):
+    def mlps(self) -> list:
+        return []
+
+
+class NoHidden(Decoder):
+    def mlps(self) -> list:
+        return [block.attention for block in self.blocks]
+
+
+class Unfinished(Model):
+    pass
+
+
+def predicting(change: Callable[[Any], Any]) -> type[Decoder]:
+    """A decoder whose predict gives something else."""
+
+    class Predicting(Decoder):
+        def predict(self, *batch: torch.Tensor, observe: Any = None, count: Any = None) -> Any:
+            return change(super().predict(*batch, observe=observe, count=count))
+
+    return Predicting
+
+
+def telling(observe: Callable[..., Any] | None = None, count: Callable[..., Any] | None = None) -> type[Decoder]:
+    """A decoder whose predict calls observe or count otherwise, at most for what these functions give."""
+
+    class Telling(Decoder):
+        def predict(self, *batch: torch.Tensor, **given: Any) -> Any:
+            changed = dict(given)
+            for name, change in (("observe", observe), ("count", count)):
+                if change and given.get(name):
+                    changed[name] = lambda *told, say=given[name], change=change: [say(*each) for each in change(*told)]
+            return super().predict(*batch, **changed)
+
+    return Telling
+
+
+class Alone(Decoder):
+    def predict(self, tokens: torch.Tensor) -> Any:  # type: ignore[override]
+        return super().predict(tokens)
+
+
+VIOLATIONS: list[tuple[Any, str]] = [
+    (Wide, "the layers of Wide have 16, 32 hidden units, the run's configuration says 2 layers of 16"),
+    (Ragged, "layer 1 of Ragged.mlps has 16 units by fc_in and 32 by fc_out"),
+    (NoLayers, "NoLayers.mlps gives an empty list: expected a list of its layers"),
+    (NoHidden, "layer 0 of NoHidden.mlps has no fc_in and fc_out"),
+    (Unfinished, "Unfinished lacks mlps and predict, which models.Model asks for"),
+    (lambda config: nn.Linear(2, 2), "makes a Linear: expected a class of models.Model"),
+    (Alone, "Alone.predict cannot be called with a batch, observe and count"),
+    (predicting(lambda both: both[0]), "gives a Tensor: expected two tensors, logits and targets"),
+    (predicting(lambda both: (*both, both[0])), "gives a tuple: expected two tensors"),
+    (predicting(lambda both: None), "gives a NoneType: expected two tensors"),
+    (predicting(lambda both: (both[0][:, :-1], both[1])), r"gives logits \(2, 7, \d+\) and targets \(2, 8\): expected"),
+    (predicting(lambda both: (both[0], both[1][..., None])), r"and targets \(2, 8, 1\): expected"),
+    (predicting(lambda both: (both[0][:, :0], both[1][:, :0])), "and something to predict"),
+    (predicting(lambda both: (both[0], both[1].float())), "targets of torch.float32: expected"),
+    (predicting(lambda both: (both[0].long(), both[1])), "gives logits of torch.int64"),
+    (predicting(lambda both: (both[0], both[1] + 10**6)), "expected those of its .* classes, from 0"),
+    (predicting(lambda both: (both[0], both[1] - 10**6)), "gives targets from -"),
+    (telling(count=lambda *told: []), r"calls count for the layers \[\]: expected once for each of \[0, 1\]"),
+    (telling(count=lambda *told: [told, told]), r"calls count for the layers \[0, 0, 1, 1\]"),
+    (telling(count=lambda layer, k: [(1 - layer, k)]), r"calls count for the layers \[1, 0\]: .* in this order"),
+    (telling(observe=lambda *told: []), r"calls observe for the layers \[\]"),
+    (telling(observe=lambda layer, *told: [(0, *told)]), r"calls observe for the layers \[0, 0\]"),
+    (telling(observe=lambda layer, x, z, a: [(layer, x, a)]), "observes 2 values: expected three tensors"),
+    (telling(observe=lambda layer, x, z, a: [(layer, x, z, a[0])]), "expected three tensors"),
+    (telling(observe=lambda layer, x, z, a: [(layer, z, x, a)]), r"layer 0, observes the shapes .*: expected"),
+    (telling(observe=lambda layer, *told: [(layer, *(x[:, 1:] for x in told))]), "observes the shapes"),
+    (telling(count=lambda layer, k: [(layer, k.float())]), "counts in torch.float32: expected whole numbers"),
+    (telling(count=lambda layer, k: [(layer, k.sum(0))]), r"counts by \(16,\): expected \(sequence, unit\)"),
+    (telling(count=lambda layer, k: [(layer, k + 1)]), "counts other firings than it observes"),
+]
+
+
+@pytest.mark.parametrize(("kind", "says"), VIOLATIONS)
+def test_a_model_that_is_none_is_refused_in_a_sentence(
+    kind: Any, says: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    @dataclass(frozen=True)
+    class OwnConfig(config.ModelConfig):
+        pass
+
+    def initialised(model: Any, seed: int) -> Any:
+        return initialise(model, seed) if isinstance(model, Decoder) else model
+
+    monkeypatch.setenv("RELUSPARSITY_RUNS", str(tmp_path))
+    monkeypatch.setattr(kinds, "KINDS", {**kinds.KINDS, OwnConfig: (kind, initialised)})
+    model = OwnConfig(**vars(tiny_model()))
+    with pytest.raises(UserError, match=says) as refused:
+        train.run(replace(tiny_run(), model=model), tiny_corpus())
+    assert "\n" not in str(refused.value) and not list(tmp_path.rglob("*.nc"))
+
+
+def test_a_configuration_without_a_model_is_refused() -> None:
+    @dataclass(frozen=True)
+    class Unknown(config.ModelConfig):
+        pass
+
+    with pytest.raises(UserError, match=r"no model is made of a Unknown; models/kinds.py has ModelConfig"):
+        kinds.bare(Unknown(**vars(tiny_model())))
+
+
+def test_a_check_leaves_a_model_as_it_was() -> None:
+    model = kinds.build(tiny_model(), 0)
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    state = torch.random.get_rng_state()
+    checked.check(model, torch.zeros(2, 9, dtype=torch.int64))
+    assert model.training and torch.equal(torch.random.get_rng_state(), state)
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+    assert all(parameter.grad is None for parameter in model.parameters())

@@ -41,6 +41,8 @@ def _value(option: str, arguments: Sequence[str]) -> str | None:
         name, given, value = argument.partition("=")
         if name == option:  # given twice, the last counts, as of every option
             found = value if given else next(iter(arguments[place + 1 :]), "")
+            if not found or found.startswith("--"):
+                raise UserError(f"{option} has no value; give it the name of a {option[2:]}, or leave it out.")
     return found
 
 

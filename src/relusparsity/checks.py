@@ -136,13 +136,18 @@ def _any_of(parts: tuple[Any, ...], value: Any) -> Any:
 
 
 def _all_of(hint: Any, value: Any) -> tuple[Any, ...]:
-    each = "list"
+    if not isinstance(value, list | tuple):  # JSON has lists alone
+        raise _Unfit(f"a list or tuple of {_several(hint)}, an empty one for none")
     try:
-        if isinstance(value, list | tuple):
-            return tuple(_fitting(hint, part) for part in value)
+        return tuple(_fitting(hint, part) for part in value)
     except _Unfit as unfit:
-        each = str(unfit)
-    raise _Unfit("a list of strings" if hint is str else f"a list, each part of it {each}")
+        each = _several(hint) if hint is str else f"parts, each of them {unfit}"
+        raise _Unfit(f"a list or tuple of {each}") from None
+
+
+def _several(hint: Any) -> str:
+    kind = get_args(hint)[0] if get_origin(hint) is Annotated else hint
+    return "strings" if kind is str else f"{kind.__name__}s"
 
 
 def _plain(hint: Any, value: Any) -> Any:

@@ -2,12 +2,11 @@
 
 import os
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Annotated
 
 import tyro
 
-from . import stopping
+from . import paths, stopping
 from .asked import Asked
 from .config import RunConfig
 from .errors import UserError
@@ -89,9 +88,10 @@ class Record:
         from .book import build, pieces, recorded, recorder  # torch is slow to import, and --help should not be
 
         if self.unpack:
-            for path in pieces.unpack([Path(piece) for piece in self.unpack]):
+            for path in pieces.unpack([paths.path(piece) for piece in self.unpack]):
                 print(path)
         else:
+            recorder.check(paths.path(self.out), self.workers, self.minutes, self.gpus_per_run)
             if self.chapter is None:
                 experiments = recorded.chosen(self.scale, self.recipe, self.only)
             elif self.only:
@@ -99,7 +99,7 @@ class Record:
             else:
                 experiments = build.of_chapter(self.chapter, self.scale, self.recipe)
             build.check_device(experiments[0].scale)
-            recorder.record(experiments, Path(self.out), self.workers, self.minutes, self.gpus_per_run)
+            recorder.record(experiments, paths.path(self.out), self.workers, self.minutes, self.gpus_per_run)
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,9 @@
 
 A **run** is named by what it computes: the fields that differ from their defaults, the content of its text and
 tokenizer, and `MEANING`, a number that is raised by hand when the same fields come to give other results. Not by text
-of files, comments, docstrings or folders, nor by fields that change no result. PyTorch's version is not part of it, as
+of files, comments, docstrings or folders, nor by `NO_RESULT`, fields that never change a result. A field that another
+choice leaves unread still counts (beta2 under sgd, beta1 and beta2 under adafactor): two names for one result, which
+costs a training and mixes nothing up, and recorded runs keep their names. PyTorch's version is not part of it, as
 the processor is not: both change last digits, not what a run means; the provenance names them, and a half-trained
 run is taken up by the version that began it alone.
 

@@ -39,7 +39,7 @@ class Screen(Checked):
     comparison: Literal["<", ">"] | None = None
     """The run stops where the quantity is below (<) or above (>)."""
     bound: float | None = None
-    """In percent for a use, in nats per token for the loss."""
+    """In percent, 0 to 100, for a use, in nats per token for the loss; of nothing it is below 0."""
     other: Annotated[int, checks.whole(0, 1023)] | None = None
     """In place of a bound: the layer whose value is the bound."""
 
@@ -56,6 +56,17 @@ class Screen(Checked):
                 f"the screen at step {self.step:,} looks at {self.quantity}, which "
                 f"{'every layer has' if of_a_layer else 'no layer has'}; {'give' if of_a_layer else 'leave out'} the "
                 "layer."
+            )
+        if self.other is not None and self.other == self.layer:
+            raise UserError(
+                f"the screen at step {self.step:,} compares layer {self.layer} with itself, which never stops a run; "
+                "give another layer or a bound."
+            )
+        if self.bound is not None and (self.bound < 0 or (self.bound > 100 and self._unit)):
+            expected = "0 to 100 percent" if self._unit else "0 or more"
+            raise UserError(
+                f"the screen at step {self.step:,} has the bound {self.bound:g}, which {self.quantity} cannot come to: "
+                f"expected {expected}."
             )
 
     def check(self, n_layers: int, steps: int, points: int) -> None:

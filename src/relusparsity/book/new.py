@@ -115,9 +115,8 @@ def write(root: Path, number: int, name: str) -> list[Path]:
 
 
 def _filled(text: str, words: dict[str, str]) -> str:
-    for placeholder, word in words.items():
-        text = text.replace(placeholder, word)
-    return text
+    """The text with all placeholders filled at once: what fills one may look like another."""
+    return re.sub("|".join(map(re.escape, words)), lambda found: words[found[0]], text)
 
 
 def with_line(contents: str, number: int, what: str) -> str:

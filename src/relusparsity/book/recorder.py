@@ -10,18 +10,21 @@ import os
 import subprocess
 import sys
 from collections import Counter, deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
 from time import monotonic, sleep
 
-from .. import corpora, distributed, stopping, train
+from filelock import FileLock, Timeout
+
+from .. import corpora, distributed, paths, stopping, train
 from ..config import RunConfig, from_dict, replace, to_dict
 from ..errors import StoppedEarly, UserError
 from ..screens import in_words
+from ..store import sealed
 from . import pieces, planned
 from .recorded import Recorded
 
@@ -77,19 +80,56 @@ def record(
     Raises
     ------
     UserError
-        For fewer than no workers or GPUs, or more than there are; for a folder with pieces of other runs; at the end,
-        naming the runs that failed. The others are packed.
+        Before anything is loaded or made: for fewer than no workers, minutes or GPUs, or more GPUs than there are, and
+        a folder that cannot be written. Before anything is trained: for a folder with pieces of other runs, or in which
+        another recording is at work. At the end, naming the runs that failed; the others are packed.
     """
+    begun = monotonic()
+    check(out, workers, minutes, gpus_per_run)
+    queue = jobs(experiments)
+    with _alone_in(out):
+        return _recorded(queue, out, workers or _gpus() // gpus_per_run or 1, minutes, gpus_per_run, begun)
+
+
+def check(out: Path, workers: int, minutes: float | None, gpus_per_run: int) -> None:
+    """What can be said of these arguments of `record` at once; it raises what that raises."""
     if workers < 0:
         raise UserError(f"workers = {workers}: expected as many as run at a time, or 0 for one per GPU.")
+    if minutes is not None and not minutes >= 0:
+        raise UserError(f"minutes = {minutes:g}: expected 0 or more, or none for as long as it takes.")
     there = _gpus()
     if gpus_per_run < 1 or gpus_per_run > (there or gpus_per_run):
         most = f" and at most the {there} of this machine" if there else ""
         raise UserError(
             f"gpus_per_run = {gpus_per_run}: expected the GPUs that train one run together, 1 or more{most}."
         )
-    begun, queue = monotonic(), jobs(experiments)
-    workers = workers or there // gpus_per_run or 1
+    paths.writable(out, ())
+
+
+@contextmanager
+def _alone_in(out: Path) -> Iterator[None]:
+    """A lock on a folder: each recording replaces the pieces in it with its own."""
+    with sealed.told(out):
+        out.mkdir(parents=True, exist_ok=True)
+        held = FileLock(out / ".recording.lock", timeout=0)
+        try:
+            held.acquire()
+        except Timeout:
+            raise UserError(f"another recording is at work in {out}; wait for its end, or name another one.") from None
+    try:
+        yield
+    finally:
+        held.release()
+
+
+def _recorded(queue: list[Job], out: Path, workers: int, minutes: float | None, gpus_per_run: int, begun: float) -> int:
+    others = {name for piece in out.glob("piece-*.tar") for name in pieces.held(piece)} - {
+        job.path.name for job in queue
+    }
+    if others:
+        raise UserError(
+            f"{out} holds pieces of {len(others)} other runs, which these would replace; name another folder."
+        )
     missing = deque(job for job in queue if not job.finished)
     needed = sum(planned.seconds(job.config, gpus_per_run) for job in missing)
     each = "" if gpus_per_run == 1 else f" of {gpus_per_run} GPUs each"
@@ -101,13 +141,6 @@ def record(
     )
     for rules, stoppable in Counter(job.config.screens for job in missing if job.config.screens).items():
         print(f"{stoppable} of these may stop early: {in_words(rules)}", flush=True)
-    others = {name for piece in out.glob("piece-*.tar") for name in pieces.held(piece)} - {
-        job.path.name for job in queue
-    }
-    if others:
-        raise UserError(
-            f"{out} holds pieces of {len(others)} other runs, which these would replace; name another folder."
-        )
     until = None if minutes is None else begun + 60 * minutes
     state = _Queue(missing, until, lambda: pieces.pack([job.path for job in queue if job.finished], out), gpus_per_run)
     state.finished()

@@ -6,6 +6,7 @@ from enum import StrEnum
 
 import xarray as xr
 
+from ..checks import shown
 from ..errors import UserError
 from . import effects, rules
 from .ledger import LEDGER, Claim, seeds_needed
@@ -124,7 +125,8 @@ def evaluate(
     Raises
     ------
     UserError
-        If a dataset's shape is not that of its key, two datasets have one letter, or one lacks what a rule reads.
+        If a key is no pair, a dataset's shape is not that of its key, two datasets have one letter, or one lacks what
+        a rule reads.
     """
     kept, own = _by_letter(recorded), _by_letter(here or {})
     outcomes: list[Outcome] = []
@@ -143,9 +145,17 @@ def evaluate(
     return outcomes
 
 
+_KEYED = "a dictionary such as {('layer_patterns', 'wide'): dataset}"
+
+
 def _by_letter(datasets: Datasets) -> dict[tuple[str, str], xr.Dataset]:
     found: dict[tuple[str, str], xr.Dataset] = {}
-    for (experiment, name), dataset in datasets.items():
+    if not isinstance(datasets, Mapping):
+        raise UserError(f"the datasets to judge are {_KEYED}, not {shown(datasets)}.")
+    for key, dataset in datasets.items():
+        if not (isinstance(key, tuple) and len(key) == 2 and isinstance(dataset, xr.Dataset)):
+            raise UserError(f"{shown(key)} is the key of a {type(dataset).__name__}: expected {_KEYED}.")
+        experiment, name = key
         scale = scale_of(dataset)
         if scale != scale_name(name):
             at = model_name(scale)

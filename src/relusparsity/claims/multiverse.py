@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from ..errors import UserError
 from .judge import RULES
 from .ledger import LEDGER, Claim
-from .reading import SHAPES, Floats, NotTestable
+from .reading import SHAPES, Floats, NotTestable, provenance, seeds, setting
 from .rules import batch_use
 
 LETTER_OF = {shape["d_ff"]: letter for letter, shape in SHAPES.items()}
@@ -38,6 +39,12 @@ def multiverse(datasets: Iterable[xr.Dataset], rows: tuple[Claim, ...] = LEDGER)
         Recorded datasets with the dimension `seed`, and `recipe` where they hold several. Others are passed over.
     rows
         Those that read one shape alone are counted.
+
+    Raises
+    ------
+    UserError
+        For a dataset that does not say how it was made, or of which seeds or recipes were selected: it names the runs
+        of the whole, and not which of them are left.
     """
     rows = tuple(r for r in rows if r.number in RULES and RULES[r.number].experiment == "layer_patterns")
     rows = tuple(row for row in rows if " + " not in row.scales[0])
@@ -61,7 +68,7 @@ def ends(datasets: Iterable[xr.Dataset], letter: str) -> list[Floats]:
     Parameters
     ----------
     datasets
-        As of `multiverse`.
+        As of `multiverse`, which says what it refuses.
     letter
         The ledger's for the width.
     """
@@ -73,18 +80,24 @@ def _runs(dataset: xr.Dataset) -> Iterator[tuple[str, str, xr.Dataset]]:
     """Id, letter and dataset of every finished run of a known width, as an experiment of one seed."""
     if "final_batch_use" not in dataset or "seed" not in dataset.dims:
         return
-    facts = json.loads(dataset.attrs["provenance"])
+    facts, by_seed = provenance(dataset), len(seeds(dataset))
     recipes = dataset["recipe"].values.tolist() if "recipe" in dataset.dims else [None]
-    ids = np.array(facts["runs"]).reshape(len(recipes), dataset.sizes["seed"])
+    ids = np.array(facts.get("runs", []), dtype=object)
+    if ids.size != len(recipes) * by_seed:
+        raise UserError(
+            f"the dataset holds {len(recipes) * by_seed} runs (recipes × seeds) and its provenance names {ids.size}: "
+            "every run is counted once, by its name; give the whole dataset, not a selection of it."
+        )
+    ids = ids.reshape(len(recipes), by_seed)
     for at, recipe in enumerate(recipes):
-        config: dict[str, Any] = facts.get("configs", {}).get(recipe, facts["config"])
+        config: dict[str, Any] = facts.get("configs", {}).get(recipe) or setting(dataset)
         treated = config.get("intervention", {}).get("kind", "none") != "none"
-        letter = LETTER_OF.get(config["model"]["d_ff"])
+        letter = LETTER_OF.get(config.get("model", {}).get("d_ff"))
         if treated or letter is None:
             continue
         of_recipe = dataset if recipe is None else dataset.isel(recipe=at, drop=True)
         of_recipe = of_recipe.assign_attrs(provenance=json.dumps({"config": config}))
-        for place in range(dataset.sizes["seed"]):
+        for place in range(by_seed):
             run = of_recipe.isel(seed=[place])
             if not run["final_batch_use"].isnull().any():
                 yield str(ids[at, place]), letter, run

@@ -8,6 +8,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
+from ..checks import shown
 from ..errors import UserError
 from ..shapes import title
 from ..store.renamed import WORDS
@@ -102,13 +103,30 @@ def scale_of(dataset: xr.Dataset) -> str:
     return scale
 
 
+def provenance(dataset: xr.Dataset) -> dict[str, Any]:
+    """How a dataset was made, as it says itself.
+
+    Raises
+    ------
+    UserError
+        If it does not.
+    """
+    try:
+        facts = json.loads(dataset.attrs["provenance"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise UserError(f"the dataset does not say how it was made: provenance ({error!r}); load it anew.") from error
+    if not isinstance(facts, dict):
+        raise UserError(f"the dataset's provenance is {shown(facts)}: expected a table; load it anew.")
+    return facts
+
+
 def setting(dataset: xr.Dataset, *keys: str) -> Any:
     """A field of the configuration that the dataset was made with, from its provenance."""
+    value: Any = provenance(dataset)
     try:
-        value = json.loads(dataset.attrs["provenance"])["config"]
-        for key in keys:
+        for key in ("config", *keys):
             value = value[key]
-    except (KeyError, TypeError, json.JSONDecodeError) as error:
+    except (KeyError, TypeError) as error:
         raise UserError(
             f"the dataset's provenance has no config.{'.'.join(keys)} ({error!r}); record it again."
         ) from error

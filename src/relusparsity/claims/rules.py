@@ -214,6 +214,8 @@ def shift_is_layer_0s(dataset: xr.Dataset) -> Finding:
     """
     tokens, use = course(dataset, "sequence_use")
     warmup, span = float(setting(dataset, "train", "warmup")), 0.1 * tokens[-1]
+    if use.shape[2] < 2:
+        raise NotTestable("the model has a single layer")
     if warmup + span > tokens[-1]:
         raise NotTestable("less than 10 % of the tokens come after the warm-up")
     readings = []
@@ -230,6 +232,8 @@ def small_models_mislead(small: xr.Dataset, large: xr.Dataset) -> Finding:
     (small_use, limits), (large_use, more) = batch_use(small), batch_use(large)
     if small_use.shape[1] != large_use.shape[1]:
         raise NotTestable(f"the models have {small_use.shape[1]} and {large_use.shape[1]} layers")
+    if small_use.shape[1] < 2:
+        raise NotTestable("the models have a single layer")
     readings = []
     for seed, use in zip(seeds(large), large_use, strict=True):
         tau = kendall_tau(small_use.mean(0), use)

@@ -6,6 +6,7 @@ from typing import Any
 import torch
 
 from ..config import ModelConfig
+from ..errors import UserError
 from .decoder import Decoder, initialise
 from .protocol import Model
 
@@ -14,8 +15,32 @@ KINDS: Mapping[type, tuple[Callable[[Any], Model], Callable[[Any, int], Model]]]
 
 
 def bare(config: ModelConfig) -> Model:
-    """A model for weights that are about to be loaded; its own are drawn by torch and stand for nothing."""
-    return KINDS[type(config)][0](config)
+    """A model for weights that are about to be loaded; its own are drawn by torch and stand for nothing.
+
+    Raises
+    ------
+    UserError
+        For a class of configurations that has no line in `KINDS`, or one whose model is no `Model`.
+    """
+    made_by, _ = _kind(config)
+    model = made_by(config)
+    if not isinstance(model, Model):
+        raise UserError(f"{_named(made_by)} makes a {type(model).__name__}: expected a class of models.Model.")
+    return model
+
+
+def _kind(config: Any) -> tuple[Callable[[Any], Model], Callable[[Any, int], Model]]:
+    if type(config) not in KINDS:
+        known = ", ".join(kind.__name__ for kind in KINDS)
+        raise UserError(f"no model is made of a {type(config).__name__}; models/kinds.py has {known}: add a line.")
+    kind = KINDS[type(config)]
+    if lacking := sorted(getattr(kind[0], "__abstractmethods__", ())):
+        raise UserError(f"{_named(kind[0])} lacks {' and '.join(lacking)}, which models.Model asks for; write them.")
+    return kind
+
+
+def _named(made_by: Any) -> str:
+    return str(getattr(made_by, "__name__", made_by))
 
 
 def build(config: ModelConfig, seed: int, device: str | torch.device = "cpu") -> Model:
@@ -27,4 +52,4 @@ def build(config: ModelConfig, seed: int, device: str | torch.device = "cpu") ->
     >>> model.widths()
     [32, 32]
     """
-    return KINDS[type(config)][1](bare(config), seed).to(device)
+    return _kind(config)[1](bare(config), seed).to(device)

@@ -162,6 +162,9 @@ def recorded(experiment: str, scale: str = "laptop", recipe: str | None = None) 
         if path in there:
             of_one = path.stem.split("-")[2:]
             return load(path).assign_attrs({"recipe": of_one[0]} if of_one else {})
+    if scale in renamed.WORDS and recipe is not None:
+        shape, of_word = renamed.WORDS[scale]
+        raise UserError(f"{scale!r} is an old word for scale {shape!r} with recipe {of_word!r}; ask by today's names.")
     known = ", ".join(path.stem for path in there)
     raise UserError(f"no recorded dataset {paths[-1].stem}; recorded are: {known or 'none'}.")
 

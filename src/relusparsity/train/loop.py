@@ -16,7 +16,7 @@ from .. import arithmetic, corpora, distributed, screens
 from ..config import RunConfig, to_dict
 from ..errors import StoppedEarly, UserError
 from ..interventions.inputs import treat, weights
-from ..models import Model, bare
+from ..models import Model, bare, checked
 from ..store import results, sealed
 from . import golden, measurements, resuming
 from .step import Trainer, learning_rate
@@ -143,6 +143,8 @@ def _check(config: RunConfig, corpus: corpora.Corpus) -> None:
     """What can be refused before the run has a folder."""
     corpora.chunks(len(corpus.train), config.model.seq_len, "training text")
     measurements.check(config, corpus)
+    with torch.device("meta"):  # without storage: of any size at once
+        checked.check_layers(bare(config.model), config.model.n_layers, config.model.d_ff)
     if config.train.precision == "bf16" and distributed.device().type == "cpu" and config.train.compile:
         raise UserError("precision = bf16 with compile = True is for a GPU, and there is none; use float32.")
     if config.intervention.kind != "none" and distributed.world() > 1:

@@ -14,7 +14,7 @@ from ..config import RunConfig, TrainConfig
 from ..counting.deaths import DeathTracker
 from ..errors import UserError
 from ..interventions import treat
-from ..models import Model, build
+from ..models import Model, build, checked
 from . import evaluate
 
 
@@ -108,7 +108,10 @@ class Trainer:
     def __init__(self, config: RunConfig, corpus: Text, device: torch.device) -> None:
         self.config, self.corpus, self.device = config, corpus, device
         self.rank, self.world = distributed.rank(), distributed.world()
-        self.model = treat(build(config.model, config.seed, device), config.intervention)
+        model = build(config.model, config.seed, device)
+        few = corpora.batch(corpus.train, config.model.seq_len, 2, config.seed, 0)
+        checked.check(model, torch.from_numpy(few).to(device))  # before it is treated, shared out or compiled
+        self.model = treat(model, config.intervention)
         if config.train.shard and self.world > 1:
             distributed.shard(self.model, self.model.blocks)
         self.optimizer = _optimizer(self.model, config.train, device)

@@ -264,3 +264,5 @@ def test_the_directory_of_runs_can_be_chosen(tmp_path: Path, monkeypatch: pytest
     assert results.runs_dir() == tmp_path / "cache" / "relusparsity"
     with pytest.raises(UserError, match="recorded datasets lie in a clone of the repository"):
         results.data_dir()
+    monkeypatch.setattr(results, "_INSTALLED", tmp_path)  # by a wheel, which carries them
+    assert results.data_dir() == tmp_path

@@ -58,10 +58,7 @@ def wheel(root: Path, pages: Path) -> None:
 
 
 def pack(pages: Path, target: Path) -> None:
-    """Every file of a folder in one zip, in a folder of the zip's name.
-
-    The file `open-me.html` beside them leads to the first page.
-    """
+    """Every file of a folder in one zip, in a folder of the zip's name."""
     files = sorted(path for path in pages.rglob("*") if path.is_file() and path.name != ".buildinfo")
     with sealed.atomic_write(target) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as archive:
         for path in files:

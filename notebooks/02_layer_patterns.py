@@ -52,8 +52,8 @@ tables.about(wide, mid, recorded)
 # %% [markdown]
 # ## The paper's Figure 1: batch use, layer by layer
 #
-# Move the slider through training, and watch which bars sink, in which order, and whether any of them comes back. The
-# two white lines are the paper's numbers. First Wide:
+# Watch which layers sink, in which order, and whether any of them comes back. The two marks with a number are the
+# paper's. First Wide:
 
 # %%
 plots.batch_use(wide)
@@ -151,7 +151,7 @@ figures.percentiles(wide, of="token_use")
 figures.percentiles(wide, of="firing_rate")
 
 # %% [markdown]
-# Choose a layer to see its units one by one, silent ones apart. Silent means: fired at none of the tokens of this
+# The units of each layer one by one, silent ones apart. Silent means: fired at none of the tokens of this
 # sample. Whether such a unit is dead is the next chapter's question.
 
 # %%

@@ -150,7 +150,7 @@ plots.specificity(mid)
 # %% tags=["nbval-ignore-output"]
 live_scale = scales.live(scale)
 here = experiment.run(experiment.config(live_scale))
-plots.specificity(here)
+plots.specificity(plots.on_this_machine(here))
 
 # %% [markdown]
 # ## Claims

@@ -118,7 +118,7 @@ measured.windows({"trained": trained, "untrained": untrained})
 #
 # ## Firing rates of single units
 #
-# The white line is the median unit, dark the middle half, light all but the extremes. Mind the logarithmic axis: a
+# The line across is the median unit, dark the middle half, light all but the extremes. Mind the logarithmic axis: a
 # short bar near the top is a layer of units that are all alike, a long bar one that divides its work unevenly. A bar
 # that touches the lower edge has units that never fired.
 

@@ -231,7 +231,7 @@ def test_a_report_is_one_file_that_asks_for_nothing(place: Path, tmp_path: Path)
     page = (tmp_path / "report.html").read_text()
     outside = re.sub(r"<script>.*?</script>", "", page, flags=re.DOTALL)
     assert not re.findall(r'(?:src|href)="?(?!data:|")', outside)
-    figures = re.findall(r"<script>\(window.FIGURES.*?=(\{.*?);</script>", page)
+    figures = re.findall(r'<script>\(window\.FIGURES\?\?=\{\}\)\["[^"]+"\]=(\{.*?\});</script>', page)
     assert len(figures) == outside.count("<figure") == outside.count("<picture>") >= 6
     assert all(set(json.loads(figure)["drawings"]) == {"wide", "narrow"} for figure in figures)
     assert len(page) < 1_000_000

@@ -94,6 +94,10 @@ class Chart:
     legend: str = "layer"  # its title
     share_y: bool = False  # tick labels only in the first column
 
+    def places(self) -> dict[Mark, tuple[int, int]]:
+        """Each mark's panel and its place in it, by their numbers."""
+        return {mark: (n, m) for n, panel in enumerate(self.panels) for m, mark in enumerate(panel.marks)}
+
 
 def broken(x: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Join several curves over the same x into one line, with a gap (NaN) between them: (curve, x) → one line."""

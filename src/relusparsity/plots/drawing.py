@@ -43,6 +43,7 @@ RC: dict[str, Any] = {
     "legend.frameon": False,
     "legend.handlelength": 1.2,
     "legend.columnspacing": 1.2,
+    "path.simplify_threshold": 0.25,  # pixels
     "svg.fonttype": "none",
     "svg.hashsalt": "relusparsity",
     **dict.fromkeys(("axes.edgecolor", "grid.color"), LIGHT["grid"]),
@@ -107,14 +108,12 @@ class Sheet:
             self.titles.append(self.axes[n].set_title(panel.title, y=1.0, gid=f"t{n}"))
             if self.small and chart.columns > 1:
                 self.titles[n].set_fontsize(9)
-        self.artists = {
-            mark: self._mark(n, m, mark) for n, p in enumerate(chart.panels) for m, mark in enumerate(p.marks)
-        }
+        artists = {mark: self._mark(*place, mark) for mark, place in chart.places().items()}
         for n, panel in enumerate(chart.panels):
             _finish(frames[n], panel)
             if panel.cursor is not None:
                 self._cursor(n, panel.cursor)
-        names.put(self.canvas, chart, frames, self.artists, self.small)
+        names.put(self.canvas, chart, frames, artists, self.small)
         if heading:
             self.canvas.suptitle(heading, x=0.01, ha="left", fontsize=12, weight="bold", wrap=True)
             self.canvas.patch.set_visible(True)
@@ -127,7 +126,7 @@ class Sheet:
     def move(self, state: State) -> list[Artist]:
         """Draw anew what a state changes; the artists, for the caller to remove."""
         out: list[Artist] = []
-        at = {mark: (n, m) for n, panel in enumerate(self.chart.panels) for m, mark in enumerate(panel.marks)}
+        at = self.chart.places()
         for mark, new in state.marks.items():
             out += self._mark(*at[mark], replace(mark, **new))
         for n, panel in enumerate(self.chart.panels):

@@ -32,7 +32,7 @@ def figure(chart: Chart) -> dict[str, Any]:
         out["states"] = [state.label for state in control.states]
         out["active"] = control.active
         out["cursor"] = next((chart.panels.index(p) for p in chart.panels if p in control.states[0].cursors), None)
-        at = {mark: (n, m) for n, panel in enumerate(chart.panels) for m, mark in enumerate(panel.marks)}
+        at = chart.places()
         told = [{mark: new for mark, new in state.marks.items() if mark.hover} for state in control.states]
         out["told"] = [[[*at[mark], new] for mark, new in each.items()] for each in told]
     return out
@@ -145,9 +145,8 @@ def _tree(sheet: drawing.Sheet) -> ElementTree.Element:
     for group in [e for e in tree.iter() if e.get("data-circles")]:
         _dotted(group, float(group.attrib.pop("data-circles")))
     _unwrapped(tree)
-    control = sheet.chart.control
-    at = {mark: f"m{n}.{m}" for n, panel in enumerate(sheet.chart.panels) for m, mark in enumerate(panel.marks)}
-    _merged(tree, {at[mark] for state in (control.states if control else ()) for mark in state.marks})
+    at, control = sheet.chart.places(), sheet.chart.control
+    _merged(tree, {"m{}.{}".format(*at[mark]) for state in (control.states if control else ()) for mark in state.marks})
     return tree
 
 
@@ -183,14 +182,14 @@ def _tenths(numbers: str) -> str:
 
 def _relative(path: str) -> str:
     """A long line as steps from point to point, which are shorter to write; in whole tenths, so that none adds up."""
-    points = re.findall(r"([ML])(-?[\d.]+) (-?[\d.]+)", path)
-    if len(points) < 8 or "".join(f"{command}{x} {y}" for command, x, y in points) != path:
+    points = re.findall(r"([ML])(-?[\d.]+) (-?[\d.]+)(h0)?", path)
+    if len(points) < 8 or "".join(f"{command}{x} {y}{dot}" for command, x, y, dot in points) != path:
         return path
     out, before = "", (0, 0)
-    for command, *place in points:
-        now = (round(10 * float(place[0])), round(10 * float(place[1])))
+    for command, x, y, dot in points:
+        now = (round(10 * float(x)), round(10 * float(y)))
         dx, dy = ((to - since) / 10 for to, since in zip(now, before, strict=True))
-        out += f"{command.lower()}{dx:g}{'' if dy < 0 else ' '}{dy:g}"
+        out += f"{command.lower()}{dx:g}{'' if dy < 0 else ' '}{dy:g}{dot}"
         before = now
     return "M" + out[1:]
 
@@ -204,7 +203,7 @@ def _dotted(group: ElementTree.Element, size: float) -> None:
     clip = next((e.get("clip-path") for e in group.iter() if e.get("clip-path")), None)
     for child in list(group):
         group.remove(child)
-    path = "".join(f"M{use.get('x')} {use.get('y')}h0" for use in uses)
+    path = _relative("".join(f"M{use.get('x')} {use.get('y')}h0" for use in uses))
     look = f"{look};stroke-width:{size:g};stroke-linecap:round"
     ElementTree.SubElement(group, f"{SVG}path", {"d": path, "style": look} | ({"clip-path": clip} if clip else {}))
 

@@ -49,7 +49,7 @@ def _panel(panel: Panel) -> dict[str, Any]:
 
 def _state(state: State, chart: Chart) -> dict[str, Any]:
     """Marks are named by the places of panel and mark, panels by theirs."""
-    at = {mark: (p, m) for p, panel in enumerate(chart.panels) for m, mark in enumerate(panel.marks)}
+    at = chart.places()
     number = {panel: p for p, panel in enumerate(chart.panels)}
     out: dict[str, Any] = {"label": state.label, "marks": [[*at[mark], new] for mark, new in state.marks.items()]}
     out["cursors"] = [[number[panel], x] for panel, x in state.cursors.items()]

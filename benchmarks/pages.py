@@ -23,9 +23,9 @@ from typing import Any
 from support import machine
 
 ROOT = Path(__file__).resolve().parents[1]
-FIGURE = re.compile(r'<figure class="live-figure".*?<script type="application/json">(.*?)</script>', re.DOTALL)
-ONCE = ("plotly.min.js", "tex-svg-full.js")  # figures and formulas
-PICTURE = re.compile(r'<img[^>]+src="([^":]+\.png)"')
+FIGURE = re.compile(r'<figure class="live-figure".*?<script src="([^"]+)"', re.DOTALL)
+ONCE = ("figures.js", "tex-svg-full.js")  # figures and formulas
+PICTURE = re.compile(r'(?:src|srcset)="([^":]+\.svg)"')
 
 
 def build(folder: Path) -> float:
@@ -52,7 +52,7 @@ def weigh(page: Path) -> dict[str, Any]:
     return {
         "figures": len(figures),
         "html_kB": kilobytes(len(text.encode())),
-        "of_which_figures_kB": kilobytes(sum(len(figure.encode()) for figure in figures)),
+        "figures_kB": kilobytes(sum((page.parent / figure).stat().st_size for figure in figures)),
         "html_gzip_kB": kilobytes(len(gzip.compress(text.encode(), 6, mtime=0))),
         "pictures_kB": kilobytes(sum(picture.stat().st_size for picture in pictures)),
     }
@@ -70,7 +70,7 @@ def main() -> None:
     if not chapters:
         print("pages: book/chapters has no executed chapter yet (`make record` makes them); nothing is measured")
         return
-    here = machine.describe("jupyter-book", "sphinx", "myst-nb", "plotly")
+    here = machine.describe("jupyter-book", "sphinx", "myst-nb", "matplotlib")
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name) / "copy"
         seconds = [round(build(folder), 2) for _ in range(arguments.rounds)]
@@ -82,7 +82,7 @@ def main() -> None:
         name: {"kB": kilobytes(len(script)), "gzip_kB": kilobytes(len(gzip.compress(script, 6, mtime=0)))}
         for name, script in scripts.items()
     }
-    rows = [("chapter", "figures", "HTML", "figures' JSON in it", "HTML gzipped", "pictures")]
+    rows = [("chapter", "figures", "HTML", "figures' data", "HTML gzipped", "drawings without scripts")]
     for chapter, (figures, *sizes) in ((chapter, page.values()) for chapter, page in pages.items()):
         rows.append((chapter, str(figures), *(f"{size:.0f} kB" for size in sizes)))
     shared = "; ".join(f"{name} {size['kB']:.0f} kB ({size['gzip_kB']:.0f} kB gzipped)" for name, size in once.items())

@@ -8,7 +8,13 @@
 
 # %% [markdown]
 # # Model and training
-#
+
+# %% tags=["remove-input"]
+from relusparsity.chapters.ch01_model_and_training.short import in_short
+
+in_short()
+
+# %% [markdown]
 # **Question.** What exactly is trained here, how much of that does the paper {cite:p}`wild2024uncovering` fix, and do
 # the models learn? Everything after this chapter reads numbers off these runs, so a choice that is not declared here
 # would hide in all of them.

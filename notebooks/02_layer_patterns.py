@@ -8,7 +8,13 @@
 
 # %% [markdown]
 # # Layer patterns
-#
+
+# %% tags=["remove-input"]
+from relusparsity.chapters.ch02_layer_patterns.short import in_short
+
+in_short()
+
+# %% [markdown]
 # **Question.** Which share of its hidden units does each layer of a ReLU Transformer use, and how does that change
 # while the model is trained? The paper {cite:p}`wild2024uncovering` reports that the layers of one and the same model
 # come apart: in a batch of 8,192 tokens, 13.3 % of the units of the first layer still fire at convergence, and 95.6 %
@@ -52,8 +58,8 @@ tables.about(wide, mid, recorded)
 # %% [markdown]
 # ## The paper's Figure 1: batch use, layer by layer
 #
-# Move the slider through training, and watch which bars sink, in which order, and whether any of them comes back. The
-# two white lines are the paper's numbers. First Wide:
+# Watch which layers sink, in which order, and whether any of them comes back. The two marks with a number are the
+# paper's. First Wide:
 
 # %%
 plots.batch_use(wide)
@@ -151,7 +157,7 @@ figures.percentiles(wide, of="token_use")
 figures.percentiles(wide, of="firing_rate")
 
 # %% [markdown]
-# Choose a layer to see its units one by one, silent ones apart. Silent means: fired at none of the tokens of this
+# The units of each layer one by one, silent ones apart. Silent means: fired at none of the tokens of this
 # sample. Whether such a unit is dead is the next chapter's question.
 
 # %%

@@ -8,7 +8,13 @@
 
 # %% [markdown]
 # # Neuron death
-#
+
+# %% tags=["remove-input"]
+from relusparsity.chapters.ch03_neuron_death.short import in_short
+
+in_short()
+
+# %% [markdown]
 # **Question.** Do hidden units die in training: which, when, and for good? And when a unit is silent on held-out
 # text, is it dead, or only rare? The paper {cite:p}`wild2024uncovering` speaks of neurons "turning off", "rather than
 # randomly", and not "as a result of outliers".

@@ -8,7 +8,13 @@
 
 # %% [markdown]
 # # Feature specificity
-#
+
+# %% tags=["remove-input"]
+from relusparsity.chapters.ch04_feature_specificity.short import in_short
+
+in_short()
+
+# %% [markdown]
 # **Question.** Do the units of the first and of the last layer represent *differently specific* things? The paper
 # {cite:p}`wild2024uncovering` names "Feature Specificity" without a formula that we can read, so the two measures
 # below are ours and declared so.
@@ -150,7 +156,7 @@ plots.specificity(mid)
 # %% tags=["nbval-ignore-output"]
 live_scale = scales.live(scale)
 here = experiment.run(experiment.config(live_scale))
-plots.specificity(here)
+plots.specificity(plots.on_this_machine(here))
 
 # %% [markdown]
 # ## Claims

@@ -8,7 +8,13 @@
 
 # %% [markdown]
 # # Pruning
-#
+
+# %% tags=["remove-input"]
+from relusparsity.chapters.ch05_pruning.short import in_short
+
+in_short()
+
+# %% [markdown]
 # **Question.** If many hidden units never or hardly ever fire, how many can be taken out of the trained model, and
 # what does that cost? The paper {cite:p}`wild2024uncovering` says that units can be pruned with "minimal impact"; how
 # many were, and how they were chosen, is not known to us.
@@ -73,8 +79,8 @@ tables.silent_removal(recorded)
 #
 # ## What more can go
 #
-# Move the slider to remove more. The bars show which layers the units are taken from, the curves below what that
-# costs. Two places to look at: how far the curve of *rate* stays at zero, and where the other two leave it.
+# Remove more. The bars show which layers the units are taken from, here when half of all are gone; the curves below,
+# what that costs. Two places to look at: how far the curve of *rate* stays at zero, and where the other two leave it.
 
 # %%
 plots.pruning(recorded)
@@ -114,8 +120,8 @@ tables.quality(recorded, 0.5)
 # ## The Wide models
 #
 # The same on Wide, 6 × 32,768 units. Units are ranked by their firings on a million held-out tokens, and the cost is
-# measured on other held-out text and, as below, on C4, a web text that the models were not trained on. Move the slider:
-# up to the share of silent units nothing is lost at all, and beyond it the curve leaves zero at once.
+# measured on other held-out text and, as below, on C4, a web text that the models were not trained on. Up
+# to the share of silent units nothing is lost at all, and beyond it the curve leaves zero at once.
 
 # %%
 wide = store.recorded("pruning", "wide")

@@ -8,7 +8,13 @@
 
 # %% [markdown]
 # # Recipes, limits and capacity
-#
+
+# %% tags=["remove-input"]
+from relusparsity.chapters.ch06_limits_and_capacity.short import in_short
+
+in_short()
+
+# %% [markdown]
 # **Questions.** Which choice of a recipe decides which layer empties, and how far? And what does size decide: would a
 # layer that leaves most of its units idle, given fewer, use the *same number* or the *same share*, and how far can a
 # model as small as Laptop stand in for the paper's at all? The paper {cite:p}`wild2024uncovering` itself speaks of the
@@ -132,7 +138,7 @@ recipe_effects.factors(cells)
 # they share.
 
 # %%
-plots.recipes(cells)
+plots.recipes(cells, name="factorial")
 
 # %% [markdown]
 # The ends, in percent, with the layer that is lowest in each of the two seeds. A layer number means little where all
@@ -242,7 +248,7 @@ recipe_effects.without_full_recipes(cells)
 # change several.
 
 # %%
-plots.recipes(single)
+plots.recipes(single, name="one-ingredient")
 
 # %% [markdown]
 # The ends, in percent by layer, the nearest to the paper first:
@@ -284,7 +290,7 @@ for name, bound in {"lowest": fives.min("seed"), "highest": fives.max("seed")}.i
 # was decided after the short runs. With *large embeddings* a pilot run had emptied layer 0.
 
 # %%
-plots.recipes(long)
+plots.recipes(long, name="longer")
 
 # %%
 endings.by_recipe(long)
@@ -293,7 +299,7 @@ endings.by_recipe(long)
 # Layer 0 ends at 23 % (*lr × 2*), 54 % (*base*), 95 % (*large embeddings*) and 100 % (*modern*). With large embeddings
 # layers 1 to 3 empty instead, to 24, 13 and 4 %; the collapse of layer 0 that the pilot had shown does not return.
 #
-# One of the four comes near the paper's picture. The two white lines are the paper's numbers:
+# One of the four comes near the paper's picture. The two marks with a number are the paper's:
 
 # %%
 plots.batch_use(long.sel(recipe="lr × 2"))
@@ -340,7 +346,7 @@ endings.by_recipe(repeated)
 # positions, no biases, normal for Xavier matrices, and a weight decay of 0.1 for 1. The modern one:
 
 # %%
-plots.batch_use(plain)
+plots.batch_use(plain.assign_attrs(recipe="modern"))
 
 # %% [markdown]
 # Batch use at the end in percent, seed by seed:
@@ -369,7 +375,7 @@ endings.by_seed({"first": first, "modern": plain})
 # seeds.
 
 # %%
-plots.batch_use(nearer)
+plots.batch_use(nearer.assign_attrs(recipe="stronger decay"))
 
 # %% [markdown]
 # Layer 0 ends at 10.8 %, less than three points below the paper's number. Layer 5 comes up to 74.5 %, by fifteen
@@ -423,7 +429,7 @@ claims.verdicts({by: claims.evaluate(datasets) for by, datasets in data.items()}
 # 4. with rotary positions in *first* layer 0 ends the lowest of all layers.
 
 # %%
-plots.recipes(four)
+plots.recipes(four, name="equal-decay")
 
 # %% [markdown]
 # Their ends are rows of the second table of this chapter.
@@ -464,7 +470,7 @@ plots.recipes(four)
 # 3. both end nearer to the paper than the 30.6 points of the larger sum.
 
 # %%
-plots.recipes(rotary)
+plots.recipes(rotary, name="rotary")
 
 # %%
 endings.by_summed_decay({name: dataset for name, dataset in wide.items() if "rotary" in name})
@@ -494,13 +500,13 @@ endings.by_summed_decay({name: dataset for name, dataset in wide.items() if "rot
 # stream.
 
 # %%
-plots.recipes(streams)
+plots.recipes(streams, name="residual-stream")
 
 # %%
 endings.by_recipe(streams)
 
 # %%
-plots.recipes(wider)
+plots.recipes(wider, name="residual-stream")
 
 # %% [markdown]
 # The ends of these two are rows of the second table of this chapter. That layer 5 goes by units per number of the
@@ -645,7 +651,7 @@ print(f"{100 / recorded['d_ff'].values.min():.2f} points of use; in the paper's 
 # %% tags=["nbval-ignore-output"]
 live_scale = scales.live(scale)
 here = experiment.run(experiment.config(live_scale))
-figures.width(here)
+figures.width(plots.on_this_machine(here))
 
 # %% [markdown]
 # ## Claims

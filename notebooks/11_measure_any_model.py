@@ -8,7 +8,13 @@
 
 # %% [markdown]
 # # Measure any model
-#
+
+# %% tags=["remove-input"]
+from relusparsity.chapters.ch11_measure_any_model.short import in_short
+
+in_short()
+
+# %% [markdown]
 # **Question.** Chapters 1 to 6 look at models that were trained for the purpose. Does the instrument work
 # on a model that nobody here trained, and what does it read on one that has learned nothing? Only against that
 # reading can a number from a real checkpoint be called sparse.
@@ -118,7 +124,7 @@ measured.windows({"trained": trained, "untrained": untrained})
 #
 # ## Firing rates of single units
 #
-# The white line is the median unit, dark the middle half, light all but the extremes. Mind the logarithmic axis: a
+# The line across is the median unit, dark the middle half, light all but the extremes. Mind the logarithmic axis: a
 # short bar near the top is a layer of units that are all alike, a long bar one that divides its work unevenly. A bar
 # that touches the lower edge has units that never fired.
 

@@ -13,6 +13,7 @@ from bs4 import BeautifulSoup
 from nbformat import NotebookNode
 
 from relusparsity.book import build, renderer, rests, tables
+from relusparsity.plots.written import MIME
 
 ROOT = Path(__file__).parents[1]
 CHAPTERS = sorted(path.stem for path in (ROOT / "notebooks").glob("*.py"))
@@ -86,7 +87,7 @@ def test_at_least_70_percent_of_the_outputs_are_compared() -> None:
 def test_counting_what_is_compared() -> None:
     picture = nbformat.v4.new_output("display_data", {"image/png": "…"})
     text = nbformat.v4.new_output("stream", name="stdout", text="13.3")
-    figure = nbformat.v4.new_output("display_data", {"image/png": "…", "application/vnd.plotly.v1+json": {}})
+    figure = nbformat.v4.new_output("display_data", {"image/png": "…", MIME: {}})
     assert [compared(nbformat.v4.new_code_cell(outputs=[each])) for each in (picture, text, figure)] == [
         False,
         True,
@@ -120,10 +121,10 @@ def test_no_link_inside_the_book_is_dead(pages: Path) -> None:
 
 
 @pytest.mark.slow
-def test_plotly_is_loaded_by_pages_with_figures_only(pages: Path) -> None:
+def test_the_script_of_figures_is_loaded_by_pages_with_figures_only(pages: Path) -> None:
     for page in pages.rglob("*.html"):
         text = page.read_text()
-        assert ('class="live-figure"' in text) == ("plotly.min.js" in text), page
+        assert ('class="live-figure"' in text) == ("_static/figures.js" in text), page
 
 
 @pytest.mark.slow
@@ -135,8 +136,23 @@ def test_the_data_of_a_figure_lies_beside_the_page(pages: Path) -> None:
     ]
     assert links
     for page, link in links:
-        header, *rows = (page.parent / link).read_text().splitlines()
+        head, *lines = (page.parent / link).read_text().splitlines()
+        header, *rows = (line for line in lines if not line.startswith("# "))
         assert "," in header and rows, link
+        assert head.startswith("# ") and lines[0].startswith("# "), f"{link} does not say what it is of"
+
+
+@pytest.mark.parametrize("chapter", CHAPTERS)
+def test_every_figure_says_what_it_shows_of_which_model(chapter: str) -> None:
+    outputs = [output for cell in executed(chapter).cells for output in cell.get("outputs", [])]
+    figures = [output.metadata["relusparsity"] for output in outputs if MIME in output.get("data", {})]
+    assert figures and not any("plotly" in kind for output in outputs for kind in output.get("data", {}))
+    for about in figures:
+        renderer.check(about, chapter)  # raises with a sentence
+        word = re.search("slider|button|press", about["caption"], re.IGNORECASE)
+        assert not word, f"{about['name']}: without scripts there is no such thing"
+    names = [about["name"] for about in figures]
+    assert len(set(names)) == len(names)
 
 
 def test_the_api_pages_show_every_module_that_the_readme_names() -> None:

@@ -14,7 +14,7 @@ SHARE = Axis("use, %")
 
 
 def said(*marks: Mark, x: Axis = LAYERS, y: Axis = SHARE) -> str:
-    return described(Chart([Panel("batch use,<br>% of units", x, y, list(marks))]))
+    return described(Chart([Panel("batch use,\n% of units", x, y, list(marks))]))
 
 
 def test_bars_are_named_by_their_ticks_and_a_missing_one_is_said():
@@ -59,8 +59,3 @@ def test_many_panels_are_counted(panels, more):
     each = [Panel(f"recipe {i}", Axis(), Axis(), []) for i in range(panels)]
     words = described(Chart(each))
     assert words.endswith("recipe 2: nothing is drawn." + more) and len(re.findall("recipe", words)) == 3
-
-
-def test_the_still_is_described_where_a_control_hides_panels():
-    live, still = (Panel(name, Axis(), Axis()) for name in ("one layer", "all layers"))
-    assert described(Chart([live], twin_panels=[still])).startswith("all layers:")

@@ -2,14 +2,18 @@
 
 import io
 import json
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 import pytest
 import xarray as xr
+from PIL import Image
 
 from relusparsity.errors import UserError
-from relusparsity.plots.figure import Figure
+from relusparsity.plots.chart import Axis, Chart, Mark, Panel
+from relusparsity.plots.figure import Figure, figure
+from relusparsity.plots.written import to_json
 
 
 def dataset(scale: str, recipe: str | None, seeds: int, commit: str = "") -> xr.Dataset:
@@ -21,9 +25,9 @@ def dataset(scale: str, recipe: str | None, seeds: int, commit: str = "") -> xr.
     return made
 
 
-BARE = Figure(
-    "batch_use", "relusparsity.plots.layer_patterns.batch_use", "Bars.", {}, b"", "layer,use\n0,0.1\n", "One bar."
-)
+CHART = Chart([Panel("use", Axis("layer"), Axis(), [Mark("bars", [0, 1], [1, 2], "ink", hover="{y}")])])
+FUNCTION = "relusparsity.plots.layer_patterns.batch_use"
+BARE = Figure("batch_use", FUNCTION, "Bars.", to_json(CHART), "layer,use\n0,0.1\n", "One bar.")
 WIDE = dataset("wide", "nearest", 3, commit="256d9bd")
 
 
@@ -77,3 +81,27 @@ def test_two_figures_of_one_model_are_told_apart_by_a_name():
 def test_a_title_that_does_not_fit_is_refused_in_a_sentence(finding, of, name, said):
     with pytest.raises(UserError, match=said):
         BARE.titled(finding, *of, name=name)
+
+
+def test_a_measured_model_is_called_by_its_name():
+    opt = xr.Dataset(attrs={"name": "facebook/opt-125m"})
+    assert BARE.titled("It empties", opt).heading == "It empties. opt-125m."
+    assert BARE.titled("It empties", opt).name == "batch-use-opt-125m"
+
+
+def test_the_picture_says_in_its_file_what_it_is_and_where_it_comes_from():
+    said = Image.open(io.BytesIO(BARE.titled("Layer 1 is emptier than layer 0", WIDE).png)).text
+    assert said["Title"] == "Layer 1 is emptier than layer 0. Wide, nearest, 3 seeds."
+    assert said["Source"] == "Wide, nearest, 3 seeds: measured by relusparsity at commit 256d9bd"
+    assert said["Description"] == "One bar."
+    assert (
+        BARE.titled("Layer 1 is emptier than layer 0", WIDE).png
+        == BARE.titled("Layer 1 is emptier than layer 0", WIDE).png
+    )
+    assert replace(BARE, title="").png != BARE.titled("Other", WIDE).png
+
+
+def test_a_figure_that_is_put_together_has_its_title():
+    made = figure(FUNCTION, CHART, "Bars.", [("", WIDE)], "Both fire", WIDE)
+    assert (made.heading, made.name) == ("Both fire. Wide, nearest, 3 seeds.", "batch-use-wide-nearest")
+    assert made.alt == "use, by layer: bars 0: 1, 1: 2."

@@ -1,6 +1,7 @@
 """Figures in a built page: numbers by chapter, titles with models, links and files that stay."""
 
 import base64
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,15 +12,18 @@ from bs4 import BeautifulSoup
 from sphinx.application import Sphinx
 
 from relusparsity.book import renderer
+from relusparsity.plots.chart import Axis, Chart, Control, Mark, Panel, State
 from relusparsity.plots.figure import Figure
+from relusparsity.plots.written import to_json
 
-PIXEL = (
-    b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\0\1\0\0\0\1\x08\0\0\0\0:~\x9bU\0\0\0\nIDATx\x9cc`\0\0\0\2\0\1H\xaf\xa4q"
-    b"\0\0\0\0IEND\xaeB`\x82"
-)
 WIDE, MID = (xr.Dataset(attrs={"scale": scale, "recipe": "first"}) for scale in ("wide", "mid"))
-EMPTY = {"data": [], "layout": {}}
-BARE = Figure("effects", "relusparsity.plots.figure.table", "Bars are means.", EMPTY, PIXEL, "layer\n0\n", "One bar.")
+BARS = Mark("bars", [0, 1], [1.0, 2.0], "layer-0", hover="{y} %")
+PANEL = Panel("use", Axis("layer"), Axis(limits=(0, 3)), [BARS], cursor=0.0)
+STATES = [State(str(k), {BARS: {"y": [k, 2 - k]}}, {PANEL: k}, {PANEL: f"use at {k}"}) for k in (0, 1, 2)]
+MOVING = Chart([PANEL], control=Control("slider", "Seen", STATES, 1, "Move it."))
+BARE = Figure(
+    "effects", "relusparsity.plots.figure.table", "Bars are means.", to_json(MOVING), "layer\n0\n", "One bar."
+)
 
 
 def page(folder: Path, *figures: Figure) -> BeautifulSoup:
@@ -46,25 +50,47 @@ def page(folder: Path, *figures: Figure) -> BeautifulSoup:
 
 
 def test_a_figure_has_a_number_a_title_a_model_and_names_that_stay(tmp_path):
-    built = page(tmp_path, BARE, BARE.titled("Decay empties layer 1", WIDE), BARE.titled("Mid agrees", MID))
-    _, wide, mid = built.select("figure.live-figure")
+    built = page(tmp_path, BARE.titled("Decay empties layer 1", WIDE), BARE.titled("Mid agrees", MID))
+    wide, mid = built.select("figure.live-figure")
     assert wide["id"] == "fig-effects-wide-first" and mid["id"] == "fig-effects-mid-first"
     assert wide.img["alt"] == "One bar."
-    assert wide.select_one("strong").text == "Fig. 3.2 Decay empties layer 1. Wide, first."
+    assert wide.select_one("strong").text == "Fig. 3.1 Decay empties layer 1. Wide, first."
     assert (
-        wide.select_one(".live-figure-caption").text == "Fig. 3.2 Decay empties layer 1. Wide, first. Bars are means."
+        wide.select_one(".live-figure-caption").text == "Fig. 3.1 Decay empties layer 1. Wide, first. Bars are means."
     )
     data, *_ = wide.select("a[download$=csv]")
     assert data["download"] == "effects-wide-first.csv"
     assert (tmp_path / "html" / data["href"]).read_text().startswith("# Decay empties layer 1. Wide, first.\n")
     assert wide.select_one('a[href="#fig-effects-wide-first"]') is not None
+    picture = wide.select_one("a[download$=png]")
+    assert (tmp_path / "html" / picture["href"]).read_bytes() == BARE.titled("Decay empties layer 1", WIDE).png
 
 
-def test_a_figure_without_a_title_is_numbered_and_named_by_its_place(tmp_path):
-    first, second = page(tmp_path, BARE, replace(BARE, caption="Again.", alt="")).select("figure.live-figure")
-    assert [first["id"], second["id"]] == ["live-effects", "live-effects-2"]
-    assert second.select_one(".live-figure-caption").text == "Fig. 3.2 Again."
-    assert second.img["alt"] == "Again."
+def test_a_figure_is_there_without_a_script_and_its_numbers_lie_beside_the_page(tmp_path):
+    figure = page(tmp_path, BARE.titled("Decay empties layer 1", WIDE)).select_one("figure.live-figure")
+    for target in (figure.img["src"], figure.source["srcset"]):
+        svg = (tmp_path / "html" / target).read_text()
+        assert "prefers-color-scheme:dark" in svg and 'data-part="m0.0,1"' in svg
+    form = figure.select_one("form")
+    assert "hidden" in form.attrs and form.input["type"] == "range" and form.label.input is form.input
+    assert "Move it." in form.text and "Move it." not in figure.select_one(".live-figure-caption").text
+    script = (tmp_path / "html" / figure.select_one("script")["src"]).read_text()
+    data = json.loads(script[script.index("=", script.index("]")) + 1 : -1])
+    assert data["states"] == ["0", "1", "2"] and set(data["drawings"]) == {"wide", "narrow"}
+    assert len(str(figure)) < 3000, "no drawing in the page"
+
+
+@pytest.mark.parametrize("what", ["title", "model", "name", "alt"])
+def test_a_figure_that_lacks_what_readers_need_is_refused(tmp_path, what):
+    figure = replace(BARE.titled("Decay empties layer 1", WIDE), **{what: ""})
+    with pytest.raises(ValueError, match=f"03_death: the figure .* has no {what}"):
+        page(tmp_path, figure)
+
+
+def test_an_alternative_text_that_repeats_the_caption_is_refused(tmp_path):
+    figure = replace(BARE.titled("Decay empties layer 1", WIDE), alt=BARE.caption)
+    with pytest.raises(ValueError, match="has its caption for alternative text"):
+        page(tmp_path, figure)
 
 
 def test_two_figures_of_one_name_are_refused(tmp_path):

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from relusparsity.plots import explorable
+from relusparsity.plots.palette import DARK, LIGHT
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
@@ -67,7 +68,7 @@ def drawn(page: "sync_api.Page") -> int:
     """Wait until every figure of the page is drawn; count them."""
     page.wait_for_load_state("load")
     count = page.locator(".live-figure").count()
-    page.wait_for_function("n => document.querySelectorAll('.live-figure.is-live .main-svg').length >= n", arg=count)
+    page.wait_for_function("n => document.querySelectorAll('.live-figure.is-live svg').length >= n", arg=count)
     return count
 
 
@@ -76,10 +77,10 @@ def test_every_figure_is_drawn_without_an_error_or_a_request(open_page: Open, pa
     for name in chapters(pages):
         page = open_page(name)
         figures[name] = drawn(page)
-        blank = "p => p.querySelectorAll('.trace, .hm, .slice').length === 0"
-        empty = sum(plot.evaluate(blank) for plot in page.locator(".live-figure-plot").all())
-        assert empty == 0, name
-        assert page.locator(".live-figure > img").first.is_hidden()
+        assert page.locator(".live-figure svg:not(:has([data-part^=m]))").count() == 0, (
+            f"{name}: a figure without marks"
+        )
+        assert page.locator(".live-figure picture").first.is_hidden()
     assert all(figures.values()), figures
     open_page("index.html").wait_for_load_state("load")
     assert troubles == []
@@ -119,51 +120,69 @@ def test_formulas_are_set_without_a_network(open_page: Open, pages: Path, troubl
     assert troubles == []
 
 
-def test_sliders_move_their_figures(open_page: Open, pages: Path) -> None:
+MARKS = "figure => [...figure.querySelectorAll('svg [data-part]')].map((part) => part.outerHTML).join()"
+
+
+def test_every_control_moves_its_figure_by_keyboard(open_page: Open, pages: Path) -> None:
     moved = 0
     for name in chapters(pages):
         page = open_page(name)
         drawn(page)
-        for plot in page.locator(".live-figure-plot:has(.slider-rail-touch-rect)").all():
-            rail, handle = plot.locator(".slider-rail-touch-rect").first, plot.element_handle()
-            state = "p => JSON.stringify([p.data, p.layout.annotations, p.layout.shapes])"
-            for share in (0.05, 0.5):
-                before, box = plot.evaluate(state), rail.bounding_box()
-                assert box is not None
-                # through the locator, which waits until nothing on the page moves any more
-                rail.click(position={"x": share * box["width"], "y": box["height"] / 2}, force=True)
-                page.wait_for_function(f"([p, old]) => ({state})(p) !== old", arg=[handle, before], timeout=20_000)
+        for figure in page.locator(".live-figure:has(form)").all():
+            first, controls = figure.evaluate(MARKS), figure.locator("input, select")
+            controls.first.focus()
+            slider = controls.first.get_attribute("type") == "range"  # which stands at its end, a choice at its first
+            seen = set()
+            for _ in range(controls.count()):
+                page.keyboard.press("ArrowLeft" if slider else "ArrowRight")
+                seen.add(figure.evaluate(MARKS))
+            assert seen - {first}, f"{name}: nothing moves"
+            if slider:
+                page.keyboard.press("ArrowRight")
+            assert figure.evaluate(MARKS) == first, f"{name}: there and back again"
             moved += 1
-    assert moved, "no figure of the book has a slider"
+    assert moved, "no figure of the book has a control"
+
+
+def test_a_slider_goes_with_the_thumb_and_says_where_it_is(open_page: Open) -> None:
+    page = open_page("chapters/02_layer_patterns.html")
+    drawn(page)
+    figure = page.locator(".live-figure:has([type=range])").first
+    slider, seen = figure.locator("[type=range]"), figure.locator("output")
+    box = slider.bounding_box()
+    assert box is not None
+    words = set()
+    for share in (0.2, 0.6, 0.9):
+        slider.click(position={"x": share * box["width"], "y": box["height"] / 2})
+        words.add(seen.inner_text())
+        assert slider.get_attribute("aria-valuetext") == seen.inner_text()
+        assert f"at {seen.inner_text()} tokens" in (figure.locator("[data-part=t0]").text_content() or "")
+    assert len(words) == 3
 
 
 def test_hovering_names_what_is_under_the_mouse(open_page: Open) -> None:
     page = open_page("chapters/02_layer_patterns.html")
     drawn(page)
-    plot = page.locator(".live-figure-plot").first
-    plot.scroll_into_view_if_needed()
-    area = plot.locator(".nsewdrag").first.bounding_box()
-    assert area is not None
-    for share in range(1, 10):
-        for height in range(1, 10):
-            page.mouse.move(area["x"] + area["width"] * share / 10, area["y"] + area["height"] * height / 10)
-            if plot.locator(".hoverlayer .hovertext").count():
-                assert "layer" in (plot.locator(".hoverlayer").text_content() or "").lower()
-                return
-    pytest.fail("nothing answers to the mouse")
+    bar = page.locator(".live-figure svg [data-part='m0.0,5']").first
+    bar.scroll_into_view_if_needed()
+    bar.hover()
+    assert "layer 5" in page.locator(".figure-tip").inner_text()
+    assert "mean batch use" in page.locator(".figure-tip").inner_text()
 
 
 def test_dark_mode_recolours_the_figures(open_page: Open) -> None:
     page = open_page("chapters/02_layer_patterns.html")
     drawn(page)
-    ink = "p => getComputedStyle(p.querySelector('.xtick text')).fill"
-    plot = page.locator(".live-figure-plot").first
-    light = plot.evaluate(ink)
-    page.evaluate("document.documentElement.dataset.theme = 'dark'")
-    page.wait_for_function(
-        "([p, light]) => getComputedStyle(p.querySelector('.xtick text')).fill !== light",
-        arg=[plot.element_handle(), light],
-    )
+    fill = "() => getComputedStyle(document.querySelector('.live-figure svg [data-part=\"m0.0,0\"] path')).fill"
+    colours = {}
+    for theme in ("light", "dark"):
+        page.evaluate(f"document.documentElement.dataset.theme = '{theme}'")
+        colours[theme] = page.evaluate(fill)
+    for theme, palette in (("light", LIGHT), ("dark", DARK)):
+        wanted = tuple(int(palette["layer-0"][i : i + 2], 16) for i in (1, 3, 5))
+        assert colours[theme] == f"rgb{wanted}"
+    page.emulate_media(media="print")
+    assert page.evaluate(fill) == colours["light"]
 
 
 def test_a_phone_shows_everything_without_scrolling_sideways(open_page: Open, pages: Path) -> None:
@@ -171,7 +190,8 @@ def test_a_phone_shows_everything_without_scrolling_sideways(open_page: Open, pa
         page = open_page(name, width=390, is_mobile=True, has_touch=True)
         drawn(page)
         assert page.evaluate("document.documentElement.scrollWidth") <= 390, name
-        for plot in page.locator(".live-figure-plot .main-svg").all():
+        assert page.locator(".live-figure svg").first.get_attribute("viewBox").startswith("0 0 360 ")
+        for plot in page.locator(".live-figure svg").all():
             box = plot.bounding_box()
             assert box is not None and box["x"] >= 0 and box["x"] + box["width"] <= 391, name
     for page_of_names in pages.glob("api/*.html"):
@@ -182,7 +202,8 @@ def test_a_phone_shows_everything_without_scrolling_sideways(open_page: Open, pa
 def test_without_javascript_there_are_pictures(open_page: Open, pages: Path) -> None:
     for name in chapters(pages):
         page = open_page(name, java_script_enabled=False)
-        pictures = page.locator(".live-figure > img")
+        pictures = page.locator(".live-figure img")
+        assert page.locator(".live-figure form").filter(visible=True).count() == 0
         assert pictures.count() == page.locator(".live-figure").count()
         for picture in pictures.all():
             box = picture.bounding_box()

@@ -1,9 +1,8 @@
-"""Figures from made-up datasets: what they draw is what they were given, live and still."""
+"""Figures from made-up datasets: what they draw is what they were given."""
 
 import importlib
 import inspect
 import io
-import itertools
 import json
 import os
 import subprocess
@@ -16,7 +15,6 @@ import pytest
 import xarray as xr
 from hypothesis import given
 from hypothesis import strategies as st
-from plotly.graph_objects import Figure as Checked  # raises on any property that Plotly does not know
 
 from relusparsity import plots
 from relusparsity.chapters.ch01_model_and_training import figures as ch01
@@ -25,9 +23,12 @@ from relusparsity.chapters.ch03_neuron_death import figures as ch03
 from relusparsity.chapters.ch03_neuron_death.figures.details import aligned_at_onset
 from relusparsity.chapters.ch06_limits_and_capacity import figures as ch06
 from relusparsity.errors import UserError
+from relusparsity.plots import style
 from relusparsity.plots.chart import Mark
-from relusparsity.plots.live import outline, rounded
+from relusparsity.plots.drawing import outline
+from relusparsity.plots.palette import DARK, LIGHT
 from relusparsity.plots.reading import thinned
+from relusparsity.plots.written import MIME, from_json, rounded, to_json
 
 SEEDS, LAYERS, UNITS, STEPS = 3, 6, 512, 45
 
@@ -127,7 +128,7 @@ def made_up_widths() -> xr.Dataset:
     power = np.linspace(0.5, 1, LAYERS)[:, None]
     used = (256 * (d_ff / 256) ** power).T * rng.uniform(0.8, 0.98, (SEEDS, 5, LAYERS))
     used[1:, [0, 1, 3, 4]] = np.nan  # one seed but at the shared width
-    d = xr.Dataset({"used_units": (("seed", "d_ff", "layer"), used)})
+    d = xr.Dataset({"used_units": (("seed", "d_ff", "layer"), used)}, attrs={"scale": "laptop"})
     d["heldout_loss"] = (
         ("seed", "d_ff"),
         4.8 - 0.1 * np.log2(d_ff / 256) + np.where(np.isnan(used[..., 0]), np.nan, 0.01),
@@ -150,7 +151,7 @@ def made_up_recipes(n: int = 16) -> xr.Dataset:
 
 def made_up_effects() -> xr.Dataset:
     effect = np.array([[2.0, -1.0, 0.1], [0.5, 0.0, -0.2]])
-    d = xr.Dataset({"effect": (("endpoint", "term"), effect)})
+    d = xr.Dataset({"effect": (("endpoint", "term"), effect)}, attrs={"scale": "mid"})
     d["low"], d["high"] = d["effect"] - 0.4, d["effect"] + 0.4
     d["p_holm"] = ("endpoint", "term"), np.array([[1e-5, 0.01, 0.6], [0.06, 1.0, 0.3]])
     return d.assign_coords(
@@ -230,33 +231,32 @@ def drawn() -> dict[str, plots.Figure]:
 
 def test_every_figure_is_tried():
     assert set(FIGURES_OF) == set(FIGURES) == set(NEEDS)
-    assert set(plots.__all__) - {"Figure", "LAYER_COLOURS"} <= set(FIGURES)
+    assert set(plots.__all__) - {"Figure", "on_this_machine"} <= set(FIGURES)
 
 
 @pytest.mark.parametrize("name", FIGURES)
 def test_a_figure_is_what_the_page_expects(drawn, name):
     figure = drawn[name]
     data, about = figure._repr_mimebundle_()
-    assert set(data) == {"application/vnd.plotly.v1+json", "image/png", "text/plain"}
+    assert set(data) == {MIME, "image/png", "text/plain"}
     assert set(about) == {"relusparsity"}
     assert set(about["relusparsity"]) == {"name", "function", "caption", "csv", "alt", "title", "model"}
     module, _, function = figure.function.rpartition(".")
     assert callable(getattr(importlib.import_module(module), function))
     assert figure.png.startswith(b"\x89PNG")
     assert 20 < len(figure.alt) < 900 and figure.alt != figure.caption and "<" not in figure.alt
-    text = json.dumps(figure.live, allow_nan=False, separators=(",", ":"))
-    assert len(text) <= 64 * 1024
-    again = json.loads(text)  # Plotly takes the dictionaries apart
-    again["layout"].pop("template")
-    Checked(data=again["data"], layout=again["layout"])
-    table = pd.read_csv(io.StringIO(figure.csv))
+    text = json.dumps(figure.chart, allow_nan=False, separators=(",", ":"))
+    assert len(text) <= 100_000
+    assert to_json(from_json(json.loads(text))) == figure.chart, "nothing is lost on the way through a notebook"
+    assert figure.title and figure.model and figure.name.startswith(name.replace("_", "-"))
+    table = pd.read_csv(io.StringIO(figure.csv), comment="#")
     assert len(table) and not table.isna().all(axis=1).any()
 
 
 @pytest.mark.parametrize("name", ["batch_use", "specificity", "drift_before_death"])
 def test_drawing_twice_gives_equal_bytes(drawn, name):
     again = FIGURES[name]()
-    assert json.dumps(again.live) == json.dumps(drawn[name].live)
+    assert json.dumps(again.chart) == json.dumps(drawn[name].chart)
     assert (again.png, again.csv, repr(again)) == (drawn[name].png, drawn[name].csv, repr(drawn[name]))
 
 
@@ -288,70 +288,68 @@ def test_wrong_arguments_are_named():
         ch02.percentiles(RECORDED.sel(percentile=[25, 50, 75]))
 
 
-def test_the_slider_of_figure_1_shows_the_mean_use_at_each_step(drawn):
-    live = drawn["batch_use"].live
+def test_the_slider_shows_every_measured_step(drawn):
+    chart = from_json(drawn["batch_use"].chart)
+    bars, source, *seeds = chart.panels[0].marks
     wanted = 100 * RECORDED["batch_use"].mean("seed").values
-    steps = live["layout"]["sliders"][0]["steps"]
-    assert len(steps) == STEPS
-    for at, step in enumerate(steps):
-        new, moved, traces = step["args"]
-        np.testing.assert_allclose(new["y"][traces.index(0)], wanted[at], rtol=1e-3)
-        assert moved["annotations[0].text"].endswith(f"at {step['label']} tokens")
-    np.testing.assert_allclose(live["data"][0]["y"], wanted[-1], rtol=1e-3)
-    seeds = RECORDED["batch_use"].isel(step=-1).transpose("layer", "seed").values.ravel()
-    np.testing.assert_allclose(live["data"][3]["y"], 100 * seeds, rtol=1e-3)
-    assert all(live["data"][i]["y"] == [13.3, 95.6] and live["data"][i]["x"] == [0, 5] for i in (1, 2))
+    assert len(chart.control.states) == STEPS
+    for at, state in enumerate(chart.control.states):
+        np.testing.assert_allclose(state.marks[bars]["y"], wanted[at], rtol=1e-3)
+        assert state.titles[chart.panels[0]].endswith(f"at {state.label} tokens")
+    np.testing.assert_allclose(bars.y, wanted[-1], rtol=1e-3)
+    each = RECORDED["batch_use"].isel(step=-1).transpose("layer", "seed").values.ravel()
+    np.testing.assert_allclose(seeds[0].y, 100 * each, rtol=1e-3)
+    assert (source.x, source.y, source.words) == ([0, 5], [13.3, 95.6], ["W&A 13.3 %", "W&A 95.6 %"])
 
 
 def test_the_pruning_slider_shows_units_left_and_loss(drawn):
-    live = drawn["pruning"].live
+    chart = from_json(drawn["pruning"].chart)
     left = RECORDED["units_left"].mean("seed").sel(chosen_by="rate")
     loss = RECORDED["loss"].mean("seed").isel(evaluation=0).sel(chosen_by="random")
-    for at, step in enumerate(live["layout"]["sliders"][0]["steps"]):
-        new, moved, _ = step["args"]
-        np.testing.assert_allclose(new["y"][0], left.isel(share=at), rtol=1e-3)
-        assert f"random {float(loss[at]):.3f}" in moved["annotations[0].text"]
-        np.testing.assert_allclose([moved["shapes[0].x0"], moved["shapes[1].x1"]], 100 * left["share"][at], rtol=1e-3)
+    for at, state in enumerate(chart.control.states):
+        np.testing.assert_allclose(state.marks[chart.panels[0].marks[0]]["y"], left.isel(share=at), rtol=1e-3)
+        assert f"random {float(loss[at]):.3f}" in state.titles[chart.panels[0]]
+        np.testing.assert_allclose(list(state.cursors.values()), 100 * left["share"][[at, at]], rtol=1e-3)
 
 
-def test_the_buttons_lead_from_each_layer_to_its_units(drawn):
+def test_a_finding_is_what_the_data_say(drawn):
+    use = 100 * RECORDED["batch_use"].isel(step=-1).mean("seed")
+    low, high = (int(use["layer"][at]) for at in (use.argmin(), use.argmax()))
+    assert drawn["batch_use"].title.startswith(f"Layer {low} ends the emptiest, at {float(use.min()):.2g} %")
+    assert f"layer {high} the fullest, at {float(use.max()):.2g} %" in drawn["batch_use"].title
+    flipped = RECORDED.assign(batch_use=1 - RECORDED["batch_use"])
+    assert plots.batch_use(flipped).title.startswith(f"Layer {high} ends the emptiest")
+    rise = (RECORDED["loss"].isel(evaluation=0) / 4.1 - 1).mean("seed").sel(chosen_by="random").values
+    free = 100 * RECORDED["share"].values[np.flatnonzero(rise > 0.01)[0] - 1]
+    assert f"{free:.0f} % at random" in drawn["pruning"].title
+
+
+def test_every_layer_is_shown_with_its_units(drawn):
     count = RECORDED["final_firing_count"]
-    table = pd.read_csv(io.StringIO(drawn["layer_to_units"].csv))
+    table = pd.read_csv(io.StringIO(drawn["layer_to_units"].csv), comment="#")
     total = table.groupby(["layer", "seed"])["share_of_units"].sum()
     np.testing.assert_allclose(total, 1, rtol=2e-3)  # silent ones included
     silent = table[table["firing_rate"] == "silent"].set_index(["layer", "seed"])["share_of_units"]
-    for layer, button in enumerate(drawn["layer_to_units"].live["layout"]["updatemenus"][0]["buttons"]):
+    for layer, panel in enumerate(from_json(drawn["layer_to_units"].chart).panels):
         is_silent = (count.sel(layer=layer) == 0).mean("unit")
         np.testing.assert_allclose(silent[layer], is_silent, rtol=1e-3)
-        assert f"layer {layer}: {100 * float(is_silent.mean()):.3g} %" in button["args"][1]["annotations[0].text"]
-        np.testing.assert_allclose(sum(button["args"][0]["y"][0]), 100 * (1 - is_silent.mean()), rtol=2e-3)
+        assert f"layer {layer}: {100 * float(is_silent.mean()):.3g} %" in panel.title
+        np.testing.assert_allclose(sum(panel.marks[0].y), 100 * (1 - is_silent.mean()), rtol=2e-3)
 
 
-def test_the_buttons_put_the_recipes_in_order(drawn):
-    d, live = made_up_recipes(), drawn["recipes"].live
+def test_a_choice_puts_the_recipes_in_order(drawn):
+    d, chart = made_up_recipes(), from_json(drawn["recipes"].chart)
     use, loss = d["final_batch_use"].mean(["seed", "set"]).values, d["final_loss"].mean("seed").values
     lowest = d["final_batch_use"].mean("set").argmin("layer").mean("seed").values
     keys = {"design": np.arange(16), "lowest layer": lowest, "loss": loss, "layer 0": use[:, 0]}
-    shown = {}
-    for button in live["layout"]["updatemenus"][0]["buttons"]:
-        assert button["method"] == "relayout"
-        at = []
-        for k in range(16):
-            n = "" if k == 0 else str(k + 1)
-            now = {
-                x: button["args"][0].get(f"{x}axis{n}.domain", live["layout"][f"{x}axis{n}"]["domain"]) for x in "xy"
-            }
-            at.append((-now["y"][1], now["x"][0]))  # row by row
-            first = button["args"][0].get(f"yaxis{n}.showticklabels", live["layout"][f"yaxis{n}"].get("showticklabels"))
-            assert (first is not False) == (now["x"][0] == 0)
-        shown[button["label"]] = np.array(sorted(range(16), key=at.__getitem__))
-        assert len(set(at)) == 16, "two panels in one place"
-    assert shown.keys() == keys.keys()
-    for label, order in shown.items():
-        assert sorted(order) == list(range(16)) and (np.diff(keys[label][order]) >= -1e-9).all(), label
-    titles = [a["text"] for a in live["layout"]["annotations"]]
-    assert titles[1].split("<br>") == ["tied, emb 0.02, wd 0.1", f"normal, lr 1e-3, loss\u00a0{loss[1]:.2f}"]
-    assert len({t.count("<br>") for t in titles}) == 1
+    assert [state.label for state in chart.control.states] == list(keys)
+    for state in chart.control.states:
+        order = sorted(range(16), key=lambda k, at=state.places: at[chart.panels[k]])
+        assert len(set(state.places.values())) == 16, "two panels in one place"
+        assert (np.diff(keys[state.label][order]) >= -1e-9).all(), state.label
+    titles = [panel.title for panel in chart.panels]
+    assert titles[1].split("\n") == ["tied, emb 0.02, wd 0.1", f"normal, lr 1e-3, loss\u00a0{loss[1]:.2f}"]
+    assert len({t.count("\n") for t in titles}) == 1
 
 
 def test_recipes_that_were_explored_are_shown_with_what_was_changed():
@@ -361,86 +359,88 @@ def test_recipes_that_were_explored_are_shown_with_what_was_changed():
     names = ["batch_use", "final_batch_use", "final_loss"]
     d = d.assign({name: d[name].where(d["recipe"] != "recipe 6") for name in names})
     figure = plots.recipes(d)
-    titles = [a["text"] for a in figure.live["layout"]["annotations"]]
-    assert titles[0].replace("<br>", " ").endswith("the norm after the sum of the residual stream")
+    chart = from_json(figure.chart)
+    titles = [panel.title for panel in chart.panels]
+    assert titles[0].replace("\n", " ").endswith("the norm after the sum of the residual stream")
     assert "diverged" in titles[6] and "one seed" in figure.caption
-    assert len({t.count("<br>") for t in titles}) == 1
-    for button in figure.live["layout"]["updatemenus"][0]["buttons"]:
-        domains = {n: button["args"][0].get(f"yaxis{n}.domain") for n in range(2, 8)}
-        assert domains[7] in (None, figure.live["layout"]["yaxis7"]["domain"]), "a diverged run comes last"
+    assert len({t.count("\n") for t in titles}) == 1
+    for state in chart.control.states[1:]:
+        assert state.places[chart.panels[6]] == (3, 0), "a diverged run comes last"
+    assert "Of 6 recipes" in figure.title
 
 
 def test_effects_are_told_from_zero_by_shape_and_colour(drawn):
-    points = [t for t in drawn["effects"].live["data"] if t["mode"] == "markers"]
+    chart = from_json(drawn["effects"].chart)
+    points = [mark for panel in chart.panels for mark in panel.marks if mark.kind == "points"]
     looks = {p < 0.05: set() for p in (0, 1)}
-    for trace in points:
-        for row in trace["customdata"]:
+    for mark in points:
+        for row in mark.extra:
             p = 0.0 if row[3].startswith("<") else float(row[3])
-            looks[p < 0.05].add((trace["marker"]["symbol"], trace["marker"]["color"]))
+            looks[p < 0.05].add((mark.symbol, mark.colour))
     assert [len(v) for v in looks.values()] == [1, 1]
     assert all(a != b for a, b in zip(*(v.copy().pop() for v in looks.values()), strict=True))
     effect = made_up_effects()["effect"]
-    assert sorted(x for t in points for x in t["x"]) == sorted(effect.values.ravel().tolist())
+    assert sorted(x for mark in points for x in mark.x) == sorted(effect.values.ravel().tolist())
 
 
 def test_one_colour_a_layer_throughout(drawn):
     seen = set()
     for figure in drawn.values():
-        for trace in figure.live["data"]:
-            if (group := trace.get("legendgroup", "")).startswith("layer "):
-                colour = trace["line"]["color"] if "line" in trace else trace["marker"]["color"]
-                assert colour == plots.LAYER_COLOURS[int(group.split()[1])]
-                seen.add(group)
-        assert len({t["name"] for t in figure.live["data"] if "name" in t}) == sum(
-            "name" in t for t in figure.live["data"]
-        )
+        marks = [mark for panel in from_json(figure.chart).panels for mark in panel.marks]
+        for mark in marks:
+            if mark.group.startswith("layer "):
+                assert mark.colour == style.layer_colour(int(mark.group.split()[1]), LAYERS)
+                seen.add(mark.group)
+        named = [mark.legend for mark in marks if mark.legend]
+        assert len(set(named)) == len(named)
     assert len(seen) == LAYERS
 
 
-def test_layer_colours_stay_apart_and_readable():
-    to_linear = np.array([[int(c[i : i + 2], 16) / 255 for i in (1, 3, 5)] for c in plots.LAYER_COLOURS])
-    to_linear = np.where(to_linear <= 0.04045, to_linear / 12.92, ((to_linear + 0.055) / 1.055) ** 2.4)
-    luminance = to_linear @ [0.2126, 0.7152, 0.0722]
-    dark = 0.009  # the book's dark background, #14181e
-    assert (1.05 / (luminance + 0.05)).min() > 2.5 and ((luminance + 0.05) / (dark + 0.05)).min() > 2.5
-    sights = {  # Machado, Oliveira & Fernandes 2009, severity 1
-        "normal": np.eye(3),
-        "deutan": [[0.367322, 0.860646, -0.227968], [0.280085, 0.672501, 0.047413], [-0.011820, 0.042940, 0.968881]],
-        "protan": [[0.152286, 1.052583, -0.204868], [0.114503, 0.786281, 0.099216], [-0.003882, -0.048116, 1.051998]],
-        "tritan": [[1.255528, -0.076749, -0.178779], [-0.078411, 0.930809, 0.147602], [0.004733, 0.691367, 0.303900]],
-    }
-    for sight, matrix in sights.items():
-        lab = _lab(np.clip(to_linear @ np.array(matrix).T, 0, 1))
-        apart = [np.linalg.norm(a - b) for a, b in itertools.combinations(lab, 2)]
-        assert min(apart) > 25, sight
+@pytest.mark.parametrize(("palette", "page"), [(LIGHT, "#ffffff"), (DARK, "#121212")])
+def test_colours_of_layers_are_ordered_and_readable(palette, page):
+    ramp = [_luminance(palette[style.layer_colour(i)]) for i in range(LAYERS)]
+    ground, lightness = _luminance(page), [_lightness(v) for v in ramp]
+    contrast = [(max(v, ground) + 0.05) / (min(v, ground) + 0.05) for v in ramp]
+    assert min(contrast) >= 3 and contrast == sorted(contrast, reverse=True), "the first layer stands out most"
+    assert np.abs(np.diff(lightness)).min() > 6, "in grey, neighbours stay apart"
+    for name, least in {"ink": 4.5, "accent": 3}.items():
+        v = _luminance(palette[name])
+        assert (max(v, ground) + 0.05) / (min(v, ground) + 0.05) >= least
+    assert palette["ground"] == page
 
 
-def _lab(linear: np.ndarray) -> np.ndarray:
-    to_xyz = [[0.4124564, 0.3575761, 0.1804375], [0.2126729, 0.7151522, 0.0721750], [0.0193339, 0.1191920, 0.9503041]]
-    xyz = linear @ np.array(to_xyz).T / [0.95047, 1, 1.08883]
-    f = np.where(xyz > 0.008856, np.cbrt(xyz), 7.787 * xyz + 16 / 116)
-    return np.stack([116 * f[:, 1] - 16, 500 * (f[:, 0] - f[:, 1]), 200 * (f[:, 1] - f[:, 2])], axis=1)
+def _luminance(colour: str) -> float:
+    channels = np.array([int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)])
+    linear = np.where(channels <= 0.04045, channels / 12.92, ((channels + 0.055) / 1.055) ** 2.4)
+    return float(linear @ [0.2126, 0.7152, 0.0722])
+
+
+def _lightness(luminance: float) -> float:
+    """CIE L*."""
+    return 116 * np.cbrt(luminance) - 16 if luminance > 0.008856 else 903.3 * luminance
 
 
 def test_a_missing_number_is_a_gap(drawn):
     dead = RECORDED["dead_units"].sel(layer=0).mean("seed")
-    mean = next(t for t in drawn["dead_over_training"].live["data"] if t.get("name") == "0")
-    assert [y is None for y in mean["y"]] == np.isnan(dead.values).tolist() and None in mean["y"]
-    for wanted, shown in zip(dead.values, mean["y"], strict=True):
+    marks = from_json(drawn["dead_over_training"].chart).panels[0].marks
+    mean = next(mark for mark in marks if mark.legend == "0")
+    assert [y is None for y in mean.y] == np.isnan(dead.values).tolist() and None in mean.y
+    for wanted, shown in zip(dead.values, mean.y, strict=True):
         assert shown is None or shown == pytest.approx(100 * wanted / UNITS, rel=1e-3, abs=1e-9)
 
 
 def test_a_band_with_a_gap_is_two_closed_outlines():
-    band = Mark("band", np.arange(5.0), np.array([2.0, 3, np.nan, 4, 5]), "#000000", low=np.array([1.0, 1, 1, 2, 2]))
-    x, y = outline(band)
-    np.testing.assert_array_equal(x, [0, 1, 1, 0, np.nan, 3, 4, 4, 3])
-    np.testing.assert_array_equal(y, [2, 3, 1, 1, np.nan, 4, 5, 2, 2])
+    band = Mark("band", np.arange(5.0), np.array([2.0, 3, np.nan, 4, 5]), "ink", low=np.array([1.0, 1, 1, 2, 2]))
+    (x1, y1), (x2, y2) = outline(band)
+    np.testing.assert_array_equal([x1, y1], [[0, 1, 1, 0], [2, 3, 1, 1]])
+    np.testing.assert_array_equal([x2, y2], [[3, 4, 4, 3], [4, 5, 2, 2]])
 
 
 def test_a_seed_that_was_not_run_is_left_out(drawn):
     wanted = with_gelu(RECORDED)["heldout_loss"].sel(activation="gelu", seed=0).values[1:]
-    gelu = next(t for t in drawn["loss_curves"].live["data"] if t.get("name") == "GELU")
-    np.testing.assert_allclose(gelu["y"], wanted, rtol=1e-3)
+    marks = from_json(drawn["loss_curves"].chart).panels[0].marks
+    gelu = next(mark for mark in marks if mark.legend == "GELU")
+    np.testing.assert_allclose(gelu.y, wanted, rtol=1e-3)
     assert "3 seeds of ReLU and 1 seed of GELU" in drawn["loss_curves"].caption
 
 
@@ -466,16 +466,16 @@ def test_alignment_at_the_onset_against_one_unit_at_a_time():
 
 
 def test_joining_intervals_loses_no_death(drawn):
-    live = drawn["deaths_and_revivals"].live
-    deaths = next(t for t in live["data"] if "deaths" in t["hovertemplate"])  # layer 0
+    marks = from_json(drawn["deaths_and_revivals"].chart).panels[0].marks
+    deaths = next(mark for mark in marks if "deaths" in mark.hover)  # layer 0
     hundredth = float(RECORDED["tokens"][-1]) / 100
-    joined = np.dot(deaths["y"], deaths["width"]) / hundredth * UNITS / 100
+    joined = np.dot(deaths.y, deaths.bar_width) / hundredth * UNITS / 100
     counted = float(RECORDED["deaths"].sel(layer=0).isel(step=slice(1, None)).mean("seed").sum())
     assert joined == pytest.approx(counted, rel=5e-3)
 
 
 def test_the_data_offered_is_the_data_given(drawn):
-    table = pd.read_csv(io.StringIO(drawn["batch_use"].csv))
+    table = pd.read_csv(io.StringIO(drawn["batch_use"].csv), comment="#")
     assert table["source"].unique().tolist() == ["recorded, Wide", "this machine, Laptop"]
     row = table[table["source"].str.startswith("this")].set_index(["seed", "step", "layer"]).loc[(2, 40, 3)]
     given = HERE["batch_use"].sel(seed=2, layer=3).isel(step=40)
@@ -516,9 +516,9 @@ def test_rounding_keeps_four_digits_and_makes_missing_what_json_cannot_say(value
 def test_plots_know_nothing_of_torch_and_leave_matplotlib_alone():
     code = (
         "import sys, matplotlib; before = dict(matplotlib.rcParams); backend = matplotlib.get_backend();"
-        "from relusparsity.plots import chart, twin;"
-        "line = chart.Mark('line', [0, 1], [0, 1], '#000000');"
-        "twin.png(chart.Chart([chart.Panel('', chart.Axis(), chart.Axis(), [line])]));"
+        "from relusparsity.plots import chart, drawing;"
+        "line = chart.Mark('line', [0, 1], [0, 1], 'ink');"
+        "drawing.png(chart.Chart([chart.Panel('', chart.Axis(), chart.Axis(), [line])]));"
         "assert dict(matplotlib.rcParams) == before and matplotlib.get_backend() == backend;"
         "print('torch' in sys.modules, 'matplotlib.pyplot' in sys.modules)"
     )

@@ -1,22 +1,23 @@
-"""Live figures in the page: from one notebook output to a figure that works offline, in print and without JavaScript.
+"""Figures in the page: from one notebook output to a figure that works offline, in print and without JavaScript.
 
-A figure arrives as one output with ``application/vnd.plotly.v1+json``, a PNG twin, and the metadata
-``{"relusparsity": {"name", "function", "caption", "csv", "alt", "title", "model"}}``. MyST-NB would keep one of the two
-formats. Here the JSON is written inert into the page, the PNG stays beside it, and ``live_figures.js`` draws over it
-where it can. Under every figure stand its number, title, model and caption, and links to the notebook, the function,
-the data and the picture. A figure with a title has a name that stays, in its link and files; copies of chapters that
-were executed before there were titles have none, and are named by their place.
+A figure arrives as one output with the JSON of its chart, a PNG, and the metadata ``{"relusparsity": {"name",
+"function", "caption", "csv", "alt", "title", "model"}}``. Here Matplotlib draws the chart as SVG, which the page shows;
+``figures.js`` puts the same drawing into the page and moves its marks. Drawings and data are files beside the page.
+Under every figure stand its number, title, model and caption, and links to the notebook, the function, the data and the
+picture. Its name stays, in its link and in its files.
 """
 
 from __future__ import annotations
 
 import ast
+import hashlib
 import html
 import importlib.util
 import json
 import posixpath
 import re
 from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -25,13 +26,18 @@ from sphinx.application import Sphinx
 from sphinx.transforms.post_transforms import SphinxPostTransform
 from sphinx.util.osutil import relative_uri
 
-PLOTLY = "application/vnd.plotly.v1+json"
+from ..plots import drawing, moves, names, palette
+from ..plots import page as pages
+from ..plots.written import MIME, from_json
+from ..store import sealed
+
 META = "relusparsity"
+FIGURES = "_figures"  # folder of drawings and their data, among the pages
 STATIC = Path(__file__).parent / "static"
 
 
 class live_figure(nodes.General, nodes.Element):
-    """A figure; attributes: ``json``, ``name``, ``anchor``, ``function``, ``csv``; children: image and caption."""
+    """A figure; attributes: ``chart`` (JSON), ``name``, ``function``, ``csv``, ``alt``; children: image and caption."""
 
 
 class LiveFigureRenderer:
@@ -39,39 +45,49 @@ class LiveFigureRenderer:
 
     @staticmethod
     def handle_mime(renderer: Any, data: Any, inline: bool) -> list[nodes.Element] | None:
-        """Turn the Plotly part of an output into a node; other parts are not ours."""
-        if inline or data.mime_type != PLOTLY or META not in data.output_metadata:
+        """Turn the chart of an output into a node; other parts are not ours.
+
+        Raises
+        ------
+        ValueError
+            If the figure lacks its title, model, name or alternative text, or another of the chapter has its name.
+        """
+        if inline or data.mime_type != MIME or META not in data.output_metadata:
             return None
         about = data.output_metadata[META]
-        text = json.dumps(data.content, separators=(",", ":")).replace("<", "\\u003c")
         myst = renderer.renderer
         docname = myst.sphinx_env.docname
-        page = myst.sphinx_env.metadata[docname].setdefault(META, {"names": [], "modules": []})
-        again = page["names"].count(about["name"])  # a chapter may draw the same figure of two datasets
-        titled = about.get("title", "")
-        if titled and again:
+        check(about, docname)
+        chart = json.dumps(data.content, separators=(",", ":"))
+        kept = myst.sphinx_env.metadata[docname].setdefault(META, {"names": [], "modules": [], "charts": []})
+        if about["name"] in kept["names"]:
             raise ValueError(
                 f"{docname} has two figures with the name {about['name']}: give one a name of its own, "
                 'figure.titled(…, name="…")'
             )
-        page["names"].append(about["name"])
-        page["modules"].append(module_of(about["function"]))
-        name = f"{about['name']}-{again + 1}" if again else about["name"]
-        anchor = f"fig-{name}" if titled else f"live-{name}"
-        node = live_figure("", json=text, name=name, anchor=anchor, function=about["function"], csv=about["csv"])
-        said = f" {titled}. {about['model']}." if titled else ""
-        heading = nodes.strong("", number(docname, len(page["names"])) + said)
+        kept["names"].append(about["name"])
+        kept["modules"].append(module_of(about["function"]))
+        kept["charts"].append(chart)
+        node = live_figure("", chart=chart, **{key: about[key] for key in ("name", "function", "csv", "alt")})
+        heading = nodes.strong("", f"{number(docname, len(kept['names']))} {about['title']}. {about['model']}.")
         caption = nodes.paragraph("", "", heading, nodes.Text(" "), classes=["live-figure-caption"])
         node += caption
         with myst.current_node_context(caption):
             myst.nested_render_text(about["caption"], data.line, inline=True)
-        # copies executed before figures were described have their caption instead
-        node["alt"] = about.get("alt") or "".join(part.astext() for part in caption[2:])
         return [node]
 
 
+def check(about: dict[str, str], docname: str) -> None:
+    """Refuse a figure of which readers would not learn what it shows, of which model, or how to cite it."""
+    for what in ("name", "title", "model", "alt"):
+        if not about.get(what):
+            raise ValueError(f"{docname}: the figure {about.get('name') or about['function']} has no {what}")
+    if about["alt"] == about["caption"]:
+        raise ValueError(f"{docname}: the figure {about['name']} has its caption for alternative text")
+
+
 class KeepPicture(SphinxPostTransform):
-    """Put the PNG inside its live figure, or in its place where the output is not HTML."""
+    """Put the PNG inside its figure, or in its place where the output is not HTML."""
 
     default_priority = 3  # before MyST-NB keeps one format of each output
 
@@ -91,35 +107,76 @@ class KeepPicture(SphinxPostTransform):
 
 
 def visit_live_figure(writer: Any, node: live_figure) -> None:
-    """Open the figure: the picture comes first and stays if nothing can be drawn."""
-    writer.body.append(f'<figure class="live-figure" id="{html.escape(node["anchor"])}">\n')
-    writer.body.append(f'<script type="application/json">{node["json"]}</script>\n')
+    """Open the figure: form, drawing and data; the PNG is for its link alone."""
+    builder, name = writer.builder, node["name"]
+    here, chapter = builder.get_target_uri(builder.current_docname), posixpath.basename(builder.current_docname)
+    picture = node.pop(0)
+    node["picture"] = posixpath.join(builder.imgpath, builder.images[picture["uri"]])
+    data = drawn(node["chart"], drawings(builder.app))
+    files = {f"{name}.js": pages.script(name, data)}
+    files |= {f"{name}-{size}.svg": pages.alone(each["svg"]) for size, each in data["drawings"].items()}
+    for file, text in files.items():
+        write(Path(builder.outdir, FIGURES, chapter, file), text)
+    at = {file: relative_uri(here, f"{FIGURES}/{chapter}/{file}") for file in files}
+    chart = from_json(json.loads(node["chart"]))
+    form, still = pages.form(chart, name), pages.picture(at[f"{name}-wide.svg"], at[f"{name}-narrow.svg"], node["alt"])
+    # a slider stands under the axis that it moves along
+    slider = chart.control is not None and chart.control.kind == "slider"
+    shown = still + form if slider else form + still
+    writer.body.append(
+        f'<figure class="live-figure" id="fig-{name}" data-figure="{name}">\n{shown}\n'
+        f'<script src="{at[f"{name}.js"]}" defer></script>\n'
+    )
 
 
 def depart_live_figure(writer: Any, node: live_figure) -> None:
     """Close the figure with its links; the data is written beside the pages."""
-    builder, page = writer.builder, writer.builder.current_docname
-    chapter = posixpath.basename(page)
-    data = f"_downloads/{chapter}/{node['name']}.csv"
-    file = Path(builder.outdir, data)
-    file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text(node["csv"], encoding="utf-8")
-    picture = node[0]["uri"]  # by now the path from this page
+    builder, docname, name = writer.builder, writer.builder.current_docname, node["name"]
+    chapter = posixpath.basename(docname)
+    data = f"_downloads/{chapter}/{name}.csv"
+    write(Path(builder.outdir, data), node["csv"])
     module = module_of(node["function"])
     line = line_of(node["function"])
-    here = builder.get_target_uri(page)
-    titled = node["anchor"].startswith("fig-")  # such a name stays, also where the chapter's number changes
-    download = node["name"] if titled else f"{chapter}-{node['name']}"
+    here = builder.get_target_uri(docname)
     links = [
         (relative_uri(here, f"source/{chapter}.html"), "notebook", ""),
         (f"{relative_uri(here, f'source/{module}.html')}#line-{line}", f"<code>{node['function']}</code>", ""),
-        (relative_uri(here, data), "data (CSV)", f'download="{download}.csv"'),
-        (picture, "figure (PNG)", f'download="{download}.png"'),
+        (relative_uri(here, data), "data (CSV)", f'download="{name}.csv"'),
+        (node["picture"], "figure (PNG)", f'download="{name}.png"'),
+        (f"#fig-{name}", "link to this figure", ""),
     ]
-    if titled:
-        links.append((f"#{node['anchor']}", "link to this figure", ""))
     anchors = (f'<a href="{html.escape(target)}" {extra}>{text}</a>' for target, text, extra in links)
     writer.body.append(f'<p class="live-figure-links">{" · ".join(anchors)}</p>\n</figure>\n')
+
+
+def write(file: Path, text: str) -> None:
+    """Write a file among the pages, and the folders around it."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(text, encoding="utf-8")
+
+
+def drawings(app: Sphinx) -> Path:
+    """The folder in which drawings are kept from one build to the next, outside of the pages."""
+    return Path(app.doctreedir).parent / "drawings"
+
+
+def drawn(chart: str, folder: Path) -> dict[str, Any]:
+    """What the page needs of a chart, drawn if it was not before."""
+    code = [Path(module.__file__ or "").read_bytes() for module in (moves, drawing, names, palette)]
+    kept = folder / f"{hashlib.sha256(b'|'.join([chart.encode(), *code])).hexdigest()[:32]}.json"
+    if not kept.is_file():
+        folder.mkdir(parents=True, exist_ok=True)
+        with sealed.atomic_write(kept) as temporary:
+            temporary.write_text(json.dumps(moves.figure(from_json(json.loads(chart)))))
+    return json.loads(kept.read_text())  # type: ignore[no-any-return]
+
+
+def draw_all(app: Sphinx, env: Any) -> None:
+    """Draw the figures of all pages, side by side."""
+    charts = [chart for about in env.metadata.values() for chart in about.get(META, {}).get("charts", [])]
+    with ProcessPoolExecutor() as pool:
+        for _ in pool.map(drawn, charts, [drawings(app)] * len(charts)):
+            pass
 
 
 def number(docname: str, position: int) -> str:
@@ -176,17 +233,21 @@ def notebook_of(book: Path, chapter: str) -> Path:
 
 
 def add_static(app: Sphinx) -> None:
-    """Serve everything from the book itself: our style and script, Plotly and MathJax from their packages."""
-    packages = {"plotly": "package_data/plotly.min.js", "sphinx-mathjax-offline": "static/mathjax/tex-svg-full.js"}
-    files = [source_of(package).parent / path for package, path in packages.items()]
-    app.config.html_static_path += [str(STATIC), *map(str, files)]
+    """Serve everything from the book itself: our style and scripts, and MathJax from its package."""
+    mathjax = source_of("sphinx-mathjax-offline").parent / "static/mathjax/tex-svg-full.js"
+    app.config.html_static_path += [str(STATIC), str(mathjax)]
 
 
-def add_scripts(app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: Any) -> None:
-    """Load Plotly (5 MB) on pages with live figures only."""
+def add_figures(app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: Any) -> None:
+    """Load the script of figures on pages that have some."""
     if doctree is not None and META in app.env.metadata.get(page, {}):
-        for script in ("plotly.min.js", "live_figures.js"):
-            app.add_js_file(script, loading_method="defer")
+        app.add_js_file("figures.js", loading_method="defer")
+
+
+def write_colours(app: Sphinx, error: Exception | None) -> None:
+    """Write the colours of figures where the pages look for them."""
+    if error is None and app.builder.format == "html":
+        write(Path(app.outdir, "_static", "figures.css"), palette.css())
 
 
 def setup(app: Sphinx) -> dict[str, Any]:
@@ -194,8 +255,11 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.add_node(live_figure, html=(visit_live_figure, depart_live_figure))
     app.add_post_transform(KeepPicture)
     app.add_css_file("book.css")
+    app.add_css_file("figures.css")
     app.add_js_file("explorable.js", loading_method="defer")
     app.connect("builder-inited", add_static)
-    app.connect("html-page-context", add_scripts)
+    app.connect("env-updated", draw_all)
+    app.connect("html-page-context", add_figures)
+    app.connect("build-finished", write_colours)
     app.connect("html-collect-pages", source_pages)
-    return {"parallel_read_safe": True, "parallel_write_safe": True, "env_version": 1}
+    return {"parallel_read_safe": True, "parallel_write_safe": True, "env_version": 2}

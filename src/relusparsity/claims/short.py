@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from .judge import Datasets, evaluate
 from .table import number
@@ -50,7 +51,7 @@ def spread(values: Sequence[float], unit: str = "") -> str:
     return mean if len(some) == 1 else f"{mean} ({number(min(some))} to {number(max(some))})"
 
 
-def between(values: Sequence[float] | np.ndarray) -> str:
+def between(values: ArrayLike) -> str:
     """The smallest and the largest value.
 
     Examples

@@ -115,7 +115,7 @@ def effects(dataset: xr.Dataset, one_set: bool = False) -> xr.Dataset:
     out["p_holm"] = ("endpoint", "term"), [holm(fit["p"]) for fit in fits]
     out["mean"] = "endpoint", [float(found[name].mean()) for name in found]
     out["points"] = "term", _points(out["effect"].sel(endpoint=USE).values, float(out["mean"].sel(endpoint=USE)))
-    return out
+    return out.assign_attrs({n: dataset.attrs[n] for n in ("scale", "provenance") if n in dataset.attrs})
 
 
 def _points(effect: np.ndarray, mean: float) -> np.ndarray:

@@ -2,13 +2,11 @@
 
 import base64
 import html
-import importlib.util
-import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -16,7 +14,7 @@ import xarray as xr
 from .. import plots
 from ..anymodel.rules import EXACT
 from ..errors import UserError
-from ..plots import Figure, measured
+from ..plots import Figure, measured, moves, page, palette, written
 from ..plots.style import si
 from ..store import results, sealed
 from . import following
@@ -40,13 +38,19 @@ th, td { text-align: right; padding: 0.3em 0.8em; border-bottom: 1px solid var(-
   vertical-align: top; }
 th { font-weight: 600; } .text { text-align: left; } td.context { white-space: pre-wrap; min-width: 22em; }
 mark { background: none; color: inherit; font-weight: 700; border-bottom: 2px solid #f18600; }
-figure { margin: 0.6em 0 1.8em; } figure img { width: 100%; background: #fff; } figure.is-live img { display: none; }
+figure { margin: 0.6em 0 1.8em; } figure :is(img, svg) { display: block; width: 100%; }
+figure.is-live picture { display: none; } figure svg { font-family: var(--book-sans); }
+.figure-controls { font: 0.84em var(--book-sans); } .figure-controls [type=range] { display: block; height: 24px; }
+.figure-controls fieldset { border: 0; padding: 0; } .figure-hint { color: var(--muted); margin: 0; }
+.figure-tip { position: fixed; pointer-events: none; white-space: pre-line; max-width: 260px; padding: 4px 8px;
+  background: var(--page); border: 1px solid var(--pst-color-border); font: 13px/1.4 var(--book-sans); }
 figcaption, .note, dl { color: var(--muted); font-size: 0.9em; }
 figcaption a { font: 0.85em var(--book-sans); color: inherit; }
 dl { display: grid; grid-template-columns: max-content 1fr; gap: 0.15em 1em; }
 dd { margin: 0; overflow-wrap: anywhere; }
-@media print { figure.is-live img { display: block; } .live-figure-plot { display: none; } }
+@media print { .figure-controls, .figure-tip { display: none; } }
 """
+COLOURS = palette.css(dark=":root", screen="screen and (prefers-color-scheme:dark)")
 
 
 def write(models: Sequence[xr.Dataset], path: Path) -> None:
@@ -66,8 +70,8 @@ def write(models: Sequence[xr.Dataset], path: Path) -> None:
     page = (
         "<!doctype html>\n<html lang=en><head><meta charset=utf-8>"
         '<meta name=viewport content="width=device-width, initial-scale=1">'
-        f"<title>{html.escape(title)}: which units fire</title>\n<style>{STYLE}</style>\n"
-        f"<script>{_plotly()}</script>\n<script>{(STATIC / 'live_figures.js').read_text(encoding='utf-8')}</script>\n"
+        f"<title>{html.escape(title)}: which units fire</title>\n<style>{STYLE}{COLOURS}</style>\n"
+        f"<script>{(STATIC / 'figures.js').read_text(encoding='utf-8')}</script>\n"
         f"</head><body>\n<h1>{html.escape(title)}: which units fire</h1>\n{body}\n</body></html>\n"
     )
     with sealed.atomic_write(path) as temporary:
@@ -94,7 +98,7 @@ def _body(models: Mapping[str, xr.Dataset]) -> Iterator[str]:
     if one is not None:
         caption = (
             f"Share of a layer's units by firing rate over {si(one.attrs['final_sample_tokens'])} tokens, in bins of a "
-            "quarter decade; units that never fired are counted above the panel. Choose a layer below or above it."
+            "quarter decade; units that never fired are counted above the panel."
         )
         yield _figure(replace(plots.layer_to_units(one), caption=caption))
     yield _section("Silent units, and how sure that is", measured.silent(models))
@@ -232,9 +236,9 @@ def _removal(of: str, data: xr.Dataset) -> Iterator[str]:
     baseline, silent = (float(data[n][0, 0]) for n in ("baseline_loss", "silent_loss"))
     figure = plots.pruning(data)
     caption = (
-        "Move the slider to remove more units, chosen over all layers. Bars: units left in each layer when those that "
-        "fire least go; random ones, for comparison, are as many of each layer. Below: change of the loss on text set "
-        "apart, % of that of the whole model."
+        "Units are removed over all layers. Bars: units left in each layer when those that fire least go; random "
+        "ones, for comparison, are as many of each layer. Below: change of the loss on text set apart, % of that of "
+        "the whole model."
     )
     yield _section(f"Removing units{of}", replace(figure, name=f"{figure.name}{of}", caption=caption))
     number = int(data["silent_units"].sum())
@@ -261,14 +265,17 @@ def _section(title: str, figure: Figure) -> str:
 
 
 def _figure(figure: Figure) -> str:
-    content = json.dumps(figure.live, separators=(",", ":")).replace("<", "\\u003c")
-    picture = base64.b64encode(figure.png).decode()
+    name = re.sub("[^a-z0-9]+", "-", figure.name.lower()).strip("-")
+    chart = written.from_json(figure.chart)
+    drawn = moves.figure(chart)
+    svgs = {size: page.alone(each["svg"]).encode() for size, each in drawn["drawings"].items()}
+    urls = {size: f"data:image/svg+xml;base64,{base64.b64encode(svg).decode()}" for size, svg in svgs.items()}
     data = base64.b64encode(figure.csv.encode()).decode()
-    caption = html.escape(figure.caption)
-    name = html.escape(figure.name.replace(" ", "-").replace("/", "-"))
     return (
-        f'<figure class="live-figure" id="{name}"><script type="application/json">{content}</script>'
-        f'<img alt="{html.escape(figure.alt)}" src="data:image/png;base64,{picture}"><figcaption>{caption} '
+        f'<figure class="live-figure" id="fig-{name}" data-figure="{name}">'
+        f"{page.picture(urls['wide'], urls['narrow'], figure.alt)}{page.form(chart, name)}"
+        f"<script>{page.script(name, drawn)}</script>"
+        f"<figcaption><b>{html.escape(figure.heading)}</b> {html.escape(figure.caption)} "
         f'<a download="{name}.csv" href="data:text/csv;base64,{data}">data (CSV)</a></figcaption></figure>'
     )
 
@@ -287,8 +294,3 @@ def _cell(text: str, tag: str, left: bool) -> str:
     if "[[" in text:
         shown = shown.replace("[[", "<mark>").replace("]]", "</mark>")
     return f"<{tag}{kind}>{shown}</{tag}>"
-
-
-def _plotly() -> str:
-    spec: Any = importlib.util.find_spec("plotly")
-    return (Path(spec.origin).parent / "package_data" / "plotly.min.js").read_text(encoding="utf-8")

@@ -9,7 +9,7 @@ from .reading import layers
 
 PERCENT = (0.0, 104.0)
 """Limits of an axis of shares."""
-RANGE = "(seeds %{customdata[0]:.3~g}–%{customdata[1]:.3~g} %)"
+RANGE = "(seeds {0}–{1} %)"
 """Lowest and highest seed, as `seed_curves` fills them into what the pointer says."""
 
 
@@ -18,7 +18,7 @@ def over_tokens(use: xr.DataArray, seen: np.ndarray, what: str, legend: bool) ->
     later = seen > 0  # a log axis has no place for step 0
     marks = []
     for i in layers(use):
-        hover = f"layer {i}, %{{x:.3~s}} tokens<br>mean {what} %{{y:.3~g}} % {RANGE}"
+        hover = f"layer {i}, {{x}} tokens\nmean {what} {{y}} % {RANGE}"
         values = 100 * use.sel(layer=i).transpose("seed", "step").values[:, later]
         colour = style.layer_colour(i, use.sizes["layer"])
         marks += seed_curves(seen[later], values, colour, hover, str(i) if legend else "", f"layer {i}")

@@ -1,6 +1,6 @@
-"""A figure's content, stated once; `live` draws it with Plotly and `twin` with Matplotlib.
+"""A figure's content, stated once; `written` makes it JSON and `drawing` draws it.
 
-A chart is a grid of panels, a panel holds marks, and a control (slider or buttons) swaps the numbers of some marks.
+A chart is a grid of panels, a panel holds marks, and a control (slider or choice) swaps the numbers of some marks.
 """
 
 from collections.abc import Sequence
@@ -16,14 +16,15 @@ Array = np.ndarray | Sequence[float]
 class Mark:
     """One thing drawn: a line, points, bars, a band between two curves, or a matrix of cells.
 
-    `extra` holds columns (point, column) that the hover template may name as `%{customdata[0]}`. `legend` is the mark's
-    text in the legend (empty: no entry). Marks of one `group` are switched on and off together.
+    `hover` is what the pointer says of a point: `{x}`, `{y}` and `{z}` stand for its numbers, `{0}`, `{1}` … for its
+    columns of `extra` (point, column). `legend` is the mark's name, which stands at its end or in the legend (empty: it
+    has none); other marks of its `group` go by the same name.
     """
 
     kind: Literal["line", "points", "bars", "band", "cells"]
     x: Array | list[str]
     y: Array | list[str]
-    colour: str | list[str]  # a list has one for each bar or point
+    colour: str | list[str]  # names that `style` knows; a list has one for each bar or point
     legend: str = ""
     group: str = ""
     hover: str = ""
@@ -31,12 +32,13 @@ class Mark:
     width: float = 2.0
     dash: Literal["solid", "dot", "dash", "dashdot"] = "solid"
     opacity: float = 1.0
-    symbol: Literal["circle", "open", "diamond", "cross", "tick"] = "circle"
+    symbol: Literal["circle", "ring", "open", "diamond", "cross", "tick"] = "circle"  # ring, tick: seen on any colour
     size: float = 6.0
     low: Array | None = None  # of a band: its lower edge
     base: Array | None = None  # of bars: where they start
     bar_width: Array | float | None = None  # of bars: in units of x
     z: np.ndarray | None = None  # of cells: (y, x)
+    words: list[str] | None = None  # above each point
 
 
 @dataclass
@@ -54,7 +56,7 @@ class Axis:
 
 @dataclass(eq=False)
 class Panel:
-    title: str
+    title: str  # may have several lines
     x: Axis
     y: Axis
     marks: list[Mark] = field(default_factory=list)
@@ -65,21 +67,22 @@ class Panel:
 
 @dataclass
 class State:
-    """One position of a slider or one button: new numbers for some marks, cursors, panel titles and places."""
+    """One position of a slider or one choice: new numbers for some marks, cursors, panel titles and places."""
 
     label: str
     marks: dict[Mark, dict[str, Any]]
     cursors: dict[Panel, float] = field(default_factory=dict)
     titles: dict[Panel, str] = field(default_factory=dict)
-    places: dict[Panel, tuple[int, int]] = field(default_factory=dict)  # row and column; rows must be of equal height
+    places: dict[Panel, tuple[int, int]] = field(default_factory=dict)  # row and column, of panels with equal axes
 
 
 @dataclass
 class Control:
-    kind: Literal["slider", "buttons"]
+    kind: Literal["slider", "choice"]
     prefix: str
     states: list[State]
     active: int
+    hint: str = ""  # what to do with it; a page without scripts has neither
 
 
 @dataclass
@@ -90,9 +93,10 @@ class Chart:
     control: Control | None = None
     legend: str = "layer"  # its title
     share_y: bool = False  # tick labels only in the first column
-    twin_panels: list[Panel] | None = None  # what print shows instead, where a control hides something
-    twin_heights: Sequence[int] | None = None
-    twin_columns: int | None = None
+
+    def places(self) -> dict[Mark, tuple[int, int]]:
+        """Each mark's panel and its place in it, by their numbers."""
+        return {mark: (n, m) for n, panel in enumerate(self.panels) for m, mark in enumerate(panel.marks)}
 
 
 def broken(x: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -123,7 +127,7 @@ def seed_curves(
 ) -> list[Mark]:
     """Draw the seeds as one thin broken line and their mean as a thicker one: (seed, x) → marks.
 
-    The hover template may use `%{customdata[0]}` and `[1]`, the lowest and highest seed.
+    The hover text may use `{0}` and `{1}`, the lowest and highest seed.
     """
     values = present(values)
     if not len(values):

@@ -10,8 +10,8 @@ PANELS, BARS, CURVES = 3, 8, 6  # more are counted, not described one by one
 
 
 def described(chart: Chart) -> str:
-    """The still figure in words: panel by panel its bars, the two ends of its curves, its points and cells."""
-    panels = chart.twin_panels or chart.panels
+    """The figure in words: panel by panel its bars, the two ends of its curves, its points and cells."""
+    panels = chart.panels
     sentences = [_panel(panel) for panel in panels[:PANELS]]
     if len(panels) > PANELS:
         sentences.append(f"{how_many(len(panels) - PANELS, 'more panel')}.")
@@ -30,7 +30,7 @@ def _panel(panel: Panel) -> str:
         values = np.concatenate([np.asarray(getattr(mark, along), dtype=float) for mark in points])
         parts.append(f"{how_many(len(values), 'point')}, {_range(values, axis)}")
     parts += [f"{len(m.y)} by {len(m.x)} cells, {_range(m.z, Axis())}" for m in seen if m.z is not None]
-    title = " ".join(panel.title.replace("<br>", " ").split())
+    title = " ".join(panel.title.replace("\n", " ").split())
     by = f", by {panel.x.label}" if panel.x.label else ""
     return f"{title or panel.y.label}{by}: {'; '.join(parts) or 'nothing is drawn'}."
 

@@ -105,7 +105,7 @@ def _bar(layer: int, cell: dict[str, list[float] | float]) -> str:
     mark = f'<i class="source" style="left:{source}%" title="W&amp;A {source} %"></i>' if source else ""
     return (
         f'<div class="row"><span>layer {layer}</span><span class="track">'
-        f'<b style="width:{use}%;background:{style.layer_colour(layer, 6)}"></b>'
+        f'<b style="width:{use}%;background:var(--figure-{style.layer_colour(layer, 6)})"></b>'
         f'<i class="range" style="left:{low}%;width:{high - low:.1f}%"></i>{mark}</span>'
         f"<output>{use:.1f} %</output></div>"
     )
@@ -125,7 +125,8 @@ def _small(key: str, cell: dict[str, list[float] | float]) -> str:
     words = [SHORT[factor][level] for factor, level in zip(SHORT, levels, strict=True)]
     use: list[float] = cell["use"]  # type: ignore[assignment]
     bars = "".join(
-        f'<rect x="{10 * i}" y="{100 - u:.0f}" width="8" height="{u:.0f}" fill="{style.layer_colour(i, len(use))}"/>'
+        f'<rect x="{10 * i}" y="{100 - u:.0f}" width="8" height="{u:.0f}" '
+        f'fill="var(--figure-{style.layer_colour(i, len(use))})"/>'
         for i, u in enumerate(use)
     )
     label = f"{', '.join(words)}: " + ", ".join(f"{u:g}" for u in use) + " %"

@@ -7,7 +7,7 @@ from ..errors import UserError
 from . import style
 from .chart import Axis, Chart, Mark, Panel
 from .figure import Figure, figure
-from .reading import attribute, layers, variable
+from .reading import attribute, layers, lowest, variable
 
 DOTS = 150  # units per layer in the scatter
 BINS_PER_DECADE = 4
@@ -51,10 +51,7 @@ def specificity(dataset: xr.Dataset) -> Figure:
         panel = Panel(title, axis, Axis(log=log), row=row)
         for k, i in enumerate(numbers):
             colour, group, units_drawn = style.layer_colour(i, len(numbers)), f"layer {i}", chosen[k]
-            hover = (
-                f"layer {i}, unit %{{customdata}} (seed {first_seed})<br>"
-                f"fires at %{{x:.3~g}} % of tokens<br>{title} %{{y:.3~g}}"
-            )
+            hover = f"layer {i}, unit {{0}} (seed {first_seed})\nfires at {{x}} % of tokens\n{title} {{y}}"
             x, y = rate[0, k, units_drawn], values[0, k, units_drawn]
             dots = Mark(
                 "points",
@@ -70,7 +67,7 @@ def specificity(dataset: xr.Dataset) -> Figure:
             panel.marks.append(dots)
         for k, i in enumerate(numbers):
             x, y = _medians(rate[:, k].ravel(), values[:, k].ravel())
-            hover = f"layer {i}, all units firing at around %{{x:.2~g}} % of tokens<br>median {title} %{{y:.3~g}}"
+            hover = f"layer {i}, all units firing at around {{x}} % of tokens\nmedian {title} {{y}}"
             legend = str(i) if row == 0 else ""
             panel.marks.append(
                 Mark("line", x, y, style.layer_colour(i, len(numbers)), legend, f"layer {i}", hover, width=3)
@@ -89,7 +86,12 @@ def specificity(dataset: xr.Dataset) -> Figure:
     table = {"layer": np.array(numbers)[of_layer], "unit": unit, "firing_rate": rate[0, of_layer, unit] / 100}
     table |= {n: v[0, of_layer, unit] for n, v in columns.items()}
     drawn = xr.Dataset({n: ("point", v) for n, v in table.items()})
-    return figure(f"{__name__}.specificity", Chart(panels, [280, 280]), caption, [("", drawn)])
+    median = xr.DataArray([np.nanmedian(r) if np.isfinite(r).any() else np.nan for r in np.moveaxis(ratio, 1, 0)])
+    _, least, high, most = lowest(median.rename(dim_0="layer").assign_coords(layer=numbers))
+    finding = (
+        f"Firing bunches in sequences most in {high}, {most:.2g} times as much as chance, elsewhere {least:.2g} or more"
+    )
+    return figure(f"{__name__}.specificity", Chart(panels, [280, 280]), caption, [("", drawn)], finding, dataset)
 
 
 def _short(values: np.ndarray) -> list[float]:

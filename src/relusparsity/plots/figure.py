@@ -1,8 +1,9 @@
-"""A finished figure, live and still, with its caption and the numbers that it draws."""
+"""A finished figure: its chart, its title and caption, and the numbers that it draws."""
 
 import json
 import re
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import pandas as pd
@@ -10,25 +11,22 @@ import xarray as xr
 
 from ..errors import UserError
 from ..shapes import title
-from . import live
 from .chart import Chart
 from .described import described
 from .reading import how_many
-
-PLOTLY = "application/vnd.plotly.v1+json"
+from .written import MIME, from_json, to_json
 
 
 @dataclass(frozen=True, repr=False)
 class Figure:
-    """A figure of a chapter. Put it on the last line of a cell; you can write `png`, `csv` and `live` to files.
+    """A figure of a chapter. Put it on the last line of a cell; you can write `png`, `csv` and `chart` to files.
 
     Attributes
     ----------
     name : short name, fit for a file name and a link; `titled` makes it one that stays.
     function : full name of the function that drew it.
     caption : what is drawn and what to look at.
-    live : Plotly's data, layout and config; numbers have four significant digits.
-    png : the same chart as a picture.
+    chart : what is drawn, as `written` makes it; numbers have four significant digits.
     csv : the numbers drawn, one row per point, with four significant digits; once titled, lines that begin with # say
         of which models they are.
     alt : what is seen, in words and numbers, for readers who do not see it.
@@ -39,8 +37,7 @@ class Figure:
     name: str
     function: str
     caption: str
-    live: dict[str, Any]
-    png: bytes
+    chart: dict[str, Any]
     csv: str
     alt: str
     title: str = ""
@@ -48,6 +45,15 @@ class Figure:
 
     def __repr__(self) -> str:
         return f"{self.name}: {self.heading} {self.caption}" if self.title else f"{self.name}: {self.caption}"
+
+    @cached_property
+    def png(self) -> bytes:
+        """The figure as a picture, which says in its file what it shows, of which models, from which commits."""
+        from . import drawing  # here, for Matplotlib takes half a second, and who judges or lists figures needs none
+
+        head = [line[2:] for line in self.csv.splitlines() if line.startswith("# ")]
+        about = {"Title": self.heading, "Description": self.alt, "Source": "\n".join(head[1:])} if self.title else {}
+        return drawing.png(from_json(self.chart), self.heading, about)
 
     @property
     def heading(self) -> str:
@@ -93,25 +99,49 @@ class Figure:
     def _repr_mimebundle_(
         self, include: object = None, exclude: object = None
     ) -> tuple[dict[str, Any], dict[str, dict[str, str]]]:
-        data = {PLOTLY: self.live, "image/png": self.png, "text/plain": repr(self)}
+        data = {MIME: self.chart, "image/png": self.png, "text/plain": repr(self)}
         about = {"name": self.name, "function": self.function, "caption": self.caption, "csv": self.csv}
         about |= {"alt": self.alt, "title": self.title, "model": self.model}
         return data, {"relusparsity": about}  # type: ignore[dict-item]
 
 
-def figure(function: str, chart: Chart, caption: str, drawn: list[tuple[str, xr.Dataset]]) -> Figure:
-    """Draw a chart both ways. `function` is its full name; `drawn` has the datasets shown, each with its label."""
-    from . import twin  # here, for Matplotlib takes half a second, and who judges or lists figures needs none
+def figure(
+    function: str,
+    chart: Chart,
+    caption: str,
+    drawn: list[tuple[str, xr.Dataset]],
+    finding: str,
+    *of: xr.Dataset,
+    live: xr.Dataset | None = None,
+    name: str = "",
+) -> Figure:
+    """Put a figure together.
 
-    return Figure(
+    Parameters
+    ----------
+    function
+        Full name of the function that draws it.
+    drawn
+        The numbers shown, each set with its label.
+    finding, of, name
+        As `Figure.titled` takes them.
+    live
+        What this machine made, if it is shown beside.
+    """
+    bare = Figure(
         name=function.split(".")[-1],
         function=function,
         caption=caption,
-        live=live.plotly_json(chart),
-        png=twin.png(chart),
+        chart=to_json(chart),
         csv=table(drawn),
         alt=described(chart),
     )
+    return bare.titled(finding, *of, *([] if live is None else [on_this_machine(live)]), name=name)
+
+
+def on_this_machine(dataset: xr.Dataset) -> xr.Dataset:
+    """A dataset that figures tell from a recorded one of the same model, in their titles and names."""
+    return dataset.assign_attrs(where="on this machine")
 
 
 def model_of(dataset: xr.Dataset, figure: str) -> str:
@@ -120,12 +150,19 @@ def model_of(dataset: xr.Dataset, figure: str) -> str:
     Raises
     ------
     UserError
-        If the dataset does not say its shape.
+        If the dataset does not say its shape, nor, as that of a measured model, its name.
     """
-    if "scale" not in dataset.attrs:
+    if not {"scale", "name"} & set(dataset.attrs):
         raise UserError(f"the title of {figure} names a model; the dataset has no attribute 'scale', its shape's name")
-    seeds = [how_many(dataset.sizes["seed"], "seed")] if "seed" in dataset.sizes else []
-    return ", ".join([title(dataset.attrs["scale"]), *_recipe(dataset), *seeds])
+    seeds = [how_many(dataset.sizes["seed"], "seed")] if "scale" in dataset.attrs and "seed" in dataset.sizes else []
+    where = [dataset.attrs["where"]] if "where" in dataset.attrs else []
+    return ", ".join([_called(dataset), *_recipe(dataset), *seeds, *where])
+
+
+def _called(dataset: xr.Dataset) -> str:
+    if "scale" in dataset.attrs:
+        return title(dataset.attrs["scale"])
+    return str(dataset.attrs["name"]).rstrip("/").rpartition("/")[2]
 
 
 def _recipe(dataset: xr.Dataset) -> list[str]:
@@ -137,7 +174,7 @@ def _recipe(dataset: xr.Dataset) -> list[str]:
 
 
 def _slug(dataset: xr.Dataset) -> str:
-    words = " ".join([dataset.attrs["scale"], *_recipe(dataset)])
+    words = dataset.attrs.get("where") or " ".join([_called(dataset), *_recipe(dataset)])
     return re.sub("[^a-z0-9]+", "-", words.lower()).strip("-")
 
 
@@ -145,7 +182,7 @@ def _origin(model: str, dataset: xr.Dataset) -> str:
     """Where a dataset's numbers come from, as far as it says so."""
     if "provenance" not in dataset.attrs:
         return f"{model}: computed from recorded runs, and names no commit"
-    commit = json.loads(dataset.attrs["provenance"])["environment"]["commit"]
+    commit = json.loads(dataset.attrs["provenance"])["environment"].get("commit", "unknown")
     return f"{model}: measured by relusparsity at commit {commit}"
 
 

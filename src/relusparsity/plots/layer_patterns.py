@@ -8,7 +8,7 @@ from . import style
 from .axes import PERCENT, layer_axis, over_tokens, tokens_axis
 from .chart import Axis, Chart, Control, Mark, Panel, State
 from .figure import Figure, figure
-from .reading import batch_window, how_many, layers, sources, thinned, titled, tokens, variable
+from .reading import batch_window, how_many, layers, lowest, percent, sources, thinned, titled, tokens, variable
 
 
 def batch_use(dataset: xr.Dataset, live: xr.Dataset | None = None) -> Figure:
@@ -33,13 +33,14 @@ def batch_use(dataset: xr.Dataset, live: xr.Dataset | None = None) -> Figure:
     bars, control = _bars_with_slider(use, seen, curves[0])
     caption = (
         f"Batch use: the share of a layer's units that fire at least once in {batch_window(dataset)} held-out "
-        f"tokens. Bars are the mean of {how_many(use.sizes['seed'], 'seed')} (points) at the step that the "
-        "slider chooses; the dotted line marks it on the curves below (log axis, so they start after the "
-        f"first step). Ticks: what the paper reports at convergence, {BATCH_USE[0]} % for layer 0 and {BATCH_USE[5]} % "
-        "for layer 5. Look for the layer that empties, and when."
+        f"tokens. Bars are the mean of {how_many(use.sizes['seed'], 'seed')} (points) at the step that the dotted line "
+        "marks on the curves below (log axis, so they start after the first step). Marks with a number: what Wild and "
+        "Anderson (W&A) report at convergence, of layers 0 and 5. Look for the layer that empties, and when."
     )
     chart = Chart([bars, *curves], [230] + [210] * len(curves), control=control)
-    return figure(f"{__name__}.batch_use", chart, caption, drawn)
+    low, least, high, most = lowest(use.mean("seed", skipna=False).isel(step=-1))
+    finding = f"{low.capitalize()} ends the emptiest, at {percent(least)}, {high} the fullest, at {percent(most)}"
+    return figure(f"{__name__}.batch_use", chart, caption, drawn, finding, dataset, live=live)
 
 
 def _bars_with_slider(use: xr.DataArray, seen: np.ndarray, curves: Panel) -> tuple[Panel, Control]:
@@ -52,18 +53,16 @@ def _bars_with_slider(use: xr.DataArray, seen: np.ndarray, curves: Panel) -> tup
     points_y = [row.T.ravel() for row in use.transpose("step", "seed", "layer").values]  # one layer after the other
     title = [f"batch use, % of units, at {style.si(t)} tokens" for t in seen]
     last = len(seen) - 1
-    hover = "layer %{x}<br>mean batch use %{y:.3~g} %"
+    hover = "layer {x}\nmean batch use {y} %"
     by_layer = Mark("bars", numbers, mean[last], colours, hover=hover, bar_width=0.72, opacity=0.9)
-    hover = "layer %{customdata[0]}, seed %{customdata[1]}<br>batch use %{y:.3~g} %"
-    by_seed = Mark("points", points_x, points_y[last], style.INK, hover=hover, extra=names, size=5)
+    hover = "layer {0}, seed {1}\nbatch use {y} %"
+    by_seed = Mark("points", points_x, points_y[last], style.INK, hover=hover, extra=names, size=5, symbol="ring")
     panel = Panel(title[last], layer_axis(numbers), Axis(limits=PERCENT), [by_layer])
     if n == 6:
-        at, values = list(BATCH_USE), list(BATCH_USE.values())
-        hover = "layer %{x}<br>the paper, at convergence: %{y} %"
-        # white on grey is visible on a bar of any colour and next to it
-        for colour, thick in ((style.INK, 5), ("#ffffff", 2)):
-            panel.marks.append(Mark("points", at, values, colour, hover=hover, symbol="tick", size=38, width=thick))
-        panel.x.label = f"layer (white lines: the paper, {BATCH_USE[0]} and {BATCH_USE[5]} %)"
+        at, values, words = list(BATCH_USE), list(BATCH_USE.values()), [f"W&A {use} %" for use in BATCH_USE.values()]
+        hover = "layer {x}\nWild and Anderson, at convergence: {y} %"
+        source = Mark("points", at, values, style.INK, hover=hover, symbol="tick", size=60, width=2.2, words=words)
+        panel.marks.append(source)
     panel.marks.append(by_seed)
     left = curves.x.limits[0] if curves.x.limits else float(seen[0])
     curves.cursor = float(seen[last])
@@ -76,4 +75,6 @@ def _bars_with_slider(use: xr.DataArray, seen: np.ndarray, curves: Panel) -> tup
         )
         for i in range(len(seen))
     ]
-    return panel, Control("slider", "tokens seen: ", states, last)
+    return panel, Control(
+        "slider", "Tokens seen", states, last, "Move through training and watch which bars sink, and when."
+    )

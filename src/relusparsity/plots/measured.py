@@ -10,7 +10,7 @@ from . import style
 from .axes import PERCENT, layer_axis
 from .chart import Axis, Chart, Mark, Panel
 from .figure import Figure, figure
-from .reading import attribute, layers, thinned, units, variable
+from .reading import attribute, layers, lowest, percent, thinned, units, variable
 
 Models = Mapping[str, xr.Dataset]
 LEGEND = 6  # layers that a legend names, however many there are
@@ -33,8 +33,8 @@ def layer_use(models: Models) -> Figure:
         for row, (what, values) in enumerate(use.items()):
             title = f"{what}, % of units"
             if len(models) > 1:  # side by side, only one such title has room
-                title = (f"{name}<br>" if row == 0 else "") + (title if col == 0 else " ")
-            hover = f"layer %{{x}}<br>{what}: %{{y:.3~g}} % of units"
+                title = (f"{name}\n" if row == 0 else "") + (title if col == 0 else " ")
+            hover = f"layer {{x}}\n{what}: {{y}} % of units"
             bars = Mark("bars", numbers, 100 * values, colours, hover=hover, bar_width=0.72, opacity=0.9)
             panels.append(Panel(title, _layers_axis(numbers), Axis(limits=PERCENT), [bars], row=row, col=col))
         table = {what.replace(" ", "_").replace(",", ""): ("layer", values) for what, values in use.items()}
@@ -44,7 +44,10 @@ def layer_use(models: Models) -> Figure:
         "least once in a sequence, at least once in 8,192 tokens, at least once in the whole sample. What is missing "
         "to 100 % in the last row was silent. Look for layers that differ in the last rows more than in the first."
     )
-    return figure(f"{__name__}.layer_use", Chart(panels, [110] * 4, len(models), share_y=True), caption, drawn)
+    least = {name: lowest(100 * table[list(table)[-1]]) for name, table in drawn}
+    finding = _each("In all the text {} uses the least of its units, {}", least, models)
+    chart = Chart(panels, [110] * 4, len(models), share_y=True)
+    return figure(f"{__name__}.layer_use", chart, caption, drawn, finding, *_called(models))
 
 
 def _uses(data: xr.Dataset) -> dict[str, np.ndarray]:
@@ -81,10 +84,10 @@ def windows(models: Models) -> Figure:
         numbers = layers(window)
         for i, at in enumerate(numbers):
             colour, group = style.layer_colour(at, len(numbers)), f"layer {at}"
-            hover = f"layer {at}, %{{x:.4~s}} tokens drawn at random<br>%{{y:.3~g}} %"
+            hover = f"layer {at}, {{x}} tokens drawn at random\n{{y}} %"
             dots = 100 * random.values[i]
             panel.marks.append(Mark("line", x, dots, colour, group=group, hover=hover, dash="dot", width=1.2))
-            hover = f"layer {at}, %{{x:.4~s}} tokens of running text<br>%{{y:.3~g}} %"
+            hover = f"layer {at}, {{x}} tokens of running text\n{{y}} %"
             legend = str(at) if row == 0 and at in _named(numbers) else ""
             panel.marks.append(Mark("line", x, 100 * window.values[i], colour, legend, group, hover))
         panels.append(panel)
@@ -94,7 +97,14 @@ def windows(models: Models) -> Figure:
         "n tokens drawn at random from the same sample (rarefied use). The gap is how much a unit's firings cluster; a "
         "curve that still rises has units that need more text to be seen."
     )
-    return figure(f"{__name__}.windows", Chart(panels, [290] * len(panels)), caption, drawn)
+    gaps = {name: 100 * (d["final_rarefied_use"] - d["final_window_use"]).max("window") for name, d in drawn}
+    finding = _each(
+        "Text wakes fewer units than random tokens, up to {1} of a layer, in {0}",
+        {n: lowest(-g) for n, g in gaps.items()},
+        models,
+        -1,
+    )
+    return figure(f"{__name__}.windows", Chart(panels, [290] * len(panels)), caption, drawn, finding, *_called(models))
 
 
 def firing_rates(models: Models) -> Figure:
@@ -122,17 +132,10 @@ def firing_rates(models: Models) -> Figure:
         )
         for low, high, width, opacity in ((0, 4, 0.5, 0.3), (1, 3, 0.5, 0.65)):
             panel.marks.append(_span(numbers, shown[low], shown[high], width, opacity))
-        hover = (
-            "layer %{x}<br>median unit fires at %{customdata[2]:.3~g} % of tokens<br>25–75th percentile "
-            "%{customdata[1]:.3~g}–%{customdata[3]:.3~g} %<br>5–95th %{customdata[0]:.3~g}–%{customdata[4]:.3~g} %"
-        )
+        hover = "layer {x}\nmedian unit fires at {2} % of tokens\n25–75th percentile {1}–{3} %\n5–95th {0}–{4} %"
         size = min(22.0, 330 / len(numbers))
-        # white on grey is visible on a bar of any colour and next to it
-        for colour, thick in ((style.INK, 5), ("#ffffff", 2)):
-            middle = Mark(
-                "points", numbers, shown[2], colour, hover=hover, extra=rate.T, symbol="tick", size=size, width=thick
-            )
-            panel.marks.append(middle)
+        look = {"hover": hover, "extra": rate.T, "symbol": "tick", "size": size, "width": 2.2}
+        panel.marks.append(Mark("points", numbers, shown[2], style.INK, **look))  # type: ignore[arg-type]
         panels.append(panel)
         drawn.append(
             (
@@ -144,11 +147,14 @@ def firing_rates(models: Models) -> Figure:
             )
         )
     caption = (
-        "How often a layer's units fire: the median unit (white line), the middle half (dark) and 90 % of the units "
+        "How often a layer's units fire: the median unit (line), the middle half (dark) and 90 % of the units "
         "(light), silent ones included; what lies at the lower edge never fired in the sample. A long light part "
         "means that a few units do most of the firing."
     )
-    return figure(f"{__name__}.firing_rates", Chart(panels, [230] * len(panels)), caption, drawn)
+    medians = {name: lowest(100 * d["firing_rate"].sel(percentile=50)) for name, d in drawn}
+    finding = _each("The median unit fires least in {}, at {} of tokens", medians, models)
+    chart = Chart(panels, [230] * len(panels))
+    return figure(f"{__name__}.firing_rates", chart, caption, drawn, finding, *_called(models))
 
 
 def _span(numbers: list[int], low: np.ndarray, high: np.ndarray, width: float, opacity: float) -> Mark:
@@ -182,7 +188,7 @@ def silent(models: Models) -> Figure:
             ("silent, beyond chance", np.zeros(len(count)), count - perhaps, 0.95),
             ("silent, but chance may let it fire in as much text again", count - perhaps, perhaps, 0.35),
         ):
-            hover = f"layer %{{x}}<br>{text}<br>%{{y:.3~g}} % of units"
+            hover = f"layer {{x}}\n{text}\n{{y}} % of units"
             panel.marks.append(
                 Mark("bars", numbers, height, colours, hover=hover, base=start, opacity=opacity, bar_width=0.72)
             )
@@ -193,7 +199,10 @@ def silent(models: Models) -> Figure:
         "95 % bound from the units that fired in exactly one sequence, Good–Turing). Silent in this text is not dead: "
         "another kind of text may wake more."
     )
-    return figure(f"{__name__}.silent", Chart(panels, [190] * len(panels)), caption, drawn)
+    shares = {name: 100 * d["silent_units"].mean("seed") / units(models[name], "silent") for name, d in drawn}
+    most = {name: lowest(-share) for name, share in shares.items()}
+    finding = _each("Silent units are most in {}, {}", most, models, -1)
+    return figure(f"{__name__}.silent", Chart(panels, [190] * len(panels)), caption, drawn, finding, *_called(models))
 
 
 def changes(before: xr.Dataset, after: xr.Dataset) -> Figure:
@@ -216,7 +225,7 @@ def changes(before: xr.Dataset, after: xr.Dataset) -> Figure:
     panel = Panel("units fallen silent (up), firing again (down)", _layers_axis(numbers), Axis())
     for values, text, opacity in ((fell, "fell silent", 0.95), (-woke, "fire again", 0.4)):
         extra = np.abs(values)[:, None]
-        hover = f"layer %{{x}}<br>{text}: %{{customdata[0]}} units"
+        hover = f"layer {{x}}\n{text}: {{0}} units"
         panel.marks.append(
             Mark("bars", numbers, values, colours, hover=hover, extra=extra, opacity=opacity, bar_width=0.72)
         )
@@ -225,7 +234,22 @@ def changes(before: xr.Dataset, after: xr.Dataset) -> Figure:
         "and the other way round (down). Both read the same text with frozen weights."
     )
     drawn = xr.Dataset({"fell_silent": ("layer", fell), "fire_again": ("layer", woke)}, {"layer": numbers})
-    return figure(f"{__name__}.changes", Chart([panel], [230]), caption, [("", drawn)])
+    finding = f"{fell.sum():,} units fell silent, {woke.sum():,} fire again"
+    return figure(f"{__name__}.changes", Chart([panel], [230]), caption, [("", drawn)], finding, before, after)
+
+
+def _each(words: str, found: Mapping[str, tuple[str, float, str, float]], models: Models, sign: int = 1) -> str:
+    """The lowest layer of each model and its number, in words; a model is named where there are several."""
+    said = [words.format(low, percent(sign * least)) for low, least, *_ in found.values()]
+    if len(models) == 1:
+        return said[0]
+    return "; ".join(f"{name}: {text[0].lower()}{text[1:]}" for name, text in zip(found, said, strict=True))
+
+
+def _called(models: Models) -> list[xr.Dataset]:
+    """The datasets by the names that they are given here."""
+    without = ({k: v for k, v in data.attrs.items() if k not in ("scale", "recipe")} for data in models.values())
+    return [d.drop_attrs(deep=False).assign_attrs(a, name=n) for (n, d), a in zip(models.items(), without, strict=True)]
 
 
 def _given(models: Models, function: str) -> Models:
@@ -235,7 +259,7 @@ def _given(models: Models, function: str) -> Models:
 
 
 def _titled(text: str, name: str, models: Models) -> str:
-    return f"{text}<br>{name}" if len(models) > 1 else text
+    return f"{text}\n{name}" if len(models) > 1 else text
 
 
 def _layers_axis(numbers: list[int]) -> Axis:

@@ -8,10 +8,12 @@ from . import style
 from .axes import layer_axis
 from .chart import Axis, Chart, Control, Mark, Panel, State, seed_curves
 from .figure import Figure, figure
-from .reading import how_many, layers, sources, thinned, titled, variable
+from .reading import how_many, layers, percent, sources, thinned, titled, variable
 
 DASHES = ("solid", "dash", "dot", "dashdot")
 SYMBOLS = ("circle", "diamond", "cross", "open")
+FREE = 1
+"""Percent of loss that a removal may cost, in the figure's title."""
 MEANING = {"rate": "lowest firing rate first", "magnitude": "smallest weights first", "random": "at random"}
 
 
@@ -26,7 +28,7 @@ def pruning(dataset: xr.Dataset, live: xr.Dataset | None = None, evaluation: str
         `share` of all units removed.
     evaluation : which held-out text
     """
-    panels, drawn = [], []
+    panels, drawn, rises = [], [], []
     for row, (source, data) in enumerate(sources(dataset, live), start=1):
         dims = ("seed", "chosen_by", "share", "evaluation")
         loss = variable(data, "pruning", "loss", *dims)
@@ -37,6 +39,7 @@ def pruning(dataset: xr.Dataset, live: xr.Dataset | None = None, evaluation: str
         rise = 100 * (loss / whole - 1)
         rise = rise.transpose("seed", "chosen_by", "share").isel(share=thinned(rise.sizes["share"], 40))
         panels.append(_loss_panel(rise, whole, source, row))
+        rises.append(rise.mean("seed"))
         left = variable(data, "pruning", "units_left", "seed", "chosen_by", "share", "layer")
         drawn.append(
             (source, xr.Dataset({"loss": loss.sel(share=rise["share"]), "units_left": left.sel(share=rise["share"])}))
@@ -48,14 +51,21 @@ def pruning(dataset: xr.Dataset, live: xr.Dataset | None = None, evaluation: str
         f"symbols: where {', '.join(others)} differ" if drawn_apart else f"{', '.join(others)} take as many from each"
     )
     caption = (
-        "Move the slider to remove more units, chosen over all layers. Bars: units left in each layer when "
-        f"those with the {MEANING.get(first, first)} go; {beside}. Below: change of held-out loss "
-        f"({evaluation}), % of the loss of the whole model, {how_many(dataset.sizes['seed'], 'seed')} thin and "
-        "mean thick; vertical line: the slider. A method is good as far as it stays at 0 where random removal "
-        "has left it."
+        "Units are removed over all layers. Bars: units left in each layer when those with the "
+        f"{MEANING.get(first, first)} go; {beside}. Below: change of held-out loss ({evaluation}), % of the loss "
+        f"of the whole model, {how_many(dataset.sizes['seed'], 'seed')} thin and mean thick; vertical line: the share "
+        "that the bars show. A method is good as far as it stays at 0 where random removal has left it."
     )
     chart = Chart([bars, *panels], [210] + [240] * len(panels), control=control, legend="")
-    return figure(f"{__name__}.pruning", chart, caption, drawn)
+    return figure(f"{__name__}.pruning", chart, caption, drawn, _finding(rises[0]), dataset, live=live)
+
+
+def _finding(rise: xr.DataArray) -> str:
+    """How far the first method goes within `FREE` percent of loss, and the others: (chosen_by, share) → a sentence."""
+    free = (rise > FREE).cumsum("share") == 0
+    share = (100 * rise["share"]).where(free).max("share").fillna(0)
+    first, *others = (f"{percent(float(share.sel(chosen_by=m)))} {MEANING.get(m, m)}" for m in rise["chosen_by"].values)
+    return f"For {FREE} % of loss {', '.join([first.replace(' %', ' % of all units can go', 1), *others])}"
 
 
 def _loss_panel(rise: xr.DataArray, whole: xr.DataArray, source: str, row: int) -> Panel:
@@ -67,8 +77,8 @@ def _loss_panel(rise: xr.DataArray, whole: xr.DataArray, source: str, row: int) 
     panel = Panel(title, axis, Axis(limits=(min(-0.02 * top, 1.1 * float(np.nanmin(best))), 1.1 * top)), row=row)
     for n, method in enumerate(rise["chosen_by"].values.tolist()):
         hover = (
-            f"{method}: {MEANING.get(method, method)}<br>%{{x:.3~g}} % of units removed<br>mean loss %{{y:+.3~g}} % "
-            "(seeds %{customdata[0]:+.3~g} to %{customdata[1]:+.3~g} %)"
+            f"{method}: {MEANING.get(method, method)}\n{{x}} % of units removed\nmean loss {{y}} % "
+            "(seeds {0} to {1} %)"
         )
         values = rise.sel(chosen_by=method).values
         legend = method if row == 1 else ""
@@ -86,18 +96,18 @@ def _units_left(data: xr.Dataset, curves: list[Panel]) -> tuple[Panel, Control]:
 
     def title(at: int) -> str:
         losses = ", ".join(f"{m} {v:.3f}" for m, v in zip(methods, loss[at], strict=True))
-        return f"units left in each layer, {share[at]:.3g} % removed<br>loss: {losses}"
+        return f"units left in each layer, {share[at]:.3g} % removed\nloss: {losses}"
 
     marks: dict[int, Mark] = {}
     for n, method in enumerate(methods):
-        hover = f"layer %{{x}}<br>{method}: mean %{{y:.0f}} units left"
+        hover = f"layer {{x}}\n{method}: mean {{y}} units left"
         y = left.values[start, n]
         if n and np.array_equal(left.values[:, n], left.values[:, 0]):
             continue  # the others take as many from each layer as the first
         if n == 0:
             marks[n] = Mark("bars", numbers, y, colours, hover=hover, bar_width=0.7, opacity=0.9)
         else:
-            marks[n] = Mark("points", numbers, y, style.INK, hover=hover, symbol=SYMBOLS[n % 4], size=9)  # type: ignore[arg-type]
+            marks[n] = Mark("points", numbers, y, style.ACCENT, hover=hover, symbol=SYMBOLS[n % 4], size=9)  # type: ignore[arg-type]
     panel = Panel(title(start), layer_axis(numbers), Axis(limits=(0, 1.08 * float(left.max()))), list(marks.values()))
     for below in curves:
         below.cursor = float(share[start])
@@ -110,4 +120,6 @@ def _units_left(data: xr.Dataset, curves: list[Panel]) -> tuple[Panel, Control]:
         )
         for at in range(len(share))
     ]
-    return panel, Control("slider", "units removed: ", states, start)
+    return panel, Control(
+        "slider", "Units removed", states, start, "Remove more units, and see from which layers they go."
+    )

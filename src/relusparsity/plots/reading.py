@@ -71,7 +71,7 @@ def sources(recorded: xr.Dataset, live: xr.Dataset | None) -> list[tuple[str, xr
 
 def titled(text: str, source: str) -> str:
     """A panel's title, with the dataset's name, if it has one, on a second line."""
-    return f"{text}<br>{source}" if source else text
+    return f"{text}\n{source}" if source else text
 
 
 def layers(array: xr.DataArray) -> list[int]:
@@ -101,3 +101,17 @@ def percentile_levels(array: xr.DataArray, *wanted: int) -> tuple[int, ...]:
     if missing := [p for p in wanted if p not in have]:
         raise UserError(f"percentiles needs the percentiles {missing}; the dataset has {sorted(have)}")
     return wanted
+
+
+def percent(share: float) -> str:
+    """A share in percent as a sentence says it: '0.4 %', '12 %', '99.6 %'."""
+    if 99 < share < 100:
+        return f"{share:.1f} %" if share < 99.95 else "over 99.9 %"
+    return "under 0.01 %" if 0 < share < 0.01 else f"{share:.{0 if share >= 10 else 1}f} %".replace(".0 %", " %")
+
+
+def lowest(values: xr.DataArray) -> tuple[str, float, str, float]:
+    """Name of the lowest layer and its value, and of the highest: (layer) → 'layer 1', 11.2, 'layer 5', 75.1."""
+    low, high = values.idxmin("layer"), values.idxmax("layer")
+    names = [f"layer {int(each)}" if each.notnull() else "no layer" for each in (low, high)]
+    return names[0], float(values.min()), names[1], float(values.max())

@@ -15,8 +15,8 @@ SHORT = {"embedding_std": "emb ", "weight_decay": "wd ", "lr": "lr ", "init": ""
 FULL = 0.99  # if all layers of a recipe keep more than this, its lowest layer means nothing
 
 
-def recipes(dataset: xr.Dataset) -> Figure:
-    """Batch use of each layer over training, one panel per recipe with its final loss; buttons choose the order.
+def recipes(dataset: xr.Dataset, name: str = "") -> Figure:
+    """Batch use of each layer over training, one panel per recipe with its final loss; a choice puts them in order.
 
     Parameters
     ----------
@@ -25,6 +25,8 @@ def recipes(dataset: xr.Dataset) -> Figure:
         `final_loss` (recipe, seed), nats per token; `tokens` (step); the coordinate `recipe` (short names). The titles
         show the other coordinates of `recipe`: a factorial's factors, or `changed`, a few words on what the recipe does
         differently.
+    name
+        Of the sweep, for links and files, where a chapter shows several of one shape.
     """
     use = variable(dataset, "recipes", "batch_use", "recipe", "seed", "step", "layer")
     final = variable(dataset, "recipes", "final_batch_use", "recipe", "seed", "set", "layer").mean("set")
@@ -40,7 +42,7 @@ def recipes(dataset: xr.Dataset) -> Figure:
         panel = Panel(title, x, Axis(limits=(0, 104)), row=k // 2, col=k % 2)
         for i, colour in colours.items():
             mean = 100 * use.isel(recipe=k).sel(layer=i).values.mean(axis=0)
-            group, hover = f"layer {i}", f"layer {i}: %{{y:.3~g}} %"
+            group, hover = f"layer {i}", f"layer {i}: {{y}} %"
             panel.marks.append(Mark("line", seen, mean, colour, str(i) if k == 0 else "", group, hover))
         if seeds > 1:
             ends = 100 * use.isel(recipe=k, step=-1).transpose("layer", "seed").values
@@ -48,8 +50,7 @@ def recipes(dataset: xr.Dataset) -> Figure:
             panel.marks.append(Mark("points", np.full(ends.size, seen[-1]), ends.ravel(), each, size=4))
         panels.append(panel)
     caption = (
-        "One panel per recipe; the buttons sort them: as designed, by the lowest layer (recipes that keep every layer "
-        f"above {100 * FULL:g} % come last), by loss, by the use of layer 0. Lines: batch use, % of a layer's units "
+        "One panel per recipe. Lines: batch use, % of a layer's units "
         f"that fire in {batch_window(dataset)} held-out tokens, from {style.si(seen[0])} tokens on (log axis)"
         + (f", mean of {how_many(seeds, 'seed')}; points: seeds at the end" if seeds > 1 else ", one seed")
         + ". Loss: nats per token of held-out text, at the end. "
@@ -58,9 +59,29 @@ def recipes(dataset: xr.Dataset) -> Figure:
     )
     # one column per layer: the names of recipes are long
     columns = {f"batch_use_layer_{i}": use.sel(layer=i, drop=True) for i in layers(use)}
-    control = Control("buttons", "sort by", _orders(panels, final, loss), 0)
+    hint = f"By lowest layer, recipes that keep every layer above {100 * FULL:g} % come last."
+    control = Control("choice", "Sort by", _orders(panels, final, loss), 0, hint)
     chart = Chart(panels, [125] * ((n + 1) // 2), 2, control, share_y=True)
-    return figure(f"{__name__}.recipes", chart, caption, [("", xr.Dataset(columns | {"final_loss": loss}))])
+    drawn = [("", xr.Dataset(columns | {"final_loss": loss}))]
+    return figure(f"{__name__}.recipes", chart, caption, drawn, _finding(final), dataset, name=name)
+
+
+def _finding(final: xr.DataArray) -> str:
+    """Which layer is the lowest, in how many recipes: (recipe, seed, layer) → a sentence."""
+    mean = final.mean("seed", skipna=False).dropna("recipe", how="all")
+    empties = mean.where(mean.min("layer") < FULL, drop=True)
+    at, count = np.unique(empties.idxmin("layer").values, return_counts=True)
+    order = sorted(zip(count.tolist(), at.tolist(), strict=True), key=lambda pair: (-pair[0], pair[1]))
+    of = how_many(mean.sizes["recipe"], "recipe")
+    found = [f"layer {int(layer)} ends the lowest in {n}" for n, layer in order[:1]]
+    found += [f"layer {int(layer)} in {n}" for n, layer in order[1:]]
+    full = mean.sizes["recipe"] - empties.sizes["recipe"]
+    found += [f"none empties in {full}"] if full else []
+    return (
+        f"Of {of}: {', '.join(found)}"
+        if mean.sizes["recipe"] > 1
+        else f"In this recipe {found[0].removesuffix(' in 1')}"
+    )
 
 
 def _spread(seen: np.ndarray, most: int) -> np.ndarray:
@@ -85,7 +106,7 @@ def _titles(dataset: xr.Dataset, loss: np.ndarray) -> list[str]:
         else:
             rows.append([*wrap(str(here["recipe"].item()), 24), cost])
     most = max(map(len, rows))
-    return ["<br>".join([""] * (most - len(row)) + row) for row in rows]
+    return ["\n".join([""] * (most - len(row)) + row) for row in rows]
 
 
 def _said(factor: str, level: str) -> str:
@@ -158,11 +179,7 @@ def effects(dataset: xr.Dataset) -> Figure:
             panel.marks.append(
                 Mark("points", effect[here], y[here], colour, symbol=symbol, size=size, width=1.5, extra=told)  # type: ignore[arg-type]
             )
-            panel.marks[
-                -1
-            ].hover = (
-                "%{customdata[0]}: %{x:.2f}<br>95 %: %{customdata[1]} to %{customdata[2]}<br>p (Holm) %{customdata[3]}"
-            )
+            panel.marks[-1].hover = "{0}: {x}\n95 %: {1} to {2}\np (Holm) {3}"
             panel.marks[-1].legend = LEGEND[stands] if not _said_before(panels, LEGEND[stands]) else ""
         panels.append(panel)
     caption = (
@@ -171,7 +188,17 @@ def effects(dataset: xr.Dataset) -> Figure:
         "points on thin lines: not told from zero."
     )
     chart = Chart(panels, [22 * len(names)] * len(panels), legend="")
-    return figure(f"{__name__}.effects", chart, caption, [("", xr.Dataset(read))])
+    each = (_strongest(xr.Dataset(read).sel(endpoint=endpoint)) for endpoint in dataset["endpoint"].values)
+    finding = f"The {'; the '.join(each)}"
+    return figure(f"{__name__}.effects", chart, caption, [("", xr.Dataset(read))], finding, dataset)
+
+
+def _strongest(read: xr.Dataset) -> str:
+    stands = read.where(read["p_holm"] < 0.05, drop=True)
+    if not stands.sizes["term"]:
+        return f"{read['endpoint'].item()} moves with nothing"
+    strongest = stands["term"].values[int(np.abs(stands["effect"].values).argmax())]
+    return f"{read['endpoint'].item()} moves most with {strongest}"
 
 
 LEGEND = {True: "p < 0.05 (Holm)", False: "not told from zero"}

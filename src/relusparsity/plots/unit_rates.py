@@ -6,9 +6,9 @@ import numpy as np
 import xarray as xr
 
 from . import style
-from .chart import Axis, Chart, Control, Mark, Panel, State
+from .chart import Axis, Chart, Mark, Panel
 from .figure import Figure, figure
-from .reading import attribute, how_many, layers, variable
+from .reading import attribute, how_many, layers, lowest, percent, variable
 
 
 def layer_to_units(dataset: xr.Dataset) -> Figure:
@@ -24,37 +24,24 @@ def layer_to_units(dataset: xr.Dataset) -> Figure:
     edges = np.arange(np.floor(np.log10(100 / sample) * 4) / 4, 2.01, 0.25)  # log10 of percent, four bins a decade
     numbers, n_seeds = layers(count), count.sizes["seed"]
     shares = np.array([[_rate_shares(c, sample, edges) for c in count.sel(layer=i).values] for i in numbers])
-    panels = [_rates(shares[k], edges, i, len(numbers)) for k, i in enumerate(numbers)]
-    shown = panels[0]
-    properties = [
-        {
-            m: {"y": new.y, "marker.color": new.colour, "hovertemplate": new.hover}
-            for m, new in zip(shown.marks, p.marks, strict=True)
-        }
-        for p in panels
-    ]
-    states = [State(str(i), properties[k], titles={shown: panels[k].title}) for k, i in enumerate(numbers)]
-    grid = [_rates(shares[k], edges, i, len(numbers), k // 2, k % 2) for k, i in enumerate(numbers)]
-    chart = Chart(
-        [shown],
-        [280],
-        control=Control("buttons" if len(numbers) <= 8 else "slider", "layer ", states, 0),
-        twin_panels=grid,
-        twin_heights=[110] * ((len(grid) + 1) // 2),
-        twin_columns=2,
-    )
+    panels = [_rates(shares[k], edges, i, len(numbers), k // 2, k % 2) for k, i in enumerate(numbers)]
+    chart = Chart(panels, [120] * ((len(panels) + 1) // 2), 2)
     caption = (
         f"How often single units fire: share of a layer's units (%) by firing rate over {style.si(sample)} "
         f"held-out tokens, in bins of a quarter decade; bars: mean of {how_many(n_seeds, 'seed')} (points). "
-        "Units that fired at none of these tokens have no rate to draw and are counted above the panel. "
-        "Choose a layer with the buttons; the scale follows."
+        "Units that fired at none of these tokens have no rate to draw and are counted above the panel. Each panel has "
+        "its own scale."
     )
     table = xr.DataArray(
         shares / 100,
         dims=("layer", "seed", "firing_rate"),
         coords={"layer": numbers, "seed": count["seed"].values, "firing_rate": ["silent", *_spans(edges)]},
     )
-    return figure(f"{__name__}.layer_to_units", chart, caption, [("", xr.Dataset({"share_of_units": table}))])
+    silent = 100 * table.sel(firing_rate="silent").mean("seed")
+    low, least, high, most = lowest(silent)
+    finding = f"Silent units are most in {high}, {percent(most)}, and fewest in {low}, {percent(least)}"
+    drawn = [("", xr.Dataset({"share_of_units": table}))]
+    return figure(f"{__name__}.layer_to_units", chart, caption, drawn, finding, dataset)
 
 
 def _rates(shares: np.ndarray, edges: np.ndarray, layer: int, n_layers: int, row: int = 0, col: int = 0) -> Panel:
@@ -62,9 +49,9 @@ def _rates(shares: np.ndarray, edges: np.ndarray, layer: int, n_layers: int, row
     x, colour = (edges[:-1] + edges[1:]) / 2, style.layer_colour(layer, n_layers)
     tens = [float(t) for t in range(int(np.ceil(edges[0])), 3)]
     axis = Axis("firing rate, % of tokens", ticks=(tens, [f"{10**t:g}" for t in tens]), limits=(edges[0] - 0.05, 2.05))
-    hover = f"layer {layer}, units firing at %{{customdata}}<br>mean %{{y:.3~g}} % of the layer's units"
+    hover = f"layer {layer}, units firing at {{0}}\nmean {{y}} % of the layer's units"
     bars = Mark("bars", x, shares[:, 1:].mean(axis=0), colour, hover=hover, extra=_spans(edges), bar_width=0.23)  # type: ignore[arg-type]
-    dots = Mark("points", np.tile(x, len(shares)), shares[:, 1:].ravel(), style.INK, size=4)
+    dots = Mark("points", np.tile(x, len(shares)), shares[:, 1:].ravel(), style.INK, size=4, symbol="ring")
     silent = shares[:, 0]
     spread = f" ({silent.min():.3g}–{silent.max():.3g})" if len(silent) > 1 else ""
     return Panel(f"layer {layer}: {silent.mean():.3g} %{spread} silent", axis, Axis(), [bars, dots], row=row, col=col)

@@ -6,7 +6,7 @@ import xarray as xr
 from ...plots import style
 from ...plots.chart import Axis, Chart, Mark, Panel
 from ...plots.figure import Figure, figure
-from ...plots.reading import how_many, layers, sources, titled, variable
+from ...plots.reading import how_many, layers, lowest, percent, sources, titled, variable
 
 
 def token_use(dataset: xr.Dataset, live: xr.Dataset | None = None) -> Figure:
@@ -26,12 +26,12 @@ def token_use(dataset: xr.Dataset, live: xr.Dataset | None = None) -> Figure:
         panel = Panel(titled("token use after training, % of units", source), axis, Axis(from_zero=True), row=row)
         for layer, aside in zip(numbers, np.linspace(-0.15, 0.15, len(numbers)), strict=True):  # none hides another
             colour, group = style.layer_colour(layer, len(numbers)), f"layer {layer}"
-            percent = 100 * use.sel(layer=layer)
-            mean = Mark("line", at + aside, percent.mean("seed").values, colour, str(layer) if row == 0 else "", group)
-            hover = f"layer {layer}, %{{customdata[0]}}, seed %{{customdata[1]}}<br>%{{y:.3~g}} %"
+            shares = 100 * use.sel(layer=layer)
+            mean = Mark("line", at + aside, shares.mean("seed").values, colour, str(layer) if row == 0 else "", group)
+            hover = f"layer {layer}, {{0}}, seed {{1}}\n{{y}} %"
             told = [[name, int(seed)] for name in names for seed in use["seed"].values]
             x = np.repeat(at + aside, use.sizes["seed"])
-            by_seed = Mark("points", x, percent.values.ravel(), colour, group=group, hover=hover, extra=told)
+            by_seed = Mark("points", x, shares.values.ravel(), colour, group=group, hover=hover, extra=told)
             panel.marks += [mean, by_seed]
         panels.append(panel)
         drawn.append((source, xr.Dataset({"token_use": use})))
@@ -40,4 +40,9 @@ def token_use(dataset: xr.Dataset, live: xr.Dataset | None = None) -> Figure:
         f"Each point is one seed ({how_many(dataset.sizes['seed'], 'seed')} a run), lines join the means. Look for "
         "layers whose use changes from run to run."
     )
-    return figure(f"{__name__}.token_use", Chart(panels, [260] * len(panels)), caption, drawn)
+    ends = 100 * drawn[0][1]["token_use"].mean("seed").max("recipe")
+    low, least, high, most = lowest(ends)
+    finding = f"At a token {high} fires up to {percent(most)} of its units, {low} up to {percent(least)}"
+    return figure(
+        f"{__name__}.token_use", Chart(panels, [260] * len(panels)), caption, drawn, finding, dataset, live=live
+    )

@@ -8,7 +8,7 @@ from ...plots.chart import Axis, Chart, Panel, present, seed_curves
 from ...plots.figure import Figure, figure
 from ...plots.reading import how_many, sources, thinned, titled, tokens, variable
 
-ACTIVATION_COLOURS = {"relu": style.LAYER_COLOURS[0], "gelu": style.LAYER_COLOURS[3]}
+ACTIVATION_COLOURS = {"relu": style.layer_colour(0), "gelu": style.ACCENT}
 NAMES = {"relu": "ReLU", "gelu": "GELU"}
 
 
@@ -37,10 +37,7 @@ def loss_curves(dataset: xr.Dataset, live: xr.Dataset | None = None) -> Figure:
             name = NAMES.get(activation, activation)
             colour = ACTIVATION_COLOURS.get(activation, style.INK)
             for values, where, dash in ((train, "training", "dot"), (heldout, "held-out", "solid")):
-                hover = (
-                    f"{name}, {where} text<br>%{{x:.3~s}} tokens<br>mean loss %{{y:.3f}} nats per token "
-                    "(seeds %{customdata[0]:.3f}–%{customdata[1]:.3f})"
-                )
+                hover = f"{name}, {where} text\n{{x}} tokens\nmean loss {{y}} nats per token (seeds {{0}}–{{1}})"
                 legend = name if row == 0 and where == "held-out" else ""
                 of_one = values.sel(activation=activation).values
                 panel.marks += seed_curves(x[later], of_one[:, later], colour, hover, legend, name, dash)
@@ -58,4 +55,9 @@ def loss_curves(dataset: xr.Dataset, live: xr.Dataset | None = None) -> Figure:
         "above training loss means memorising; a run that diverges shows here first."
     )
     heights = [280] * len(panels)
-    return figure(f"{__name__}.loss_curves", Chart(panels, heights, legend=""), caption, drawn)
+    ends = drawn[0][1]["heldout_loss"].isel(step=-1).mean("seed")
+    said = [f"{float(ends.sel(activation=a)):.2f} with {NAMES.get(a, a)}" for a in ends["activation"].values]
+    finding = f"Held-out loss ends at {' and '.join(said)}, in nats per token"
+    return figure(
+        f"{__name__}.loss_curves", Chart(panels, heights, legend=""), caption, drawn, finding, dataset, live=live
+    )

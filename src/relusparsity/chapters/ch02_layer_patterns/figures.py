@@ -12,6 +12,8 @@ from ...plots.reading import (
     batch_window,
     how_many,
     layers,
+    lowest,
+    percent,
     percentile_levels,
     sources,
     thinned,
@@ -43,7 +45,7 @@ def use_over_training(dataset: xr.Dataset, live: xr.Dataset | None = None) -> Fi
             what = name.replace("_", " ")
             log = name == "token_use"
             y = Axis(log=True, limits=(low, 130.0)) if log else Axis(limits=PERCENT)
-            title = (f"{source}<br>" if source and row == 0 else "") + f"{what}, %" + (" (log)" if log else "")
+            title = (f"{source}\n" if source and row == 0 else "") + f"{what}, %" + (" (log)" if log else "")
             panel = Panel(title, tokens_axis(seen), y, row=row, col=col)
             panel.marks = over_tokens(use, seen, what, legend=row == col == 0)
             panels.append(panel)
@@ -56,7 +58,13 @@ def use_over_training(dataset: xr.Dataset, live: xr.Dataset | None = None) -> Fi
         "compare top and bottom."
     )
     chart = Chart(panels, [170, 150, 170], len(given), share_y=True)
-    return figure(f"{__name__}.use_over_training", chart, caption, drawn)
+    ends = {name: 100 * use.isel(step=-1).mean("seed") for name, use in drawn[0][1].items()}
+    spans = [
+        f"{percent(float(ends[name].min()))} to {percent(float(ends[name].max()))}"
+        for name in ("token_use", "batch_use")
+    ]
+    finding = f"At the end a token fires {spans[0]} of a layer's units, a batch {spans[1]}"
+    return figure(f"{__name__}.use_over_training", chart, caption, drawn, finding, dataset, live=live)
 
 
 def percentiles(dataset: xr.Dataset, of: str = "token_use") -> Figure:
@@ -88,7 +96,20 @@ def percentiles(dataset: xr.Dataset, of: str = "token_use") -> Figure:
         f"{over[of]} come to differ."
     )
     chart = Chart(panels, [130] * (1 + max(p.row for p in panels)), 2, share_y=True)
-    return figure(f"{__name__}.percentiles", chart, caption, [("", xr.Dataset({found.name: values}))])
+    drawn, name = [("", xr.Dataset({found.name: values}))], of.replace("_", "-")
+    return figure(f"{__name__}.percentiles", chart, caption, drawn, _widest(share, over[of]), dataset, name=name)
+
+
+def _widest(share: xr.DataArray, over: str) -> str:
+    """What the fans end with: layers whose median is zero, else the layer with the widest middle 90 percent."""
+    last = share.isel(step=-1)
+    silent = [str(i) for i in layers(share) if float(last.sel(layer=i, percentile=50)) == 0]
+    if silent:
+        return f"Half of all {over} or more end at zero in layer{'s' * (len(silent) > 1)} {', '.join(silent)}"
+    _, _, high, most = lowest(last.sel(percentile=95) - last.sel(percentile=5))
+    return (
+        f"{over.capitalize()} come to differ most in {high}, by {most:.0f} points from the 5th percentile to the 95th"
+    )
 
 
 def _fan(share: xr.DataArray, seen: np.ndarray, floor: float, layer: int, n: int) -> Panel:
@@ -99,10 +120,7 @@ def _fan(share: xr.DataArray, seen: np.ndarray, floor: float, layer: int, n: int
     level = {int(p): np.maximum(true[:, n], floor) for n, p in enumerate(share["percentile"].values)}
     for low, high, opacity in ((5, 95, 0.2), (25, 75, 0.35)):
         panel.marks.append(Mark("band", seen, level[high], colour, low=level[low], opacity=opacity))
-    hover = (
-        f"layer {layer}, %{{x:.3~s}} tokens<br>median %{{customdata[2]:.3~g}} %<br>25–75th %{{customdata[1]:.3~g}}–"
-        "%{customdata[3]:.3~g} %<br>5–95th %{customdata[0]:.3~g}–%{customdata[4]:.3~g} %"
-    )
+    hover = f"layer {layer}, {{x}} tokens\nmedian {{2}} %\n25–75th {{1}}–{{3}} %\n5–95th {{0}}–{{4}} %"
     panel.marks.append(Mark("line", seen, level[50], colour, hover=hover, extra=true))
     return panel
 
@@ -128,10 +146,10 @@ def window_curves(dataset: xr.Dataset, live: xr.Dataset | None = None) -> Figure
         panel = Panel(title, Axis("n, tokens", log=True, tokens=True, limits=limits), Axis(limits=PERCENT), row=row)
         for i in layers(window):
             colour = style.layer_colour(i, window.sizes["layer"])
-            hover = f"layer {i}, %{{x:.4~s}} tokens drawn at random<br>%{{y:.3~g}} %"
+            hover = f"layer {i}, {{x}} tokens drawn at random\n{{y}} %"
             mean = 100 * random.sel(layer=i).mean("seed", skipna=False).values
             panel.marks.append(Mark("line", x, mean, colour, group=f"layer {i}", hover=hover, dash="dot", width=1.5))
-            hover = f"layer {i}, %{{x:.4~s}} tokens of running text<br>mean %{{y:.3~g}} % {RANGE}"
+            hover = f"layer {i}, {{x}} tokens of running text\nmean {{y}} % {RANGE}"
             legend = str(i) if row == 0 else ""
             panel.marks += seed_curves(x, 100 * window.sel(layer=i).values, colour, hover, legend, f"layer {i}")
         panels.append(panel)
@@ -143,7 +161,14 @@ def window_curves(dataset: xr.Dataset, live: xr.Dataset | None = None) -> Figure
         f"{batch_window(dataset)} batch use. The gap is how much a unit's firings cluster in sequences; a "
         "curve that is still rising has units that need more text to be seen."
     )
-    return figure(f"{__name__}.window_curves", Chart(panels, [300] * len(panels)), caption, drawn)
+    apart = 100 * (drawn[0][1]["final_rarefied_use"] - drawn[0][1]["final_window_use"]).mean("seed")
+    at = apart["window"].where(apart == apart.max()).max().item()
+    _, _, high, most = lowest(apart.sel(window=at))
+    where = f"in {high} over {int(at):,} tokens"
+    finding = f"Real text wakes fewer units than random tokens: up to {most:.0f} points fewer, {where}"
+    return figure(
+        f"{__name__}.window_curves", Chart(panels, [300] * len(panels)), caption, drawn, finding, dataset, live=live
+    )
 
 
 def use_by_position(dataset: xr.Dataset) -> Figure:
@@ -161,7 +186,7 @@ def use_by_position(dataset: xr.Dataset) -> Figure:
     x = use["position"].values
     panel = Panel("units that fire at a position, %", Axis("position in the sequence, tokens"), Axis())
     for i in layers(use):
-        hover = f"layer {i}, position %{{x}}<br>mean %{{y:.3~g}} % {RANGE}"
+        hover = f"layer {i}, position {{x}}\nmean {{y}} % {RANGE}"
         colour = style.layer_colour(i, use.sizes["layer"])
         panel.marks += seed_curves(x, 100 * use.sel(layer=i).values, colour, hover, str(i), f"layer {i}")
     caption = (
@@ -169,6 +194,10 @@ def use_by_position(dataset: xr.Dataset) -> Figure:
         f"{how_many(use.sizes['seed'], 'seed')} thin, mean thick. The first 16 positions are all drawn, later "
         "ones evenly thinned to 48. What stands out at the left edge is the model without context."
     )
-    return figure(
-        f"{__name__}.use_by_position", Chart([panel], [290]), caption, [("", xr.Dataset({"position_use": use}))]
-    )
+    mean = use.mean("seed")
+    times = mean.isel(position=0) / mean.isel(position=slice(8, None)).mean("position")
+    low, least, high, most = lowest(times)
+    span = f"{least:.1f} ({low}) to {most:.1f} times ({high})"
+    finding = f"The first token fires {span} as many units as those from position 8 on"
+    drawn = [("", xr.Dataset({"position_use": use}))]
+    return figure(f"{__name__}.use_by_position", Chart([panel], [290]), caption, drawn, finding, dataset)

@@ -6,7 +6,7 @@ import xarray as xr
 from ...plots import style
 from ...plots.chart import Axis, Chart, Mark, Panel
 from ...plots.figure import Figure, figure
-from ...plots.reading import batch_window, layers, variable
+from ...plots.reading import batch_window, layers, lowest, variable
 
 
 def width(dataset: xr.Dataset) -> Figure:
@@ -30,7 +30,7 @@ def width(dataset: xr.Dataset) -> Figure:
     )
     counts.marks.append(Mark("line", x, x, style.INK, width=1, dash="dot", hover="every unit used"))
     for i in layers(used):
-        hover = f"layer {i}, d_ff %{{x}}<br>mean %{{y:.0f}} units used (seeds: %{{customdata}})"
+        hover = f"layer {i}, d_ff {{x}}\nmean {{y}} units used (seeds: {{0}})"
         values = used.sel(layer=i).values.astype(float)
         counts.marks += _with_points(x, values, style.layer_colour(i, used.sizes["layer"]), hover, str(i), f"layer {i}")
     costs = Panel(
@@ -39,7 +39,7 @@ def width(dataset: xr.Dataset) -> Figure:
         Axis(),
         row=1,
     )
-    hover = "d_ff %{x}<br>mean loss %{y:.3f} nats per token (seeds: %{customdata})"
+    hover = "d_ff {x}\nmean loss {y} nats per token (seeds: {0})"
     costs.marks = _with_points(x, loss.values.astype(float), style.INK, hover)
     ran = np.isfinite(loss.values).sum(axis=0)
     seeds = ", ".join(f"{n} at {int(w)}" for n, w in zip(ran, x, strict=True))
@@ -50,7 +50,12 @@ def width(dataset: xr.Dataset) -> Figure:
         "that runs parallel to the dotted line uses a fixed share. Below: what the width buys."
     )
     drawn = xr.Dataset({"used_units": used, "heldout_loss": loss})
-    return figure(f"{__name__}.width", Chart([counts, costs], [280, 170]), caption, [("", drawn)])
+    mean = used.mean("seed")
+    low, least, high, most = lowest(mean.isel(d_ff=-1) / mean.isel(d_ff=0))
+    finding = (
+        f"{x[-1] / x[0]:.3g} times the width: {least:.3g} times the used units in {low}, {most:.3g} times in {high}"
+    )
+    return figure(f"{__name__}.width", Chart([counts, costs], [280, 170]), caption, [("", drawn)], finding, dataset)
 
 
 def _with_points(

@@ -7,7 +7,19 @@ from ....plots import style
 from ....plots.axes import RANGE, layer_axis
 from ....plots.chart import Axis, Chart, Mark, Panel, seed_curves
 from ....plots.figure import Figure, figure
-from ....plots.reading import attribute, how_many, layers, sources, thinned, titled, tokens, units, variable
+from ....plots.reading import (
+    attribute,
+    how_many,
+    layers,
+    lowest,
+    percent,
+    sources,
+    thinned,
+    titled,
+    tokens,
+    units,
+    variable,
+)
 
 BINS = 24
 
@@ -37,11 +49,11 @@ def death_onsets(dataset: xr.Dataset) -> Figure:
     top = max(float(share.max()) * 1.08, 1e-3)
     numbers, panels = layers(onset), []
     for k, i in enumerate(numbers):
-        hover = f"layer {i}, last firing around %{{x:.3~s}} tokens<br>mean %{{y:.3~g}} % of units"
+        hover = f"layer {i}, last firing around {{x}} tokens\nmean {{y}} % of units"
         bars = Mark(
             "bars", middle, share[k].mean(axis=0), style.layer_colour(i, len(numbers)), hover=hover, bar_width=width
         )
-        dots = Mark("points", np.tile(middle, len(seeds)), share[k].ravel(), style.INK, size=3)
+        dots = Mark("points", np.tile(middle, len(seeds)), share[k].ravel(), style.INK, size=4, symbol="ring")
         total = share[k].sum(axis=1).mean()
         axis = Axis("tokens seen", tokens=True, limits=(0, end))
         panels.append(
@@ -56,7 +68,10 @@ def death_onsets(dataset: xr.Dataset) -> Figure:
     coords = {"layer": numbers, "seed": seeds, "tokens": middle}
     table = xr.DataArray(share / 100, dims=("layer", "seed", "tokens"), coords=coords)
     chart = Chart(panels, [120] * ((len(panels) + 1) // 2), 2, share_y=True)
-    return figure(f"{__name__}.death_onsets", chart, caption, [("", xr.Dataset({"share_of_units": table}))])
+    low, least, high, most = lowest(100 * table.sum("tokens").mean("seed"))
+    finding = f"Units die most in {high}, {percent(most)} of them, and least in {low}, {percent(least)}"
+    drawn = [("", xr.Dataset({"share_of_units": table}))]
+    return figure(f"{__name__}.death_onsets", chart, caption, drawn, finding, dataset)
 
 
 def survival(dataset: xr.Dataset, live: xr.Dataset | None = None) -> Figure:
@@ -78,7 +93,7 @@ def survival(dataset: xr.Dataset, live: xr.Dataset | None = None) -> Figure:
         panel = Panel(title, Axis("tokens seen", tokens=True, limits=(0, float(x.max()))), y, row=row)
         for i in layers(alive):
             values = 100 * alive.sel(layer=i).values
-            hover = f"layer {i}, %{{x:.3~s}} tokens<br>mean %{{y:.4~g}} % alive {RANGE}"
+            hover = f"layer {i}, {{x}} tokens\nmean {{y}} % alive {RANGE}"
             legend = str(i) if row == 0 else ""
             marks = seed_curves(x, values, style.layer_colour(i, alive.sizes["layer"]), hover, legend, f"layer {i}")
             panel.marks += marks
@@ -88,7 +103,7 @@ def survival(dataset: xr.Dataset, live: xr.Dataset | None = None) -> Figure:
             mean = marks[-1]
             mean.extra = at_risk if mean.extra is None else np.hstack([np.asarray(mean.extra), at_risk])
             column = mean.extra.shape[1] - 1
-            mean.hover += f"<br>at risk: %{{customdata[{column}]:.0f}} of {n_units} units"
+            mean.hover += f"\nat risk: {{{column}}} of {n_units} units"
         panels.append(panel)
         drawn.append((source, xr.Dataset({"survival": alive})))
     after = attribute(dataset, "survival", "dead_after")
@@ -99,7 +114,11 @@ def survival(dataset: xr.Dataset, live: xr.Dataset | None = None) -> Figure:
         "once; the last tokens, in which no death can be known yet, are not drawn. A straight fall is a "
         "constant risk, a flat stretch a quiet time."
     )
-    return figure(f"{__name__}.survival", Chart(panels, [290] * len(panels)), caption, drawn)
+    least, few, most, many = lowest(100 * drawn[0][1]["survival"].mean("seed").min("tokens_grid"))
+    finding = f"Of {least} {percent(few)} of the units never died, of {most} {percent(many)}"
+    return figure(
+        f"{__name__}.survival", Chart(panels, [290] * len(panels)), caption, drawn, finding, dataset, live=live
+    )
 
 
 def deaths_and_revivals(dataset: xr.Dataset) -> Figure:
@@ -131,7 +150,7 @@ def deaths_and_revivals(dataset: xr.Dataset) -> Figure:
         for name, opacity in (("deaths", 0.85), ("revivals", 0.4)):
             values = rates[name][:, :, k]
             mean = values.mean(axis=0)
-            hover = f"layer {i}, near %{{x:.3~s}} tokens<br>{name}: %{{customdata:.3~g}} % of units in 1 % of training"
+            hover = f"layer {i}, near {{x}} tokens\n{name}: {{0}} % of units in 1 % of training"
             bars = Mark("bars", middle, mean, style.layer_colour(i, len(numbers)), hover=hover, extra=np.abs(mean))
             bars.bar_width, bars.opacity = length, opacity
             panel.marks.append(bars)
@@ -147,7 +166,10 @@ def deaths_and_revivals(dataset: xr.Dataset) -> Figure:
         f"{n}_share_per_hundredth_of_training": (("seed", "tokens", "layer"), np.abs(r) / 100) for n, r in rates.items()
     }
     chart = Chart(panels, [130] * ((len(panels) + 1) // 2), 2)
-    return figure(f"{__name__}.deaths_and_revivals", chart, caption, [("", xr.Dataset(table, coords))])
+    died, back = (float(array.sum()) for array in (deaths, revivals))
+    finding = f"For 100 deaths there are {100 * back / died:.0f} revivals" if died else "No unit died"
+    drawn = [("", xr.Dataset(table, coords))]
+    return figure(f"{__name__}.deaths_and_revivals", chart, caption, drawn, finding, dataset)
 
 
 def _intervals(seen: np.ndarray, most: int) -> np.ndarray:
@@ -179,7 +201,7 @@ def dead_over_training(dataset: xr.Dataset, live: xr.Dataset | None = None) -> F
         )
         for i in layers(dead):
             values = 100 * dead.sel(layer=i).values / n_units
-            hover = f"layer {i}, %{{x:.3~s}} tokens<br>mean %{{y:.3~g}} % dead {RANGE}"
+            hover = f"layer {i}, {{x}} tokens\nmean {{y}} % dead {RANGE}"
             colour, legend = style.layer_colour(i, dead.sizes["layer"]), str(i) if row == 0 else ""
             panel.marks += seed_curves(seen, values, colour, hover, legend, f"layer {i}")
         panels.append(panel)
@@ -189,7 +211,11 @@ def dead_over_training(dataset: xr.Dataset, live: xr.Dataset | None = None) -> F
         f"of the layer; {how_many(dataset.sizes['seed'], 'seed')} thin, mean thick. Undefined, so not drawn, "
         "before that many tokens. The curve falls where more units revive than die."
     )
-    return figure(f"{__name__}.dead_over_training", Chart(panels, [280] * len(panels)), caption, drawn)
+    last = 100 * drawn[0][1]["dead_units"].isel(step=-1).mean("seed") / units(dataset, "dead_over_training")
+    low, least, high, most = lowest(last)
+    finding = f"At the end {percent(most)} of {high} is dead, and {percent(least)} of {low}"
+    chart = Chart(panels, [280] * len(panels))
+    return figure(f"{__name__}.dead_over_training", chart, caption, drawn, finding, dataset, live=live)
 
 
 def silent_vs_dead(dataset: xr.Dataset) -> Figure:
@@ -207,28 +233,28 @@ def silent_vs_dead(dataset: xr.Dataset) -> Figure:
     small = attribute(count["silent_small"], "silent_vs_dead", "small_sample_tokens")
     large = attribute(count["silent_both"], "silent_vs_dead", "large_sample_tokens")
     after, n_units = attribute(dataset, "silent_vs_dead", "dead_after"), units(dataset, "silent_vs_dead")
-    percent = {n: 100 * a.values.astype(float) / n_units for n, a in count.items()}
+    share = {n: 100 * a.values.astype(float) / n_units for n, a in count.items()}
     numbers = layers(count["silent_small"])
     colours = [style.layer_colour(i, len(numbers)) for i in numbers]
     x = np.array(numbers, dtype=float)
-    expected = np.minimum(percent["good_turing_expected"], percent["silent_both"])
+    expected = np.minimum(share["good_turing_expected"], share["silent_both"])
     stacks = {
         "silent": [
-            ("silent in both samples, beyond chance", percent["silent_both"] - expected, 0.95),
+            ("silent in both samples, beyond chance", share["silent_both"] - expected, 0.95),
             ("silent in both, but chance would let it fire in as much text again", expected, 0.55),
             (
                 f"silent in {style.si(small)} tokens, fires in {style.si(large)} others",
-                percent["silent_small"] - percent["silent_both"],
+                share["silent_small"] - share["silent_both"],
                 0.25,
             ),
         ],
         "dead": [
-            ("dead, and silent in both samples", percent["dead_and_silent_count"], 0.95),
-            ("dead, yet fires on held-out text", percent["dead_count"] - percent["dead_and_silent_count"], 0.25),
+            ("dead, and silent in both samples", share["dead_and_silent_count"], 0.95),
+            ("dead, yet fires on held-out text", share["dead_count"] - share["dead_and_silent_count"], 0.25),
         ],
     }
     panels = []
-    top = max(float(percent["silent_small"].max()), float(percent["dead_count"].max())) * 1.08 + 1e-3
+    top = max(float(share["silent_small"].max()), float(share["dead_count"].max())) * 1.08 + 1e-3
     titles = {
         "silent": "silent on held-out text, % of units",
         "dead": f"dead at the end (dead({style.si(after)})), % of units",
@@ -238,12 +264,12 @@ def silent_vs_dead(dataset: xr.Dataset) -> Figure:
         start = np.zeros(len(numbers))
         for text, values, opacity in parts:
             mean = values.mean(axis=0)
-            hover = f"layer %{{x}}<br>{text}<br>mean %{{y:.3~g}} % of units"
+            hover = f"layer {{x}}\n{text}\nmean {{y}} % of units"
             panel.marks.append(Mark("bars", x, mean, colours, hover=hover, base=start, opacity=opacity, bar_width=0.7))
             start = start + mean
-        total = percent["silent_small" if what == "silent" else "dead_count"]
-        dots = Mark("points", np.tile(x, len(total)), total.ravel(), style.INK, size=4)
-        dots.hover = "layer %{x}<br>one seed, in all: %{y:.3~g} %"
+        total = share["silent_small" if what == "silent" else "dead_count"]
+        dots = Mark("points", np.tile(x, len(total)), total.ravel(), style.INK, size=4, symbol="ring")
+        dots.hover = "layer {x}\none seed, in all: {y} %"
         panel.marks.append(dots)
         panels.append(panel)
     caption = (
@@ -253,4 +279,10 @@ def silent_vs_dead(dataset: xr.Dataset) -> Figure:
         "dead in training at its end; pale: those that still fire on held-out text. Bars: mean of "
         f"{how_many(len(total), 'seed')}; points: seeds, whole bar. Silent and dead are not the same."
     )
-    return figure(f"{__name__}.silent_vs_dead", Chart(panels, [190, 190]), caption, [("", xr.Dataset(count))])
+    silent, dead = (lowest(100 * count[n].mean("seed") / n_units)[2:] for n in ("silent_both", "dead_count"))
+    finding = (
+        f"{silent[0].capitalize()} has the most silent units, {percent(silent[1])}, "
+        f"{'and' if dead[0] == silent[0] else dead[0]} the most dead ones, {percent(dead[1])}"
+    )
+    drawn = [("", xr.Dataset(count))]
+    return figure(f"{__name__}.silent_vs_dead", Chart(panels, [190, 190]), caption, drawn, finding, dataset)

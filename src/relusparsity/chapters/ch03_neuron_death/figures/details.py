@@ -4,9 +4,9 @@ import numpy as np
 import xarray as xr
 
 from ....plots import style
-from ....plots.chart import Axis, Chart, Control, Mark, Panel, State
+from ....plots.chart import Axis, Chart, Mark, Panel
 from ....plots.figure import Figure, figure
-from ....plots.reading import attribute, how_many, layers, tokens, units, variable
+from ....plots.reading import attribute, how_many, layers, percent, tokens, units, variable
 
 QUANTITIES = {
     "preactivation_mean": "pre-activation, mean",
@@ -38,7 +38,7 @@ def drift_before_death(dataset: xr.Dataset) -> Figure:
     edges = np.linspace(-back, back * BINS_AFTER / BINS_BEFORE, BINS_BEFORE + BINS_AFTER + 1)
     middle = (edges[:-1] + edges[1:]) / 2
     numbers = layers(onset)
-    panels, table, dying = [], {}, {}
+    panels, table, dying, curves_of = [], {}, {}, {}
     reach = (float(edges[0]), float(edges[-1]))
     for row, (name, what) in enumerate(QUANTITIES.items()):
         panel = Panel(what, Axis("tokens from the last firing", tokens=True, limits=reach), Axis(), row=row, cursor=0.0)
@@ -47,17 +47,16 @@ def drift_before_death(dataset: xr.Dataset) -> Figure:
             of_layer = found[name].sel(layer=i).values
             curves[0, k], curves[1, k], dying[i] = aligned_at_onset(of_layer, onset.sel(layer=i).values, seen, edges)
             colour, group = style.layer_colour(i, len(numbers)), f"layer {i}"
-            hover = f"layer {i}, %{{x:.3~s}} tokens from the last firing<br>never dying, same steps: %{{y:.3~g}}"
+            hover = f"layer {i}, {{x}} tokens from the last firing\nnever dying, same steps: {{y}}"
             panel.marks.append(
                 Mark("line", middle, curves[1, k], colour, group=group, hover=hover, dash="dot", width=1.3)
             )
-            hover = (
-                f"layer {i}, %{{x:.3~s}} tokens from the last firing<br>median of {dying[i]} dying units: %{{y:.3~g}}"
-            )
+            hover = f"layer {i}, {{x}} tokens from the last firing\nmedian of {dying[i]} dying units: {{y}}"
             legend = str(i) if row == 0 else ""
             panel.marks.append(Mark("line", middle, curves[0, k], colour, legend, group, hover))
             panel.marks.append(Mark("points", middle, curves[0, k], colour, group=group, size=4))
         panels.append(panel)
+        curves_of[name] = curves
         table[name] = (("group", "layer", "tokens_from_onset"), curves)
     coords = {"group": ["dying", "never dying"], "layer": numbers, "tokens_from_onset": middle}
     counted = ", ".join(f"{n} in layer {i}" for i, n in dying.items())
@@ -66,10 +65,22 @@ def drift_before_death(dataset: xr.Dataset) -> Figure:
         f"Solid: median of the dying ones ({counted}; all seeds). Dotted: for each of those, the median of the "
         "units of its layer and seed that never die, at the same steps, so that what training does to every "
         f"unit is taken off. Bins of {style.si(edges[1] - edges[0])} tokens; none is drawn with fewer than "
-        f"{LEAST_UNITS} units. Double-click a layer in the legend to see it alone."
+        f"{LEAST_UNITS} units."
     )
     chart = Chart(panels, [130] * len(panels))
-    return figure(f"{__name__}.drift_before_death", chart, caption, [("", xr.Dataset(table, coords))])
+    drawn, finding = [("", xr.Dataset(table, coords))], _before(curves_of["preactivation_mean"], numbers)
+    return figure(f"{__name__}.drift_before_death", chart, caption, drawn, finding, dataset)
+
+
+def _before(curves: np.ndarray, numbers: list[int]) -> str:
+    """Whether pre-activations lie lower just before the last firing: (dying or not, layer, bin) → a sentence."""
+    dying, never = curves[..., BINS_BEFORE - 1]
+    known = np.isfinite(dying) & np.isfinite(never)
+    lower = [str(i) for k, i in enumerate(numbers) if known[k] and dying[k] < never[k]]
+    if not known.any():
+        return "Too few units die to see what they do before"
+    which = f"in {how_many(len(lower), 'layer')} of {known.sum()}"
+    return f"Just before they die, units have a lower mean pre-activation than those that live {which}"
 
 
 def _history(dataset: xr.Dataset, name: str) -> xr.DataArray:
@@ -132,31 +143,28 @@ def domains(dataset: xr.Dataset) -> Figure:
     on, fires = silent["silent_on"].values.tolist(), silent["fires_on"].values.tolist()
     numbers = layers(silent)
     whole = share.mean(axis=0)
-    hover = "silent on %{y}, fires on %{x}<br>%{z:.3~g} % of units"
+    hover = "silent on {y}, fires on {x}\n{z} % of units"
 
     def panel(z: np.ndarray, title: str, row: int = 0, col: int = 0) -> Panel:
-        cells = Mark("cells", fires, on, style.INK, hover=hover, z=z)
+        cells = Mark("cells", fires, on, style.ACCENT, hover=hover, z=z)
         return Panel(title, Axis(words=True), Axis(words=True, downwards=True), [cells], row=row, col=col)
 
-    title = "{}: % of units<br>silent on (row), fires on (column)"
-    shown = panel(whole, title.format("all layers"))
-    cells = shown.marks[0]
-    choices = [("all", whole, "all layers"), *((str(i), share[k], f"layer {i}") for k, i in enumerate(numbers))]
-    states = [State(label, {cells: {"z": z}}, titles={shown: title.format(text)}) for label, z, text in choices]
-    grid = [panel(share[k], f"layer {i}", k // 2, k % 2) for k, i in enumerate(numbers)]
-    height = 40 + 44 * len(on)
-    chart = Chart(
-        [shown],
-        [height],
-        control=Control("buttons", "layer", states, 0),
-        twin_panels=grid,
-        twin_heights=[30 + 26 * len(on)] * ((len(grid) + 1) // 2),
-        twin_columns=2,
-    )
+    each = [
+        panel(whole, "all layers"),
+        *(panel(share[k], f"layer {i}", (k + 2) // 2, k % 2) for k, i in enumerate(numbers)),
+    ]
+    chart = Chart(each, [30 + 26 * len(on)] * (1 + max(p.row for p in each)), 2)
     caption = (
         f"Share of units (%) that fire at none of {style.si(sample)} tokens of the row's domain but do fire in "
         f"as many of the column's; mean of {how_many(silent.sizes['seed'], 'seed')}. On the diagonal the other "
         "text is a second sample of the same domain: what chance gives, to be taken off the rest of the row. "
-        "Press a button to choose a layer. A unit that is silent on one kind of text need not be dead."
+        "A unit that is silent on one kind of text need not be dead."
     )
-    return figure(f"{__name__}.domains", chart, caption, [("", xr.Dataset({"domain_silent_units": silent}))])
+    beyond = whole - np.diag(whole)[:, None]
+    row, column = np.unravel_index(beyond.argmax(), beyond.shape)
+    finding = (
+        f"{percent(float(whole[row, column]))} of units are silent on {on[row]} and fire on {fires[column]}; on other "
+        f"text from {on[row]}, {percent(float(whole[row, row]))} do"
+    )
+    drawn = [("", xr.Dataset({"domain_silent_units": silent}))]
+    return figure(f"{__name__}.domains", chart, caption, drawn, finding, dataset)

@@ -196,7 +196,7 @@ def test_a_new_chapter_passes_lint_is_recorded_built_tested_and_removed(tree: Pa
     assert (
         "24.1  " in shown
         and "not yet tested (1 seeds of 3)" in shown
-        and "token-use-smoke-default: At a token layer" in shown
+        and "token-use-smoke-as-it-is: At a token layer" in shown
     )
     new_files = {name for name in set(files(tree)) - set(before) if not name.startswith((str(FOLDER), str(NOTEBOOK)))}
     data = {f"data/{NAME}-smoke-default.nc{end}" for end in ("", ".sha256")}

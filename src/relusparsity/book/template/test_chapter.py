@@ -14,7 +14,7 @@ def made_up(*highest: float) -> xr.Dataset:
     """Two runs of six layers; the highest token use of each seed is given."""
     use = np.linspace(0.1, 1, 12).reshape(2, 1, 6) * np.array(highest)[:, None]
     coords = {"recipe": ["one", "two"], "seed": range(len(highest)), "layer": range(6)}
-    return xr.Dataset({"final_token_use": (("recipe", "seed", "layer"), use)}, coords)
+    return xr.Dataset({"final_token_use": (("recipe", "seed", "layer"), use)}, coords, {"scale": "smoke"})
 
 
 def test_the_experiment_has_every_run_once() -> None:
@@ -28,7 +28,8 @@ def test_the_experiment_has_every_run_once() -> None:
 
 def test_the_figure_draws_what_it_is_given() -> None:
     data = made_up(0.4, 0.2)
-    drawn = pd.read_csv(io.StringIO(figures.token_use(data).csv)).set_index(["recipe", "seed", "layer"])["token_use"]
+    table = pd.read_csv(io.StringIO(figures.token_use(data).csv), comment="#")
+    drawn = table.set_index(["recipe", "seed", "layer"])["token_use"]
     assert len(drawn) == data["final_token_use"].size
     for (run, seed, layer), value in drawn.items():
         assert value == pytest.approx(data["final_token_use"].sel(recipe=run, seed=seed, layer=layer).item(), rel=1e-3)

@@ -30,10 +30,10 @@ FIRST_SCREEN = """() => [...document.querySelectorAll('article :is(p, li, h1, fi
   return block.getBoundingClientRect().bottom <= innerHeight ? sentences : [];
 }).find(said => /\\d/.test(said) && /\\b(Wide|Mid|Laptop)\\b/.test(said)) ?? ''"""
 CLIPPED = """() => [...document.querySelectorAll('article *')].filter(one => one.scrollWidth > one.clientWidth + 1
-  && getComputedStyle(one).overflowX !== 'visible' && !one.closest('pre, .highlight, mjx-container, svg')
+  && getComputedStyle(one).overflowX !== 'visible' && !one.closest('pre, .highlight, .math, svg')
   && one.clientWidth && one.querySelector('table, img, svg, td')).length"""
 MOUSE_ALONE = """() => [...document.querySelectorAll(
-    'article :is(button, input, select, summary, [onclick], .slider-rail-touch-rect, .updatemenu-button)')]
+    'article :is(button, input, select, summary, [onclick])')]
   .filter(one => one.getClientRects().length && !one.disabled && one.tabIndex < 0).length"""
 READY = """() => document.readyState === 'complete'
   && [...document.querySelectorAll('.live-figure')].every(one => one.classList.contains('is-live'))"""
@@ -67,7 +67,7 @@ def measured(browser: sync_api.Browser, file: Path) -> dict[str, Any]:
     html = file.read_text(encoding="utf-8")
     found: dict[str, Any] = {
         "html_kB": round(len(DATA.sub("", html).encode()) / 1e3, 1),
-        "data_kB": round(sum(len(part.encode()) for part in DATA.findall(html)) / 1e3, 1),
+        "data_kB": round((sum(len(part.encode()) for part in DATA.findall(html)) + figures(file)) / 1e3, 1),
     }
     for width, height in WIDTHS.items():
         for page, troubles, seconds in opened(browser, file.as_uri(), int(width), height):
@@ -86,6 +86,11 @@ def measured(browser: sync_api.Browser, file: Path) -> dict[str, Any]:
                     v["id"]: len(v["nodes"]) for v in said if v["impact"] in ("serious", "critical")
                 }
     return found
+
+
+def figures(file: Path) -> int:
+    """Bytes of the files that move a chapter's figures; they lie beside the pages."""
+    return sum(each.stat().st_size for each in (file.parents[1] / "_figures" / file.stem).glob("*.js"))
 
 
 def missed(found: dict[str, Any]) -> list[str]:
@@ -131,7 +136,7 @@ def main() -> None:
     with sync_api.sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
         for name in pages_of(arguments.pages):
-            found = measured(browser, arguments.pages / name)
+            found = measured(browser, (arguments.pages / name).resolve())
             found["misses"] = missed(found)
             every[name] = found
             axe = found["axe_light"] | found["axe_dark"]

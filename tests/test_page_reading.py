@@ -19,18 +19,17 @@ pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine: apt-get install chromium"),
 ]
-CHAPTER = {"first sentence", "clipped at 1440", "clipped at 390", "axe"}
+PHONE = {"clipped at 390"}
 MISSED = {
-    "ledger.html": {"clipped at 1440", "clipped at 390"},
     "honest.html": {"first sentence"},
     "glossary.html": {"first sentence"},
-    "chapters/01_model_and_training.html": CHAPTER,
-    "chapters/02_layer_patterns.html": {*CHAPTER, "keyboard"},
-    "chapters/03_neuron_death.html": {*CHAPTER, "keyboard"},
-    "chapters/04_feature_specificity.html": CHAPTER,
-    "chapters/05_pruning.html": {*CHAPTER, "keyboard"},
-    "chapters/06_limits_and_capacity.html": {*CHAPTER, "keyboard", "HTML"} - {"first sentence"},
-    "chapters/11_measure_any_model.html": {*CHAPTER, "keyboard"},
+    "chapters/01_model_and_training.html": PHONE,
+    "chapters/02_layer_patterns.html": PHONE | {"figure data"},
+    "chapters/03_neuron_death.html": PHONE,
+    "chapters/04_feature_specificity.html": PHONE,
+    "chapters/05_pruning.html": PHONE,
+    "chapters/06_limits_and_capacity.html": PHONE | {"clipped at 1440", "HTML"},
+    "chapters/11_measure_any_model.html": PHONE | {"clipped at 1440"},
 }
 """Page → bars that it is known to miss, until it is written anew; no other may be missed."""
 

@@ -219,6 +219,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
     """Connect to Sphinx."""
     app.add_js_file("cards.js", loading_method="defer")
     app.add_js_file("hover.js", loading_method="defer")
+    app.add_js_file("scrollable.js", loading_method="defer")
     app.connect("env-updated", again)
     app.connect("doctree-resolved", link)
     app.connect("html-page-context", gather)

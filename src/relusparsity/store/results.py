@@ -105,7 +105,11 @@ def load(path: Path | str) -> xr.Dataset:
     UserError
         If the file is missing, damaged, or not one of ours (no provenance).
     """
-    dataset = as_written(Path(path))
+    return _todays(as_written(Path(path)))
+
+
+def _todays(dataset: xr.Dataset) -> xr.Dataset:
+    """A dataset as written, with today's names."""
     dataset = dataset.rename({old: new for old, new in renamed.DIMENSIONS.items() if old in dataset.dims})
     if (word := dataset.attrs.get("scale")) in renamed.WORDS:
         dataset.attrs["scale"] = renamed.WORDS[word][0]
@@ -152,7 +156,7 @@ def recorded(experiment: str, scale: str = "laptop", recipe: str | None = None) 
     Raises
     ------
     UserError
-        If it was never recorded, naming those that were.
+        If it was never recorded, naming those that were; if the file says that it is of another shape or recipe.
     """
     there = sorted(data_dir().glob("*.nc"))  # a name that is a path, or too long for one, is none of them
     paths = [recorded_path(experiment, scale, recipe)]
@@ -160,13 +164,33 @@ def recorded(experiment: str, scale: str = "laptop", recipe: str | None = None) 
         paths.append(recorded_path(experiment, scale, FROZEN[scale]))
     for path in paths:
         if path in there:
-            of_one = path.stem.split("-")[2:]
-            return load(path).assign_attrs({"recipe": of_one[0]} if of_one else {})
+            dataset, of_one = as_written(path), path.stem.split("-")[2:]
+            _agrees(path, dataset)
+            return _todays(dataset).assign_attrs({"recipe": of_one[0]} if of_one else {})
     if scale in renamed.WORDS and recipe is not None:
         shape, of_word = renamed.WORDS[scale]
         raise UserError(f"{scale!r} is an old word for scale {shape!r} with recipe {of_word!r}; ask by today's names.")
     known = ", ".join(path.stem for path in there)
     raise UserError(f"no recorded dataset {paths[-1].stem}; recorded are: {known or 'none'}.")
+
+
+def _agrees(path: Path, dataset: xr.Dataset) -> None:
+    """Refuse a file whose name says another shape or recipe than it does itself, as far as it does.
+
+    Its name is the place where it lies, and what lies there may be a copy of another. A dataset of several recipes
+    names none; an old word for its scale, which named a recipe too, is then of the shape alone.
+    """
+    _, shape, *of_one = path.stem.split("-")
+    word = dataset.attrs.get("scale")
+    its_shape, by_word = renamed.WORDS.get(word, (word, None))
+    its_recipe = dataset.attrs.get("recipe", by_word if of_one else None)
+    several = bool(of_one) and "recipe" in dataset.dims
+    if several or its_shape not in (None, shape) or its_recipe not in (None, *of_one):
+        by = "several recipes" if several else f"recipe {its_recipe!r}" if its_recipe else "a recipe it does not name"
+        raise UserError(
+            f"{path} is not what its name says: it was recorded at scale {its_shape!r} with {by}; restore the file "
+            f"that was recorded under this name, or make it again."
+        )
 
 
 def environment(device: str = "cpu") -> dict[str, Any]:

@@ -207,6 +207,13 @@ def test_a_packed_file_is_smaller_and_says_how_it_is_packed(tmp_path: Path) -> N
         {"dtype": "O"},
         {"dtype": "none"},
         {"zeros": -1},
+        {"as": "itself"},
+        {"as": "itself", "dtype": "|u1"},
+        {"as": "itself", "dtype": ">u4"},
+        {"dims": []},
+        {"order": 3},
+        {"along": [0]},
+        {"near": {"firing_count": 1}},
     ],
     ids=str,
 )
@@ -220,6 +227,29 @@ def test_a_packing_that_was_changed_is_told_in_one_sentence(changed: dict[str, A
     tampered["token_selectivity"].attrs["packed"] = json.dumps(spec | changed)
     with pytest.raises(ValueError, match=r"^the variable \w+ cannot be unpacked \(.+\)$"):
         packing.unpacked(tampered)
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # of a file that was half opened
+def test_bytes_that_were_changed_and_sealed_again_give_one_sentence_or_the_same_packed_values(tmp_path: Path) -> None:
+    name, rng = "lead-mid.nc", np.random.default_rng(1)
+    whole, before = (results.data_dir() / name).read_bytes(), results.load(results.data_dir() / name)
+    with h5py.File(results.data_dir() / name) as file:
+        kept = [each for each in before.data_vars if "packed" in file[each].attrs]
+    refused = 0
+    for _ in range(30):
+        damaged = bytearray(whole)
+        damaged[rng.integers(len(whole))] ^= int(rng.integers(1, 256))
+        with results.sealed_write(tmp_path / name) as temporary:
+            temporary.write_bytes(damaged)
+        try:
+            found = results.load(tmp_path / name)
+        except UserError as error:
+            refused += 1
+            assert str(error).startswith(str(tmp_path / name)) and "\n" not in str(error)
+            continue
+        for each in kept:
+            assert found[each].values.tobytes() == before[each].values.tobytes()
+    assert kept and refused > 10
 
 
 @pytest.mark.parametrize("attribute", ["", "{", "7", "[]", "{}", 3.0])

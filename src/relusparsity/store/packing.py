@@ -182,7 +182,7 @@ def _whole(dataset: xr.Dataset, name: str, whole: dict[str, xr.Variable]) -> xr.
         return _whole(dataset, other, whole)
 
     stored = stored.transpose(*spec["dims"])
-    if spec["as"] == "itself":
+    if spec["as"] == "itself" and "crc32" not in spec:  # which numbers have
         whole[name] = xr.Variable(stored.dims, _itself(stored.values, np.dtype(spec["dtype"])), attrs)
         return whole[name]
     unsigned = stored.values
@@ -205,7 +205,8 @@ def _whole(dataset: xr.Dataset, name: str, whole: dict[str, xr.Variable]) -> xr.
 def _itself(values: np.ndarray, dtype: np.dtype[Any]) -> np.ndarray:
     """Values with their own dtype, if that is another for the same values."""
     wide_enough = dtype.kind == "O" or (dtype.kind == "U" and dtype.itemsize >= values.itemsize)
-    if not (values.dtype.kind == "U" and wide_enough) and dtype.newbyteorder("=") != values.dtype:
+    swapped = dtype.newbyteorder("=") == values.dtype != dtype
+    if not swapped and not (values.dtype.kind == "U" and wide_enough):
         raise ValueError(f"{values.dtype} holds no {dtype}")
     return values.astype(dtype)
 

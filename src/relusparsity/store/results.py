@@ -119,13 +119,20 @@ def _todays(dataset: xr.Dataset) -> xr.Dataset:
     return dataset
 
 
+_NO_NETCDF = (ArithmeticError, AttributeError, LookupError, MemoryError, RuntimeError, TypeError, ValueError)
+"""What HDF5 and those above it raise, besides OSError, for bytes that they do not understand."""
+
+
 def as_written(path: Path) -> xr.Dataset:
     """What `load` reads, with the names that are in the file; raises what `load` raises."""
     data = io.BytesIO(read(path))  # HDF5 would want a lock, which another program may hold
     with told(path, "read", "expected a dataset that this library wrote"):
         # values as they are: no unit or other attribute makes times of them, or numbers in place of those there
         as_is = {"mask_and_scale": False, "decode_times": False, "decode_timedelta": False}
-        dataset = xr.load_dataset(data, engine="h5netcdf", **as_is)
+        try:
+            dataset = xr.load_dataset(data, engine="h5netcdf", **as_is)
+        except _NO_NETCDF as error:
+            raise OSError(str(error)) from error
     if "provenance" not in dataset.attrs:
         raise UserError(f"{path} has no provenance; expected a dataset that this library wrote.")
     try:

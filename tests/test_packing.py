@@ -1,7 +1,9 @@
 """What is packed comes back with the same bits, and what was tampered with does not pass for it."""
 
 import json
+import re
 import shutil
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +11,9 @@ import h5py
 import numpy as np
 import pytest
 import xarray as xr
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays
 
 from relusparsity.book import recorded
 from relusparsity.errors import UserError
@@ -105,6 +110,66 @@ def test_a_dataset_on_the_disk_has_the_same_bits(values: np.ndarray, tmp_path: P
     same(results.load(tmp_path / "some.nc"), dataset)
 
 
+NUMBERS = (
+    arrays.boolean_dtypes()
+    | arrays.integer_dtypes(endianness="?")
+    | arrays.unsigned_integer_dtypes(endianness="?")
+    | arrays.floating_dtypes(endianness="?", sizes=(16, 32, 64))
+    | arrays.complex_number_dtypes(endianness="?", sizes=(64, 128))
+)
+TEXT = arrays.unicode_string_dtypes(endianness="?", max_len=5) | arrays.byte_string_dtypes(max_len=5)
+NO_TEXT = ("a\0b", "\0", "\ud800", None, 1, True, 2.5, b"bytes", ("a",))
+ABOUT = {"units": "days since 2000-01-01", "long_name": "some", "scale_factor": 2.0}
+
+
+@st.composite
+def variables(draw: st.DrawFn) -> np.ndarray:
+    """Few values of any kind, NaN, infinite and −0.0 among them, or many of them, which are worth packing."""
+    dtype = draw(NUMBERS | TEXT | st.just(np.dtype(object)))
+    shape = draw(arrays.array_shapes(min_dims=0, max_dims=3, min_side=0, max_side=4))
+    letters = st.characters(exclude_categories=["Cs"], exclude_characters="\0")
+    of_object = st.text(letters, max_size=4) | (st.sampled_from(NO_TEXT) if draw(st.booleans()) else st.nothing())
+    of_dtype = {"O": of_object, "U": st.text(letters, max_size=dtype.itemsize // 4)}.get(dtype.kind)
+    values: np.ndarray = draw(arrays.arrays(dtype, shape, elements=of_dtype))
+    return np.tile(values, 2000) if values.ndim and draw(st.booleans()) else values
+
+
+@settings(max_examples=30, deadline=None, derandomize=True, database=None)
+@given(variables(), st.booleans())
+def test_what_is_saved_comes_back_or_is_refused_in_one_sentence(values: np.ndarray, index: bool) -> None:
+    dims = ("x", "y", "z")[: values.ndim]
+    dataset = xr.Dataset({"v": xr.Variable(dims, values, ABOUT)}, attrs={"provenance": "{}"})
+    if index and values.ndim == 1:
+        dataset = dataset.rename(v="x").set_coords("x")
+    (name,) = dataset.variables
+    kept = dataset[name].values
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "some.nc"
+        try:
+            results.save(dataset, path)
+        except UserError as error:
+            assert kept.dtype == object and any(each in NO_TEXT or each != each for each in kept.ravel().tolist())
+            told = rf"netCDF cannot hold the variable {name} \(object\) with .+ in it; save numbers with .+ or text\."
+            assert re.fullmatch(told, str(error))
+            assert not path.exists()
+            return
+        found = results.load(path)
+    assert found[name].dtype == kept.dtype and found[name].dims == dataset[name].dims
+    assert found[name].attrs == ABOUT and set(found.coords) == set(dataset.coords)
+    bits = (lambda array: array.tolist()) if kept.dtype == object else (lambda array: array.tobytes())
+    assert bits(found[name].values) == bits(kept) and found[name].shape == kept.shape
+
+
+@pytest.mark.parametrize("dtype", ["M8[ns]", "m8[s]", "V4", "i4, f4"])
+def test_what_netcdf_cannot_hold_is_refused_by_its_name(dtype: str, tmp_path: Path) -> None:
+    odd = xr.Dataset(
+        {"odd": ("x", np.zeros(3, dtype), {"units": "1", "long_name": "some"})}, attrs={"provenance": "{}"}
+    )
+    with pytest.raises(UserError, match=r"^netCDF cannot hold the variable odd \(.*\); save numbers with their unit"):
+        results.save(odd, tmp_path / "some.nc")
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_packed_file_is_smaller_and_says_how_it_is_packed(tmp_path: Path) -> None:
     count = RNG.geometric(0.001, (3, 4000))
     selectivity = np.where(count < 500, np.nan, RNG.random(count.shape)).astype(np.float32)
@@ -142,6 +207,13 @@ def test_a_packed_file_is_smaller_and_says_how_it_is_packed(tmp_path: Path) -> N
         {"dtype": "O"},
         {"dtype": "none"},
         {"zeros": -1},
+        {"as": "itself"},
+        {"as": "itself", "dtype": "|u1"},
+        {"as": "itself", "dtype": ">u4"},
+        {"dims": []},
+        {"order": 3},
+        {"along": [0]},
+        {"near": {"firing_count": 1}},
     ],
     ids=str,
 )
@@ -155,6 +227,29 @@ def test_a_packing_that_was_changed_is_told_in_one_sentence(changed: dict[str, A
     tampered["token_selectivity"].attrs["packed"] = json.dumps(spec | changed)
     with pytest.raises(ValueError, match=r"^the variable \w+ cannot be unpacked \(.+\)$"):
         packing.unpacked(tampered)
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # of a file that was half opened
+def test_bytes_that_were_changed_and_sealed_again_give_one_sentence_or_the_same_packed_values(tmp_path: Path) -> None:
+    name, rng = "lead-mid.nc", np.random.default_rng(1)
+    whole, before = (results.data_dir() / name).read_bytes(), results.load(results.data_dir() / name)
+    with h5py.File(results.data_dir() / name) as file:
+        kept = [each for each in before.data_vars if "packed" in file[each].attrs]
+    refused = 0
+    for _ in range(30):
+        damaged = bytearray(whole)
+        damaged[rng.integers(len(whole))] ^= int(rng.integers(1, 256))
+        with results.sealed_write(tmp_path / name) as temporary:
+            temporary.write_bytes(damaged)
+        try:
+            found = results.load(tmp_path / name)
+        except UserError as error:
+            refused += 1
+            assert str(error).startswith(str(tmp_path / name)) and "\n" not in str(error)
+            continue
+        for each in kept:
+            assert found[each].values.tobytes() == before[each].values.tobytes()
+    assert kept and refused > 10
 
 
 @pytest.mark.parametrize("attribute", ["", "{", "7", "[]", "{}", 3.0])

@@ -2,6 +2,7 @@
 
 import dataclasses
 import re
+import shutil
 import subprocess
 from pathlib import Path
 from types import SimpleNamespace
@@ -15,6 +16,7 @@ import xarray as xr
 from relusparsity import claims, recipes, shapes
 from relusparsity.book import front, outside, recorded
 from relusparsity.config import RunConfig, replace
+from relusparsity.errors import UserError
 from relusparsity.experiments import variants
 from relusparsity.store import renamed, results
 
@@ -76,6 +78,41 @@ def test_a_dataset_of_other_runs_is_named_with_what_renews_it() -> None:
 def test_a_dataset_is_found_under_its_old_name_too(old: str) -> None:
     xr.testing.assert_identical(results.recorded(*old.split("-")), results.recorded(*renamed.file(old).split("-")))
     assert renamed.file(old) in NAMES and renamed.file(renamed.file(old)) == renamed.file(old)
+
+
+@pytest.mark.parametrize(
+    ("lies", "name", "told"),
+    [
+        ("pruning-wide-first", "pruning-wide-nearest", "scale 'wide' with recipe 'first'"),
+        ("pruning-wide-nearest", "pruning-wide-first", "scale 'wide' with recipe 'nearest'"),
+        ("pruning-mid-first", "pruning-wide-first", "scale 'mid' with recipe 'first'"),
+        ("capacity-laptop-default", "capacity-mid-first", "scale 'laptop' with a recipe it does not name"),
+        ("lead-mid", "lead-wide", "scale 'mid' with a recipe it does not name"),
+        ("lead-wide", "pruning-wide-first", "scale 'wide' with several recipes"),
+    ],
+)
+def test_a_file_under_the_name_of_another_is_refused(
+    lies: str, name: str, told: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for end in ("nc", "nc.sha256"):
+        shutil.copy(results.data_dir() / f"{lies}.{end}", tmp_path / f"{name}.{end}")
+    monkeypatch.setattr(results, "data_dir", lambda: tmp_path)
+    with pytest.raises(UserError, match=rf"{name}\.nc is not what its name says: it was recorded at {told}; restore"):
+        results.recorded(*name.split("-"))
+
+
+@pytest.mark.parametrize("recipe", ["first", None])
+def test_a_new_file_says_its_recipe_itself(recipe: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(results, "data_dir", lambda: tmp_path)
+    says = xr.Dataset(attrs={"scale": "wide", "provenance": "{}"} | ({"recipe": recipe} if recipe else {}))
+    results.save(says, tmp_path / "a-wide-first.nc")
+    assert results.recorded("a", "wide", "first").attrs["recipe"] == "first"
+    names = [("a", "mid", "first"), *([("a", "wide", "nearest"), ("a", "wide")] if recipe else [])]
+    for name in names:
+        results.save(says, path := tmp_path / f"{'-'.join(name)}.nc")
+        with pytest.raises(UserError, match=r"is not what its name says: it was recorded at scale 'wide' with"):
+            results.recorded(*name)
+        path.unlink()
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -9,11 +9,13 @@ absent was not done. From the numbers on the disk, unsigned, where 0, 1, 2, 3 â€
 - ``order``: a variable of the same dimensions; the numbers stand in the (stable) order of its values.
 - ``near``: variables, each with a factor, whose sum was subtracted; taken at the indices ``at``.
 - ``as``: what the numbers are. ``units``: values in units of two to the power of ``unit``, with ``missing`` for NaN.
+  ``itself``: the values, numbers or text, which nothing made smaller, and which lack nothing but their ``dtype``.
   ``bits``: those of a float32 in the order of the values, without the last ``zeros`` of them, which are zero in all.
 - ``dtype`` of the values, and ``crc32`` of their bytes: what is computed otherwise is never taken for them.
 """
 
 import json
+import re
 import zlib
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -21,6 +23,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from ..errors import UserError
 from .schema import NEAR, ORDER, STEADY
 
 SMALLEST, WORTH = 2_000, 500
@@ -29,21 +32,52 @@ SMALLEST, WORTH = 2_000, 500
 LARGEST = 2**53
 """Above it, differences might not fit 64 bits, and float64 not hold the numbers."""
 
+_SURROGATE = re.compile("[\ud800-\udfff]")
+"""Halves of a letter, which are no text by themselves."""
+
 Spec = dict[str, Any]
 
 
 def packed(dataset: xr.Dataset) -> xr.Dataset:
-    """The dataset, with each larger variable of numbers packed that becomes smaller by it."""
+    """The dataset, with each larger variable of numbers packed that becomes smaller by it.
+
+    Raises
+    ------
+    UserError
+        If netCDF cannot hold a variable.
+    """
     found = {}
-    for name, array in dataset.data_vars.items():
-        variable = array.variable
-        if variable.dtype.kind in "iuf" and variable.nbytes >= SMALLEST:
+    for name, variable in dataset.variables.items():
+        if (plain := _plain(str(name), variable)) is not variable:
+            found[name] = plain
+        kind, size = variable.dtype.kind, variable.dtype.itemsize
+        if name in dataset.data_vars and kind in "iuf" and size <= 8 and variable.nbytes >= SMALLEST:
             with np.errstate(all="ignore"):  # what the numbers give back is compared
                 tried = (_pack(dataset, variable, *way) for way in _ways(dataset, str(name), variable))
                 best = min(tried, key=_deflated, default=variable)
             if _deflated(best) + WORTH <= _deflated(variable):
                 found[name] = best
     return dataset.assign(found)
+
+
+def _plain(name: str, variable: xr.Variable) -> xr.Variable:
+    """A variable as netCDF gives it back: the same, or its values with a dtype of netCDF, and `packed` for its own."""
+    values, dtype = variable.values, variable.dtype
+    advice = "save numbers with their unit, truth values or text"
+    if dtype.kind not in "biufcSUO" or "packed" in variable.attrs:
+        what = "an attribute `packed`, which is ours" if "packed" in variable.attrs else str(dtype)
+        raise UserError(f"netCDF cannot hold the variable {name} ({what}); {advice}.")
+    if dtype.kind in "UO":
+        for each in values.ravel().tolist():
+            if not isinstance(each, str) or "\0" in each or _SURROGATE.search(each):
+                raise UserError(f"netCDF cannot hold the variable {name} ({dtype}) with {each!r} in it; {advice}.")
+        values = np.array(values.tolist(), str).reshape(values.shape)
+    else:
+        values = values.astype(dtype.newbyteorder("="), copy=False)
+    if values.dtype == dtype:
+        return variable
+    spec = {"dims": variable.dims, "as": "itself", "dtype": dtype.str}
+    return xr.Variable(variable.dims, values, variable.attrs | {"packed": json.dumps(spec)})
 
 
 def unpacked(dataset: xr.Dataset) -> xr.Dataset:
@@ -55,7 +89,7 @@ def unpacked(dataset: xr.Dataset) -> xr.Dataset:
         Naming the variable that does not come out as it was.
     """
     whole: dict[str, xr.Variable] = {}
-    for name in dataset.data_vars:
+    for name in dataset.variables:
         try:
             with np.errstate(all="ignore"):  # whatever comes out is compared
                 _whole(dataset, str(name), whole)
@@ -138,7 +172,7 @@ def _pack(dataset: xr.Dataset, variable: xr.Variable, spec: Spec, on_disk: tuple
 
 def _whole(dataset: xr.Dataset, name: str, whole: dict[str, xr.Variable]) -> xr.Variable:
     """A variable as it was; those that are needed for it first, all of them kept in `whole`."""
-    stored = dataset[name].variable
+    stored = dataset.variables[name]
     if name in whole or "packed" not in stored.attrs:
         return whole.get(name, stored)
     attrs = dict(stored.attrs)
@@ -148,6 +182,9 @@ def _whole(dataset: xr.Dataset, name: str, whole: dict[str, xr.Variable]) -> xr.
         return _whole(dataset, other, whole)
 
     stored = stored.transpose(*spec["dims"])
+    if spec["as"] == "itself" and "crc32" not in spec:  # which numbers have
+        whole[name] = xr.Variable(stored.dims, _itself(stored.values, np.dtype(spec["dtype"])), attrs)
+        return whole[name]
     unsigned = stored.values
     numbers = (unsigned >> 1).astype(np.int64) ^ -(unsigned & 1).astype(np.int64)
     for dim in reversed(spec.get("along", [])):
@@ -163,6 +200,15 @@ def _whole(dataset: xr.Dataset, name: str, whole: dict[str, xr.Variable]) -> xr.
         raise ValueError("its values are not those that were packed")
     whole[name] = xr.Variable(stored.dims, values, attrs)
     return whole[name]
+
+
+def _itself(values: np.ndarray, dtype: np.dtype[Any]) -> np.ndarray:
+    """Values with their own dtype, if that is another for the same values."""
+    wide_enough = dtype.kind == "O" or (dtype.kind == "U" and dtype.itemsize >= values.itemsize)
+    swapped = dtype.newbyteorder("=") == values.dtype != dtype
+    if not swapped and not (values.dtype.kind == "U" and wide_enough):
+        raise ValueError(f"{values.dtype} holds no {dtype}")
+    return values.astype(dtype)
 
 
 def _guess(spec: Spec, needed: Callable[[str], xr.Variable]) -> np.ndarray | int:

@@ -73,7 +73,8 @@ def save(dataset: xr.Dataset, path: Path | str) -> None:
     Raises
     ------
     ValueError
-        If a variable lacks `units` or `long_name`, or the dataset its provenance; UserError if the disk is full.
+        If a variable lacks `units` or `long_name`, or the dataset its provenance; UserError if the disk is full, or
+        netCDF cannot hold a variable so that it comes back as it is.
     """
     bare = [str(n) for n, v in dataset.variables.items() if not {"units", "long_name"} <= set(v.attrs)]
     if bare or "provenance" not in dataset.attrs:
@@ -89,7 +90,8 @@ def _netcdf(dataset: xr.Dataset) -> memoryview:
     for name, variable in dataset.variables.items():
         encoding[name] = {"_FillValue": None} if variable.dtype.kind == "f" else {}  # NaN is NaN without being told
         if variable.size and variable.ndim:  # one chunk: many small ones compress by a tenth less
-            encoding[name] |= deflated | {"chunksizes": variable.shape}
+            letters = (variable.dtype.itemsize,) if variable.dtype.kind == "S" else ()  # bytes lie there one by one
+            encoding[name] |= deflated | {"chunksizes": variable.shape + letters}
     made = io.BytesIO()  # HDF5 itself neither says which file has no room nor lets go of it
     # the format of HDF5 1.10 takes 3 KB less for a variable than that of 1.6, which is the default
     with h5netcdf.File(made, "w", libver=("v110", "v110")) as file:
@@ -105,19 +107,32 @@ def load(path: Path | str) -> xr.Dataset:
     UserError
         If the file is missing, damaged, or not one of ours (no provenance).
     """
-    dataset = as_written(Path(path))
+    return _todays(as_written(Path(path)))
+
+
+def _todays(dataset: xr.Dataset) -> xr.Dataset:
+    """A dataset as written, with today's names."""
     dataset = dataset.rename({old: new for old, new in renamed.DIMENSIONS.items() if old in dataset.dims})
-    if (word := dataset.attrs.get("scale")) in renamed.WORDS:
+    if (word := str(dataset.attrs.get("scale"))) in renamed.WORDS:
         dataset.attrs["scale"] = renamed.WORDS[word][0]
     dataset.attrs["provenance"] = renamed.with_todays_runs(dataset.attrs["provenance"])
     return dataset
+
+
+_NO_NETCDF = (ArithmeticError, AttributeError, LookupError, MemoryError, RuntimeError, TypeError, ValueError)
+"""What HDF5 and those above it raise, besides OSError, for bytes that they do not understand."""
 
 
 def as_written(path: Path) -> xr.Dataset:
     """What `load` reads, with the names that are in the file; raises what `load` raises."""
     data = io.BytesIO(read(path))  # HDF5 would want a lock, which another program may hold
     with told(path, "read", "expected a dataset that this library wrote"):
-        dataset = xr.load_dataset(data, engine="h5netcdf")
+        # values as they are: no unit or other attribute makes times of them, or numbers in place of those there
+        as_is = {"mask_and_scale": False, "decode_times": False, "decode_timedelta": False}
+        try:
+            dataset = xr.load_dataset(data, engine="h5netcdf", **as_is)
+        except _NO_NETCDF as error:
+            raise OSError(str(error)) from error
     if "provenance" not in dataset.attrs:
         raise UserError(f"{path} has no provenance; expected a dataset that this library wrote.")
     try:
@@ -152,7 +167,7 @@ def recorded(experiment: str, scale: str = "laptop", recipe: str | None = None) 
     Raises
     ------
     UserError
-        If it was never recorded, naming those that were.
+        If it was never recorded, naming those that were; if the file says that it is of another shape or recipe.
     """
     there = sorted(data_dir().glob("*.nc"))  # a name that is a path, or too long for one, is none of them
     paths = [recorded_path(experiment, scale, recipe)]
@@ -160,13 +175,33 @@ def recorded(experiment: str, scale: str = "laptop", recipe: str | None = None) 
         paths.append(recorded_path(experiment, scale, FROZEN[scale]))
     for path in paths:
         if path in there:
-            of_one = path.stem.split("-")[2:]
-            return load(path).assign_attrs({"recipe": of_one[0]} if of_one else {})
+            dataset, of_one = as_written(path), path.stem.split("-")[2:]
+            _agrees(path, dataset)
+            return _todays(dataset).assign_attrs({"recipe": of_one[0]} if of_one else {})
     if scale in renamed.WORDS and recipe is not None:
         shape, of_word = renamed.WORDS[scale]
         raise UserError(f"{scale!r} is an old word for scale {shape!r} with recipe {of_word!r}; ask by today's names.")
     known = ", ".join(path.stem for path in there)
     raise UserError(f"no recorded dataset {paths[-1].stem}; recorded are: {known or 'none'}.")
+
+
+def _agrees(path: Path, dataset: xr.Dataset) -> None:
+    """Refuse a file whose name says another shape or recipe than it does itself, as far as it does.
+
+    Its name is the place where it lies, and what lies there may be a copy of another. A dataset of several recipes
+    names none; an old word for its scale, which named a recipe too, is then of the shape alone.
+    """
+    _, shape, *of_one = path.stem.split("-")
+    word = str(dataset.attrs.get("scale", shape))
+    its_shape, by_word = renamed.WORDS.get(word, (word, ""))
+    its_recipe = str(dataset.attrs.get("recipe", by_word if of_one else ""))
+    several = bool(of_one) and "recipe" in dataset.dims
+    if several or its_shape != shape or its_recipe not in ("", *of_one):
+        by = "several recipes" if several else f"recipe {its_recipe!r}" if its_recipe else "a recipe it does not name"
+        raise UserError(
+            f"{path} is not what its name says: it was recorded at scale {its_shape!r} with {by}; restore the file "
+            f"that was recorded under this name, or make it again."
+        )
 
 
 def environment(device: str = "cpu") -> dict[str, Any]:

@@ -3,8 +3,8 @@
     python benchmarks/pages.py
 
 Builds the committed book into a fresh folder outside the checkout, as often as --rounds says, and weighs what a
-reader of each chapter fetches: the page (its figures' JSON is in it), the figures' pictures, and once for the whole
-book the scripts that draw figures and formulas. Without executed chapters in
+reader of each chapter fetches: the page, the files that hold its figures (without scripts, their drawings), and once
+for the whole book the scripts that move figures and set formulas. Without executed chapters in
 book/chapters it says so and measures nothing.
 """
 
@@ -34,7 +34,8 @@ def build(folder: Path) -> float:
     for part in ("book", "notebooks", "src"):
         ignored = shutil.ignore_patterns("_build", "__pycache__")
         shutil.copytree(ROOT / part, folder / part, ignore=ignored)
-    shutil.copy2(ROOT / "_config.yml", folder)
+    for name in ("_config.yml", "_toc.yml", "pyproject.toml", "CITATION.cff", "README.md"):
+        shutil.copy2(ROOT / name, folder)
     program = Path(sys.executable).with_name("jupyter-book")
     start = perf_counter()
     done = subprocess.run([program, "build", "book/"], cwd=folder, capture_output=True, text=True)

@@ -133,8 +133,8 @@ def test_what_is_no_choice_is_refused(option: str, place: dict[str, str], capsys
 @pytest.mark.parametrize(
     ("command", "says"),
     [
-        ("train --scale", "no scale ''"),
-        ("train --scale=", "no scale ''"),
+        ("train --scale", "--scale has no value"),
+        ("train --scale=", "--scale has no value"),
         ("train --scale huge", "no scale 'huge'"),
         ("train --scale {long}", "no scale"),
         ("train more", "more"),

@@ -134,3 +134,9 @@ def test_forms_are_form_elements_and_wait_for_the_script():
 
 def test_a_script_cannot_end_the_page_it_stands_in():
     assert "</script" not in page.script("a", {"words": "</script>"})
+
+
+def test_an_axis_whose_ticks_have_no_words_is_drawn():
+    bars = Mark("bars", [0.0, 1.0], [1.0, 2.0], ["layer-0", "layer-8"])
+    without = Chart([Panel("use", Axis("step", ticks=([0.0, 1.0], ["", ""])), Axis(), [bars])])
+    assert all("<svg" in each["svg"] for each in moves.figure(without)["drawings"].values())

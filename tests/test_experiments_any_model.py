@@ -93,7 +93,8 @@ def test_tables_count_what_the_dataset_counts(dataset: xr.Dataset) -> None:
 
 
 def test_figures_and_the_report_read_it(dataset: xr.Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("relusparsity.plots.twin.png", lambda chart: b"")
+    empty = {"drawings": {size: {"svg": "<svg></svg>"} for size in ("wide", "narrow")}}
+    monkeypatch.setattr("relusparsity.plots.moves.figure", lambda chart: empty)
     one = {name: tables.one(dataset, name) for name in ("untrained", "trained")}
     for figure in (measured.layer_use, measured.windows, measured.firing_rates, measured.silent):
         assert figure(one).csv

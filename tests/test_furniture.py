@@ -66,6 +66,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (folder / f"book/{name}.md").write_text(text)
     imsave(folder / "book" / furniture.HERO, zeros((4, 6)))
     settings = {
+        "source_suffix": {".md": "markdown"},  # another test's book may have changed the default
         "extensions": ["myst_parser", "relusparsity.book.furniture", "relusparsity.book.cards"],
         "html_title": "The book",
         "html_theme_options": {},

@@ -24,8 +24,9 @@ from relusparsity.store import results
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No pictures, which take seconds a page."""
-    monkeypatch.setattr("relusparsity.plots.twin.png", lambda chart: b"")
+    """No drawings, which take seconds a page."""
+    empty = {"drawings": {size: {"svg": "<svg></svg>"} for size in ("wide", "narrow")}}
+    monkeypatch.setattr("relusparsity.plots.moves.figure", lambda chart: empty)
 
 
 @pytest.fixture(scope="module")

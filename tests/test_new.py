@@ -25,7 +25,17 @@ FOLDER, NOTEBOOK = Path("src/relusparsity/chapters") / f"ch24_{NAME}", Path("not
 @pytest.fixture
 def tree(tmp_path: Path) -> Path:
     """A copy of what a clone has, without its history."""
-    kept = ("src", "notebooks", "data", "book", "README.md", "pyproject.toml", "requirements.txt", "_config.yml")
+    kept = (
+        "src",
+        "notebooks",
+        "data",
+        "book",
+        "README.md",
+        "pyproject.toml",
+        "requirements.txt",
+        "_config.yml",
+        "CITATION.cff",
+    )
     ignored = shutil.ignore_patterns("__pycache__", "_build", "*.egg-info")
     for name in kept:
         copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy2

@@ -105,7 +105,7 @@ def shortened(text: str, longest: int = LONGEST) -> str:
 
     Examples
     --------
-    >>> shortened("One two. Three four five", 12), shortened("One two three", 8)
+    >>> shortened("One two. Three four five", 12), shortened("One two three", 9)
     ('One two.', 'One two…')
     """
     if len(text) <= longest:

@@ -290,7 +290,7 @@ def _axis(axes: Axes, which: str, axis: Axis, room: int) -> None:
     elif axis.tokens:
         side.set_major_formatter(EngFormatter(sep=""))
     if axis.ticks:
-        step = -(-7 * sum(map(len, axis.ticks[1])) // room) if which == "x" else 1
+        step = max(1, -(-7 * sum(map(len, axis.ticks[1])) // room)) if which == "x" else 1
         side.set_major_locator(FixedLocator(axis.ticks[0][::step]))
         side.set_ticklabels(axis.ticks[1][::step])
     elif not axis.log:

@@ -63,6 +63,8 @@ def packed(dataset: xr.Dataset) -> xr.Dataset:
 def _plain(name: str, variable: xr.Variable) -> xr.Variable:
     """A variable as netCDF gives it back: the same, or its values with a dtype of netCDF, and `packed` for its own."""
     values, dtype = variable.values, variable.dtype
+    if dtype.kind == "T":  # what pandas makes of text in an index: it is read back as NumPy's own text
+        return _plain(name, xr.Variable(variable.dims, np.array(values.tolist(), str), variable.attrs))
     advice = "save numbers with their unit, truth values or text"
     if dtype.kind not in "biufcSUO" or "packed" in variable.attrs:
         what = "an attribute `packed`, which is ours" if "packed" in variable.attrs else str(dtype)

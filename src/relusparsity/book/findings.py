@@ -19,9 +19,9 @@ TEXT = """\
   The two seeds name the same layer in {agreed} of the {emptied}.
 - **The paper's two numbers have not met in one model of ours.** Wild and Anderson report that {source[0]} % of the
   first layer's units and {source[5]} % of the last's fire in 8,192 tokens. Of our models of that width (Wide, 6 ×
-  32,768), the recipe that is judged ends at {first} and {last} % ({seeds} fresh seeds). The closest of all {runs}
-  recorded runs, whatever the recipe, ends at {closest[0]} and {closest[5]} %; of {narrow_runs} at Mid's width, at
-  {narrow[0]} and {narrow[5]} %.
+  32,768), *{judged}*, the later of two recipes that are judged, ends at {first} and {last} % ({seeds} fresh seeds). The
+  closest of all {runs} recorded runs, whatever the recipe, ends at {closest[0]} and {closest[5]} %; of {narrow_runs} at
+  Mid's width, at {narrow[0]} and {narrow[5]} %.
 - **Silent units stay silent, and can go.** Of Wide's units that are silent on 8,192 tokens, {silent} % are silent on a
   million others too. About {idle} % of all its units are silent on the million: half of all units can be removed from
   among them, which changes the loss on web text by {half} %. As many drawn at random from the same layers raise it by
@@ -72,6 +72,7 @@ def findings(
         source=BATCH_USE,
         first=_mean(wide["1"], "U_0 (%)"),
         last=_mean(wide["2"], "U_5 (%)"),
+        judged=wide["1"].recipe.partition(":")[0],
         seeds=wide["1"].n,
         runs=len(ends[0]),
         closest=_closest(ends[0]),

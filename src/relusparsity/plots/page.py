@@ -43,10 +43,10 @@ def _inputs(control: Control, name: str) -> str:
     words, active = html.escape(control.prefix), control.active
     labels = [html.escape(state.label) for state in control.states]
     if control.kind == "slider":
+        top = len(labels) - 1  # a label names the first element in it, which is the output
         return (
-            f"<label>{words}: <output>{labels[active]}</output>"
-            f'<input type="range" min="0" max="{len(labels) - 1}" value="{active}" aria-valuetext="{labels[active]}">'
-            "</label>"
+            f'<label>{words}: <output>{labels[active]}</output><input type="range" aria-label="{words}" min="0" '
+            f'max="{top}" value="{active}" aria-valuetext="{labels[active]}"></label>'
         )
     if len(labels) > RADIOS:
         options = "".join(f"<option{' selected' * (k == active)}>{label}</option>" for k, label in enumerate(labels))

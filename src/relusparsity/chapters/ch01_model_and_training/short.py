@@ -13,8 +13,8 @@ def in_short() -> Short:
     at_token = 100 * wide["token_use"].mean("seed")
     begun = 100 * wide["batch_use"].isel(step=0)
     return Short(
-        f"The models learn, and learn to be sparse: at a token, {between(at_token.isel(step=-1))} % of a layer's units "
-        f"fire in Wide; of one with random weights, {between(at_token.isel(step=0))} %.",
+        f"With random weights half of each layer's units fire at a token ({between(at_token.isel(step=0))} %); after "
+        f"training {between(at_token.isel(step=-1))} % do, in Wide.",
         (
             f"Wide (6 × 32,768 units, {_read(wide)} tokens, {wide.sizes['seed']} seeds): {_learned(wide)}.",
             f"Mid (6 × 8,192, {_read(mid)} tokens): {_learned(mid)}. Laptop (6 × 1,024, {_read(laptop)} "
@@ -30,5 +30,5 @@ def _read(dataset: xr.Dataset) -> str:
 
 
 def _learned(dataset: xr.Dataset) -> str:
-    loss = dataset["heldout_loss"].transpose("step", "seed").astype(float)
-    return f"held-out loss {number(float(loss[0].mean()))} → {spread(loss[-1].values.tolist())} nats per token"
+    begun, ended = dataset["heldout_loss"].isel(step=0).astype(float), dataset["final_loss"].astype(float)
+    return f"held-out loss {number(float(begun.mean()))} → {spread(ended.values.tolist())} nats per token"

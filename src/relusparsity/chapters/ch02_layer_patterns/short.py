@@ -22,8 +22,9 @@ def in_short() -> Short:
             f"Wide (6 × 32,768 units, recipe *{wide.attrs['recipe']}*): over 8,192 tokens, layer 0 uses "
             f"{spread(of_wide[first], ' %')} of its units, layer 5 {spread(of_wide[last], ' %')}. Wild and Anderson "
             f"report {BATCH_USE[0]} and {BATCH_USE[5]} %.",
-            f"Mid (6 × 8,192, recipe *{mid.attrs['recipe']}*): {spread(of_mid[first], ' %')} and "
-            f"{spread(of_mid[last], ' %')}, a last layer as full as theirs and a first one that is not as empty.",
+            f"Mid (6 × 8,192, recipe *{mid.attrs['recipe']}*): {spread(of_mid[first], ' %')} of layer "
+            f"0 and {spread(of_mid[last], ' %')} of layer 5 are used. The last layer is as full as theirs, the first "
+            "is not as empty.",
             f"At one token hardly any unit fires: at most {spread(of_wide[token], ' %')} of a layer of Wide, in the "
             "median over tokens.",
         ),

@@ -13,8 +13,8 @@ def in_short() -> Short:
     silent = "9", "silent on both (%)"
     most, least = (int(at) for at in (dead.argmax("layer"), dead.argmin("layer")))
     return Short(
-        "A unit that is silent is dead rather than rare: of Wide's units that fire at none of 8,192 tokens, "
-        f"{spread(of_wide[silent], ' %')} fire at none of a million others.",
+        "A unit of Wide that is silent stays silent, and is not merely rare: of those that fire at none of 8,192 "
+        f"tokens, {spread(of_wide[silent], ' %')} fire at none of a million others.",
         (
             f"At the end of Wide's training (6 × 32,768 units, recipe *{wide.attrs['recipe']}*), "
             f"{between([float(dead[least]), float(dead[most])])} % of a layer's units have not fired for "

@@ -15,13 +15,14 @@ def in_short() -> Short:
     silent = 100 * wide["silent_removed"].sum("layer") / (wide.sizes["layer"] * wide.attrs["d_ff"])
     least, random = ("12", "lowest-rate half (% loss)"), ("12", "random half (% loss)")
     return Short(
-        "Half of Wide's units can be removed at almost no cost, if they are those that fire least: the loss changes "
-        f"by {cost} %. A random half, as many from each layer, raises it by {spread(of_wide[random], ' %')}.",
+        f"Half of Wide's units can be removed at a cost of {cost} % of the loss, because {between(silent)} % of them "
+        f"fire at none of {wide.attrs['silent_sample_tokens']:,} tokens. A random half, as many from each layer as that "
+        f"one takes, costs {spread(of_wide[random], ' %')}.",
         (
-            f"{between(silent)} % of all units of Wide (6 × 32,768, recipe *{wide.attrs['recipe']}*) fire at none of "
-            f"{wide.attrs['silent_sample_tokens']:,} tokens; what removing those costs is rounding.",
-            f"Mid (6 × 8,192, recipe *{mid.attrs['recipe']}*): {spread(of_mid[least], ' %')} for the half that "
-            f"fires least, {spread(of_mid[random], ' %')} for a random one.",
+            f"Wide has 6 × 32,768 units (recipe *{wide.attrs['recipe']}*, {wide.sizes['seed']} seeds). What removing all "
+            "silent ones costs is rounding.",
+            f"Mid (6 × 8,192, recipe *{mid.attrs['recipe']}*): {spread(of_mid[least], ' %')} for the half that fires "
+            f"least, {spread(of_mid[random], ' %')} for a random one.",
             "Nothing is trained again after the removal, and no unit is judged on the text that chose it.",
         ),
     )

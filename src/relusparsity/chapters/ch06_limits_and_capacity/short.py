@@ -12,9 +12,10 @@ from ...source import BATCH_USE
 
 def in_short() -> Short:
     """The chapter in a sentence and three lines."""
-    use = store.recorded("factorial", "mid")["final_batch_use"].mean(["set", "seed"]).transpose("recipe", "layer")
-    emptied = use.values[use.values.min(1) < FULL]
-    lowest = np.bincount(emptied.argmin(1), minlength=use.sizes["layer"]).tolist()
+    halves = (store.recorded(name, "mid")["final_batch_use"] for name in ("factorial", "other_half"))
+    use = np.concatenate([half.mean(["set", "seed"]).transpose("recipe", "layer").values for half in halves])
+    emptied = use[use.min(1) < FULL]
+    lowest = np.bincount(emptied.argmin(1)).tolist()
     first = store.recorded("layer_patterns", "wide", "first")
     nearest, mid = (store.recorded("layer_patterns", name) for name in ("wide", "mid"))
     capacity = store.recorded("capacity", "mid")["used_units"].mean("seed").astype(float)

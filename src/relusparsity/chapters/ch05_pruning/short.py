@@ -16,11 +16,11 @@ def in_short() -> Short:
     least, random = ("12", "lowest-rate half (% loss)"), ("12", "random half (% loss)")
     return Short(
         f"Half of Wide's units can be removed at a cost of {cost} % of the loss, because {between(silent)} % of them "
-        f"fire at none of {wide.attrs['silent_sample_tokens']:,} tokens. A random half, as many from each layer as that "
-        f"one takes, costs {spread(of_wide[random], ' %')}.",
+        f"fire at none of {wide.attrs['silent_sample_tokens']:,} tokens. A random half, as many from each layer as "
+        f"that one takes, costs {spread(of_wide[random], ' %')}.",
         (
-            f"Wide has 6 × 32,768 units (recipe *{wide.attrs['recipe']}*, {wide.sizes['seed']} seeds). What removing all "
-            "silent ones costs is rounding.",
+            f"Wide has 6 × 32,768 units (recipe *{wide.attrs['recipe']}*, {wide.sizes['seed']} seeds). What removing "
+            "all silent ones costs is rounding.",
             f"Mid (6 × 8,192, recipe *{mid.attrs['recipe']}*): {spread(of_mid[least], ' %')} for the half that fires "
             f"least, {spread(of_mid[random], ' %')} for a random one.",
             "Nothing is trained again after the removal, and no unit is judged on the text that chose it.",

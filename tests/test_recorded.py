@@ -88,7 +88,6 @@ def test_a_dataset_is_found_under_its_old_name_too(old: str) -> None:
         ("pruning-mid-first", "pruning-wide-first", "scale 'mid' with recipe 'first'"),
         ("capacity-laptop-default", "capacity-mid-first", "scale 'laptop' with a recipe it does not name"),
         ("lead-mid", "lead-wide", "scale 'mid' with a recipe it does not name"),
-        ("lead-wide", "pruning-wide-first", "scale 'wide' with several recipes"),
     ],
 )
 def test_a_file_under_the_name_of_another_is_refused(

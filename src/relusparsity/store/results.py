@@ -189,15 +189,15 @@ def _agrees(path: Path, dataset: xr.Dataset) -> None:
     """Refuse a file whose name says another shape or recipe than it does itself, as far as it does.
 
     Its name is the place where it lies, and what lies there may be a copy of another. A dataset of several recipes
-    names none; an old word for its scale, which named a recipe too, is then of the shape alone.
+    names none, and one that varies a recipe goes by the name of that; an old word for its scale, which named a recipe
+    too, is then of the shape alone.
     """
     _, shape, *of_one = path.stem.split("-")
     word = str(dataset.attrs.get("scale", shape))
     its_shape, by_word = renamed.WORDS.get(word, (word, ""))
     its_recipe = str(dataset.attrs.get("recipe", by_word if of_one else ""))
-    several = bool(of_one) and "recipe" in dataset.dims
-    if several or its_shape != shape or its_recipe not in ("", *of_one):
-        by = "several recipes" if several else f"recipe {its_recipe!r}" if its_recipe else "a recipe it does not name"
+    if its_shape != shape or its_recipe not in ("", *of_one):
+        by = f"recipe {its_recipe!r}" if its_recipe else "a recipe it does not name"
         raise UserError(
             f"{path} is not what its name says: it was recorded at scale {its_shape!r} with {by}; restore the file "
             f"that was recorded under this name, or make it again."

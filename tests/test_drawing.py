@@ -123,7 +123,10 @@ def test_names_stand_at_the_ends_of_lines_or_above_where_they_have_no_room():
 
 def test_forms_are_form_elements_and_wait_for_the_script():
     slider = page.form(chart(), "f")
-    assert '<form class="figure-controls" hidden>' in slider and 'type="range" min="0" max="2" value="0"' in slider
+    assert (
+        '<form class="figure-controls" hidden>' in slider
+        and 'type="range" aria-label="state" min="0" max="2" value="0"' in slider
+    )
     choice = replace(chart().control, kind="choice", active=2)
     radios = page.form(replace(chart(), control=choice), "f")
     assert radios.count('type="radio"') == 3 and radios.count(" checked") == 1 and "<legend>state</legend>" in radios

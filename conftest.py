@@ -11,6 +11,7 @@ import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -160,3 +161,17 @@ def pages(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     built = subprocess.run(command, cwd=root, capture_output=True, text=True)
     assert built.returncode == 0, built.stdout + built.stderr
     return folder / "_build" / "html"
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    """A headless Chromium; the tests that ask for it are skipped where there is none."""
+    from playwright import sync_api
+
+    from relusparsity.book.printed import BROWSERS
+
+    program = next(filter(None, map(shutil.which, BROWSERS)))
+    with sync_api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
+        yield browser
+        browser.close()

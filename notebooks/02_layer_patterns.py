@@ -255,7 +255,8 @@ claims.table([outcome for outcome in own if outcome.here])
 #   40 % of layer 0 and 59 % of layer 5, and rows 1 and 3, reproduced above, were not. *Nearest*, shown here in Wide,
 #   was the nearest of the nine known for that shape when it was frozen, on 28 November 2026.
 # - **It is not alone.** In Wide, *first* with half its learning rate and rotary positions, one seed, ends as near to
-#   the paper, with layer 0 the lowest of all, and one run by another recipe ends nearer (chapter 6). No verdict rests on them.
+#   the paper, with layer 0 the lowest of all, and one run by another recipe ends nearer (chapter 6). No verdict rests
+#   on them.
 # - **Attention crosses documents** that share a packed sequence, and sequences are short on a laptop, so sequence use
 #   cannot be compared across shapes; batch use can, because its window is stated in tokens.
 # - **The text.** Laptop's is documentation of Python packages: real, but narrow. A unit that is idle there may be at

@@ -527,9 +527,9 @@ plots.recipes(wider, name="residual-stream")
 # run in every layer.)
 #
 # No recipe here reaches both of the paper's numbers in Wide, and of the runs in this chapter's tables none comes nearer
-# to them than *nearest* and *rate ÷ 2, rotary, decay 1*. Left untried in Wide: the latter for more tokens and with fresh seeds (*modern*, rotary too, kept
-# 97 % of layer 5 at a sum of 0.5); wider streams still; larger batches; dropout; relative positions as in T5; and C4 as
-# the text to train on.
+# to them than *nearest* and *rate ÷ 2, rotary, decay 1*. Left untried in Wide: the latter for more tokens and with fresh
+# seeds (*modern*, rotary too, kept 97 % of layer 5 at a sum of 0.5); wider streams still; larger batches; dropout;
+# relative positions as in T5; and C4 as the text to train on.
 #
 # ## For anyone who quotes "the sparsity of ReLU Transformers"
 #

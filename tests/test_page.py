@@ -19,14 +19,6 @@ pytestmark = [
 Open = Callable[..., "sync_api.Page"]
 
 
-@pytest.fixture(scope="module")
-def browser() -> Iterator["sync_api.Browser"]:
-    with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield browser
-        browser.close()
-
-
 @pytest.fixture
 def troubles() -> list[str]:
     """Console errors, page errors, failed and outside requests of the pages opened by a test."""

@@ -4,7 +4,6 @@ import json
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -32,14 +31,6 @@ MISSED = {
     "chapters/11_measure_any_model.html": PHONE | {"clipped at 1440"},
 }
 """Page → bars that it is known to miss, until it is written anew; no other may be missed."""
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator["sync_api.Browser"]:
-    with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield browser
-        browser.close()
 
 
 def test_a_card_is_shown_to_mouse_and_keyboard_and_not_to_a_finger(browser: "sync_api.Browser", pages: Path) -> None:

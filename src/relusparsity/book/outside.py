@@ -28,7 +28,7 @@ python3 -m venv .venv
 .venv/bin/papermill {name}.ipynb mine.ipynb -p scale smoke
 ```
 
-That takes a minute or two on two cores, without a GPU, and writes `mine.ipynb`. Without `-p scale smoke` it trains the
+That takes a few minutes on two cores, without a GPU, and writes `mine.ipynb`. Without `-p scale smoke` it trains the
 larger model of its last section, in minutes. To work in it instead: `.venv/bin/pip install jupyterlab`, then
 `.venv/bin/jupyter lab {name}.ipynb`. The recorded data come with the wheel. Where there is no NVIDIA GPU, PyTorch's own
 page says how to install it for CPUs first, which saves 2.7 GB.

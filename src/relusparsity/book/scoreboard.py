@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pandas as pd
 
-from ..experiments import dissociation, endings, other_half, search
+from ..experiments import dissociation, embedding_scale, endings, other_half, search
 from ..store import results
 
 
@@ -20,6 +20,12 @@ def scores() -> Iterator[tuple[str, str, pd.Series]]:
     centred = ~treated["arm"].str.startswith("add")
     yield "Layers whose input is centred, and untreated ones (Mid)", "2026-11-28", treated.loc[centred, "holds"]
     yield "Layers to whose input a vector is added (Mid)", "2026-11-28", treated.loc[~centred, "holds"]
+    scaled = results.recorded("embedding_scale", "mid")
+    words = "What the scale of the embeddings is: γ and the emptiest layer of each run (Mid)"
+    each = embedding_scale.predicted(scaled)
+    known = each["arm"] == embedding_scale.named(*(of[0] for of in embedding_scale.LEVELS))  # *first* itself: a check
+    yield words, embedding_scale.DATE, each.loc[~known, "holds"]
+    yield "The same, four contrasts of its arms", embedding_scale.DATE, embedding_scale.contrasts(scaled)["holds"]
 
 
 def markdown() -> str:

@@ -15,7 +15,7 @@ def in_short() -> Short:
     fresh = ["untrained", "OPT"]
     window = int(dataset.attrs["final_sample_tokens"])
     return Short(
-        "The same exact counts on any PyTorch model, and the reading to hold them against: with random weights, "
+        "The same exact counts on PyTorch models that nobody here trained, and what to hold them against: with random "
         f"{between(at_token.sel(model=fresh))} % of a ReLU layer's units fire at a token, in every layer alike.",
         (
             f"Laptop (6 × 1,024 units), trained: {between(at_token.sel(model='trained'))} % at a token, and "

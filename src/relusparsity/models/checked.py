@@ -29,7 +29,7 @@ def check_layers(model: Model, n_layers: int | None = None, d_ff: int | None = N
         raise UserError(f"{name}.mlps gives {given}: expected a list of its layers of hidden units, one at least.")
     for layer, mlp in enumerate(layers):
         matrices = [getattr(mlp, part, None) for part in ("fc_in", "fc_out")]
-        if not isinstance(mlp, Hidden) or not all(isinstance(matrix, nn.Linear) for matrix in matrices):
+        if not all(isinstance(matrix, nn.Linear) for matrix in matrices):
             raise UserError(
                 f"layer {layer} of {name}.mlps has no fc_in and fc_out that are linear layers; give it both."
             )

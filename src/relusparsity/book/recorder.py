@@ -7,6 +7,7 @@ finished runs are reused, and so is the last state of one that keeps states. No 
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -162,11 +163,14 @@ def _recorded(queue: list[Job], out: Path, workers: int, minutes: float | None, 
     print(f"{len(queue) - left} of {len(queue)} runs are finished; {left} left", flush=True)
     if state.missing and (why := state.hopeless()):
         raise UserError(
-            f"the first {len(state.failed)} runs failed, all for one reason ({why.rstrip('.')}); "
-            f"{len(state.missing)} were not tried. Mend that, then the same command tries them all."
+            f"the first {len(state.failed)} runs failed, for one reason ({why.rstrip('.')}); {len(state.missing)} "
+            "were not tried; mend that, then the same command tries them all."
         )
     if state.failed:
-        raise UserError(f"{', '.join(state.failed)} failed; what each said is above, and the others are packed.")
+        raise UserError(
+            f"{', '.join(state.failed)} failed; what each said is above, and the others are packed; "
+            "the same command tries again."
+        )
     return left
 
 
@@ -198,10 +202,11 @@ class _Queue:
         return None
 
     def hopeless(self) -> str | None:
-        """Why the first runs failed, if it is one reason, and nothing came to its end: a fault that all would have."""
-        reasons = set(self.failed.values())
-        few = self.succeeded or len(self.failed) < max(2, self.workers)
-        return None if few or len(reasons) > 1 else reasons.pop()
+        """Why the first runs failed, if as many as there are workers say the same, and none came to its end."""
+        for why, times in Counter(self.failed.values()).items():
+            if times >= max(2, self.workers) and not self.succeeded:
+                return why
+        return None
 
     def end(self) -> None:
         """Begin no run any more, and end those in flight."""
@@ -245,7 +250,7 @@ class _Queue:
             if job.finished or answer == worker.FINISHED:
                 self.succeeded = True
             else:
-                why = sealed.RUN.sub("run-…", answer)
+                why = re.sub(rf"\S*{sealed.RUN.pattern}\S*", "run-…", answer)  # its files have names of their own
                 if why in self.failed.values():
                     answer = "failed for a reason said above"
                 self.failed[job.path.name] = why

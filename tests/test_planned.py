@@ -1,7 +1,12 @@
 """What is said of runs before and while they are trained: how many, how long, and each that ends."""
 
+import os
+import signal
 import subprocess
+import sys
+import time
 from pathlib import Path
+from threading import Timer
 from types import SimpleNamespace
 from typing import Any
 
@@ -71,11 +76,38 @@ def test_train_all_tells_of_each_run_that_was_missing(monkeypatch: pytest.Monkey
     trained = shared.train_all(RUNS, lambda run, seconds: told.append(run))
     assert [each.config for each in trained] == RUNS and told == [RUNS[0], RUNS[2]]
 
-    def process(command: list[str], input: bytes, **given: Any) -> subprocess.CompletedProcess[bytes]:
-        return subprocess.CompletedProcess(command, returncode=int(b'"seed": 1' in input))
-
     told.clear()
     monkeypatch.setattr(shared, "in_processes", lambda waiting: waiting)
-    monkeypatch.setattr(shared.subprocess, "run", process)
+    processes(monkeypatch, """import sys; sys.exit('"seed": 1' in sys.stdin.readline())""")
     shared.train_all(RUNS, lambda run, seconds: told.append(run))
     assert told == [RUNS[2]], "of that which failed, what takes it up again says why"
+
+
+def test_interrupted_it_ends_what_it_trains_side_by_side(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shared, "side_by_side", lambda count: (2, dict(os.environ)))
+    begun = processes(monkeypatch, "import time; time.sleep(60)")
+
+    def interrupt() -> None:
+        while len(begun) < 2:
+            time.sleep(0.01)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    Timer(0, interrupt).start()
+    with pytest.raises(KeyboardInterrupt):
+        shared._side_by_side(RUNS, lambda run, seconds: None)
+    assert [each.returncode for each in begun] == [-signal.SIGTERM] * 2, "and none of the others was begun"
+    assert all(os.getpgid(0) != each.pid == each.group for each in begun), "Ctrl-C reaches them through their parent"
+
+
+def processes(monkeypatch: pytest.MonkeyPatch, program: str) -> list[Any]:
+    """The processes that are begun from now on, each of them this program."""
+    begun: list[Any] = []
+
+    def begin(command: list[str], **given: Any) -> Any:
+        begun.append(popen([sys.executable, "-c", program], **given))
+        begun[-1].group = os.getpgid(begun[-1].pid)
+        return begun[-1]
+
+    popen = subprocess.Popen
+    monkeypatch.setattr(shared.subprocess, "Popen", begin)
+    return begun

@@ -131,6 +131,11 @@ def test_what_is_no_piece_is_refused(tmp_path: Path) -> None:
             tar.add(inside, name)
         with pytest.raises(UserError, match="it is not a piece"):
             pieces.unpack([piece])
+    for whole in (piece.read_bytes()[:700], b"x" * 1024):  # cut and sealed again, and none at all
+        with sealed.sealed_write(piece) as temporary:
+            temporary.write_bytes(whole)
+        with pytest.raises(UserError, match=r"2\.tar cannot be read \([\w ]+\); it is not a piece"):
+            pieces.unpack([piece])
     piece.write_bytes(piece.read_bytes()[:-1])
     with pytest.raises(UserError, match="sha256"):
         pieces.unpack([piece])

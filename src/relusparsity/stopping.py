@@ -2,6 +2,7 @@
 
 import json
 import os
+import select
 import signal
 import sys
 import threading
@@ -87,6 +88,21 @@ def interruptible() -> Iterator[None]:
     finally:
         for each, handler in before.items():
             signal.signal(each, handler)
+
+
+def with_parent() -> None:
+    """From now on, end with the process that holds the other end of this one's standard input, whatever is being done.
+
+    A run that is being trained has its states, and each file is whole or absent.
+    """
+    parent = select.poll()
+    parent.register(sys.stdin, 0)  # for nothing but that the other end is closed
+
+    def wait() -> None:
+        parent.poll()
+        os._exit(0)
+
+    threading.Thread(target=wait, daemon=True).start()
 
 
 def fail(error: Exception) -> None:

@@ -3,6 +3,7 @@
 import tarfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import IO
 
 from ..errors import UserError
 from ..store import results, sealed
@@ -58,7 +59,7 @@ def tidy(out: Path) -> None:
 def held(piece: Path) -> set[str]:
     """The runs in a piece; nothing of one that was cut short, which is written anew."""
     try:
-        with tarfile.open(piece) as tar:
+        with tarfile.open(piece, "r:") as tar:
             return {member.name.partition("/")[0] for member in tar.getmembers()}
     except tarfile.TarError:
         return set()
@@ -75,15 +76,21 @@ def unpack(pieces: Sequence[Path]) -> list[Path]:
     made: dict[Path, bool] = {}  # folder → whether its run was finished here before; one that stopped may be since
     for piece in pieces:
         sealed.check(piece)
-        with tarfile.open(piece) as tar:
-            for member in tar.getmembers():
-                run, _, file = member.name.partition("/")
-                content = tar.extractfile(member) if member.isfile() else None
-                if not (sealed.RUN.fullmatch(run) and file in FILES and content):
-                    raise UserError(f"{piece} holds {member.name!r}: expected datasets of runs; it is not a piece.")
-                target = results.runs_dir() / run / file
-                target.parent.mkdir(parents=True, exist_ok=True)
-                if not made.setdefault(target.parent, (target.parent / DATASETS[0]).is_file()):
-                    with sealed.atomic_write(target) as temporary:
-                        temporary.write_bytes(content.read())
+        try:
+            with tarfile.open(piece, "r:") as tar:
+                for member in tar.getmembers():
+                    _put(piece, member, tar.extractfile(member) if member.isfile() else None, made)
+        except tarfile.TarError as error:
+            raise UserError(f"{piece} cannot be read ({error}); it is not a piece.") from error
     return list(made)
+
+
+def _put(piece: Path, member: tarfile.TarInfo, content: IO[bytes] | None, made: dict[Path, bool]) -> None:
+    run, _, file = member.name.partition("/")
+    if not (sealed.RUN.fullmatch(run) and file in FILES and content):
+        raise UserError(f"{piece} holds {member.name!r}: expected datasets of runs; it is not a piece.")
+    target = results.runs_dir() / run / file
+    target.parent.mkdir(parents=True, exist_ok=True)
+    if not made.setdefault(target.parent, (target.parent / DATASETS[0]).is_file()):
+        with sealed.atomic_write(target) as temporary:
+            temporary.write_bytes(content.read())

@@ -6,6 +6,7 @@ finished runs are reused, and so is the last state of one that keeps states. No 
 """
 
 import json
+import math
 import os
 import re
 import signal
@@ -145,13 +146,13 @@ def _recorded(queue: list[Job], out: Path, workers: int, minutes: float | None, 
     )
     for rules, stoppable in Counter(job.config.screens for job in missing if job.config.screens).items():
         print(f"{stoppable} of these may stop early: {in_words(rules)}", flush=True)
-    until = None if minutes is None else begun + 60 * minutes
+    until = math.inf if minutes is None else begun + 60 * minutes
 
     def pack() -> None:
         pieces.pack([job.path for job in queue if job.finished], out)
 
     state = _Queue(missing, until, pack, workers, gpus_per_run)
-    state.finished()
+    state.pack()
     with ThreadPoolExecutor(workers) as pool:
         try:
             for feeding in as_completed([pool.submit(state.work, number) for number in range(workers)]):
@@ -167,20 +168,15 @@ def _recorded(queue: list[Job], out: Path, workers: int, minutes: float | None, 
             "were not tried; mend that, then the same command tries them all."
         )
     if state.failed:
-        raise UserError(
-            f"{', '.join(state.failed)} failed; what each said is above, and the others are packed; "
-            "the same command tries again."
-        )
+        raise UserError(f"{', '.join(state.failed)} failed; what each said is above, and the others are packed.")
     return left
 
 
 class _Queue:
     """What is still to be trained, shared by the threads that each feed one worker process."""
 
-    def __init__(
-        self, missing: deque[Job], until: float | None, finished: Callable[[], object], workers: int, gpus: int
-    ) -> None:
-        self.missing, self.until, self.finished, self.workers, self.gpus = missing, until, finished, workers, gpus
+    def __init__(self, missing: deque[Job], until: float, pack: Callable[[], object], workers: int, gpus: int) -> None:
+        self.missing, self.until, self.pack, self.workers, self.gpus = missing, until, pack, workers, gpus
         self.failed: dict[str, str] = {}
         """Run → why, in words that are the same for another run."""
         self.succeeded = self.ended = False
@@ -193,27 +189,26 @@ class _Queue:
         """The first job that there is still time for, and hope."""
         with self.lock:
             for job in () if self.ended or self.hopeless() else self.missing:
-                if (
-                    self.until is None
-                    or monotonic() + self.slower * planned.seconds(job.config, self.gpus) < self.until
-                ):
+                if monotonic() + self.slower * planned.seconds(job.config, self.gpus) < self.until:
                     self.missing.remove(job)
                     return job
         return None
 
     def hopeless(self) -> str | None:
         """Why the first runs failed, if as many as there are workers say the same, and none came to its end."""
-        for why, times in Counter(self.failed.values()).items():
-            if times >= max(2, self.workers) and not self.succeeded:
-                return why
-        return None
+        said = Counter(self.failed.values()).items()
+        return next((why for why, times in said if times >= max(2, self.workers) and not self.succeeded), None)
 
     def end(self) -> None:
         """Begin no run any more, and end those in flight."""
         with self.lock:
             self.ended = True
             for process in self.processes.values():
-                process.terminate()
+                if self.gpus == 1:
+                    process.terminate()
+                elif process.stdin:  # with it, torchrun's processes end; itself it would end with a traceback
+                    with suppress(BrokenPipeError):
+                        process.stdin.close()
 
     def work(self, number: int) -> None:
         """Feed one worker process until nothing is left; a run that fails is named and left out.
@@ -228,20 +223,18 @@ class _Queue:
                 process = self.processes.get(number)
                 if process is None or process.poll() is not None:
                     process = self.processes[number] = _worker(number, self.gpus)
-            assert process.stdin and process.stdout
-            with suppress(BrokenPipeError):  # it may have died since; then it gives no answer
-                process.stdin.write(json.dumps(to_dict(job.config)) + "\n")
-                process.stdin.flush()
-            answer = process.stdout.readline().strip()
+                assert process.stdin and process.stdout
+                with suppress(BrokenPipeError):  # it may have died since; then it gives no answer
+                    process.stdin.write(json.dumps(to_dict(job.config)) + "\n")
+                    process.stdin.flush()
+            answer = process.stdout.readline().strip() or _ended(process)
             if self.gpus > 1:
-                process.communicate()
-            if not answer:
-                answer = _ended(process)
+                _let_go(process)
             if self.ended:
                 break
             self._answered(job, answer, monotonic() - begun, number)
         if number in self.processes:
-            self.processes[number].communicate()
+            _let_go(self.processes[number])
 
     def _answered(self, job: Job, answer: str, seconds: float, number: int) -> None:
         with self.lock:
@@ -254,7 +247,7 @@ class _Queue:
                 if why in self.failed.values():
                     answer = "failed for a reason said above"
                 self.failed[job.path.name] = why
-            self.finished()
+            self.pack()
             print(f"{job.path.name} on worker {number}: {answer}, {seconds:.0f} s", flush=True)
 
 
@@ -267,8 +260,14 @@ def _ended(process: "subprocess.Popen[str]") -> str:
             by = f" by {signal.Signals(-process.returncode).name}"
     except subprocess.TimeoutExpired:
         process.kill()
-    process.communicate()
+    _let_go(process)
     return f"its process ended{by}"
+
+
+def _let_go(process: "subprocess.Popen[str]") -> None:
+    """Close the pipes of a worker and wait for its end."""
+    with suppress(BrokenPipeError), process:
+        pass
 
 
 def _gpus() -> int:

@@ -2,9 +2,7 @@
 
 import json
 import os
-import select
 import sys
-from threading import Thread
 from time import sleep
 from typing import TextIO
 
@@ -17,17 +15,10 @@ FINISHED = "finished"
 
 
 def _answers() -> TextIO:
-    """Where a worker answers, for as long as the recorder is there: it ends with it, whatever it is doing."""
+    """Where a worker answers, for as long as the recorder is there."""
+    stopping.with_parent()
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # what a library prints is no answer
-    recorder = select.poll()
-    recorder.register(sys.stdin, 0)  # for nothing but that its other end is closed
-
-    def wait() -> None:
-        recorder.poll()
-        os._exit(0)  # a run in flight has its states, and each file is whole or absent
-
-    Thread(target=wait, daemon=True).start()
     return answers
 
 

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, fields
 from time import monotonic
 from typing import Any, TypeVar
@@ -14,7 +15,7 @@ import numpy as np
 import xarray as xr
 from tqdm.auto import tqdm
 
-from .. import corpora, distributed, train
+from .. import corpora, distributed, stopping, train
 from ..checks import Checked
 from ..config import RunConfig, from_dict, replace, to_dict
 from ..errors import UserError
@@ -111,19 +112,34 @@ def _side_by_side(configs: Sequence[RunConfig], trained: Told) -> None:
     """Train each in a process of its own. What stops there is taken up again by the caller, and says why."""
     workers, environment = side_by_side(len(configs))
     command = [sys.executable, "-c", f"from {__name__} import _train_given; _train_given()"]
+    begun: list[subprocess.Popen[str]] = []
 
     def train_one(config: RunConfig) -> None:
-        begun, given = monotonic(), json.dumps(to_dict(config)).encode()
-        done = subprocess.run(command, input=given, env=environment, capture_output=True)
-        if not done.returncode:
-            trained(config, monotonic() - begun)
+        at, pipe, nowhere = monotonic(), subprocess.PIPE, subprocess.DEVNULL
+        process = subprocess.Popen(
+            command, stdin=pipe, stdout=nowhere, stderr=nowhere, env=environment, text=True, process_group=0
+        )
+        begun.append(process)
+        assert process.stdin
+        with suppress(BrokenPipeError), process:  # its input stays open, so that it ends with this process
+            process.stdin.write(json.dumps(to_dict(config)) + "\n")
+            process.stdin.flush()
+            process.wait()
+        if not process.returncode:
+            trained(config, monotonic() - at)
 
     with ThreadPoolExecutor(workers) as pool:
-        list(tqdm(pool.map(train_one, configs), total=len(configs), desc="runs", leave=False, disable=None))
+        try:
+            list(tqdm(pool.map(train_one, configs), total=len(configs), desc="runs", leave=False, disable=None))
+        except BaseException:  # the pool would wait for them
+            for process in begun:
+                process.terminate()
+            raise
 
 
 def _train_given() -> None:
-    train.run(from_dict(RunConfig, json.load(sys.stdin)))
+    stopping.with_parent()
+    train.run(from_dict(RunConfig, json.loads(sys.stdin.readline())))
 
 
 def agreed(parts: Iterable[dict[str, Any]], context: Any = None) -> dict[str, Any]:

@@ -13,8 +13,8 @@ def in_short() -> Short:
     return Short(
         f"At a token of {dataset.attrs['scale'].capitalize()}, {between(use)} % of a layer's units fire.",
         (
-            f"Most in layer {most}: {spread(by_layer.isel(layer=most).values, ' %')}.",
-            f"Fewest in layer {least}: {spread(by_layer.isel(layer=least).values, ' %')}.",
+            f"Most in layer {most}: {spread(by_layer.isel(layer=most).values.tolist(), ' %')}.",
+            f"Fewest in layer {least}: {spread(by_layer.isel(layer=least).values.tolist(), ' %')}.",
             f"In all layers together {between(use.mean(['seed', 'layer']))} %, from run to run.",
         ),
     )

@@ -85,6 +85,25 @@ def findings(
     )
 
 
+def example(patterns: xr.Dataset) -> str:
+    """What two words of the glossary mean of one layer, in a sentence: of Wide's fullest layer.
+
+    Parameters
+    ----------
+    patterns
+        Wide's dataset of layer patterns: `final_batch_use` (seed, set, layer), `final_token_use` (seed, layer).
+    """
+    batch = 100 * patterns["final_batch_use"].mean(["seed", "set"]).astype(float)
+    token = 100 * patterns["final_token_use"].mean("seed").astype(float)
+    layer = int(batch.values.argmax())
+    units, seeds = patterns.attrs["d_ff"], patterns.sizes["seed"]
+    return (
+        f"For example, layer {layer} of Wide (recipe *{patterns.attrs['recipe']}*, mean of {seeds} seeds) has a batch "
+        f"use of {number(float(batch[layer]))} % and a token use of {number(float(token[layer]))} %: so many of its "
+        f"{units:,} units fire at least once in 8,192 tokens, and at one token."
+    )
+
+
 def _closest(ends: Sequence[np.ndarray]) -> list[str]:
     """The run that is nearest to the source."""
     return [number(float(value)) for value in min(ends, key=distance)]

@@ -50,7 +50,7 @@ def _sum(told: Sequence[tuple[str, str, pd.Series]]) -> tuple[int, int]:
 
 
 def summary(outcomes: Sequence[Outcome]) -> str:
-    """In two sentences: how many predictions held, and how rows fare that Wide decides with the recipe it is shown with.
+    """In two sentences: how many predictions held, and how rows fare that Wide decides with its chosen recipe.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""What the glossary says of shapes, recipes and statistics is what the code does."""
+"""What the glossary and the front pages say of shapes, recipes and numbers is what the code does and the data are."""
 
 import re
 from pathlib import Path
@@ -13,6 +13,7 @@ from relusparsity.experiments import endings
 from relusparsity.recipes import FROZEN, RECIPES
 from relusparsity.shapes import SHAPES
 from relusparsity.source import BATCH_USE
+from relusparsity.store import results
 
 
 @pytest.fixture(scope="module")
@@ -78,3 +79,14 @@ def test_the_example_is_the_fullest_layer_with_its_means() -> None:
     said = findings.example(xr.Dataset({"final_batch_use": batch, "final_token_use": token}, attrs=facts))
     assert said.startswith("For example, layer 1 of Wide (recipe *first*, mean of 2 seeds)")
     assert "batch use of 80 % and a token use of 3 %: so many of its 2,048 units" in said
+
+
+def test_a_finding_that_the_data_no_longer_bear_out_is_refused() -> None:
+    """Before any of its numbers is put into words."""
+    halves = [results.recorded(name, "mid") for name in ("factorial", "other_half")]
+    pruned = results.recorded("pruning", "wide")
+    near, one = np.array([15.0, 0, 0, 0, 0, 92.0]), np.array([15.0, 0, 0, 0, 0, 80.0])
+    with pytest.raises(ValueError, match=r"a run ends at 15\.0 and 92\.0 %, within 5 points of both numbers"):
+        findings.findings([], [[one, near], [one]], halves, pruned)
+    with pytest.raises(ValueError, match="fewer than the half that is removed"):
+        findings.findings([], [[one], [one]], halves, pruned.assign(silent_removed=0 * pruned["silent_removed"]))

@@ -17,9 +17,9 @@ in_short()
 # %% [markdown]
 # **Question.** Which share of its hidden units does each layer of a ReLU Transformer use, and how does that change
 # while the model is trained? The paper {cite:p}`wild2024uncovering` reports that the layers of one and the same model
-# come apart: in a batch of 8,192 tokens, 13.3 % of the units of the first layer still fire at convergence, and 95.6 %
-# of those of the last. On the way there it sees, for layer 0, "a gradual decrease in token-level use followed by
-# per-sequence shifts".
+# come apart. By a third party's summary of it, 13.3 % of the units of the first layer still fire in a batch of 8,192
+# tokens at convergence, and 95.6 % of those of the last; on the way there, layer 0 shows "a gradual decrease in
+# token-level use followed by per-sequence shifts".
 #
 # **What would falsify it.** Layers that end up alike; a first layer that is not the low one, or a last layer that is
 # not the high one; a token use that falls in one jump; a loss of units per sequence that comes first, or in every
@@ -120,7 +120,7 @@ layer_patterns.endings(wide, mid, recorded)
 #
 # Batch use hides how a unit is used: one that fires at every token and one that fires once in 8,192 count the same.
 # The three windows together tell them apart. Where token use falls while batch use stays, units become *rarer*, each
-# busy with fewer tokens. Where batch use falls too, units go *quiet*. The paper's order of events for layer 0 (first
+# busy with fewer tokens. Where batch use falls too, units go *quiet*. The summary's order of events for layer 0 (first
 # the token, then the sequence) can be read from the upper two panels.
 
 # %%

@@ -16,8 +16,8 @@ in_short()
 
 # %% [markdown]
 # **Question.** If many hidden units never or hardly ever fire, how many can be taken out of the trained model, and
-# what does that cost? The paper {cite:p}`wild2024uncovering` says that units can be pruned with "minimal impact"; how
-# many were, and how they were chosen, is not known to us.
+# what does that cost? A third party's summary of the paper {cite:p}`wild2024uncovering` reports that units can be pruned
+# with "minimal impact"; how many were, and how they were chosen, is not known to us.
 #
 # **What would falsify it.** Silent units whose removal costs something. A half of the units, those that fire least,
 # whose removal raises the loss by more than one percent. Or a random half that costs hardly more: then the firing rate

@@ -129,6 +129,8 @@ PAIRS = {
     ),
     "an array": ("import numpy as np\nA = np.array([1, 2])", "[1, 3]"),
     "a range": ("A = range(3)", "range(4)"),
+    "a slice": ("A = slice(3)", "slice(4)"),
+    "a pattern of bytes": ("import re\nA = re.compile(b'a')", "(b'b')"),
     "bytes": ("def g(x): return x == b'a'", "b'b'"),
     "flags": ("import re\nA = re.compile('a')", "('a', re.I)"),
     "a default that is a function": ("def g(x, k=lambda v: v + 1): return k(x)", "v + 2"),
@@ -146,6 +148,7 @@ def test_edits_of_every_kind_count(name: str) -> None:
     old = {
         "partial": "k=1", "a dict of functions": "x + 1", "what is closed over": "make(1)", "an array": "[1, 2]",
         "what a decorator was given": "@scaled(1)", "a context as decorator": "@c('ieee')", "a range": "range(3)",
+        "a slice": "slice(3)", "a pattern of bytes": "(b'a')",
         "bytes": "b'a'", "flags": "('a')", "a default that is a function": "v + 1", "a base": "class C(A)",
         "a dataclass's default": "int = 1", "an instance": "A(1)", "a constant in a comprehension": "v * 2",
     }.get(name, "")  # fmt: skip

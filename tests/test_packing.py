@@ -17,7 +17,7 @@ from hypothesis.extra import numpy as arrays
 
 from relusparsity.book import recorded
 from relusparsity.errors import UserError
-from relusparsity.store import packing, results
+from relusparsity.store import heaps, packing, results
 
 RNG = np.random.default_rng(0)
 DIMS = ("seed", "step", "unit")
@@ -250,6 +250,25 @@ def test_bytes_that_were_changed_and_sealed_again_give_one_sentence_or_the_same_
         for each in kept:
             assert found[each].values.tobytes() == before[each].values.tobytes()
     assert kept and refused > 10
+
+
+def test_bytes_that_hdf5_would_walk_for_ever_do_not_come_to_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for path in results.data_dir().glob("*.nc"):
+        heaps.check(path.read_bytes())
+    whole = (results.data_dir() / "capacity-mid-first.nc").read_bytes()
+    begin = whole.index(b"GCOL") + 16
+    objects = [match.start() for match in re.finditer(rb".\0.\0\0{4}\x08\0{7}", whole[begin : begin + 3000], re.DOTALL)]
+    monkeypatch.setattr(xr, "load_dataset", lambda *given, **options: pytest.fail("HDF5 was asked"))
+    for at in objects[::3]:
+        for header in (bytes(16), b"\1" + bytes(7) + b"\xf0" + 7 * b"\xff", bytes(8) + (1 << 20).to_bytes(8, "little")):
+            damaged = whole[: begin + at] + header + whole[begin + at + 16 :]
+            with results.sealed_write(tmp_path / "some.nc") as temporary:
+                temporary.write_bytes(damaged)
+            with pytest.raises(
+                UserError, match=r"some\.nc cannot be read \(object [01] of the heap at byte 239 claims "
+            ):
+                results.load(tmp_path / "some.nc")
+    assert len(objects) > 5
 
 
 @pytest.mark.parametrize("attribute", ["", "{", "7", "[]", "{}", 3.0])

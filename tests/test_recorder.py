@@ -153,6 +153,7 @@ def test_a_worker_that_dies_slowly_costs_its_own_run_alone(
         return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
     monkeypatch.setattr(recorder, "_worker", worker)
+    monkeypatch.setattr(recorder, "GRACE", 0.1)
     with pytest.raises(UserError, match=r"^run-\w+ failed"):
         recorder.record(of(short(201), short(202), short(203)), tmp_path, workers=1)
     said = capsys.readouterr().out

@@ -108,8 +108,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if where is None:
             _print_no_more()
         return stopping.refuse(f"error: {where or 'what is printed'} cannot be read or written ({error.strerror}).", 2)
-    except KeyboardInterrupt:
-        return stopping.interrupt()
+    except KeyboardInterrupt as interrupted:
+        return stopping.interrupt(*interrupted.args)
     except Exception as error:
         stopping.fail(error)
         raise

@@ -99,7 +99,8 @@ class Record:
             else:
                 experiments = build.of_chapter(self.chapter, self.scale, self.recipe)
             build.check_device(experiments[0].scale)
-            recorder.record(experiments, paths.path(self.out), self.workers, self.minutes, self.gpus_per_run)
+            with stopping.interruptible():
+                recorder.record(experiments, paths.path(self.out), self.workers, self.minutes, self.gpus_per_run)
 
 
 @dataclass(frozen=True)

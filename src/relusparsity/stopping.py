@@ -7,6 +7,8 @@ import sys
 import threading
 import time
 import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NoReturn
 
@@ -53,13 +55,38 @@ def refuse(sentence: str, status: int) -> int:
     return status
 
 
-def interrupt() -> int:
-    """Say how the run goes on after Ctrl-C, which all processes get, and give the exit status."""
+def interrupt(number: int = signal.SIGINT) -> int:
+    """Say how the run goes on after a signal, of Ctrl-C or another, that all processes get; give the exit status."""
     if os.environ.get("RANK", "0") == "0":
-        print(f"interrupted; {prospect()}", file=sys.stderr)
+        by = "" if number == signal.SIGINT else f" by {signal.Signals(number).name}"
+        with suppress(OSError):  # of a terminal that was closed
+            print(f"interrupted{by}; {prospect()}", file=sys.stderr, flush=True)
     if TORCHRUN in os.environ:
-        _leave(128 + signal.SIGINT)
-    return 128 + signal.SIGINT
+        _leave(128 + number)
+    return 128 + number
+
+
+@contextmanager
+def interruptible() -> Iterator[None]:
+    """Within the block SIGTERM and a closed terminal interrupt as Ctrl-C does, once; a further signal changes nothing.
+
+    What this process ignores, as after nohup, it ignores still. Only the main thread can be interrupted.
+    """
+    heard = [
+        each for each in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP) if signal.getsignal(each) != signal.SIG_IGN
+    ]
+
+    def end(number: int, frame: object) -> NoReturn:
+        for each in heard:
+            signal.signal(each, signal.SIG_IGN)
+        raise KeyboardInterrupt(number)
+
+    before = {each: signal.signal(each, end) for each in heard}
+    try:
+        yield
+    finally:
+        for each, handler in before.items():
+            signal.signal(each, handler)
 
 
 def fail(error: Exception) -> None:

@@ -37,16 +37,22 @@ def pack(runs: Iterable[Path], out: Path) -> list[Path]:
         if files:
             pieces[-1] += files  # a run's files stay together
     out.mkdir(parents=True, exist_ok=True)
-    written = []
-    for number, piece in enumerate(pieces, start=1):
-        written.append(out / f"piece-{number}.tar")
-        with sealed.sealed_write(written[-1]) as temporary, tarfile.open(temporary, "w") as tar:
+    written = [out / f"piece-{number}.tar" for number in range(1, len(pieces) + 1)]
+    # the last first: a run more moves others into later pieces only, and killed between two, none is without
+    for path, piece in reversed(list(zip(written, pieces, strict=True))):
+        with sealed.sealed_write(path) as temporary, tarfile.open(temporary, "w") as tar:
             for file in piece:
                 tar.add(file, f"{file.parent.name}/{file.name}")
     for old in set(out.glob("piece-*.tar")) - set(written):
         sealed.sidecar(old).unlink(missing_ok=True)
         old.unlink()
     return written
+
+
+def tidy(out: Path) -> None:
+    """Remove what a killed process left half written; the caller is alone in the folder."""
+    for leftover in out.glob(".piece-*"):
+        leftover.unlink()
 
 
 def held(piece: Path) -> set[str]:

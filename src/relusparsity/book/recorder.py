@@ -2,34 +2,36 @@
 
 A queue with one worker per GPU, or per so many GPUs, which then train one run together; what is finished is packed in
 small pieces, to carry to the machine that keeps the repository (`pieces`). A machine that stopped goes on where it was:
-finished runs are reused, and so is the last state of one that keeps states.
+finished runs are reused, and so is the last state of one that keeps states. No worker outlives the recorder.
 """
 
 import json
 import os
+import re
+import signal
 import subprocess
 import sys
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
-from time import monotonic, sleep
+from time import monotonic
 
 from filelock import FileLock, Timeout
 
-from .. import corpora, distributed, paths, stopping, train
-from ..config import RunConfig, from_dict, replace, to_dict
-from ..errors import StoppedEarly, UserError
+from .. import corpora, paths, train
+from ..config import RunConfig, replace, to_dict
+from ..errors import UserError
 from ..screens import in_words
 from ..store import sealed
-from . import pieces, planned
+from . import pieces, planned, worker
 from .recorded import Recorded
 
-FINISHED = "finished"
-"""What a worker answers of a run that came to its end."""
+GRACE = 5.0
+"""Seconds that a worker whose pipe has ended has to end itself."""
 
 
 @dataclass(frozen=True)
@@ -82,7 +84,8 @@ def record(
     UserError
         Before anything is loaded or made: for fewer than no workers, minutes or GPUs, or more GPUs than there are, and
         a folder that cannot be written. Before anything is trained: for a folder with pieces of other runs, or in which
-        another recording is at work. At the end, naming the runs that failed; the others are packed.
+        another recording is at work. At the end, naming the runs that failed; the others are packed. Early, if the
+        first runs fail for one reason: the others would too.
     """
     begun = monotonic()
     check(out, workers, minutes, gpus_per_run)
@@ -116,6 +119,7 @@ def _alone_in(out: Path) -> Iterator[None]:
             held.acquire()
         except Timeout:
             raise UserError(f"another recording is at work in {out}; wait for its end, or name another one.") from None
+        pieces.tidy(out)
     try:
         yield
     finally:
@@ -142,31 +146,53 @@ def _recorded(queue: list[Job], out: Path, workers: int, minutes: float | None, 
     for rules, stoppable in Counter(job.config.screens for job in missing if job.config.screens).items():
         print(f"{stoppable} of these may stop early: {in_words(rules)}", flush=True)
     until = None if minutes is None else begun + 60 * minutes
-    state = _Queue(missing, until, lambda: pieces.pack([job.path for job in queue if job.finished], out), gpus_per_run)
+
+    def pack() -> None:
+        pieces.pack([job.path for job in queue if job.finished], out)
+
+    state = _Queue(missing, until, pack, workers, gpus_per_run)
     state.finished()
     with ThreadPoolExecutor(workers) as pool:
-        list(pool.map(state.work, range(workers)))
+        try:
+            for feeding in as_completed([pool.submit(state.work, number) for number in range(workers)]):
+                feeding.result()
+        except BaseException:
+            state.end()  # or the pool would wait for the whole queue
+            raise
     left = sum(not job.finished for job in queue)
     print(f"{len(queue) - left} of {len(queue)} runs are finished; {left} left", flush=True)
+    if state.missing and (why := state.hopeless()):
+        raise UserError(
+            f"the first {len(state.failed)} runs failed, for one reason ({why.rstrip('.')}); {len(state.missing)} "
+            "were not tried; mend that, then the same command tries them all."
+        )
     if state.failed:
-        raise UserError(f"{', '.join(state.failed)} failed; what each said is above, and the others are packed.")
+        raise UserError(
+            f"{', '.join(state.failed)} failed; what each said is above, and the others are packed; "
+            "the same command tries again."
+        )
     return left
 
 
 class _Queue:
     """What is still to be trained, shared by the threads that each feed one worker process."""
 
-    def __init__(self, missing: deque[Job], until: float | None, finished: Callable[[], object], gpus: int) -> None:
-        self.missing, self.until, self.finished, self.gpus = missing, until, finished, gpus
-        self.failed: list[str] = []
+    def __init__(
+        self, missing: deque[Job], until: float | None, finished: Callable[[], object], workers: int, gpus: int
+    ) -> None:
+        self.missing, self.until, self.finished, self.workers, self.gpus = missing, until, finished, workers, gpus
+        self.failed: dict[str, str] = {}
+        """Run → why, in words that are the same for another run."""
+        self.succeeded = self.ended = False
+        self.processes: dict[int, subprocess.Popen[str]] = {}
         self.slower = 1.0
         """Seconds taken, in those expected: of the last finished run."""
         self.lock = Lock()
 
     def next(self) -> Job | None:
-        """The first job that there is still time for."""
+        """The first job that there is still time for, and hope."""
         with self.lock:
-            for job in self.missing:
+            for job in () if self.ended or self.hopeless() else self.missing:
                 if (
                     self.until is None
                     or monotonic() + self.slower * planned.seconds(job.config, self.gpus) < self.until
@@ -175,15 +201,33 @@ class _Queue:
                     return job
         return None
 
+    def hopeless(self) -> str | None:
+        """Why the first runs failed, if as many as there are workers say the same, and none came to its end."""
+        for why, times in Counter(self.failed.values()).items():
+            if times >= max(2, self.workers) and not self.succeeded:
+                return why
+        return None
+
+    def end(self) -> None:
+        """Begin no run any more, and end those in flight."""
+        with self.lock:
+            self.ended = True
+            for process in self.processes.values():
+                process.terminate()
+
     def work(self, number: int) -> None:
         """Feed one worker process until nothing is left; a run that fails is named and left out.
 
         Several processes together train one run alone: what one of them comes to grief by ends them all.
         """
-        process = None
         while job := self.next():
             begun = monotonic()
-            process = process if process and process.poll() is None else _worker(number, self.gpus)
+            with self.lock:
+                if self.ended:
+                    break
+                process = self.processes.get(number)
+                if process is None or process.poll() is not None:
+                    process = self.processes[number] = _worker(number, self.gpus)
             assert process.stdin and process.stdout
             with suppress(BrokenPipeError):  # it may have died since; then it gives no answer
                 process.stdin.write(json.dumps(to_dict(job.config)) + "\n")
@@ -192,19 +236,39 @@ class _Queue:
             if self.gpus > 1:
                 process.communicate()
             if not answer:
-                answer = "its process ended"
-                process.kill()  # its pipe ends before it does: a GPU takes a while to be let go of
-                process.communicate()
-            seconds = monotonic() - begun
-            with self.lock:
-                if (job.path / pieces.DATASETS[0]).is_file():
-                    self.slower = seconds / planned.seconds(job.config, self.gpus)
-                elif not job.finished and answer != FINISHED:
-                    self.failed.append(job.path.name)
-                print(f"{job.path.name} on worker {number}: {answer}, {seconds:.0f} s", flush=True)
-                self.finished()
-        if process:
-            process.communicate()
+                answer = _ended(process)
+            if self.ended:
+                break
+            self._answered(job, answer, monotonic() - begun, number)
+        if number in self.processes:
+            self.processes[number].communicate()
+
+    def _answered(self, job: Job, answer: str, seconds: float, number: int) -> None:
+        with self.lock:
+            if (job.path / pieces.DATASETS[0]).is_file():
+                self.slower = seconds / planned.seconds(job.config, self.gpus)
+            if job.finished or answer == worker.FINISHED:
+                self.succeeded = True
+            else:
+                why = re.sub(rf"\S*{sealed.RUN.pattern}\S*", "run-…", answer)  # its files have names of their own
+                if why in self.failed.values():
+                    answer = "failed for a reason said above"
+                self.failed[job.path.name] = why
+            self.finished()
+            print(f"{job.path.name} on worker {number}: {answer}, {seconds:.0f} s", flush=True)
+
+
+def _ended(process: "subprocess.Popen[str]") -> str:
+    """Why a worker gave no answer."""
+    by = ""
+    try:
+        process.wait(GRACE)  # its pipe ends before it does: a GPU takes a while to be let go of
+        if process.returncode < 0:
+            by = f" by {signal.Signals(-process.returncode).name}"
+    except subprocess.TimeoutExpired:
+        process.kill()
+    process.communicate()
+    return f"its process ended{by}"
 
 
 def _gpus() -> int:
@@ -220,41 +284,16 @@ def _worker(number: int, gpus: int = 1) -> "subprocess.Popen[str]":
     first = gpus * (number % max(there // gpus, 1))
     own = ",".join(given.split(",")[first : first + gpus])
     environment = os.environ | ({"CUDA_VISIBLE_DEVICES": own} if there else {})
-    command = [sys.executable, "-c", f"from {__name__} import serve; serve()"]
+    command = [sys.executable, "-c", f"from {worker.__name__} import serve; serve()"]
     if gpus > 1:
         torchrun = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={gpus}", "--no-python"]
-        command = [sys.executable, *torchrun, sys.executable, "-c", f"from {__name__} import serve_one; serve_one()"]
-    return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment)
-
-
-def serve() -> None:
-    """A worker: trains the configurations on standard input, a JSON line each, and answers each with a line."""
-    answers = os.fdopen(os.dup(1), "w")
-    os.dup2(2, 1)  # what a library prints is no answer
-    for line in sys.stdin:
-        print(_trained(line), file=answers, flush=True)
-
-
-def serve_one() -> None:
-    """One of torchrun's processes: trains with the others the one configuration that the first finds on its input."""
-    answers = os.fdopen(os.dup(1), "w")
-    os.dup2(2, 1)
-    distributed.join()
-    first = distributed.rank() == 0
-    (line, *_) = distributed.gather(sys.stdin.readline() if first else "")
-    said = _trained(line)
-    if first:
-        print(said, file=answers, flush=True)
-    elif said != FINISHED:
-        sleep(stopping.LINGER)  # the first may have it too, and may be writing what is kept
-        print(said, file=sys.stderr, flush=True)
-    if said != FINISHED:
-        os._exit(1)  # torchrun ends the others; to take leave of them would be to wait
-
-
-def _trained(line: str) -> str:
-    try:
-        train.run(from_dict(RunConfig, json.loads(line)))
-    except (UserError, StoppedEarly, FloatingPointError, RuntimeError) as error:
-        return " ".join(str(error).split())[:300] or type(error).__name__
-    return FINISHED
+        command = [
+            sys.executable,
+            *torchrun,
+            sys.executable,
+            "-c",
+            f"from {worker.__name__} import serve_one; serve_one()",
+        ]
+    pipe = subprocess.PIPE
+    # in a group of its own, Ctrl-C reaches the recorder alone, which ends its workers
+    return subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True, env=environment, process_group=0)

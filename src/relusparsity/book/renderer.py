@@ -10,14 +10,13 @@ picture. Its name stays, in its link and in its files.
 from __future__ import annotations
 
 import ast
-import hashlib
 import html
 import importlib.util
 import json
+import multiprocessing
 import posixpath
 import re
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -26,10 +25,10 @@ from sphinx.application import Sphinx
 from sphinx.transforms.post_transforms import SphinxPostTransform
 from sphinx.util.osutil import relative_uri
 
-from ..plots import drawing, moves, names, palette
 from ..plots import page as pages
+from ..plots import palette
 from ..plots.written import MIME, from_json
-from ..store import sealed
+from . import drawers
 
 META = "relusparsity"
 FIGURES = "_figures"  # folder of drawings and their data, among the pages
@@ -68,6 +67,8 @@ class LiveFigureRenderer:
         kept["names"].append(about["name"])
         kept["modules"].append(module_of(about["function"]))
         kept["charts"].append(chart)
+        if not multiprocessing.parent_process():  # a process that reads for another has no hands of its own
+            drawers.OF[myst.sphinx_env.app].begin(chart)
         node = live_figure("", chart=chart, **{key: about[key] for key in ("name", "function", "csv", "alt")})
         heading = nodes.strong("", f"{number(docname, len(kept['names']))} {about['title']}. {about['model']}.")
         caption = nodes.paragraph("", "", heading, nodes.Text(" "), classes=["live-figure-caption"])
@@ -112,7 +113,7 @@ def visit_live_figure(writer: Any, node: live_figure) -> None:
     here, chapter = builder.get_target_uri(builder.current_docname), posixpath.basename(builder.current_docname)
     picture = node.pop(0)
     node["picture"] = posixpath.join(builder.imgpath, builder.images[picture["uri"]])
-    data = drawn(node["chart"], drawings(builder.app))
+    data = drawers.drawn(node["chart"], drawers.folder(builder.app))
     files = {f"{name}.js": pages.script(name, data)}
     files |= {f"{name}-{size}.svg": pages.alone(each["svg"]) for size, each in data["drawings"].items()}
     for file, text in files.items():
@@ -155,28 +156,10 @@ def write(file: Path, text: str) -> None:
     file.write_text(text, encoding="utf-8")
 
 
-def drawings(app: Sphinx) -> Path:
-    """The folder in which drawings are kept from one build to the next, outside of the pages."""
-    return Path(app.doctreedir).parent / "drawings"
-
-
-def drawn(chart: str, folder: Path) -> dict[str, Any]:
-    """What the page needs of a chart, drawn if it was not before."""
-    code = [Path(module.__file__ or "").read_bytes() for module in (moves, drawing, names, palette)]
-    kept = folder / f"{hashlib.sha256(b'|'.join([chart.encode(), *code])).hexdigest()[:32]}.json"
-    if not kept.is_file():
-        folder.mkdir(parents=True, exist_ok=True)
-        with sealed.atomic_write(kept) as temporary:
-            temporary.write_text(json.dumps(moves.figure(from_json(json.loads(chart)))))
-    return json.loads(kept.read_text())  # type: ignore[no-any-return]
-
-
-def draw_all(app: Sphinx, env: Any) -> None:
-    """Draw the figures of all pages, side by side."""
+def wait(app: Sphinx, env: Any) -> None:
+    """Wait for the figures of all pages, also of those that are as they were at the last build."""
     charts = [chart for about in env.metadata.values() for chart in about.get(META, {}).get("charts", [])]
-    with ProcessPoolExecutor() as pool:
-        for _ in pool.map(drawn, charts, [drawings(app)] * len(charts)):
-            pass
+    drawers.OF.pop(app).finish(charts)
 
 
 def number(docname: str, position: int) -> str:
@@ -258,7 +241,8 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.add_css_file("figures.css")
     app.add_js_file("explorable.js", loading_method="defer")
     app.connect("builder-inited", add_static)
-    app.connect("env-updated", draw_all)
+    app.connect("builder-inited", drawers.begin)
+    app.connect("env-updated", wait)
     app.connect("html-page-context", add_figures)
     app.connect("build-finished", write_colours)
     app.connect("html-collect-pages", source_pages)

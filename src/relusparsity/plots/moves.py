@@ -46,7 +46,6 @@ def _hovered(mark: Any) -> dict[str, Any]:
 def _drawing(chart: Chart, width: int) -> dict[str, Any]:
     with drawing.settings():
         sheet = drawing.Sheet(chart, width)
-        FigureCanvasSVG(sheet.canvas)
         first = _tree(sheet)
         out: dict[str, Any] = {"svg": text(first), "boxes": [_box(sheet, n) for n in range(len(chart.panels))]}
         if chart.control:
@@ -132,7 +131,8 @@ def _changes(
 def _tree(sheet: drawing.Sheet) -> ElementTree.Element:
     """Matplotlib's SVG with our names, variables for colours, and without what says nothing to a reader."""
     out = io.StringIO()
-    sheet.canvas.savefig(out, format="svg", metadata={"Date": None, "Creator": None, "Type": None, "Format": None})
+    # `savefig` would draw all of it once more, for the layout, which is settled
+    FigureCanvasSVG(sheet.canvas).print_svg(out, metadata=dict.fromkeys(("Date", "Creator", "Type", "Format")))
     tree = ElementTree.fromstring(out.getvalue())
     for key in ("width", "height", "version"):
         del tree.attrib[key]
@@ -145,8 +145,6 @@ def _tree(sheet: drawing.Sheet) -> ElementTree.Element:
     for group in [e for e in tree.iter() if e.get("data-circles")]:
         _dotted(group, float(group.attrib.pop("data-circles")))
     _unwrapped(tree)
-    at, control = sheet.chart.places(), sheet.chart.control
-    _merged(tree, {"m{}.{}".format(*at[mark]) for state in (control.states if control else ()) for mark in state.marks})
     return tree
 
 
@@ -206,22 +204,6 @@ def _dotted(group: ElementTree.Element, size: float) -> None:
     path = _relative("".join(f"M{use.get('x')} {use.get('y')}h0" for use in uses))
     look = f"{look};stroke-width:{size:g};stroke-linecap:round"
     ElementTree.SubElement(group, f"{SVG}path", {"d": path, "style": look} | ({"clip-path": clip} if clip else {}))
-
-
-def _merged(tree: ElementTree.Element, moving: set[str]) -> None:
-    """Make bars of one look a single path, where none of them moves alone."""
-    for parent in list(tree.iter()):
-        last: tuple[object, ...] = ()
-        path = parent
-        for group in list(parent):
-            mark, comma, _ = group.get("data-part", "").partition(",")
-            look = (mark, *((e.tag, e.get("style"), e.get("clip-path")) for e in group))
-            alone = bool(comma) and len(group) == 1 and mark not in moving and "d" in group[0].attrib
-            if alone and look == last:
-                path.set("d", path.get("d", "") + group[0].attrib["d"])
-                parent.remove(group)
-            elif alone:
-                last, path = look, group[0]
 
 
 def _unwrapped(tree: ElementTree.Element) -> None:

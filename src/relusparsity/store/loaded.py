@@ -28,6 +28,7 @@ NAMED_BY_VALUE = (f"{PACKAGE}.config", f"{PACKAGE}.intervention_config")
 """Where dataclasses are whose fields are part of a run's name: a new one at its default changes nothing."""
 TABLES = tuple(f"{PACKAGE}.{name}" for name in ("recipes", "shapes", "store.renamed"))
 """Where tables are whose rows become a run's fields, which name it: a row more, or its prose, changes nothing else."""
+_PLAIN = (str, int, float, complex, bytes, range, slice, np.generic)
 TRANSPARENT = ("contextlib", "functools", "operator")
 """Modules whose instances, in what a decorator leaves behind, are read like our own."""
 
@@ -97,12 +98,12 @@ class _Reader:
 
     def said(self, value: Any) -> Any:
         """A value in a form that is the same in every process."""
-        if value is None or value is ... or isinstance(value, str | int | float | complex | bytes | range | np.generic):
+        if value is None or value is ... or isinstance(value, _PLAIN):
             return [type(value).__name__, repr(value)]
         if isinstance(value, PurePath):
             return ["path", value.name]  # where a file lies is no result
         if isinstance(value, re.Pattern):
-            return [value.pattern, value.flags]
+            return [str(value.pattern), value.flags]  # one may be of bytes
         if isinstance(value, types.CodeType):
             return self._steps(value)
         if id(value) in self.inside:

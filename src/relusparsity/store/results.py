@@ -17,7 +17,7 @@ from .. import identity
 from ..errors import UserError
 from ..recipes import FROZEN
 from ..version import __version__
-from . import packing, renamed
+from . import heaps, packing, renamed
 from .sealed import atomic_write, check, read, sealed_write, sha256, told, write_json  # noqa: F401 - found here too
 
 _CHECKOUT = Path(__file__).resolve().parents[3]
@@ -125,12 +125,14 @@ _NO_NETCDF = (ArithmeticError, AttributeError, LookupError, MemoryError, Runtime
 
 def as_written(path: Path) -> xr.Dataset:
     """What `load` reads, with the names that are in the file; raises what `load` raises."""
-    data = io.BytesIO(read(path))  # HDF5 would want a lock, which another program may hold
+    data = read(path)
     with told(path, "read", "expected a dataset that this library wrote"):
         # values as they are: no unit or other attribute makes times of them, or numbers in place of those there
         as_is = {"mask_and_scale": False, "decode_times": False, "decode_timedelta": False}
         try:
-            dataset = xr.load_dataset(data, engine="h5netcdf", **as_is)
+            heaps.check(data)
+            # from memory: HDF5 would want a lock on the file, which another program may hold
+            dataset = xr.load_dataset(io.BytesIO(data), engine="h5netcdf", **as_is)
         except _NO_NETCDF as error:
             raise OSError(str(error)) from error
     if "provenance" not in dataset.attrs:

@@ -1,4 +1,4 @@
-"""Chapter 00: its experiment is what it says, its figure draws what it is given, its rule reads it."""
+"""Chapter 00: its experiment is what it says, its figure, its rule and *In short* read what they are given."""
 
 import io
 
@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 import xarray as xr
 
-from . import experiment, figures, rows
+from . import experiment, figures, rows, short
 
 
 def made_up(*highest: float) -> xr.Dataset:
@@ -39,3 +39,9 @@ def test_the_rule_reads_every_seed() -> None:
     (row,) = rows.ROWS
     found = rows.RULES[row.number].find(made_up(0.4, 0.6, 0.2))
     assert [reading.holds for reading in found.readings] == [True, False, True]
+
+
+def test_in_short_says_what_the_data_hold(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(short.store, "recorded", lambda *given: made_up(0.4, 0.2))
+    said = short.in_short()
+    assert " 2 to 40 % of a layer's units" in said.finding and "Most in layer 5: 22.6 % (15.1 to 30.2)." in said.lines

@@ -7,12 +7,11 @@ from urllib.parse import unquote, urlsplit
 
 import jupytext
 import nbformat
-import pandas as pd
 import pytest
 from bs4 import BeautifulSoup
 from nbformat import NotebookNode
 
-from relusparsity.book import build, renderer, rests, tables
+from relusparsity.book import build, renderer, rests
 from relusparsity.plots.written import MIME
 
 ROOT = Path(__file__).parents[1]
@@ -170,20 +169,6 @@ def test_a_figure_names_code_that_exists() -> None:
     assert Path(renderer.__file__).read_text().splitlines()[line - 1].startswith("def line_of(")
     with pytest.raises(ValueError, match="no_such, which does not exist"):
         renderer.line_of("relusparsity.book.renderer.no_such")
-
-
-def test_columns_of_words_are_marked_and_numbers_are_not() -> None:
-    index = pd.MultiIndex.from_product([[0], ["first", "second"]], names=["layer", "rule"])
-    table = pd.DataFrame({"n": ["1", "-2.5"], "text": ["a word", "3"], "missing": [float("nan"), 1e-9]}, index=index)
-    page = BeautifulSoup(tables.marked(table.to_html()), "html.parser")
-    assert [cell.get_text() for cell in page.select("td.words")] == ["a word", "3"]
-    assert [cell.get_text() for cell in page.select("th.words")] == ["text", ""]  # the row of index names has no word
-
-
-def test_long_names_of_rows_are_marked() -> None:
-    names = ["first", "rate ÷ 2, rotary, decay 1"]
-    page = BeautifulSoup(tables.marked(pd.DataFrame({"n": [1, 2]}, index=names).to_html()), "html.parser")
-    assert [cell.get_text() for cell in page.select("th.name")] == names[1:]
 
 
 NOTEBOOK = """# %%

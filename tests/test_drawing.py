@@ -7,7 +7,7 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 
-from relusparsity.plots import drawing, moves, page, palette
+from relusparsity.plots import drawing, moves, names, page, palette
 from relusparsity.plots.chart import Axis, Chart, Control, Mark, Panel, State
 from relusparsity.plots.written import from_json, to_json
 
@@ -143,3 +143,22 @@ def test_an_axis_whose_ticks_have_no_words_is_drawn():
     bars = Mark("bars", [0.0, 1.0], [1.0, 2.0], ["layer-0", "layer-8"])
     without = Chart([Panel("use", Axis("step", ticks=([0.0, 1.0], ["", ""])), Axis(), [bars])])
     assert all("<svg" in each["svg"] for each in moves.figure(without)["drawings"].values())
+
+
+@pytest.mark.parametrize("small", [False, True])
+@pytest.mark.parametrize("seed", range(8))
+def test_the_word_of_a_point_stands_clear_of_the_dots_about_it(seed: int, small: bool) -> None:
+    dots = np.random.default_rng(seed).uniform(0, 40, 12)
+    source = Mark("points", [0], [13.3], "ink", words=["W&A 13.3 %"])
+    others = [Mark("points", [0.1] * 12, dots, "ink"), Mark("points", [3.0], [14.0], "ink")]
+    panel = Panel("use, %", Axis(), Axis(limits=(0.0, 104.0)), [source, *others])
+    chart = Chart([panel], heights=(230,))
+    up = names.lift(chart, "m0.0", source, 0, small)
+    pixels = (dots - 13.3) * 230 / 104
+    assert up >= 4 and not ((pixels > up - 4) & (pixels < up + 14)).any(), "no dot on its letters"
+    below = [height + 5 for height in pixels if 4 <= height + 5 < up - 0.01]
+    assert all(((pixels > low - 4) & (pixels < low + 14)).any() for low in ([4.0, *below] if up > 4 else [])), (
+        "and no higher"
+    )
+    panel.marks = [source, others[1]]
+    assert names.lift(chart, "m0.0", source, 0, small) == 4, "a dot far to the side moves nothing"

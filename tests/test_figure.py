@@ -104,4 +104,4 @@ def test_the_picture_says_in_its_file_what_it_is_and_where_it_comes_from():
 def test_a_figure_that_is_put_together_has_its_title():
     made = figure(FUNCTION, CHART, "Bars.", [("", WIDE)], "Both fire", WIDE)
     assert (made.heading, made.name) == ("Both fire. Wide, nearest, 3 seeds.", "batch-use-wide-nearest")
-    assert made.alt == "use, by layer: bars 0: 1, 1: 2."
+    assert made.alt == "A bar chart of use by layer: from 1 (layer 0) to 2 (layer 1)."

@@ -10,6 +10,7 @@ import nbformat
 import pytest
 import yaml
 from bs4 import BeautifulSoup
+from docutils import nodes
 from matplotlib.image import imread, imsave
 from numpy import zeros
 from pybtex.database import parse_string
@@ -147,8 +148,33 @@ def test_the_entry_for_bibtex_is_read_by_others() -> None:
     entry = parse_string(furniture.bibtex("https://example.org/x"), "bibtex").entries["relusparsity"]
     cited = furniture.citation()
     assert entry.fields["version"] == cited["version"] == __version__
-    assert entry.fields["title"].strip("{}") == cited["title"] and entry.fields["url"] == "https://example.org/x"
+    assert (
+        " ".join(entry.fields["title"].strip("{}").split()) == cited["title"]
+        and entry.fields["url"] == "https://example.org/x"
+    )
     assert "url" not in furniture.bibtex("")
+    assert max(map(len, furniture.bibtex("").splitlines())) <= 72, "it fits the page"
+
+
+def test_a_reader_is_told_where_the_commands_work() -> None:
+    """With an address, what it says can be typed; without one, no command and no link is there."""
+    said = furniture.clone("https://github.com/one/book.git/")
+    assert "git clone https://github.com/one/book.git/\ncd book\n" in said
+    assert "clone" not in furniture.clone("") and "`Makefile`" in furniture.clone("")
+
+
+def test_a_term_with_a_capital_is_meant_as_written_and_any_in_the_plural(root: Path) -> None:
+    def links(text: str) -> list[str]:
+        known = {name: ("glossary", f"term-{name}") for name in ("Wide", "recipe", "fresh seed")}
+        parts = cards.linked(text, known, lambda page: f"{page}.html", "index.html")
+        assert "".join(part.astext() for part in parts) == text
+        return [f"{part.astext()}: {part['refuri']}" for part in parts if isinstance(part, nodes.reference)]
+
+    assert links("A wide page. Wide has Recipes, and a recipe.") == [
+        "Wide: glossary.html#term-Wide",
+        "Recipes: glossary.html#term-recipe",
+    ]
+    assert links("Three fresh seeds, mid-wide.") == ["fresh seeds: glossary.html#term-fresh seed"]
 
 
 def test_a_downloaded_notebook_says_first_how_to_run_it(root: Path, tmp_path: Path) -> None:

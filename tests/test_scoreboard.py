@@ -3,15 +3,19 @@
 import pandas as pd
 import pytest
 
+from relusparsity import claims
 from relusparsity.book import scoreboard
+from relusparsity.experiments import dissociation
+from relusparsity.recipes import FROZEN
+from relusparsity.store import results
 
 
 def test_it_sums_what_held_of_what_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
     forecasts = [("one", "2026-11-28", pd.Series([True, False, None])), ("two", "2026-11-29", pd.Series([None, True]))]
     monkeypatch.setattr(scoreboard, "scores", lambda: iter(forecasts))
     assert scoreboard.markdown().splitlines()[2:] == [
-        "| one | 2026-11-28 | 1 | 2 |",
-        "| two | 2026-11-29 | 1 | 1 |",
+        "| one | <time>2026-11-28</time> | 1 | 2 |",
+        "| two | <time>2026-11-29</time> | 1 | 1 |",
         "| **all** | | **2** | **3** |",
     ]
 
@@ -20,3 +24,29 @@ def test_every_forecast_has_runs_that_ended() -> None:
     for words, written, holds in scoreboard.scores():
         assert holds.notna().any(), words
         assert written >= "2026-11-28"
+
+
+def test_the_summary_counts_each_verdict_of_wide_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(scoreboard, "scores", lambda: iter([("one", "2026-11-28", pd.Series([True, False, None]))]))
+    row, reading = claims.LEDGER[0], claims.Reading(2, True, {})
+    chosen, other = (f"{name}: with all that it fixes" for name in (FROZEN["wide"], "first"))
+    words = claims.Verdict
+    given = [("P", chosen, words.REPRODUCED), ("P", chosen, words.NOT_REPRODUCED), ("P", chosen, words.REPRODUCED)]
+    left_out = [("P", other, words.REPRODUCED), ("S", chosen, words.REPRODUCED), ("P", chosen, None)]
+    outcomes = [
+        claims.Outcome(row, scale, verdict, readings=(reading,), recipe=by) for scale, by, verdict in given + left_out
+    ]
+    said = scoreboard.summary(outcomes)
+    assert said.startswith("Of 2 predictions") and "1 held" in said
+    assert "Of 3 claims that Wide decides" in said and said.endswith("2 are reproduced, 1 is not reproduced.")
+
+
+def test_what_is_recorded_of_row_15_is_counted_run_by_run() -> None:
+    dataset = results.recorded("dissociation", "mid")
+    use = dataset["final_batch_use"].transpose("recipe", "seed", "set", "layer").values
+    made = sum(bool((one == one).any()) for by_seed in use for one in by_seed)
+    said = scoreboard.unfinished(dataset)
+    assert f"{made} of {len(dissociation.ARMS) * 3} are recorded" in said and said.endswith("waits for seed 4.")
+    assert "2 have all the runs that it reads, and it holds in 0 of them" in said
+    fewer = dataset.assign(final_batch_use=dataset["final_batch_use"].where(dataset["seed"] != 3))
+    assert scoreboard.unfinished(fewer).endswith("waits for seeds 3, 4.")

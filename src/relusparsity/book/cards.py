@@ -145,7 +145,7 @@ def link(app: Sphinx, document: nodes.document, page: str) -> None:
 def terms(app: Sphinx, document: nodes.document, page: str) -> None:
     """Link the first use of each glossary term to its meaning."""
     known = {
-        name.lower(): (where, label)
+        name: (where, label)
         for (kind, name), (where, label) in app.env.get_domain("std").data["objects"].items()
         if kind == "term" and where != page and name not in EVERYDAY
     }
@@ -161,17 +161,18 @@ def terms(app: Sphinx, document: nodes.document, page: str) -> None:
 
 
 def linked(text: str, known: dict[str, tuple[str, str]], address: Any, here: str) -> list[nodes.Node]:
-    """A text cut at the terms that it uses, which are taken out of `known`."""
+    """A text cut at the terms that it uses, which are taken out of `known`; one with a capital is meant as written."""
     parts: list[nodes.Node] = []
     while known:
-        names = "|".join(re.escape(name) for name in sorted(known, key=len, reverse=True))
-        found = re.search(rf"(?<![\w-])({names})(?![\w-])", text, re.IGNORECASE)
+        longest = sorted(known, key=len, reverse=True)
+        names = "|".join(re.escape(name) if name[0].isupper() else f"(?i:{re.escape(name)})" for name in longest)
+        found = re.search(rf"(?<![\w-])({names})s?(?![\w-])", text)
         if found is None:
             break
-        where, label = known.pop(found[1].lower())
+        where, label = known.pop(found[1] if found[1] in known else found[1].lower())
         target = f"{relative_uri(here, address(where))}#{label}"
         parts += [nodes.Text(text[: found.start()])] if found.start() else []
-        parts.append(nodes.reference("", found[1], internal=True, refuri=target, classes=["term"]))
+        parts.append(nodes.reference("", found[0], internal=True, refuri=target, classes=["term"]))
         text = text[found.end() :]
     return [*parts, nodes.Text(text)] if text or not parts else parts
 

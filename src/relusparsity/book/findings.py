@@ -14,18 +14,21 @@ from ..source import BATCH_USE
 
 TEXT = """\
 - **Which layer empties depends on the recipe.** Of {recipes} recipes for one model of 6 × 8,192 units (Mid, two seeds
-  each), {emptied} end with some layer under {full} %. With layers counted from 0,
+  each), {kept} keep every layer above {full} %. In the other {emptied}, with layers counted from 0,
   {emptiest}.
   The two seeds name the same layer in {agreed} of the {emptied}.
-- **The paper's two numbers have not met in one model of ours.** Wild and Anderson report that {source[0]} % of the
+- **No model of ours has both of the paper's numbers.** Wild and Anderson report that {source[0]} % of the
   first layer's units and {source[5]} % of the last's fire in 8,192 tokens. Of our models of that width (Wide, 6 ×
-  32,768), *{judged}*, the later of two recipes that are judged, ends at {first} and {last} % ({seeds} fresh seeds). The
-  closest of all {runs} recorded runs, whatever the recipe, ends at {closest[0]} and {closest[5]} %; of {narrow_runs} at
-  Mid's width, at {narrow[0]} and {narrow[5]} %.
+  32,768), *{judged}*, the later of two recipes that are judged, ends at {first} and {last} % ({seeds} fresh seeds). Of
+  all {runs} recorded runs, whatever the recipe, the one at the smallest distance from the two numbers ends at
+  {closest[0]} and {closest[5]} %; of {narrow_runs} at Mid's width, at {narrow[0]} and {narrow[5]} %.
 - **Silent units stay silent, and can go.** Of Wide's units that are silent on 8,192 tokens, {silent} % are silent on a
-  million others too. About {idle} % of all its units are silent on the million: half of all units can be removed from
-  among them, which changes the loss on web text by {half} %. As many drawn at random from the same layers raise it by
+  million others too. About {idle} % of all its units are silent on the million. Removing half of all units, silent ones
+  alone, changes the loss on web text by {half} %; removing as many at random from the same layers raises it by
   {random} %."""
+
+NEAR = 5
+"""Points within which the ledger calls two numbers in agreement."""
 
 
 def findings(
@@ -50,7 +53,7 @@ def findings(
     Raises
     ------
     ValueError
-        If the half that is removed is not all silent: then the third finding says something else.
+        If a run has both numbers, or the half that is removed is not all silent: then a finding says something else.
     """
     judged = [outcome for outcome in outcomes if outcome.verdict and outcome.readings]
     wide = {outcome.row.number: outcome for outcome in reversed(judged) if outcome.scale == "P"}
@@ -63,8 +66,12 @@ def findings(
         raise ValueError(
             f"{float(idle.min()):.1f} % of a seed's units are silent, fewer than the half that is removed."
         )
+    for run in (run for each in ends for run in each):
+        if all(abs(run[layer] - stated) <= NEAR for layer, stated in BATCH_USE.items()):
+            raise ValueError(f"a run ends at {run[0]:.1f} and {run[5]:.1f} %, within {NEAR} points of both numbers.")
     return TEXT.format(
         recipes=len(use),
+        kept=len(use) - len(emptied),
         emptied=len(emptied),
         full=f"{100 * FULL:g}",
         emptiest=_places(lowest),
@@ -82,6 +89,25 @@ def findings(
         idle=f"{float(idle.mean()):.0f}",
         half=_mean(wide["12"], "lowest-rate half (% loss)"),
         random=_mean(wide["12"], "random half (% loss)"),
+    )
+
+
+def example(patterns: xr.Dataset) -> str:
+    """What two words of the glossary mean of one layer, in a sentence: of Wide's fullest layer.
+
+    Parameters
+    ----------
+    patterns
+        Wide's dataset of layer patterns: `final_batch_use` (seed, set, layer), `final_token_use` (seed, layer).
+    """
+    batch = 100 * patterns["final_batch_use"].mean(["seed", "set"]).astype(float)
+    token = 100 * patterns["final_token_use"].mean("seed").astype(float)
+    layer = int(batch.values.argmax())
+    units, seeds = patterns.attrs["d_ff"], patterns.sizes["seed"]
+    return (
+        f"For example, layer {layer} of Wide (recipe *{patterns.attrs['recipe']}*, mean of {seeds} seeds) has a batch "
+        f"use of {number(float(batch[layer]))} % and a token use of {number(float(token[layer]))} %: so many of its "
+        f"{units:,} units fire at least once in 8,192 tokens, and at one token."
     )
 
 

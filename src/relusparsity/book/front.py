@@ -52,6 +52,9 @@ def blocks() -> dict[str, str]:
         "ledger": claims.table(judged, counts)._repr_html_(),
         "added": added._repr_html_(),
         "scoreboard": scoreboard.markdown(),
+        "kept": scoreboard.summary(judged),
+        "unfinished": scoreboard.unfinished(results.recorded("dissociation", "mid")),
+        "example": findings.example(results.recorded("layer_patterns", "wide")),
     }
 
 

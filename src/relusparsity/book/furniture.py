@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 import subprocess
+import textwrap
 from collections.abc import Iterable
 from functools import cache
 from html import escape
@@ -27,6 +28,7 @@ from . import social
 
 STATIC = Path(__file__).parent / "static"
 CITE = "<!-- cite: written by the build -->"
+CLONE = "<!-- clone: written by the build -->"
 LONGEST = 280
 """Characters of a description at most."""
 HERO = Path("images/batch_use.png")
@@ -228,13 +230,23 @@ def bibtex(url: str) -> str:
         "version": cited["version"],
         **({"url": url} if url else {}),
     }
-    return "\n".join(["@software{relusparsity,", *(f"  {key} = {{{value}}}," for key, value in fields.items()), "}"])
+    lines = (textwrap.fill(f"  {key} = {{{value}}},", 72, subsequent_indent="    ") for key, value in fields.items())
+    return "\n".join(["@software{relusparsity,", *lines, "}"])
+
+
+def clone(url: str) -> str:
+    """How a reader comes to the folder in which the commands of the front page work."""
+    if not url:
+        return "In the folder of this repository, the one in which its `Makefile` lies:"
+    name = url.rstrip("/").rpartition("/")[2].removesuffix(".git")
+    return f"Get the repository once:\n\n```bash\ngit clone {url}\ncd {name}\n```\n\nThen, in its folder:"
 
 
 def fill(app: Sphinx, page: str, source: list[str]) -> None:
-    """Put the entry in the place of its mark; called by Sphinx with each page's text."""
+    """Put the entry and the way to the repository in the places of their marks; Sphinx calls it with a page's text."""
+    url = app.config.html_theme_options.get("repository_url") or ""
+    source[0] = source[0].replace(CLONE, clone(url))
     if CITE in source[0]:
-        url = app.config.html_theme_options.get("repository_url") or ""
         source[0] = source[0].replace(CITE, f"```bibtex\n{bibtex(url)}\n```")
         app.env.note_dependency(str(Path(results.checkout() or "", "CITATION.cff")))
 

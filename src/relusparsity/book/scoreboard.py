@@ -1,10 +1,14 @@
 """How many of the predictions that were written before their runs held, computed from the recorded data."""
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
 
 import pandas as pd
+import xarray as xr
 
+from ..claims import Outcome
 from ..experiments import dissociation, embedding_scale, endings, other_half, search
+from ..recipes import FROZEN
 from ..store import results
 
 
@@ -28,11 +32,64 @@ def scores() -> Iterator[tuple[str, str, pd.Series]]:
     yield "The same, four contrasts of its arms", embedding_scale.DATE, embedding_scale.contrasts(scaled)["holds"]
 
 
+def known() -> list[tuple[str, str, pd.Series]]:
+    """`scores` without what has no end yet."""
+    return [(words, written, holds.dropna().astype(bool)) for words, written, holds in scores()]
+
+
 def markdown() -> str:
     """The scoreboard as a table, a row a forecast, and their sum."""
-    rows, held, known = ["| forecast | written | held | of |", "|---|---|--:|--:|"], 0, 0
-    for words, written, holds in scores():
-        told = holds.dropna().astype(bool)
-        rows.append(f"| {words} | {written} | {told.sum()} | {len(told)} |")
-        held, known = held + int(told.sum()), known + len(told)
-    return "\n".join([*rows, f"| **all** | | **{held}** | **{known}** |"])
+    rows, told = ["| forecast | written | held | of |", "|---|---|--:|--:|"], known()
+    rows += [f"| {words} | <time>{written}</time> | {holds.sum()} | {len(holds)} |" for words, written, holds in told]
+    held, of = _sum(told)
+    return "\n".join([*rows, f"| **all** | | **{held}** | **{of}** |"])
+
+
+def _sum(told: Sequence[tuple[str, str, pd.Series]]) -> tuple[int, int]:
+    return sum(int(holds.sum()) for *_, holds in told), sum(len(holds) for *_, holds in told)
+
+
+def summary(outcomes: Sequence[Outcome]) -> str:
+    """In two sentences: how many predictions held, and how rows fare that Wide decides with its chosen recipe.
+
+    Parameters
+    ----------
+    outcomes
+        Of `claims.evaluate` on the recorded datasets.
+    """
+    held, of = _sum(known())
+    name = FROZEN["wide"]
+    words = Counter(str(o.verdict) for o in outcomes if _of_wide(o, name))
+    said = ", ".join(f"{number} {'is' if number == 1 else 'are'} {word}" for word, number in words.most_common())
+    return (
+        f"Of {of} predictions that were written before their runs of Mid and Wide, {held} held. Of {words.total()} "
+        f"claims that Wide decides with the recipe *{name}*, in seeds that took no part in any search, {said}."
+    )
+
+
+def _of_wide(outcome: Outcome, recipe: str) -> bool:
+    judged = outcome.scale == "P" and outcome.verdict is not None and bool(outcome.readings)
+    return judged and outcome.recipe.partition(":")[0] == recipe
+
+
+def unfinished(dataset: xr.Dataset) -> str:
+    """In two sentences: what is recorded of row 15's runs, whose predictions are scored, and what it waits for.
+
+    Parameters
+    ----------
+    dataset
+        Of `experiments.dissociation`, with `final_batch_use` (recipe, seed, set, layer); a run that was not made is
+        missing throughout.
+    """
+    ends = dataset["final_batch_use"].notnull().any(["set", "layer"])
+    finding = dissociation.judge(dataset)
+    read = {reading.seed: reading.holds for reading in finding.readings if reading.holds is not None}
+    runs = list(dissociation.arms("mid"))
+    asked = sorted({run.seed for _, run in runs})
+    waits = [str(seed) for seed in asked if seed not in read]
+    return (
+        f"The runs with treated layers belong to row 15 of the ledger, which reads *{dissociation.verdict(finding)}*: "
+        f"{int(ends.sum())} of {len(runs)} are recorded. Its rule asks for {len(asked)} seeds; {len(read)} have all "
+        f"the runs that it reads, and it holds in {sum(read.values())} of them"
+        + (f"; the verdict waits for {'seeds' if len(waits) > 1 else 'seed'} {', '.join(waits)}." if waits else ".")
+    )

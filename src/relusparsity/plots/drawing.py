@@ -226,7 +226,7 @@ class Sheet:
             box = {"facecolor": LIGHT["ground"], "edgecolor": "none", "pad": 1.5, "alpha": 0.85}
             look: dict[str, Any] = {"bbox": box, "zorder": 2, "gid": f"{name}.{k}w"}
             look |= {"fontsize": 9 if self.small else 10, "ha": "center", "va": "bottom"}
-            look |= {"xytext": (0, 4), "textcoords": "offset points"}
+            look |= {"xytext": (0, names.lift(self.chart, name, mark, k, self.small)), "textcoords": "offset points"}
             out.append(axes.annotate(text, (x[k], y[k]), **look))
         return out
 

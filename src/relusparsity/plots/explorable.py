@@ -80,6 +80,7 @@ def explorable(datasets: Sequence[xr.Dataset], about: str) -> str:
     multiples = "".join(_small(key, known[key]) for key in every if key in known)
     return (
         f'<figure class="explorable" id="explorable">\n<script type="application/json">{json.dumps(known)}</script>\n'
+        f"<noscript><p>Shown: {', '.join(_words(START))}.</p></noscript>\n"
         f"<form hidden><p>Choose levels and see which layer empties.</p>{switches}</form>\n"
         f'<div class="explorable-bars">{rows}</div>\n'
         f'<p class="explorable-said" aria-live="polite">{said(shown)}</p>\n'
@@ -120,9 +121,12 @@ def _switch(factor: str, start: str) -> str:
     return f"<fieldset><legend>{name}</legend>{choices}</fieldset>"
 
 
+def _words(levels: Sequence[str]) -> list[str]:
+    return [SHORT[factor][level] for factor, level in zip(SHORT, levels, strict=True)]
+
+
 def _small(key: str, cell: dict[str, list[float] | float]) -> str:
-    levels = key.split(" ")
-    words = [SHORT[factor][level] for factor, level in zip(SHORT, levels, strict=True)]
+    words = _words(key.split(" "))
     use: list[float] = cell["use"]  # type: ignore[assignment]
     bars = "".join(
         f'<rect x="{10 * i}" y="{100 - u:.0f}" width="8" height="{u:.0f}" '

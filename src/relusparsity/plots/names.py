@@ -35,6 +35,20 @@ def put(canvas: Canvas, chart: Chart, frames: list[Axes], artists: dict[Mark, li
             handle.set_gid(None)
 
 
+def lift(chart: Chart, name: str, mark: Mark, k: int, small: bool) -> float:
+    """Pixels by which a point's word stands above it, clear of the panel's dots: of mark `m0.1` the point `k`."""
+    panel, up, x, y = chart.panels[int(name[1:].partition(".")[0])], 4.0, float(mark.x[k]), float(mark.y[k])
+    if panel.y.limits is None or panel.y.log:
+        return up
+    scale = chart.heights[panel.row] / (panel.y.limits[1] - panel.y.limits[0])
+    for other in (other for other in panel.marks if other.kind == "points" and not other.words):
+        across, dots = (np.asarray(values, dtype=float) for values in (other.x, other.y))
+        for above in sorted(scale * (dots[np.abs(across - x) < (0.7 if small else 0.4)] - y)):
+            if up - 4 < above < up + 14:  # the word's height, and half of a dot's on both sides
+                up = float(above) + 5
+    return up
+
+
 def _at_ends(axes: Axes, ends: dict[str, tuple[float, float, str]], height: float, prefix: str) -> None:
     least, at = 11.5 / height, -np.inf
     order = sorted(ends, key=lambda text: ends[text][1])

@@ -3,7 +3,7 @@
 INK = "ink"  # for text and lines of no layer
 ACCENT = "accent"  # for what stands out where layers do not matter
 STEPS = 20
-"""The last colour of the ramp `layer-0` … `layer-20`, from the strongest contrast to the page to 3 : 1."""
+"""The last colour of the ramp `layer-0` … `layer-20`, from the strongest contrast to the page to 4.5 : 1."""
 
 FONT_SIZE = 12  # pixels
 

@@ -103,7 +103,7 @@ FAULTY = "import sys, json, re\nfor line in sys.stdin: "
             "print('/runs/run-' + 4 * f'{json.loads(line)[\"seed\"]:04x}' + '/config.json is at fault.', flush=True)",
             2,
             1,
-            r"^the first 2 runs failed, for one reason \(run-… is at fault\); 3 were not tried; mend that, then the "
+            r"^the first 2 runs failed, for one reason \(run-… is at fault\); 3 not tried; mend that, then the "
             r"same command tries them all\.$",
         ),
         (
@@ -148,7 +148,7 @@ def test_when_the_first_runs_fail_for_one_reason_the_others_are_not_tried(
 @pytest.mark.slow
 def test_a_configuration_that_fails_everywhere_stops_two_workers(tmp_path: Path) -> None:
     impossible = {"train.precision": "bf16", "train.compile": True}  # for a GPU, and there is none
-    with pytest.raises(UserError, match=r"reason \(precision = bf16 .* use float32\); [67] were not tried") as failed:
+    with pytest.raises(UserError, match=r"reason \(precision = bf16 .* use float32\); [67] not tried") as failed:
         recorder.record(of(*(short(seed, **impossible) for seed in range(431, 440))), tmp_path, workers=2)
     assert str(failed.value).count("bf16") == 1
 

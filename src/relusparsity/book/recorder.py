@@ -165,7 +165,7 @@ def _recorded(queue: list[Job], out: Path, workers: int, minutes: float | None, 
     if state.missing and (why := state.hopeless()):
         raise UserError(
             f"the first {len(state.failed)} runs failed, for one reason ({why.rstrip('.')}); {len(state.missing)} "
-            "were not tried; mend that, then the same command tries them all."
+            "not tried; mend that, then the same command tries them all."
         )
     if state.failed:
         raise UserError(f"{', '.join(state.failed)} failed; what each said is above, and the others are packed.")

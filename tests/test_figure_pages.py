@@ -70,7 +70,7 @@ def test_a_figure_is_there_without_a_script_and_its_numbers_lie_beside_the_page(
     figure = page(tmp_path, BARE.titled("Decay empties layer 1", WIDE)).select_one("figure.live-figure")
     for target in (figure.img["src"], figure.source["srcset"]):
         svg = (tmp_path / "html" / target).read_text()
-        assert "prefers-color-scheme:dark" in svg and 'data-part="m0.0,1"' in svg
+        assert "prefers-color-scheme:dark" in svg and 'data-part="m0.0,0"' in svg
     form = figure.select_one("form")
     assert "hidden" in form.attrs and form.input["type"] == "range" and form.label.input is form.input
     assert "Move it." in form.text and "Move it." not in figure.select_one(".live-figure-caption").text

@@ -59,7 +59,7 @@ class Attention(nn.Module):
         return self.out(y.transpose(1, 2).reshape(B, T, C))
 
 
-class MLP(nn.Module):
+class MLP(Hidden):
     """Two-layer, non-gated: activation(x W_in + b_in) W_out + b_out."""
 
     def __init__(self, config: ModelConfig, layer: int) -> None:

@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any
 
 from torch import Tensor, nn
 
@@ -12,7 +12,7 @@ Observe = Callable[[int, Tensor, Tensor, Tensor], None]
 Count = Callable[[int, Tensor], None]
 
 
-class Hidden(Protocol):
+class Hidden(nn.Module):
     """A layer of hidden units: two matrices with an activation between them, as many units as `fc_in` gives."""
 
     fc_in: nn.Linear

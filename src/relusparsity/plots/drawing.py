@@ -182,7 +182,8 @@ class Sheet:
         colours = np.array(mark.colour if isinstance(mark.colour, list) else [mark.colour] * len(x))
         out: list[Artist] = []
         for k, colour in enumerate(dict.fromkeys(colours.tolist())):
-            bars = Path.make_compound_path(*(Path(bar, closed=True) for bar in corners[colours == colour]))
+            own = corners[colours == colour].reshape(-1, 2)
+            bars = Path(own, np.resize([Path.MOVETO, *3 * [Path.LINETO], Path.CLOSEPOLY], len(own)))
             patch = PathPatch(bars, color=LIGHT[colour], alpha=mark.opacity, lw=0, gid=f"{name},{k}")
             patch.sticky_edges.y.extend(np.unique(base).tolist())
             out.append(axes.add_patch(patch))

@@ -47,7 +47,7 @@ wide = store.recorded("layer_patterns", "wide", "first")
 # %% [markdown]
 # A layer *empties* as fewer of its hidden units fire in a batch of 8,192 held-out tokens: its batch use falls. Layers
 # are counted from 0. Our models are **Wide** (6 layers of 32,768 units), **Mid** (6 × 8,192) and **Laptop** (6 × 1,024).
-# Most of this chapter is about Mid, where a run takes a minute or two: Wide appears where it was recorded.
+# Most of this chapter is about Mid: nearly all of its experiments were run there.
 #
 # ## Where a model empties: 32 recipes
 #
@@ -71,8 +71,7 @@ words.recipes(cells)
 
 # %% tags=["remove-input"]
 found = recipe_effects.effects(cells, last=True)
-ingredients = [str(term) for term in found["term"].values if " × " not in str(term)]
-plots.effects(found.sel(term=ingredients).assign_attrs(corrected_over=found.sizes["term"]))
+figures.ingredients(found)
 
 # %% [markdown]
 # The first two endpoints were named before the runs; the third was added after them. The high level is the larger

@@ -204,7 +204,7 @@ def test_the_workflow_names_jobs_and_verbs_that_exist(root: Path) -> None:
 
 
 def test_a_place_that_moved_to_another_chapter_is_there(root: Path) -> None:
-    """Every heading that it leads to is in the notebook, and no old one is left where it was; figures by their names."""
+    """Every heading and figure that it leads to is in the notebook, and no old one is left where it was."""
     for page, (there, places) in furniture.MOVED.items():
         old, new = (root / "book" / "chapters" / f"{Path(name).stem}.ipynb" for name in (page, there))
         left, has = places_of(old), places_of(new) | {"explorable"}

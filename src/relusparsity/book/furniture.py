@@ -49,8 +49,10 @@ MOVED = {
         },
     )
 }
-"""Page → the page, beside it, to which some of its places have moved, and where each of them is there. A page that moved
-as a whole leaves a file in `book/moved`."""
+"""Page → the page, beside it, to which some of its places have moved, and where each of them is there.
+
+A page that moved as a whole leaves a file in `book/moved`.
+"""
 
 
 def settle(app: Sphinx, config: Config) -> None:

@@ -3,9 +3,10 @@
 Two endpoints were named before the runs: the logit of layer 0's batch use, and the index of the lowest layer. The logit
 of the last layer's was added after them. A seed is a block, since runs of one seed read the data in the same order. A
 factor's effect is the mean over the runs at its high level minus the mean at its low level; a pair's effect is half of
-what one factor's effect gains when the other goes from low to high. At resolution V these can be told apart from each other, but not from effects of three and four
-factors, which we take to be small. The residuals of the fit, by cell and seed, give the error: 95 % t intervals, and p
-values corrected after Holm (1979) over the effects on one endpoint. The module sees datasets only.
+what one factor's effect gains when the other goes from low to high. At resolution V these can be told apart from each
+other, but not from effects of three and four factors, which we take to be small. The residuals of the fit, by cell and
+seed, give the error: 95 % t intervals, and p values corrected after Holm (1979) over the effects on one endpoint. The
+module sees datasets only.
 """
 
 from itertools import combinations

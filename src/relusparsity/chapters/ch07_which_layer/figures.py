@@ -5,6 +5,7 @@ from collections.abc import Mapping
 import numpy as np
 import xarray as xr
 
+from ... import plots
 from ...plots import on_this_machine, style
 from ...plots.axes import PERCENT, RANGE, tokens_axis
 from ...plots.chart import Axis, Chart, Mark, Panel, seed_curves
@@ -21,6 +22,28 @@ FROM = 900_000
 """Training tokens from which curves are drawn: before, all layers dip for a moment."""
 
 
+TERMS = {
+    "embedding": "embedding scale",
+    "tied": "tied output matrix",
+    "decay": "weight decay",
+    "init": "Xavier matrices",
+    "lr": "learning rate",
+}
+"""What readers call the factors."""
+
+
+def ingredients(found: xr.Dataset) -> Figure:
+    """The main effects of a factorial, corrected for all effects that were looked for.
+
+    Parameters
+    ----------
+    found : Dataset
+        What `recipe_effects.effects` gives.
+    """
+    main = found.sel(term=list(TERMS)).assign_coords(term=list(TERMS.values()))
+    return plots.effects(main.assign_attrs(corrected_over=found.sizes["term"]))
+
+
 def spared_and_emptied(dataset: xr.Dataset) -> Figure:
     """Batch use over training of the two layers that row 15 reads: untreated, treated, and with the placebo.
 
@@ -31,7 +54,7 @@ def spared_and_emptied(dataset: xr.Dataset) -> Figure:
     """
     use = variable(dataset, "spared_and_emptied", "batch_use", "recipe", "seed", "step", "layer")
     words = {"centre": "its common direction taken out", "add 2": "a common direction added"}
-    panels, drawn = [], {}
+    panels, drawn = [], dict[str, xr.DataArray]()
     for col, (layer, treatment) in enumerate((SPARED, EMPTIED)):
         arms = {"untreated": "untreated", "treated": f"{treatment}, layer {layer}"}
         arms["placebo"] = f"{treatment}, placebo, layer {layer}"

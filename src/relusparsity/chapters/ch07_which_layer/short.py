@@ -25,9 +25,11 @@ def in_short() -> Short:
         + ", ".join(f"layer {layer} in {counts[layer]}" for layer in sorted(counts))
         + ".",
         (
-            f"γ, how large the mean of a layer's input is beside its spread, tells early: after a quarter of the "
-            f"training the largest γ names the layer that ends emptiest in {int(early['largest'])} of "
-            f"{named.attrs['runs']} runs, and the two largest hold it in {int(early['two'])}. Found after the fact.",
+            "γ is how large the mean of a layer's input is beside its spread. After a quarter of the training the "
+            "layer of "
+            f"the largest γ is the one that ends emptiest in {int(early['largest'])} of {named.attrs['runs']} "
+            f"runs, and "
+            f"one of the two largest is in {int(early['two'])} (seen after the fact).",
             f"With that mean taken out of its input, layer 1 ends at {of['U_1, treated (%)']} % instead of "
             f"{of['U_1, twin (%)']} %; with a vector added to its input, layer 5 ends at {of['U_5, treated (%)']} "
             f"% instead "

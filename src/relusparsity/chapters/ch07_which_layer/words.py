@@ -247,7 +247,7 @@ def wave(dataset: xr.Dataset) -> Said:
     return Said(
         f"**{_order(half)}** In Wide by *{dataset.attrs['recipe']}*, when the learning rate has reached its peak, at "
         f"{_millions(train['warmup'])} million tokens, layer {last} has lost {number(round(float(at[-1])))} % of what "
-        f"it ends without, and layer 0 {number(round(float(at[0])))} %. Half of layer 0's loss has come at "
+        f"it ends without, and layer 0 has lost {number(round(float(at[0])))} %. Half of layer 0's loss has come at "
         f"{_millions(float(half[0]))} million. The γ of layer {last} {does} the largest at that peak"
         + ("." if largest == last else f" (that of layer {largest} is), so γ does not explain the early wave.")
     )

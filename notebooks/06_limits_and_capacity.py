@@ -29,7 +29,7 @@ in_short()
 # %% tags=["parameters"]
 scale = "laptop"
 
-# %%
+# %% tags=["remove-input"]
 from relusparsity import claims, plots, scales, store
 from relusparsity.chapters.ch06_limits_and_capacity import experiment, figures, tables
 from relusparsity.experiments import endings
@@ -73,12 +73,12 @@ from relusparsity.experiments import endings
 # Only the ledger's rows have verdicts. Four sections on Wide began from written predictions. **All but the fresh seeds of
 # the two frozen recipes is exploration**, one seed unless the tables' column *seeds* says more.
 
-# %%
+# %% tags=["remove-input"]
 single, long, repeated, mid, streams = (
     store.recorded(name, "mid") for name in ("exploration", "longer", "repetition", "layer_patterns", "residual_stream")
 )
 
-# %%
+# %% tags=["remove-input"]
 nearest, first = (store.recorded("layer_patterns", "wide", recipe) for recipe in ("nearest", "first"))
 plain, nearer, four, wider, rotary = (
     store.recorded(name, "wide") for name in ("modern", "stronger_decay", "equal_decay", "residual_stream", "rotary")
@@ -91,19 +91,19 @@ plain, nearer, four, wider, rotary = (
 # the second table a name says what is changed of *first*, or of *modern*; the columns *rate* and *decay* say the rest.
 # *Nearest, seed 0* is the run by which that recipe was picked.
 
-# %%
+# %% tags=["remove-input"]
 runs = {name: single.sel(recipe=name) for name in ("base", "decay × 2", "modern")}
 runs |= {f"{name}, longer": long.sel(recipe=name) for name in ("base", "modern")}
 runs |= {"first": mid, "first, one pass": repeated.isel(recipe=0).drop_vars("recipe")}
 runs |= {"first, longer": long.sel(recipe="lr × 2")}
 endings.by_summed_decay(runs)
 
-# %%
+# %% tags=["remove-input"]
 wide = {"first": first, "modern": plain, "nearest": nearest, "nearest, seed 0": nearer}
 wide |= {"rate ÷ 4": four.isel(recipe=0), "rate ÷ 2, rotary, decay 3.5": four.isel(recipe=1)}
 wide |= {f"rate ÷ 2, {name}": rotary.sel(recipe=name) for name in ("rotary, decay 2", "rotary, decay 1")}
 
-# %%
+# %% tags=["remove-input"]
 wide |= {"rate ÷ 2": wider.isel(recipe=0), "rate ÷ 2, stream 1,536": wider.isel(recipe=1)}
 wide |= {"modern, decay 1.75": four.sel(recipe="modern"), "modern, decay 3.5": four.sel(recipe="modern, rate ÷ 2")}
 endings.by_summed_decay(wide)
@@ -115,10 +115,10 @@ endings.by_summed_decay(wide)
 # it:** a layer 0 that stands where the short runs left it. Four recipes in Mid, for five times the tokens; which four
 # was decided after the short runs. With *large embeddings* a pilot run had emptied layer 0.
 
-# %%
+# %% tags=["remove-input"]
 plots.recipes(long, name="longer")
 
-# %%
+# %% tags=["remove-input"]
 endings.by_recipe(long)
 
 # %% [markdown]
@@ -127,20 +127,20 @@ endings.by_recipe(long)
 #
 # One of the four comes near the paper's picture. The two marks with a number are the paper's:
 
-# %%
+# %% tags=["remove-input"]
 plots.batch_use(long.sel(recipe="lr × 2"))
 
 # %% [markdown]
 # How this recipe ends after three lengths of training, in percent by layer; each has a learning rate that falls to a
 # tenth over its own length:
 
-# %%
+# %% tags=["remove-input"]
 endings.by_tokens(mid, repeated, long)
 
 # %% [markdown]
 # Is it the number of tokens? The longest of these runs, when it had read as many as the shortest ones read in all:
 
-# %%
+# %% tags=["remove-input"]
 longest = 100 * long["batch_use"].sel(recipe="lr × 2").squeeze("seed").swap_dims(step="tokens")
 print(longest.sel(tokens=49_152_000).values.astype(float).round(1).tolist())
 
@@ -156,7 +156,7 @@ print(longest.sel(tokens=49_152_000).values.astype(float).round(1).tolist())
 # Longer training reads the text nearly three times. Is it the repetition that empties the layers? The control: as many
 # tokens as one pass lasts, once over the whole text, and once over a quarter of it, read four times. Same seed.
 
-# %%
+# %% tags=["remove-input"]
 endings.by_recipe(repeated)
 
 # %% [markdown]
@@ -171,13 +171,13 @@ endings.by_recipe(repeated)
 # read 131 million tokens of the same text. They differ in five ingredients: RMSNorm for LayerNorm, rotary for learned
 # positions, no biases, normal for Xavier matrices, and a weight decay of 0.1 for 1. The modern one:
 
-# %%
+# %% tags=["remove-input"]
 plots.batch_use(plain.assign_attrs(recipe="modern"))
 
 # %% [markdown]
 # Batch use at the end in percent, seed by seed:
 
-# %%
+# %% tags=["remove-input"]
 endings.by_seed({"first": first, "modern": plain})
 
 # %% [markdown]
@@ -200,7 +200,7 @@ endings.by_seed({"first": first, "modern": plain})
 # more in layer 5, than *first* keeps. How many is *far more* was not written; we hold it to the range of the three
 # seeds.
 
-# %%
+# %% tags=["remove-input"]
 plots.batch_use(nearer.assign_attrs(recipe="stronger decay"))
 
 # %% [markdown]
@@ -218,7 +218,7 @@ plots.batch_use(nearer.assign_attrs(recipe="stronger decay"))
 # the very numbers that the search went by. Fresh seeds guard against a lucky seed, not against that: what they can show
 # is that such a recipe exists, and that it is no accident of one run. Beside the seed of the search:
 
-# %%
+# %% tags=["remove-input"]
 endings.by_seed({"the search's seed": nearer, "fresh seeds": nearest})
 
 # %% [markdown]
@@ -229,7 +229,7 @@ endings.by_seed({"the search's seed": nearer, "fresh seeds": nearest})
 #
 # The recipe's part in a verdict can be read off the two frozen ones, by the same rules in Wide, three seeds each:
 
-# %%
+# %% tags=["remove-input"]
 names = ("layer_patterns", "neuron_death", "pruning", "feature_specificity")
 data = {by: {(name, "wide"): store.recorded(name, "wide", by) for name in names} for by in ("first", "nearest")}
 claims.verdicts({by: claims.evaluate(datasets) for by, datasets in data.items()}, "wide")
@@ -254,7 +254,7 @@ claims.verdicts({by: claims.evaluate(datasets) for by, datasets in data.items()}
 # 3. in both modern recipes layer 5 ends above 85 %, and further up at the lower rate;
 # 4. with rotary positions in *first* layer 0 ends the lowest of all layers.
 
-# %%
+# %% tags=["remove-input"]
 plots.recipes(four, name="equal-decay")
 
 # %% [markdown]
@@ -295,10 +295,10 @@ plots.recipes(four, name="equal-decay")
 # 2. layer 5 ends above 60 % at the sum of 5.3 and above 75 % at 2.6;
 # 3. both end nearer to the paper than the 30.6 points of the larger sum.
 
-# %%
+# %% tags=["remove-input"]
 plots.recipes(rotary, name="rotary")
 
-# %%
+# %% tags=["remove-input"]
 endings.by_summed_decay({name: dataset for name, dataset in wide.items() if "rotary" in name})
 
 # %% [markdown]
@@ -325,13 +325,13 @@ endings.by_summed_decay({name: dataset for name, dataset in wide.items() if "rot
 # scaled with the stream, and the Xavier matrices follow their rule, so that their entries are smaller on a wider
 # stream.
 
-# %%
+# %% tags=["remove-input"]
 plots.recipes(streams, name="residual-stream")
 
-# %%
+# %% tags=["remove-input"]
 endings.by_recipe(streams)
 
-# %%
+# %% tags=["remove-input"]
 plots.recipes(wider, name="residual-stream")
 
 # %% [markdown]
@@ -378,7 +378,7 @@ plots.recipes(wider, name="residual-stream")
 # with several seeds, each other with one; what one seed is worth must be read from the spread of those. First on a
 # laptop:
 
-# %%
+# %% tags=["remove-input"]
 recorded = store.recorded("capacity", "laptop")
 tables.by_width(recorded, "parameters").assign(seeds=recorded["heldout_loss"].count("seed")).astype(int)
 
@@ -387,7 +387,7 @@ tables.by_width(recorded, "parameters").assign(seeds=recorded["heldout_loss"].co
 # wide the layer; a curve that turns flat has found all the units that it can use. Look at the layers one by one: they
 # need not agree.
 
-# %%
+# %% tags=["remove-input"]
 figures.width(recorded)
 
 # %% [markdown]
@@ -395,17 +395,17 @@ figures.width(recorded)
 # The last row is the yardstick, what changing only the seed does: if it says 1.15, a factor between 0.87 and 1.15
 # cannot be told from one, nor a factor between 1.74 and 2.3 from two.
 
-# %%
+# %% tags=["remove-input"]
 tables.growth(recorded)
 
 # %% [markdown]
 # Width is only worth something if it pays. The loss on the same held-out text (nats per token), and the units that fire
 # at a *single* held-out token, which decide how much work a token needs:
 
-# %%
+# %% tags=["remove-input"]
 tables.by_width(recorded, "heldout_loss").round(3)
 
-# %%
+# %% tags=["remove-input"]
 tables.by_width(recorded, "token_units").round(1)
 
 # %% [markdown]
@@ -416,14 +416,14 @@ tables.by_width(recorded, "token_units").round(1)
 # The same question over six doublings, on English, with *first* on Mid's residual stream of 512; five seeds at 8,192
 # units:
 
-# %%
+# %% tags=["remove-input"]
 widths = store.recorded("capacity", "mid")
 figures.width(widths)
 
-# %%
+# %% tags=["remove-input"]
 tables.growth(widths)
 
-# %%
+# %% tags=["remove-input"]
 tables.by_width(widths, "heldout_loss").round(3)
 
 # %% [markdown]
@@ -451,7 +451,7 @@ tables.by_width(widths, "heldout_loss").round(3)
 #   be seen in minutes of training; five times as many were enough to change the picture above.
 # - **Fine shares.** In the narrowest model here a single unit is a share of:
 
-# %%
+# %% tags=["remove-input"]
 print(f"{100 / recorded['d_ff'].values.min():.2f} points of use; in the paper's layers {100 / 32768:.4f}")
 
 # %% [markdown]
@@ -474,7 +474,7 @@ figures.width(plots.on_this_machine(here))
 # Row 14 compares the order of the layers in Laptop with that in Wide (the ledger's L and P). The recipes differ too, so
 # a disagreement is not the work of the size alone; chapter 2 shows both patterns.
 
-# %%
+# %% tags=["remove-input"]
 patterns = {("layer_patterns", name): store.recorded("layer_patterns", name) for name in ("laptop", "wide")}
 claims.table(claims.evaluate(patterns, rows=claims.for_chapter(6)))
 
@@ -489,7 +489,7 @@ claims.table(claims.evaluate(patterns, rows=claims.for_chapter(6)))
 #
 # What the recorded Laptop runs of 1,024 units cost:
 
-# %%
+# %% tags=["remove-input"]
 print(store.provenance(recorded)["environment"]["device"])
 print("wall seconds, one a seed:", store.provenance(recorded)["wall_seconds"])
 

@@ -53,7 +53,7 @@ def spared_and_emptied(dataset: xr.Dataset) -> Figure:
         Of `dissociation`: `batch_use` (recipe, seed, step, layer), fractions; `tokens` (step).
     """
     use = variable(dataset, "spared_and_emptied", "batch_use", "recipe", "seed", "step", "layer")
-    words = {"centre": "its common direction taken out", "add 2": "a common direction added"}
+    words = {"centre": "input centred", "add 2": "vector added"}
     panels, drawn = [], dict[str, xr.DataArray]()
     for col, (layer, treatment) in enumerate((SPARED, EMPTIED)):
         arms = {"untreated": "untreated", "treated": f"{treatment}, layer {layer}"}

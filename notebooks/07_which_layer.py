@@ -21,10 +21,9 @@ in_short()
 # **Question.** Wild and Anderson {cite:p}`wild2024uncovering` speak of the first layer. Our models empty another one:
 # which, and why that one?
 #
-# **What would falsify our answers.** One pattern that all recipes share: then the recipe would not decide. A layer whose
-# input has its common direction taken out and that empties all the same, or a placebo that does as much as the
-# treatment: then that direction would be a mark of emptying and not a cause. The ledger's row 15 has the thresholds,
-# written before the runs.
+# **What would falsify our answers.** One pattern that all recipes share. A layer that empties although its input has no
+# common direction left, or a placebo that does as much as the treatment: then that direction marks emptying and does not
+# cause it. Row 15 of the ledger has the thresholds, written before the runs.
 
 # %% tags=["parameters"]
 scale = "laptop"
@@ -46,8 +45,8 @@ wide = store.recorded("layer_patterns", "wide", "first")
 
 # %% [markdown]
 # A layer *empties* as fewer of its hidden units fire in a batch of 8,192 held-out tokens: its batch use falls. Layers
-# are counted from 0. Our models are **Wide** (6 layers of 32,768 units), **Mid** (6 × 8,192) and **Laptop** (6 × 1,024).
-# Most of this chapter is about Mid: nearly all of its experiments were run there.
+# are counted from 0. Our models are **Wide** (6 layers of 32,768 units), **Mid** (6 × 8,192), where nearly all of this was
+# run, and **Laptop** (6 × 1,024).
 #
 # ## Where a model empties: 32 recipes
 #
@@ -65,17 +64,16 @@ words.recipes(cells)
 # ### What each ingredient does
 #
 # **Three questions, three answers.** How full layer 0 ends depends on four of the five ingredients, *which* layer is the
-# lowest on the embeddings, and how full layer 5 ends mostly on the learning rate. An *effect* is the mean over the runs at an
-# ingredient's high level minus the mean at its low level. Shares are compared as logits, in which the step from 1 to 2 %
-# idle counts as much as that from 10 to 20 %.
+# lowest on the embeddings, and how full layer 5 ends mostly on the learning rate. An *effect* is the mean at an
+# ingredient's high level (the larger number, *tied*, Xavier) minus that at its low one. Shares are compared as logits.
 
 # %% tags=["remove-input"]
 found = recipe_effects.effects(cells, last=True)
 figures.ingredients(found)
 
 # %% [markdown]
-# The first two endpoints were named before the runs; the third was added after them. The high level is the larger
-# number, *tied*, or Xavier. Pairs matter too: the effect of one ingredient on layer 0 depends on the others.
+# The first two endpoints were named before the runs, the third after them. Pairs matter too: what one ingredient does to
+# layer 0 depends on the others.
 
 # %% tags=["remove-input", "hide-output"] mystnb={"code_prompt_show": "All effects on the lowest layer, pairs included", "code_prompt_hide": "Hide the effects"}
 recipe_effects.table(found, recipe_effects.LOWEST)
@@ -86,10 +84,9 @@ recipe_effects.table(found, recipe_effects.USE)
 # %% [markdown]
 # ### A forecast, and how it failed
 #
-# **Half of the recipes predict where the other half empties, but not how far.** Sixteen recipes ran first. From their
-# main effects and pairs we wrote down a forecast of the other sixteen before these ran: shares of every layer, the lowest
-# layer, and two sentences on extremes. The two counts hold. Both sentences on how far a layer empties fail: layer 0
-# falls further than we said, and the recipe at the edge of the design leaves more of layer 2 than we said.
+# **Half of the recipes predict where the other half empties, but not how far.** From the main effects and pairs of the
+# first sixteen we wrote down a forecast of the others before they ran. The two counts hold. Both sentences on extremes
+# fail: layer 0 falls further than we said, and the recipe at the edge of the design leaves more of layer 2.
 
 # %% tags=["remove-input"]
 tables.forecast(other_half.judged(first, second))
@@ -97,13 +94,12 @@ tables.forecast(other_half.judged(first, second))
 # %% [markdown]
 # ### How far to trust it
 #
-# - **Two seeds.** A seed is a block, since its runs read the text in the same order; what two seeds of a recipe still
-#   differ by is the error. Intervals are Student's t, 95 %, and p values are corrected after Holm. A layer's index is a
+# - **Two seeds.** A seed is a block; what the two still differ by is the error (Student's t, 95 %). A layer's index is a
 #   small whole number, for which t is a rough guide.
-# - **Full layers.** A share of exactly one has no logit; half a unit is added on both sides. Six recipes have no layer
-#   under 99 %, and their lowest layer says little. Without them the effect of the embeddings is the same.
-# - **Unequal losses.** All recipes read 49 million tokens. Those with tied large embeddings learn worst, so their pattern
-#   is that of a model less far in training.
+# - **Full layers.** A share of one has no logit, so half a unit is added on both sides. Six recipes have no layer under
+#   99 %; without them the effect of the embeddings is the same.
+# - **Unequal losses.** Recipes with tied large embeddings learn worst: their pattern is that of a model less far in
+#   training.
 
 # %% tags=["remove-input", "hide-output"] mystnb={"code_prompt_show": "Without the recipes that keep every layer full", "code_prompt_hide": "Hide the comparison"}
 recipe_effects.without_full_recipes(cells)
@@ -114,18 +110,14 @@ recipe_effects.coarser_logit(cells)
 # %% [markdown]
 # ## One ingredient at a time
 #
-# **Outside the 32, the place of the norm and the positions move the emptiest layer too.** Other choices in which models
-# differ were changed one at a time, one seed each: exploration.
+# **The place of the norm and the positions move the emptiest layer too.** One change at a time, one seed each:
+# exploration.
 #
 # - *Another layer empties* with the norm after the block (layer 3, alone), without positions (layer 2) and with large
 #   embeddings (layer 3; that recipe changes more than them).
-# - *No layer empties far* with rotary positions, with a norm on the embeddings, or with batches four times as large,
-#   which make a quarter of the steps and end with the highest loss.
-# - *Layers 0 to 2 empty further* with twice the learning rate; layers 1 and 2 with twice the weight decay.
+# - *No layer empties far* with rotary positions, a norm on the embeddings, or batches four times as large (a quarter of
+#   the steps, and the highest loss).
 # - *Not told from another seed:* RMSNorm for LayerNorm, and no biases.
-#
-# A repeat is not exact: the same recipe and seed trained twice on a GPU ends up to four and a half points apart in a
-# layer.
 
 # %% tags=["remove-input", "hide-output"] mystnb={"code_prompt_show": "The fourteen recipes in numbers", "code_prompt_hide": "Hide the table"}
 tables.one_at_a_time(single)
@@ -141,10 +133,9 @@ plots.recipes(single, name="one-ingredient")
 #
 # $$\gamma_\ell = \frac{\lVert\mu_\ell\rVert}{\lVert\sigma_\ell\rVert}$$ (eq-gamma)
 #
-# is how large what all tokens have in common is beside what tells them apart; it has no unit. Where γ is large, the
-# pre-activation of a unit is much the same at every token: a unit whose weights point away from the mean is off
-# everywhere. Activation outliers {cite:p}`simon2026outliers` predict which features of a sparse autoencoder start dead
-# from the same number. We record it at every measured step.
+# is how large what all tokens have in common is beside what tells them apart; it has no unit. Where γ is large, a unit
+# whose weights point away from the mean is off at every token. The same number of its input predicts which features of a
+# sparse autoencoder start dead {cite:p}`simon2026outliers`.
 
 # %% tags=["remove-input"]
 figures.gamma(mid, named, cells)
@@ -153,16 +144,15 @@ figures.gamma(mid, named, cells)
 words.named(named)
 
 # %% [markdown]
-# This is exploration. We saw it after the runs, chose the moment after looking, and two seeds of a recipe are not
-# independent. And an empty layer may raise its γ as well as follow from it. What refutes or supports a cause is an
-# intervention.
+# This is exploration: seen after the runs, with the moment chosen after looking, and two seeds of a recipe are not
+# independent. An empty layer may also raise its γ rather than follow from it. That takes an intervention.
 #
 # ## The layer that was spared, and the layer that was emptied
 #
 # The base is *first*: tied embeddings of standard deviation 0.02, Xavier matrices, pre-LayerNorm, learned positions,
-# decay 1, rate 6e-4. It empties layers 1 and 2 and keeps layer 5. One layer's input is treated through the whole
-# training, and when it is read. *Centre* subtracts its running mean. *Add 2* adds one vector, drawn at random,
-# orthogonal to the mean and twice as long as $\sigma$. These are the lines that do it:
+# decay 1, rate 6e-4. It empties layers 1 and 2 and keeps layer 5. One layer's input is treated all through training, and
+# when read. *Centre* subtracts its running mean; *add 2* adds one random vector, orthogonal to the mean and twice as long
+# as $\sigma$:
 
 # %% tags=["remove-input"]
 tables.lines_that_matter()
@@ -177,11 +167,9 @@ words.dissociated(treated)
 words.placebos(treated)
 
 # %% [markdown]
-# A placebo is the same change with a sign drawn for each token, so that its mean over tokens is zero. It is no sham:
-# centring's placebo takes the mean away from every second token, and a unit counts as used if it fires at one of 8,192;
-# that of the vector makes half of all tokens look as if it had been added. So its failure says that the rule asked too
-# much of this placebo, or that the size of what is added empties a layer and not only its direction. These runs cannot
-# tell the two apart.
+# A placebo is the same change with a sign drawn for each token. It is no sham: centring's takes the mean away from every
+# second token, and a unit is in use if it fires at one of 8,192. Either the rule asked too much of this placebo, or the
+# size of what is added empties a layer and not its direction alone. These runs cannot tell the two apart.
 
 # %% tags=["remove-input"]
 words.others(treated)
@@ -192,9 +180,8 @@ tables.treated(treated)
 # %% [markdown]
 # ## What "the scale of the embeddings" is
 #
-# That one number is three: the standard deviation of the embeddings, the share of themselves by which a step moves them,
-# and how large the learned positions are beside them. We crossed the three, and wrote before the runs that the positions
-# do it: a table that is added to every token gives layer 0 a common direction.
+# It is three things: the standard deviation of the embeddings, the share of themselves by which a step moves them, and how
+# large the learned positions are beside them. We crossed the three, and wrote before that the positions do it.
 
 # %% tags=["remove-input"]
 words.scale(embedded)
@@ -218,10 +205,10 @@ words.wave(wide)
 figures.waves(wide, trajectories.lost(wide), trajectories.half_lost(wide))
 
 # %% [markdown]
-# There seem to be two waves: an early one in the last layers, while the learning rate rises to its peak, and a later one
-# that begins in layers 1 and 2 and ends in layer 0. In Mid the early wave takes six points of layer 5, and nearly half of
-# them come back. By *nearest*, at half the rate, layers 3 and 4 take longest instead. Exploration, one figure after the fact;
-# that the early wave goes by the rate over the size of the initial weights is a guess that later runs are to test.
+# So there seem to be two waves: one in the last layers while the learning rate rises, and one that begins in layers 1 and
+# 2 and ends in layer 0. In Mid the first takes six points of layer 5, and nearly half of them come back; by *nearest*, at
+# half the rate, layers 3 and 4 take longest. This is exploration. That the early wave goes by the rate over the size of
+# the initial weights is a guess, which later runs are to test.
 
 # %% tags=["remove-input"]
 tables.halves({"Wide, first": wide, "Wide, nearest": nearest, "Mid, first": mid})
@@ -241,15 +228,14 @@ tables.halves({"Wide, first": wide, "Wide, nearest": nearest, "Mid, first": mid}
 #
 # :::{dropdown} How to see
 # `papermill notebooks/07_which_layer.py -p treatment "add 2, placebo"`, then `-p layer 0`. When we tried it, the placebo
-# left layer 3 as full as its twin: at this length, unlike in Mid, it does not do what the vector does.
+# left layer 3 as full as its twin: in so short a training, unlike in Mid, it does not do what the vector does.
 # :::
 #
 # ## On this machine
 #
-# Everything above is recorded data. Here two Laptop runs of 131,072 tokens are trained: one untreated, one with the input
-# of a single layer treated. `layer` is 0 to 5; `treatment` is `add 2`, `add 1`, `add 0.5`, `add 2 along`, `centre`, or the
-# placebos, `add 2, placebo` and `centre, placebo`. At this length a layer has only begun to empty; do not compare it with the
-# figure above, but with its twin.
+# Everything above is recorded data. Here two Laptop runs of 131,072 tokens are trained, in which layers have only begun to
+# empty: one untreated, one with a layer's input treated. `layer` is 0 to 5; `treatment` is `add 2`, `add 1`, `add 0.5`,
+# `add 2 along`, `centre`, `add 2, placebo` or `centre, placebo`.
 
 # %% tags=["nbval-ignore-output", "hide-output"] mystnb={"code_prompt_show": "The two runs of this machine", "code_prompt_hide": "Hide the runs"}
 live_scale = scales.live(scale)
@@ -259,7 +245,7 @@ figures.twin_and_treated(here, layer)
 # %% [markdown]
 # ## Claims
 #
-# The row of the ledger that this chapter decides; S is Mid. Three seeds are needed for a verdict.
+# The ledger's row that this chapter decides:
 
 # %% tags=["remove-input"]
 of_15 = claims.evaluate({("dissociation", "mid"): treated}, rows=claims.for_chapter(7), rules=dissociation.RULES)
@@ -268,10 +254,10 @@ claims.table(of_15)
 # %% [markdown]
 # ## Limits, cost, what next
 #
-# - **Mid, mostly.** The 32 recipes and both interventions were run at 8,192 units and 49 million tokens. Wide by one
-#   other recipe empties layer 0 first ([chapter 6](06_limits_and_capacity.ipynb)).
-# - **γ is one number per layer.** A layer may have several common directions, and units may meet them one by one.
-# - **Why units die** is not answered by where they do. A treated layer says that its input's mean matters, not how.
+# - **Mid, mostly**, and 49 million tokens. In Wide, some recipes leave layer 0 the lowest
+#   ([chapter 6](06_limits_and_capacity.ipynb)).
+# - **γ is one number per layer.** A layer may have several common directions.
+# - **Why units die** is not answered by where they do.
 #
 # What has run, of what was planned:
 
@@ -279,6 +265,4 @@ claims.table(of_15)
 tables.cost({"factorial": first, "other_half": second, "dissociation": treated, "embedding_scale": embedded})
 
 # %% [markdown]
-# Next: how small a model can be and still show this, and what more units are used for, is
-# [chapter 6](06_limits_and_capacity.ipynb). To measure your own model, go to
-# [chapter 11](11_measure_any_model.ipynb).
+# Next: measure your own model, in [chapter 11](11_measure_any_model.ipynb).

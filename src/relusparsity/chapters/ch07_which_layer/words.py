@@ -51,18 +51,16 @@ def recipes(cells: xr.Dataset) -> Said:
             own = {layer: n for (t, s, layer), n in counts.items() if (t, s) == (tied, std)}
             named = [f"layer {layer} in {own[layer]}" for layer in sorted(x for x in own if x is not None)]
             named += [f"none empties in {own[None]}"] if None in own else []
-            parts.append(f"{'tied' if tied else 'untied'}, {', '.join(named)}")
-        said.append(f"With embeddings of standard deviation {std:g}, the emptiest layer is: {'; '.join(parts)}.")
+            parts.append(f"{', '.join(named)} ({'tied' if tied else 'untied'})")
+        said.append(f"At {std:g}: {'; '.join(parts)}.")
     use = 100 * cells["final_batch_use"].astype(float).mean("set").isel(layer=0)
-    emptied, fast = (
-        recipe_effects.emptied(cells),
-        cells["lr"].values.astype(float) == cells["lr"].values.astype(float).max(),
-    )
+    emptied, rate = recipe_effects.emptied(cells), cells["lr"].values.astype(float)
+    fast = rate == rate.max()
     return Said(
-        f"{' '.join(said)} At the higher learning rate a layer empties in {emptied[fast].sum()} of {fast.sum()} "
-        f"recipes, at "
-        f"the lower in {emptied[~fast].sum()} of {(~fast).sum()}. No run takes layer 0 under "
-        f"{number(float(use.min()))} %."
+        f"Which layer is the emptiest, by the standard deviation of the embeddings? {' '.join(said)} At the higher "
+        f"learning rate {emptied[fast].sum()} of {fast.sum()} recipes empty, at the lower {emptied[~fast].sum()}. "
+        f"No run takes "
+        f"layer 0 under {number(float(use.min()))} %."
     )
 
 
@@ -70,16 +68,15 @@ def named(found: xr.Dataset) -> Said:
     """What γ names, and when: of `trajectories.named`."""
     runs, always = found.attrs["runs"], found.attrs["always"]
     at = {name: _first(found, name, always) for name in ("largest", "so_far")}
-    best, end = found["largest"].isel(step=slice(1, None)), int(found["largest"].isel(step=-1))
-    two = int(found["two"].sel(step=_near(found, at["so_far"])))
+    two, end = int(found["two"].sel(step=_near(found, at["so_far"]))), int(found["largest"].isel(step=-1))
+    best = found.isel(step=int(found["largest"].argmax("step")))
     return Said(
         f"**From {_millions(at['largest'])} million tokens on, the layer of the largest γ is the one that ends "
-        f"emptiest "
-        f"in more runs than any single guess could get right ({always} of {runs}).** The batch use of the same "
-        f"moment gets there only at {_millions(at['so_far'])} million. By then the layer that will end emptiest "
-        f"has one "
-        f"of the two largest γ in {two} of {runs} runs. γ is right most often, in {int(best.max())} of {runs}, at "
-        f"{_millions(float(found['tokens'][int(found['largest'].argmax('step'))]))} million, and at the end in {end}."
+        f"emptiest in "
+        f"more runs than any single guess could get right ({always} of {runs}).** Batch use itself gets there at "
+        f"{_millions(at['so_far'])} million. By then the layer that will end emptiest has one of the two largest γ in "
+        f"{two} of {runs} runs. The largest γ is right most often at {_millions(float(best['tokens']))} million, in "
+        f"{int(best['largest'])} runs, and at the end in {end}."
     )
 
 
@@ -128,11 +125,9 @@ def dissociated(dataset: xr.Dataset) -> Said:
         for arm in ("twin", "treated", "placebo")
     }
     return Said(
-        f"**Taking the common direction out of a layer's input spares it; adding one empties it.** "
-        f"Layer 1 ends with {of[1, 'twin']} % of its units in use where nothing is done, with {of[1, 'treated']} % "
-        f"where "
-        f"its input is centred. Layer 5, which hardly empties by itself, ends with {of[5, 'twin']} % untreated and "
-        f"{of[5, 'treated']} % with the vector ({seeds(len(some))})."
+        "**Taking the common direction out of a layer's input spares it; adding one empties it.** Layer 1 ends with "
+        f"{of[1, 'twin']} % of its units in use untreated, with {of[1, 'treated']} % centred; layer 5 with "
+        f"{of[5, 'twin']} % untreated, with {of[5, 'treated']} % with the vector ({seeds(len(some))})."
     )
 
 
@@ -187,8 +182,7 @@ def others(dataset: xr.Dataset) -> Said:
     rises = all(a > b for a, b in pairwise(weaker))
     runs = [int(use.sel(recipe=arm).notnull().all("layer").sum()) for arm in dissociation.ARMS if "along" in arm]
     return Said(
-        f"A vector along the mean does what one across it does, within {number(round(apart, 1))} points in the "
-        f"three layers "
+        f"A vector along the mean does what one across it does, within {number(round(apart, 1))} points "
         f"({seeds(min(runs))}). With vectors of a half, one and two standard deviations layer 5 ends at "
         f"{listed(weaker)} %: {'the longer, the emptier' if rises else 'not always the longer, the emptier'}."
     )
@@ -202,9 +196,9 @@ def scale(dataset: xr.Dataset) -> Said:
         factor: float(np.nanmean([float(pair["γ_0"]) for pair in pairs]))
         for factor, pairs in embedding_scale.moves(dataset).items()
     }
-    words = {"std": "the standard deviation", "speed": "the speed", "positions": "the scale of the positions"}
-    order = sorted(means, key=lambda factor: -abs(means[factor]))
-    said = ", ".join(f"{words[factor]} by {abs(means[factor]):.2f}" for factor in order)
+    called = {"std": "the standard deviation", "speed": "the speed", "positions": "the positions' scale"}
+    first, *rest = sorted(means, key=lambda factor: -abs(means[factor]))
+    others = " and ".join(f"{called[factor]} by {abs(means[factor]):.2f}" for factor in rest)
     ends = arms.ends(dataset).groupby("arm").mean()
     beside = ends["U_1"] - ends["U_2"]
     pairs = [
@@ -212,14 +206,11 @@ def scale(dataset: xr.Dataset) -> Said:
         for of in product(*embedding_scale.LEVELS[:2])
     ]
     emptier = sum(large < small for large, small in pairs)
-    right = "It was the positions that we had expected to." if order[0] != "positions" else "So we had expected."
     return Said(
         f"**{COUNTED[failed].capitalize()} of the {COUNTED[known]} contrasts written before the runs "
-        f"{'fails' if failed == 1 else 'fail'}.** What moves γ of layer 0 most is {words[order[0]]}: {said}, means "
-        f"over "
-        f"the pairs of arms. {right} What positions do instead: in {emptier} of {len(pairs)} pairs, larger ones "
-        f"leave layer 1 "
-        "emptier beside layer 2."
+        f"{'fails' if failed == 1 else 'fail'}.** {called[first].capitalize()} moves γ of layer 0 most, by "
+        f"{abs(means[first]):.2f}; {others}, means over pairs of arms. In {emptier} of {len(pairs)} pairs larger "
+        "positions leave layer 1 emptier beside layer 2."
     )
 
 
@@ -243,11 +234,10 @@ def wave(dataset: xr.Dataset) -> Said:
         .isel(step=int(np.abs(dataset["tokens"].values - train["warmup"]).argmin()))
     )
     largest = int(gamma.argmax("layer"))
-    does = "is" if largest == last else "is not"
     return Said(
-        f"**{_order(half)}** In Wide by *{dataset.attrs['recipe']}*, when the learning rate has reached its peak, at "
-        f"{_millions(train['warmup'])} million tokens, layer {last} has lost {number(round(float(at[-1])))} % of what "
-        f"it ends without, and layer 0 has lost {number(round(float(at[0])))} %. Half of layer 0's loss has come at "
-        f"{_millions(float(half[0]))} million. The γ of layer {last} {does} the largest at that peak"
-        + ("." if largest == last else f" (that of layer {largest} is), so γ does not explain the early wave.")
+        f"**{_order(half)}** In Wide by *{dataset.attrs['recipe']}*, when the learning rate is at its peak, at "
+        f"{_millions(train['warmup'])} million tokens, layer {last} has lost {number(round(float(at[-1])))} % of "
+        f"what it "
+        f"ends without, and layer 0 has lost {number(round(float(at[0])))} %. γ of layer {last} "
+        + ("is the largest then." if largest == last else f"is not the largest then, but that of layer {largest}.")
     )

@@ -233,7 +233,7 @@ tables.halves({"Wide, first": wide, "Wide, nearest": nearest, "Mid, first": mid}
 #
 # ## On this machine
 #
-# Everything above is recorded data. Here two Laptop runs of 131,072 tokens are trained, in which layers have only begun to
+# Everything above is recorded data. Here two Laptop runs of 98,304 tokens are trained, in which layers have only begun to
 # empty: one untreated, one with a layer's input treated. `layer` is 0 to 5; `treatment` is `add 2`, `add 1`, `add 0.5`,
 # `add 2 along`, `centre`, `add 2, placebo` or `centre, placebo`.
 

@@ -23,7 +23,7 @@ LAYER, TREATMENT = 3, "add 2"
 """What a reader who chooses nothing sees: in Laptop's twin, this layer is among the first to empty."""
 
 SHORT: dict[str, dict[str, Any]] = {
-    "laptop": {"train.tokens": 131_072, "measure.points": 8, "measure.final_sets": 4},
+    "laptop": {"train.tokens": 98_304, "measure.points": 6, "measure.final_sets": 4},
     "smoke": {},
 }
 """By shape, what makes it short; no wait for a GPU is meant, so others train as long as they always do."""

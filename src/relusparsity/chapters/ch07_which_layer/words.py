@@ -58,9 +58,8 @@ def recipes(cells: xr.Dataset) -> Said:
     fast = rate == rate.max()
     return Said(
         f"Which layer is the emptiest, by the standard deviation of the embeddings? {' '.join(said)} At the higher "
-        f"learning rate {emptied[fast].sum()} of {fast.sum()} recipes empty, at the lower {emptied[~fast].sum()}. "
-        f"No run takes "
-        f"layer 0 under {number(float(use.min()))} %."
+        f"learning rate {emptied[fast].sum()} of {fast.sum()} recipes empty, at the lower {emptied[~fast].sum()}. No run "
+        f"takes layer 0 under {number(float(use.min()))} %."
     )
 
 
@@ -72,8 +71,7 @@ def named(found: xr.Dataset) -> Said:
     best = found.isel(step=int(found["largest"].argmax("step")))
     return Said(
         f"**From {_millions(at['largest'])} million tokens on, the layer of the largest γ is the one that ends "
-        f"emptiest in "
-        f"more runs than any single guess could get right ({always} of {runs}).** Batch use itself gets there at "
+        f"emptiest in more runs than any single guess could get right ({always} of {runs}).** Batch use itself gets there at "
         f"{_millions(at['so_far'])} million. By then the layer that will end emptiest has one of the two largest γ in "
         f"{two} of {runs} runs. The largest γ is right most often at {_millions(float(best['tokens']))} million, in "
         f"{int(best['largest'])} runs, and at the end in {end}."
@@ -237,7 +235,6 @@ def wave(dataset: xr.Dataset) -> Said:
     return Said(
         f"**{_order(half)}** In Wide by *{dataset.attrs['recipe']}*, when the learning rate is at its peak, at "
         f"{_millions(train['warmup'])} million tokens, layer {last} has lost {number(round(float(at[-1])))} % of "
-        f"what it "
-        f"ends without, and layer 0 has lost {number(round(float(at[0])))} %. γ of layer {last} "
+        f"what it ends without, and layer 0 has lost {number(round(float(at[0])))} %. γ of layer {last} "
         + ("is the largest then." if largest == last else f"is not the largest then, but that of layer {largest}.")
     )

@@ -58,8 +58,8 @@ def recipes(cells: xr.Dataset) -> Said:
     fast = rate == rate.max()
     return Said(
         f"Which layer is the emptiest, by the standard deviation of the embeddings? {' '.join(said)} At the higher "
-        f"learning rate {emptied[fast].sum()} of {fast.sum()} recipes empty, at the lower {emptied[~fast].sum()}. No run "
-        f"takes layer 0 under {number(float(use.min()))} %."
+        f"learning rate {emptied[fast].sum()} of {fast.sum()} recipes empty, at the lower {emptied[~fast].sum()}. No "
+        f"run takes layer 0 under {number(float(use.min()))} %."
     )
 
 
@@ -71,10 +71,10 @@ def named(found: xr.Dataset) -> Said:
     best = found.isel(step=int(found["largest"].argmax("step")))
     return Said(
         f"**From {_millions(at['largest'])} million tokens on, the layer of the largest γ is the one that ends "
-        f"emptiest in more runs than any single guess could get right ({always} of {runs}).** Batch use itself gets there at "
-        f"{_millions(at['so_far'])} million. By then the layer that will end emptiest has one of the two largest γ in "
-        f"{two} of {runs} runs. The largest γ is right most often at {_millions(float(best['tokens']))} million, in "
-        f"{int(best['largest'])} runs, and at the end in {end}."
+        f"emptiest in more runs than any single guess could get right ({always} of {runs}).** Batch use itself gets "
+        f"there at {_millions(at['so_far'])} million. By then the layer that will end emptiest has one of the two "
+        f"largest γ in {two} of {runs} runs. The largest γ is right most often at "
+        f"{_millions(float(best['tokens']))} million, in {int(best['largest'])} runs, and at the end in {end}."
     )
 
 

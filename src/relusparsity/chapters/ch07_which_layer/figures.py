@@ -168,8 +168,8 @@ def gamma(dataset: xr.Dataset, found: xr.Dataset, of: xr.Dataset) -> Figure:
         "Above: γ, the length of the mean of a layer's MLP input over the length of its standard deviation, in "
         f"{how_many(values.sizes['seed'], 'seed')} (thin) of one recipe and their mean (thick). Below, all recipes "
         "that end with a layer under 99 %: in how many runs the layer that ends emptiest has the largest γ by then, "
-        "one of the two largest, or the lowest batch use so far. The dotted line is the best that the same guess for every "
-        "run can do. Look at where the solid lines rise before the dashed one."
+        "one of the two largest, or the lowest batch use so far. The dotted line is the best that the same guess for "
+        "every run can do. Look at where the solid lines rise before the dashed one."
     )
     drawn = [("one recipe", xr.Dataset({"gamma": values.isel(step=keep)})), ("all recipes", found.isel(step=later))]
     chart = Chart([above, below], [230, 230], legend="")

@@ -244,14 +244,14 @@ claims.table([outcome for outcome in own if outcome.here])
 # ## Limits, cost, what next
 #
 # - **One recipe per shape.** Learning rate, weight decay, initial matrices, positions and the scale of the embeddings
-#   change how much of layer 0 empties, and the last two which layer empties most (chapter 6); nothing here speaks for
+#   change how much of layer 0 empties, and the last two which layer empties most (chapter 7); nothing here speaks for
 #   "the" ReLU Transformer.
 # - **Training ends with its schedule.** In Wide use stands still over the last third, but the learning rate, which the
 #   cosine takes down, is low by then. In Mid more training with *first* empties layer 0 further (chapter 6). The Wide
 #   runs read their text 2.6 times.
 # - **The recipes were searched for**, by their distance from the paper's two numbers, and then frozen and run with
-#   seeds with which they had not been run before. *First*, shown here in Mid, was the nearest of chapter 6's factorial
-#   and six more (the data of the six were not kept; five were trained again; chapter 6 shows those). In Wide it kept
+#   seeds with which they had not been run before. *First*, shown here in Mid, was the nearest of chapter 7's factorial
+#   and six more (the data of the six were not kept; five were trained again; chapter 7 shows those). In Wide it kept
 #   40 % of layer 0 and 59 % of layer 5, and rows 1 and 3, reproduced above, were not. *Nearest*, shown here in Wide,
 #   was the nearest of the nine known for that shape when it was frozen, on 28 November 2026.
 # - **It is not alone.** In Wide, *first* with half its learning rate and rotary positions, one seed, ends as near to

@@ -7,7 +7,7 @@
 # ---
 
 # %% [markdown]
-# # Recipes, limits and capacity
+# # Limits and capacity
 
 # %% tags=["remove-input"]
 from relusparsity.chapters.ch06_limits_and_capacity.short import in_short
@@ -15,23 +15,24 @@ from relusparsity.chapters.ch06_limits_and_capacity.short import in_short
 in_short()
 
 # %% [markdown]
-# **Questions.** Which choice of a recipe decides which layer empties, and how far? And what does size decide: would a
-# layer that leaves most of its units idle, given fewer, use the *same number* or the *same share*, and how far can a
-# model as small as Laptop stand in for the paper's at all? The paper {cite:p}`wild2024uncovering` itself speaks of the
-# "limitations of small-ReLU models".
+# **Questions.** How far do layers empty in longer and in wider training? And what does size decide: would a layer that
+# leaves most of its units idle, given fewer, use the *same number* or the *same share*, and how far can a model as small
+# as Laptop stand in for the paper's at all? The paper {cite:p}`wild2024uncovering` itself speaks of the "limitations of
+# small-ReLU models". *Which* layer empties, and the recipes that decide it, are the subject of
+# [chapter 7](07_which_layer.ipynb).
 #
-# **What would falsify it.** That the recipe decides would be refuted by one pattern that all recipes share. That a
-# layer's need for units saturates would be refuted by a number of used units that keeps growing in proportion to the
-# width. That small models mislead would be refuted by layers that stand in the same order in both: the ledger's row 14
+# **What would falsify it.** That longer training empties layer 0 would be refuted by a layer 0 that stands where short
+# runs left it. That a layer's need for units saturates would be refuted by a number of used units that keeps growing in
+# proportion to the width. That small models mislead would be refuted by layers that stand in the same order in both: the ledger's row 14
 # compares the order by a rank correlation, Kendall's τ, with a threshold of 0.6 written before any run.
 
 # %% tags=["parameters"]
 scale = "laptop"
 
-# %%
+# %% tags=["remove-input"]
 from relusparsity import claims, plots, scales, store
 from relusparsity.chapters.ch06_limits_and_capacity import experiment, figures, tables
-from relusparsity.experiments import endings, factorial, recipe_effects
+from relusparsity.experiments import endings
 
 # %% [markdown]
 # ## In short
@@ -54,12 +55,9 @@ from relusparsity.experiments import endings, factorial, recipe_effects
 #
 # What the chapter finds:
 #
-# - *Where* a model empties goes with the scale of its initial embeddings, and with hardly anything else among sixteen
-#   recipes: at 0.02 the lowest layer is 1 or 2; at 1.0 it is 3, or 2 where they are tied, if any layer empties. Outside
-#   the sixteen, the norm after the block moves it too, and so do the positions (one seed each).
-# - None of the sixteen takes layer 0 under 83 %. A rate between their two does (*first*, to 65 to 72 %), and trained
-#   five times as long it ends with layer 0 at 23 % and layer 5 at 93 %, near the paper's 13.3 and 95.6 % (Mid, one
-#   seed). In two of the four recipes that were trained longer, layer 0 stays at 95 and 100 %.
+# - None of the 32 recipes of chapter 7 takes layer 0 under 46 %. A rate between their two does not either (*first*, 65 to
+#   72 %), but trained five times as long it ends with layer 0 at 23 % and layer 5 at 93 %, near the paper's 13.3 and
+#   95.6 % (Mid, one seed). In two of the four recipes that were trained longer, layer 0 stays at 95 and 100 %.
 # - In Wide no recipe reaches both numbers. The *nearest* takes layer 0 to about the paper's (8, 11 and 15 % in three
 #   fresh seeds), and leaves layer 5 at 72 to 76 %. The *first* ends at 40 and 59 %. Three verdicts of the ledger change
 #   between the two: the first layer collapses and the layers differ dramatically become *reproduced*, specificity
@@ -72,17 +70,15 @@ from relusparsity.experiments import endings, factorial, recipe_effects
 # - No layer's number of used units saturates up to 32,768, though from 4,096 on the added units buy nothing that can be
 #   seen in the loss.
 #
-# Only the ledger's rows have verdicts. The factorial's endpoints were named before its runs, and four sections on Wide
-# began from written predictions. **All but the factorial and the fresh seeds of the two frozen recipes is
-# exploration**, one seed unless the tables' column *seeds* says more.
+# Only the ledger's rows have verdicts. Four sections on Wide began from written predictions. **All but the fresh seeds of
+# the two frozen recipes is exploration**, one seed unless the tables' column *seeds* says more.
 
-# %%
-cells, single, long, repeated, mid, streams = (
-    store.recorded(name, "mid")
-    for name in ("factorial", "exploration", "longer", "repetition", "layer_patterns", "residual_stream")
+# %% tags=["remove-input"]
+single, long, repeated, mid, streams = (
+    store.recorded(name, "mid") for name in ("exploration", "longer", "repetition", "layer_patterns", "residual_stream")
 )
 
-# %%
+# %% tags=["remove-input"]
 nearest, first = (store.recorded("layer_patterns", "wide", recipe) for recipe in ("nearest", "first"))
 plain, nearer, four, wider, rotary = (
     store.recorded(name, "wide") for name in ("modern", "stronger_decay", "equal_decay", "residual_stream", "rotary")
@@ -95,207 +91,34 @@ plain, nearer, four, wider, rotary = (
 # the second table a name says what is changed of *first*, or of *modern*; the columns *rate* and *decay* say the rest.
 # *Nearest, seed 0* is the run by which that recipe was picked.
 
-# %%
+# %% tags=["remove-input"]
 runs = {name: single.sel(recipe=name) for name in ("base", "decay × 2", "modern")}
 runs |= {f"{name}, longer": long.sel(recipe=name) for name in ("base", "modern")}
 runs |= {"first": mid, "first, one pass": repeated.isel(recipe=0).drop_vars("recipe")}
 runs |= {"first, longer": long.sel(recipe="lr × 2")}
 endings.by_summed_decay(runs)
 
-# %%
+# %% tags=["remove-input"]
 wide = {"first": first, "modern": plain, "nearest": nearest, "nearest, seed 0": nearer}
 wide |= {"rate ÷ 4": four.isel(recipe=0), "rate ÷ 2, rotary, decay 3.5": four.isel(recipe=1)}
 wide |= {f"rate ÷ 2, {name}": rotary.sel(recipe=name) for name in ("rotary, decay 2", "rotary, decay 1")}
 
-# %%
+# %% tags=["remove-input"]
 wide |= {"rate ÷ 2": wider.isel(recipe=0), "rate ÷ 2, stream 1,536": wider.isel(recipe=1)}
 wide |= {"modern, decay 1.75": four.sel(recipe="modern"), "modern, decay 3.5": four.sel(recipe="modern, rate ÷ 2")}
 endings.by_summed_decay(wide)
 
 # %% [markdown]
-# ## Where a model empties: sixteen recipes
-#
-# The chapters before this one show three recipes: *default* in Laptop, *first* in Mid and *nearest* in Wide. Here
-# sixteen are trained in Mid, on English text, each once with each seed:
-
-# %%
-how = store.provenance(cells)["config"]
-print(dict(cells.sizes)["recipe"], "recipes, seeds", cells["seed"].values.tolist())
-print(f"{how['model']['n_layers']} layers of {how['model']['d_ff']:,} units, residual stream {how['model']['d_model']}")
-print(f"{how['train']['tokens']:,} tokens a run")
-
-# %% [markdown]
-# They differ in five ingredients, two levels each: whether the output layer is *tied* to the embeddings, the standard
-# deviation of the initial *embeddings*, *weight decay*, the *initial matrices*, and the *learning rate*:
-
-# %%
-recipe_effects.factors(cells)
-
-# %% [markdown]
-# Half of all combinations are analysed here (the other half was run later, to test a forecast made from this one; the
-# front page shows all 32): the level of the learning rate is the product of the other four (a factorial of
-# resolution V). With tied embeddings of the larger scale the logits are divided by $\sqrt{d_\text{model}}$, as T5 does,
-# or training would start from a loss far above that of guessing.
-#
-# A panel is a recipe, with its loss above it. Sort the panels by their lowest layer, and look for one pattern that
-# they share.
-
-# %%
-plots.recipes(cells, name="factorial")
-
-# %% [markdown]
-# The ends, in percent, with the layer that is lowest in each of the two seeds. A layer number means little where all
-# layers are near 100.
-
-# %%
-factorial.endings(cells)
-
-# %% [markdown]
-# ### What each ingredient does
-#
-# **Question.** Which ingredient decides how far *layer 0* empties, the layer that collapses in the paper? And which
-# decides *where* a model empties? The two endpoints were named before the runs: the logit of $U_0$, layer 0's batch
-# use, and the index of the lowest layer.
-#
-# **What would falsify it.** If the recipe did not matter, no effect would be told from zero.
-#
-# The rule:
-#
-# - The **effect** of an ingredient is the mean over the runs at its high level minus the mean at its low level. The
-#   effect of a *pair* is half of what the effect of the one gains when the other goes from low to high.
-# - **Error.** Runs of one seed read the text in the same order, so a seed is a block: what it shifts in all recipes
-#   alike is taken off. How far the two seeds of a recipe still differ after that is the error; the intervals
-#   are Student's t, 95 %.
-# - **Many effects.** The p values are corrected after Holm over all effects of one endpoint. The endpoints are two
-#   questions, and are corrected apart.
-# - **A share of exactly one** has no logit. $U_0$ is a count $k$ of $N$ chances to fire (sets times $d_\text{ff}$), and
-#   half a unit is added on both sides, in every run: $\log\frac{k + 1/2}{N - k + 1/2}$. Layers that tie for the lowest
-#   share their mean index.
-#
-# With half of the combinations, an effect of three ingredients together cannot be told from that of the other two, nor
-# one of four from that of the fifth; both are taken to be zero. How often an endpoint has little to say:
-
-# %%
-print(recipe_effects.ceilings(cells).to_string())
-
-# %%
-found = recipe_effects.effects(cells)
-plots.effects(found)
-
-# %% [markdown]
-# **How far layer 0 empties.** The last column says what an effect is worth around the mean logit, in points of $U_0$.
-# There layer 0 is nearly full, so the points are few: the logit tells one idle unit in ten thousand from one in ten,
-# the points hardly do.
-
-# %%
-recipe_effects.table(found, recipe_effects.USE)
-
-# %% [markdown]
-# **Which layer is the lowest**, in layers:
-
-# %%
-recipe_effects.table(found, recipe_effects.LOWEST)
-
-# %% [markdown]
-# ### The reading
-#
-# *Where* a model empties is decided by the scale of the initial embeddings, and by hardly anything else: with large
-# embeddings the lowest layer lies deeper, less so where they are tied. Weight decay, initial matrices and learning rate
-# do not move it by an amount that these runs could tell from zero.
-#
-# Layer 0 keeps more units with large embeddings, and fewer with strong weight decay, Xavier matrices or the higher
-# learning rate; several pairs matter as well, so the effect of one ingredient depends on the others. But among these
-# recipes layer 0 is nowhere near the collapse that the paper reports:
-
-# %%
-ends = 100 * cells["final_batch_use"].mean("set")
-lowest = ends.min(["recipe", "seed"])
-print("lowest batch use of any run, by layer (%):", lowest.values.astype(float).round(1).tolist())
-print("the paper's layer 0 (%):", claims.LEDGER[0].source.removesuffix(" %"))
-
-# %% [markdown]
-# ### How far to trust it
-#
-# *Sensitivity, the logit.* The sets are measured on the same weights: a unit silent in one is often silent in the next,
-# so there are fewer chances than $N$. The other extreme counts the units of one set only. An effect whose verdict
-# differs between the two rests on how a full layer is counted, and is not to be read: that holds of tying by itself and
-# of some pairs. The effects of the other four ingredients stand either way.
-
-# %%
-recipe_effects.coarser_logit(cells)
-
-# %% [markdown]
-# *Sensitivity, the lowest layer.* The same main effects without the recipes that have no layer under 99 %. What is left
-# is no longer balanced and too little for pairs, so both columns are main effects alone, fitted to the mean of each
-# recipe's seeds, and what the pairs do counts as error: the intervals are wider.
-
-# %%
-recipe_effects.without_full_recipes(cells)
-
-# %% [markdown]
-# - **Two seeds.** The error is pooled over all recipes. Seeds differ most in the logit where $U_0$ is nearly one, so
-#   the intervals are too wide for recipes that empty. An index of a layer is a small whole number, for which
-#   Student's t is a rough guide.
-# - **Equal tokens, unequal losses.** The recipes with tied large embeddings learn worst (their losses are in the table
-#   above). Their pattern is that of models less far in training, and the pair of tying and embeddings includes
-#   the division of the logits.
-# - **Two levels** say nothing of what lies between or beyond them, and everything else was held fixed. The length of
-#   training, for one, which *Trained longer* changes.
-#
-# ## One ingredient at a time
-#
-# **Question.** The factorial holds everything but its five ingredients fixed. Do the others in which models differ move
-# the pattern as much: the norm and its place, positions, biases, AdamW's $\beta_2$, the size of a batch, a norm on the
-# embeddings? **What would falsify it:** panels that all look like the first. One change at a time, from *base*, the
-# cell of the factorial that empties layer 0 most, at equal tokens; the last two, *large embeddings* and *modern*,
-# change several.
-
-# %%
-plots.recipes(single, name="one-ingredient")
-
-# %% [markdown]
-# The ends, in percent by layer, the nearest to the paper first:
-
-# %%
-endings.by_recipe(single)
-
-# %% [markdown]
-# What is a difference worth? The five seeds of *lr × 2* that chapter 2 shows lie between the two rows below. And a seed
-# is not all: the same recipe and seed trained twice on a GPU, *base* here and in the factorial, ends up to four and a
-# half points apart in a layer (layer 2: 78.6 and 83.0 %).
-
-# %%
-fives = 100 * mid["final_batch_use"].mean("set")
-for name, bound in {"lowest": fives.min("seed"), "highest": fives.max("seed")}.items():
-    print(f"{name:8}", bound.values.astype(float).round(1).tolist())
-
-# %% [markdown]
-# - *Not told from another seed:* RMSNorm for LayerNorm, and no biases.
-# - *Other layers empty.* Without positions layer 2 is the lowest. With the norm after the block it is layer 3, alone:
-#   all others keep nearly everything. With large embeddings it is layer 3 as well.
-# - *No layer empties.* With rotary positions, with a norm on the embeddings or with the larger batch every layer keeps
-#   more than nine units in ten. The larger batch makes a quarter of the steps and ends with the highest loss.
-# - *Layers empty further* with twice the learning rate: layer 0 by 21 points, layer 1 by 33, layer 2 by 41; and, in
-#   layers 1 and 2, with twice the weight decay (by 29 and 33). Its five points in layer 0 are within what seeds do.
-#   *Less far:* with the slower $\beta_2$ layer 0 keeps 97 %, while layers 1 and 2 move within what seeds do; in the
-#   parallel block layer 0 is full, and layer 1 the lowest as in *base* (59 %).
-#
-# The norm after the block moves the emptiest layer from 1 to 3. From *base*, rotary positions keep every layer above
-# 98 % in training of this length (*modern*, which has them at twice the rate, empties layer 1 to 78 %), and layer 0 has
-# units to spare only with the learned ones, which are added to what it reads. One seed and one change at a time say
-# nothing of what two of them do together, nor of longer or wider training: below, a layer 0 with rotary positions
-# empties too.
-#
 # ## Trained longer
 #
-# **Question.** The factorial's runs are short. Does layer 0 go on emptying when training does? **What would falsify
+# **Question.** The runs of chapter 7 are short. Does layer 0 go on emptying when training does? **What would falsify
 # it:** a layer 0 that stands where the short runs left it. Four recipes in Mid, for five times the tokens; which four
 # was decided after the short runs. With *large embeddings* a pilot run had emptied layer 0.
 
-# %%
+# %% tags=["remove-input"]
 plots.recipes(long, name="longer")
 
-# %%
+# %% tags=["remove-input"]
 endings.by_recipe(long)
 
 # %% [markdown]
@@ -304,20 +127,20 @@ endings.by_recipe(long)
 #
 # One of the four comes near the paper's picture. The two marks with a number are the paper's:
 
-# %%
+# %% tags=["remove-input"]
 plots.batch_use(long.sel(recipe="lr × 2"))
 
 # %% [markdown]
 # How this recipe ends after three lengths of training, in percent by layer; each has a learning rate that falls to a
 # tenth over its own length:
 
-# %%
+# %% tags=["remove-input"]
 endings.by_tokens(mid, repeated, long)
 
 # %% [markdown]
 # Is it the number of tokens? The longest of these runs, when it had read as many as the shortest ones read in all:
 
-# %%
+# %% tags=["remove-input"]
 longest = 100 * long["batch_use"].sel(recipe="lr × 2").squeeze("seed").swap_dims(step="tokens")
 print(longest.sel(tokens=49_152_000).values.astype(float).round(1).tolist())
 
@@ -333,7 +156,7 @@ print(longest.sel(tokens=49_152_000).values.astype(float).round(1).tolist())
 # Longer training reads the text nearly three times. Is it the repetition that empties the layers? The control: as many
 # tokens as one pass lasts, once over the whole text, and once over a quarter of it, read four times. Same seed.
 
-# %%
+# %% tags=["remove-input"]
 endings.by_recipe(repeated)
 
 # %% [markdown]
@@ -348,19 +171,19 @@ endings.by_recipe(repeated)
 # read 131 million tokens of the same text. They differ in five ingredients: RMSNorm for LayerNorm, rotary for learned
 # positions, no biases, normal for Xavier matrices, and a weight decay of 0.1 for 1. The modern one:
 
-# %%
+# %% tags=["remove-input"]
 plots.batch_use(plain.assign_attrs(recipe="modern"))
 
 # %% [markdown]
 # Batch use at the end in percent, seed by seed:
 
-# %%
+# %% tags=["remove-input"]
 endings.by_seed({"first": first, "modern": plain})
 
 # %% [markdown]
 # The modern recipe has the lower loss, and its last layer keeps as many of its units as the paper's. Its first layer
 # does not empty as the paper's: layer 1 is its lowest, as in two of the three seeds of the other recipe; an early
-# valley is what the factorial leads one to expect of this embedding scale. In every layer but layer 1 it lies further
+# valley is what chapter 7 leads one to expect of this embedding scale. In every layer but layer 1 it lies further
 # from the closest of the three seeds than these lie apart. Its distance, 34.5, is no smaller than the 30.3 to 34.3 of
 # *first*. With five ingredients changed at once, no difference can be put down to one of them.
 #
@@ -377,7 +200,7 @@ endings.by_seed({"first": first, "modern": plain})
 # more in layer 5, than *first* keeps. How many is *far more* was not written; we hold it to the range of the three
 # seeds.
 
-# %%
+# %% tags=["remove-input"]
 plots.batch_use(nearer.assign_attrs(recipe="stronger decay"))
 
 # %% [markdown]
@@ -395,7 +218,7 @@ plots.batch_use(nearer.assign_attrs(recipe="stronger decay"))
 # the very numbers that the search went by. Fresh seeds guard against a lucky seed, not against that: what they can show
 # is that such a recipe exists, and that it is no accident of one run. Beside the seed of the search:
 
-# %%
+# %% tags=["remove-input"]
 endings.by_seed({"the search's seed": nearer, "fresh seeds": nearest})
 
 # %% [markdown]
@@ -406,7 +229,7 @@ endings.by_seed({"the search's seed": nearer, "fresh seeds": nearest})
 #
 # The recipe's part in a verdict can be read off the two frozen ones, by the same rules in Wide, three seeds each:
 
-# %%
+# %% tags=["remove-input"]
 names = ("layer_patterns", "neuron_death", "pruning", "feature_specificity")
 data = {by: {(name, "wide"): store.recorded(name, "wide", by) for name in names} for by in ("first", "nearest")}
 claims.verdicts({by: claims.evaluate(datasets) for by, datasets in data.items()}, "wide")
@@ -431,7 +254,7 @@ claims.verdicts({by: claims.evaluate(datasets) for by, datasets in data.items()}
 # 3. in both modern recipes layer 5 ends above 85 %, and further up at the lower rate;
 # 4. with rotary positions in *first* layer 0 ends the lowest of all layers.
 
-# %%
+# %% tags=["remove-input"]
 plots.recipes(four, name="equal-decay")
 
 # %% [markdown]
@@ -472,10 +295,10 @@ plots.recipes(four, name="equal-decay")
 # 2. layer 5 ends above 60 % at the sum of 5.3 and above 75 % at 2.6;
 # 3. both end nearer to the paper than the 30.6 points of the larger sum.
 
-# %%
+# %% tags=["remove-input"]
 plots.recipes(rotary, name="rotary")
 
-# %%
+# %% tags=["remove-input"]
 endings.by_summed_decay({name: dataset for name, dataset in wide.items() if "rotary" in name})
 
 # %% [markdown]
@@ -502,13 +325,13 @@ endings.by_summed_decay({name: dataset for name, dataset in wide.items() if "rot
 # scaled with the stream, and the Xavier matrices follow their rule, so that their entries are smaller on a wider
 # stream.
 
-# %%
+# %% tags=["remove-input"]
 plots.recipes(streams, name="residual-stream")
 
-# %%
+# %% tags=["remove-input"]
 endings.by_recipe(streams)
 
-# %%
+# %% tags=["remove-input"]
 plots.recipes(wider, name="residual-stream")
 
 # %% [markdown]
@@ -541,21 +364,10 @@ plots.recipes(wider, name="residual-stream")
 # embedding scale, the positions and the place of the norm, and the share with weight decay, learning rate, initial
 # matrices, widths, steps and training tokens.
 #
-# Two theories of why units die meet these runs. Weight drift {cite:p}`shvetsov2026bug` proves that standard losses
-# push weights behind positive activations negative early in training. All recipes here share one loss function, so
-# the factorial cannot test it; but what they have in common cannot explain in which layer they differ.
-#
-# Activation outliers {cite:p}`simon2026outliers` predict which features of a sparse autoencoder start dead from
-# γ = ‖μ‖/‖σ‖ of its input. We record γ at the input of every MLP. Is the layer with the largest γ the one that empties
-# most? This is exploration, thought of after the runs; runs of recipes that have a layer under 99 %:
-
-# %%
-print(recipe_effects.gamma_beside(cells).to_string())
-
-# %% [markdown]
-# At the start γ is smallest in layer 0 and largest in one of layers 2 to 5, and names the emptiest layer in no run. At
-# the end it does in 18 of 26, where always naming layer 1 would in 14; and then both are measured on the same weights.
-# It is a lead, no cause.
+# One theory of why units die meets these runs. Weight drift {cite:p}`shvetsov2026bug` proves that standard losses push
+# weights behind positive activations negative early in training. All recipes here share one loss function, so they
+# cannot test it; but what they have in common cannot explain in which layer they differ. For another, outliers and the
+# common direction of a layer's input, see [chapter 7](07_which_layer.ipynb).
 #
 # ## Does the number of used units saturate?
 #
@@ -566,7 +378,7 @@ print(recipe_effects.gamma_beside(cells).to_string())
 # with several seeds, each other with one; what one seed is worth must be read from the spread of those. First on a
 # laptop:
 
-# %%
+# %% tags=["remove-input"]
 recorded = store.recorded("capacity", "laptop")
 tables.by_width(recorded, "parameters").assign(seeds=recorded["heldout_loss"].count("seed")).astype(int)
 
@@ -575,7 +387,7 @@ tables.by_width(recorded, "parameters").assign(seeds=recorded["heldout_loss"].co
 # wide the layer; a curve that turns flat has found all the units that it can use. Look at the layers one by one: they
 # need not agree.
 
-# %%
+# %% tags=["remove-input"]
 figures.width(recorded)
 
 # %% [markdown]
@@ -583,17 +395,17 @@ figures.width(recorded)
 # The last row is the yardstick, what changing only the seed does: if it says 1.15, a factor between 0.87 and 1.15
 # cannot be told from one, nor a factor between 1.74 and 2.3 from two.
 
-# %%
+# %% tags=["remove-input"]
 tables.growth(recorded)
 
 # %% [markdown]
 # Width is only worth something if it pays. The loss on the same held-out text (nats per token), and the units that fire
 # at a *single* held-out token, which decide how much work a token needs:
 
-# %%
+# %% tags=["remove-input"]
 tables.by_width(recorded, "heldout_loss").round(3)
 
-# %%
+# %% tags=["remove-input"]
 tables.by_width(recorded, "token_units").round(1)
 
 # %% [markdown]
@@ -604,14 +416,14 @@ tables.by_width(recorded, "token_units").round(1)
 # The same question over six doublings, on English, with *first* on Mid's residual stream of 512; five seeds at 8,192
 # units:
 
-# %%
+# %% tags=["remove-input"]
 widths = store.recorded("capacity", "mid")
 figures.width(widths)
 
-# %%
+# %% tags=["remove-input"]
 tables.growth(widths)
 
-# %%
+# %% tags=["remove-input"]
 tables.by_width(widths, "heldout_loss").round(3)
 
 # %% [markdown]
@@ -639,7 +451,7 @@ tables.by_width(widths, "heldout_loss").round(3)
 #   be seen in minutes of training; five times as many were enough to change the picture above.
 # - **Fine shares.** In the narrowest model here a single unit is a share of:
 
-# %%
+# %% tags=["remove-input"]
 print(f"{100 / recorded['d_ff'].values.min():.2f} points of use; in the paper's layers {100 / 32768:.4f}")
 
 # %% [markdown]
@@ -662,14 +474,14 @@ figures.width(plots.on_this_machine(here))
 # Row 14 compares the order of the layers in Laptop with that in Wide (the ledger's L and P). The recipes differ too, so
 # a disagreement is not the work of the size alone; chapter 2 shows both patterns.
 
-# %%
+# %% tags=["remove-input"]
 patterns = {("layer_patterns", name): store.recorded("layer_patterns", name) for name in ("laptop", "wide")}
 claims.table(claims.evaluate(patterns, rows=claims.for_chapter(6)))
 
 # %% [markdown]
 # ## Limits, cost, what next
 #
-# - **One seed** everywhere but in the factorial (two), *first* in Mid (five), *first* and *nearest* in Wide, and Laptop
+# - **One seed** everywhere but in *first* in Mid (five), *first* and *nearest* in Wide, and Laptop
 #   (three each). A difference close to its yardstick is no finding.
 # - **Equal tokens, not equal compute**, and one learning rate for all widths. The best rate shifts with the width, so
 #   a wide model may be trained less well than it could be.
@@ -677,7 +489,7 @@ claims.table(claims.evaluate(patterns, rows=claims.for_chapter(6)))
 #
 # What the recorded Laptop runs of 1,024 units cost:
 
-# %%
+# %% tags=["remove-input"]
 print(store.provenance(recorded)["environment"]["device"])
 print("wall seconds, one a seed:", store.provenance(recorded)["wall_seconds"])
 

@@ -31,7 +31,8 @@ def test_a_scale_is_right_or_named(name: str) -> None:
             continue
         known.append(scale)
         assert config.scale == scale and config.runs
-        assert all(run.train.tokens >= 0.9 * shapes.SHAPES[scale].train.tokens for run in config.runs)
+        recorded = [run for run in config.runs if experiment.RECORDED]  # what a reader waits for may be shorter
+        assert all(run.train.tokens >= 0.9 * shapes.SHAPES[scale].train.tokens for run in recorded)
     assert {"smoke", *(scale for scale, _ in experiment.RECORDED)} <= set(known)
     with pytest.raises(UserError, match="there is no scale 'huge'; choose one of smoke, laptop"):
         experiment.config("huge")

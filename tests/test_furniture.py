@@ -227,3 +227,25 @@ def test_the_workflow_names_jobs_and_verbs_that_exist(root: Path) -> None:
     verbs = {verb for run in runs if run.startswith("make ") for verb in run.split()[1:]}
     assert {"zip", "pdf"} <= verbs <= set(re.findall(r"^([a-z]+):", (root / "Makefile").read_text(), re.MULTILINE))
     assert all((root / run.split()[1]).is_file() for run in runs if run.startswith("bash "))
+
+
+def test_a_place_that_moved_to_another_chapter_is_there(root: Path) -> None:
+    """Every heading and figure that it leads to is in the notebook, and no old one is left where it was."""
+    for page, (there, places) in furniture.MOVED.items():
+        old, new = (root / "book" / "chapters" / f"{Path(name).stem}.ipynb" for name in (page, there))
+        left, has = places_of(old), places_of(new) | {"explorable"}
+        assert set(places.values()) <= has, set(places.values()) - has
+        assert not set(places) & left, "it would be led away from here"
+    assert furniture.leads_on("chapters/01_model_and_training") == ""
+
+
+def places_of(chapter: Path) -> set[str]:
+    """Names of a chapter's headings and figures, as its page has them."""
+    cells = json.loads(chapter.read_text())["cells"]
+    text = "\n".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "markdown")
+    headings = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
+    slugs = {"-".join(re.findall(r"[\w]+", heading.lower())) for heading in headings}
+    outputs = [output for cell in cells for output in cell.get("outputs", [])]
+    return slugs | {
+        f"fig-{o['metadata']['relusparsity']['name']}" for o in outputs if "relusparsity" in o.get("metadata", {})
+    }

@@ -155,14 +155,15 @@ def test_tables_show_the_largest_effect_first() -> None:
     np.testing.assert_allclose(coarser["effect, all sets"].sort_index(), table["effect"].sort_index())
 
 
-def test_gamma_is_compared_with_the_lowest_layer() -> None:
+def test_the_last_layer_is_a_third_endpoint_for_those_who_ask() -> None:
     dataset = planted()
-    gamma = np.zeros((16, 2, 3, 6))
-    gamma[:, :, 0, 5] = 1
-    gamma[:, 0, 2, 1] = gamma[:, 1, 2, 3] = 1
-    dataset["gamma"] = ("recipe", "seed", "step", "layer"), gamma
-    found = recipe_effects.gamma_beside(dataset)
-    assert found.tolist() == [32, 0, 16]
+    use = dataset["final_batch_use"].copy()
+    use[..., 5] = use[..., 0]  # then what is found of the last layer is what is found of the first
+    found = recipe_effects.effects(dataset.assign(final_batch_use=use), last=True)
+    assert found["endpoint"].values.tolist() == [USE, LOWEST, recipe_effects.LAST]
+    expected = recipe_effects.effects(dataset).sel(endpoint=USE)["effect"]
+    np.testing.assert_allclose(found["effect"].sel(endpoint=recipe_effects.LAST), expected)
+    np.testing.assert_allclose(found["effect"].sel(endpoint=USE), expected)
 
 
 def test_what_cannot_be_analysed_is_refused() -> None:

@@ -7,7 +7,8 @@ from pathlib import Path
 import xarray as xr
 
 from .. import claims, plots
-from ..plots.explorable import explorable
+from ..experiments import dissociation
+from ..plots.explorable import MID, explorable
 from ..recipes import FROZEN, RECIPES
 from ..store import results, sealed
 from . import findings, scoreboard
@@ -40,15 +41,13 @@ def blocks() -> dict[str, str]:
     counts, pruned = claims.multiverse(every), results.recorded("pruning", "wide")
     halves = [results.recorded(name, "mid") for name in ("factorial", "other_half")]
     short = claims.table(judged)
-    added = claims.table(claims.evaluate({}, rows=claims.ADDED))
-    about = (
-        "Mid (6 layers of 8,192 units), 49 million tokens, mean of two seeds: the share of a layer's units that fire"
-    )
+    of_15 = {("dissociation", "mid"): results.recorded("dissociation", "mid")}
+    added = claims.table(claims.evaluate(of_15, rows=claims.ADDED, rules=dissociation.RULES))
     return {
         "findings": findings.findings(judged, [claims.ends(every, letter) for letter in "PS"], halves, pruned),
         "claims": f"{short.markdown()}\n\n{short.caption()}.",
         "strip": claims.strip([o for o in judged if _searched(o)]),
-        "explorable": explorable(halves, f"{about} in 8,192 held-out tokens at the end of training."),
+        "explorable": explorable(halves, MID),
         "ledger": claims.table(judged, counts)._repr_html_(),
         "added": added._repr_html_(),
         "scoreboard": scoreboard.markdown(),

@@ -7,6 +7,7 @@ published, which a social card needs, since it names its picture by a whole addr
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 import textwrap
@@ -33,6 +34,27 @@ LONGEST = 280
 """Characters of a description at most."""
 HERO = Path("images/batch_use.png")
 """The picture of a page that has none of its own, in the book's folder."""
+
+
+MOVED = {
+    "chapters/06_limits_and_capacity": (
+        "07_which_layer.html",
+        {
+            "where-a-model-empties-sixteen-recipes": "where-a-model-empties-32-recipes",
+            "what-each-ingredient-does": "what-each-ingredient-does",
+            "the-reading": "what-each-ingredient-does",
+            "how-far-to-trust-it": "how-far-to-trust-it",
+            "one-ingredient-at-a-time": "one-ingredient-at-a-time",
+            "fig-recipes-mid-factorial": "explorable",
+            "fig-effects-mid": "fig-effects-mid",
+            "fig-recipes-mid-one-ingredient": "fig-recipes-mid-one-ingredient",
+        },
+    )
+}
+"""Page → the page, beside it, to which some of its places have moved, and where each of them is there.
+
+A page that moved as a whole leaves a file in `book/moved`.
+"""
 
 
 def settle(app: Sphinx, config: Config) -> None:
@@ -145,7 +167,23 @@ def add(app: Sphinx, page: str, template: str, context: dict[str, Any], doctree:
     kind = "summary_large_image" if doctree is not None else "summary"
     lines = [meta("name", "description", about), meta("name", "twitter:card", kind)]
     lines += [meta("property", name, value) for name, value in tags.items()]
+    lines += filter(None, [leads_on(page)])
     context["metatags"] = context.get("metatags", "") + "\n" + "\n".join(lines)
+
+
+def leads_on(page: str) -> str:
+    """A script that leads from places that this page no longer has to where they are now; nothing for most pages.
+
+    It runs before the page is drawn, and when a link on the page names such a place.
+    """
+    if page not in MOVED:
+        return ""
+    there, places = MOVED[page]
+    return (
+        f"<script>(moved => {{ const lead = () => {{ const place = moved[location.hash.slice(1)]; "
+        f'if (place) location.replace("{there}" + location.search + "#" + place); }}; '
+        f'lead(); addEventListener("hashchange", lead); }})({json.dumps(places)})</script>'
+    )
 
 
 def meta(key: str, name: str, content: str) -> str:

@@ -181,11 +181,12 @@ _CHAPTERS = {
     4: ("13",),
     5: ("12",),
     6: ("14",),
+    7: ("15",),
 }
 
 
 def for_chapter(chapter: int) -> tuple[Claim, ...]:
-    """The rows at the end of a chapter of Part I.
+    """The rows at the end of a chapter of Part I or II.
 
     Raises
     ------
@@ -198,8 +199,8 @@ def for_chapter(chapter: int) -> tuple[Claim, ...]:
     ['units can be pruned']
     """
     if chapter not in _CHAPTERS:
-        raise UserError(f"chapter {chapter!r} has no rows in the ledger; chapters 1 to 6 have.")
-    return tuple(row for row in LEDGER if row.number in _CHAPTERS[chapter])
+        raise UserError(f"chapter {chapter!r} has no rows in the ledger; chapters 1 to 7 have.")
+    return tuple(row for row in (*LEDGER, *ADDED) if row.number in _CHAPTERS[chapter])
 
 
 def ledger_hash(version: int = 1) -> str:

@@ -24,6 +24,7 @@ from typing import Any
 import pandas as pd
 import xarray as xr
 
+from ..claims import Rule
 from ..claims.reading import Finding, Reading, seeds, take
 from ..config import RunConfig, replace
 from ..recipes import RECIPES
@@ -100,6 +101,10 @@ def judge(dataset: xr.Dataset) -> Finding:
     """Row 15 by seed: None where an arm that it reads has no end yet, or its twin does not end under 50."""
     use = 100 * take(dataset, "final_batch_use", "recipe", "seed", "set", "layer", share=True, missing=True).mean("set")
     return Finding(tuple(_reading(seed, use.isel(seed=at)) for at, seed in enumerate(seeds(dataset))))
+
+
+RULES = {"15": Rule("dissociation", judge)}
+"""The ledger's row that these runs decide."""
 
 
 def _reading(seed: int, use: xr.DataArray) -> Reading:

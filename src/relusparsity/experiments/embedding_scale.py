@@ -107,19 +107,27 @@ def predicted(dataset: xr.Dataset) -> pd.DataFrame:
     return arms.predicted(dataset, EXPECTED)
 
 
-def contrasts(dataset: xr.Dataset) -> pd.DataFrame:
-    """`CONTRASTS` against the runs, means over the seeds; None: an arm that has no end yet."""
+def moves(dataset: xr.Dataset) -> dict[str, list[pd.Series]]:
+    """Factor → by how much the first of its levels moves γ_0 and the lowest layer from the other, pair by pair of arms.
+
+    Means over the seeds there are; of an arm that has no end yet, missing.
+    """
     means = arms.ends(dataset)[["γ_0", "lowest"]].groupby("arm").mean()
-    # the difference that each factor's other level makes, arm by arm: (γ_0, lowest layer)
-    by_factor: dict[str, list[Any]] = {"std": [], "speed": [], "positions": []}
+    by_factor: dict[str, list[pd.Series]] = {"std": [], "speed": [], "positions": []}
     for cell in product(*LEVELS):
         for at, factor in enumerate(by_factor):
             levels = LEVELS[at]
             if cell[at] == levels[0]:
                 other = named(*(levels[1] if place == at else value for place, value in enumerate(cell)))
                 by_factor[factor].append(means.loc[named(*cell)] - means.loc[other])
-    gamma = {factor: [float(each["γ_0"]) for each in moves] for factor, moves in by_factor.items()}
-    mean = {factor: sum(moves) / len(moves) for factor, moves in gamma.items()}
+    return by_factor
+
+
+def contrasts(dataset: xr.Dataset) -> pd.DataFrame:
+    """`CONTRASTS` against the runs, means over the seeds; None: an arm that has no end yet."""
+    by_factor = moves(dataset)
+    gamma = {factor: [float(each["γ_0"]) for each in pairs] for factor, pairs in by_factor.items()}
+    mean = {factor: sum(pairs) / len(pairs) for factor, pairs in gamma.items()}
     lower = sum(float(each["lowest"]) for each in by_factor["positions"]) / 4
     came = [
         (
@@ -130,4 +138,5 @@ def contrasts(dataset: xr.Dataset) -> pd.DataFrame:
         (f"{mean['std']:+.2f} and {mean['positions']:+.2f}", abs(mean["std"]) < abs(mean["positions"])),
         (f"{mean['speed']:+.2f} and {mean['positions']:+.2f}", abs(mean["speed"]) < abs(mean["positions"])),
     ]
-    return arms.said(CONTRASTS, came, known=not means.isna().any(axis=None))
+    known = not any(move.isna().any() for pairs in by_factor.values() for move in pairs)
+    return arms.said(CONTRASTS, came, known=known)

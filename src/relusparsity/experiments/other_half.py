@@ -8,13 +8,15 @@ cell does layer 0 end under 60 %. The cell of the first recipe at the larger rat
 1e-3) ends with layer 2 the lowest, under 10 %, and layer 5 under 90 %.
 """
 
+import json
 from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
 import xarray as xr
 
-from . import factorial, recipe_effects, variants
+from ..store import results
+from . import factorial, recipe_effects, shared, variants
 
 WITHIN, SHARES, LOWEST = 15, 72, 11
 """The forecast's bars: points of a share, and how many of 96 shares and of 16 lowest layers must be right."""
@@ -36,6 +38,19 @@ def run(config: factorial.Config) -> xr.Dataset:
 def assemble(config: factorial.Config, runs: Sequence[xr.Dataset | None]) -> xr.Dataset:
     """As `factorial.assemble`; None stands for a run that was not made, whose values are missing."""
     return factorial.assemble(config, variants.with_missing(runs, config.runs)).drop_vars(factorial.LEFT_OUT)
+
+
+def both(first: xr.Dataset, second: xr.Dataset) -> xr.Dataset:
+    """All thirty-two cells as one dataset: what both halves have alike, by recipe; its provenance has both commits."""
+    names = [name for name in first.data_vars if name in second]
+    halves = [half[names].drop_vars("window", errors="ignore") for half in (first, second)]
+    whole = xr.concat(
+        halves, dim="recipe", join="exact", coords="minimal", compat="override", combine_attrs=shared.agreed
+    )
+    facts = [results.provenance(half) for half in (first, second)]
+    commits = dict.fromkeys(str(each["environment"].get("commit", "unknown")) for each in facts)
+    told = facts[0] | {"environment": facts[0]["environment"] | {"commit": " and ".join(commits)}}
+    return whole.assign_attrs(provenance=json.dumps(told, sort_keys=True))
 
 
 def forecast(first: xr.Dataset) -> xr.DataArray:

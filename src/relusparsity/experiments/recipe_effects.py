@@ -1,11 +1,12 @@
 """What each ingredient of the recipe does: main effects and pairs of the two-level factorial, with intervals.
 
-The two endpoints were named before the runs: the logit of layer 0's batch use, and the index of the lowest layer. A
-seed is a block, since runs of one seed read the data in the same order. A factor's effect is the mean over the runs at
-its high level minus the mean at its low level; a pair's effect is half of what one factor's effect gains when the other
-goes from low to high. At resolution V these can be told apart from each other, but not from effects of three and four
-factors, which we take to be small. The residuals of the fit, by cell and seed, give the error: 95 % t intervals, and p
-values corrected after Holm (1979) over the effects on one endpoint. The module sees datasets only.
+Two endpoints were named before the runs: the logit of layer 0's batch use, and the index of the lowest layer. The logit
+of the last layer's was added after them. A seed is a block, since runs of one seed read the data in the same order. A
+factor's effect is the mean over the runs at its high level minus the mean at its low level; a pair's effect is half of
+what one factor's effect gains when the other goes from low to high. At resolution V these can be told apart from each
+other, but not from effects of three and four factors, which we take to be small. The residuals of the fit, by cell and
+seed, give the error: 95 % t intervals, and p values corrected after Holm (1979) over the effects on one endpoint. The
+module sees datasets only.
 """
 
 from itertools import combinations
@@ -18,8 +19,8 @@ import xarray as xr
 
 from ..errors import UserError
 
-USE, LOWEST = "logit of U_0", "index of the lowest layer"
-UNITS = {USE: "logits", LOWEST: "layers"}
+USE, LOWEST, LAST = "logit of U_0", "index of the lowest layer", "logit of U_5"
+UNITS = {USE: "logits", LOWEST: "layers", LAST: "logits"}
 WORDS = {"embedding_std": "embedding", "weight_decay": "decay"}  # shorter names of factors
 FULL = 0.99
 """A layer counts as full if this share of its units is in use: its place among the layers then says little."""
@@ -72,8 +73,8 @@ def design(dataset: xr.Dataset) -> pd.DataFrame:
     return columns
 
 
-def endpoints(dataset: xr.Dataset, one_set: bool = False) -> xr.Dataset:
-    """Both endpoints of every run, (recipe, seed), from `final_batch_use`.
+def endpoints(dataset: xr.Dataset, one_set: bool = False, last: bool = False) -> xr.Dataset:
+    """Both endpoints of every run, (recipe, seed), from `final_batch_use`; with `last`, that of the last layer too.
 
     A share of exactly 1 has no logit. U_0 is a count k of N = sets × d_ff chances to fire, so 1 says only that fewer
     than one of N was missed. We add half a unit to both sides in every run: log((k + ½) / (N − k + ½)). The sets share
@@ -83,20 +84,24 @@ def endpoints(dataset: xr.Dataset, one_set: bool = False) -> xr.Dataset:
     use = dataset["final_batch_use"].transpose("recipe", "seed", "set", "layer").astype(float)
     chances = dataset.attrs["d_ff"] * (1 if one_set else use.sizes["set"])
     mean = use.mean("set")
-    fired = mean.isel(layer=0) * chances
+    fired = mean * chances
+    logit = np.log((fired + 0.5) / (chances - fired + 0.5))
     lowest = (mean == mean.min("layer")).where(mean.notnull())
     index = (lowest * np.arange(use.sizes["layer"])).sum("layer", skipna=False) / lowest.sum("layer", skipna=False)
-    return xr.Dataset({USE: np.log((fired + 0.5) / (chances - fired + 0.5)), LOWEST: index})
+    found = {USE: logit.isel(layer=0, drop=True), LOWEST: index}
+    return xr.Dataset(found | ({LAST: logit.isel(layer=-1, drop=True)} if last else {}))
 
 
-def effects(dataset: xr.Dataset, one_set: bool = False) -> xr.Dataset:
+def effects(dataset: xr.Dataset, one_set: bool = False, last: bool = False) -> xr.Dataset:
     """Every main effect and pair: `effect`, `low`, `high`, `p`, `p_holm` (endpoint, term); `points` (term).
+
+    With `last`, on the third endpoint too: see `endpoints`.
 
     Effects are in units of their endpoint. `points` is what an effect on the logit is worth in percentage points of
     U_0, from half the effect below the mean logit to half above.
     """
     terms = design(dataset)
-    cells, found = len(terms), endpoints(dataset, one_set)
+    cells, found = len(terms), endpoints(dataset, one_set, last)
     seeds = found.sizes["seed"]
     if seeds < 2:
         raise UserError("effects need two seeds or more of every cell: without them nothing measures the error.")
@@ -187,12 +192,12 @@ def ceilings(dataset: xr.Dataset) -> pd.Series:
             "runs": use.sizes["recipe"] * use.sizes["seed"],
             "runs with U_0 exactly 1": int((use.isel(layer=0) == 1).sum()),
             "runs in which layers tie for the lowest": int(tied.sum()),
-            f"recipes with no layer under {100 * FULL:g} % (mean of seeds)": int((~_emptied(dataset)).sum()),
+            f"recipes with no layer under {100 * FULL:g} % (mean of seeds)": int((~emptied(dataset)).sum()),
         }
     )
 
 
-def _emptied(dataset: xr.Dataset) -> np.ndarray:
+def emptied(dataset: xr.Dataset) -> np.ndarray:
     """Whether some layer of a recipe leaves units idle: (recipe)."""
     use = dataset["final_batch_use"].astype(float).mean(("seed", "set"))
     return (use.min("layer") < FULL).values
@@ -216,22 +221,10 @@ def without_full_recipes(dataset: xr.Dataset) -> pd.DataFrame:
     """
     terms = design(dataset)[[WORDS.get(name, name) for name in factors(dataset).index]]
     mean = endpoints(dataset)[LOWEST].mean("seed").values
-    emptied, columns = _emptied(dataset), dict[str, Any]()
-    for words, kept in (("all", np.ones(len(mean), bool)), ("emptied", emptied)):
+    some, columns = emptied(dataset), dict[str, Any]()
+    for words, kept in (("all", np.ones(len(mean), bool)), ("emptied", some)):
         rows = np.hstack([np.ones((kept.sum(), 1)), terms.values[kept]])
         fit = _fit(rows, mean[kept], terms.shape[1])
         columns[f"effect, {words} ({kept.sum()})"] = fit["effect"].round(2) + 0.0
         columns[f"interval, {words}"] = [_interval(a, b) for a, b in zip(fit["low"], fit["high"], strict=True)]
     return pd.DataFrame(columns, terms.columns)
-
-
-def gamma_beside(dataset: xr.Dataset) -> pd.Series:
-    """Exploration: the number of runs whose layer of the largest γ is the lowest one, at the start and at the end.
-
-    It counts runs of recipes that leave units of some layer idle; at the end both are measured on the same weights.
-    """
-    kept = dataset.isel(recipe=np.flatnonzero(_emptied(dataset)))
-    lowest = kept["final_batch_use"].astype(float).mean("set").argmin("layer")
-    largest = kept["gamma"].isel(step=[0, -1]).argmax("layer")
-    same = (largest == lowest).sum(("recipe", "seed")).values
-    return pd.Series({"runs": lowest.size, "the same at the start": same[0], "the same at the end": same[1]})

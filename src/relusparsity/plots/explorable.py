@@ -6,6 +6,7 @@ moves the bars; without scripts the small multiples stand alone.
 
 import json
 from collections.abc import Sequence
+from dataclasses import dataclass
 from html import escape
 from itertools import product
 
@@ -34,8 +35,32 @@ SHORT = {
 }
 """The same levels under the small multiples."""
 
+MID = (
+    "Mid (6 layers of 8,192 units), 49 million tokens, mean of two seeds: the share of a layer's units that fire "
+    "in 8,192 "
+    "held-out tokens at the end of training."
+)
+"""What the recorded recipes are of."""
+
 START = ("0.02", "True", "1.0", "xavier", "0.0003")
 """What is shown at first: the levels of the recipe from which the search for the paper's numbers began."""
+
+
+@dataclass(frozen=True)
+class Explorable:
+    """The figure as a notebook shows it; see `explorable`."""
+
+    datasets: Sequence[xr.Dataset]
+    about: str
+
+    def _repr_html_(self) -> str:
+        return explorable(self.datasets, self.about)
+
+    def __repr__(self) -> str:
+        shown = cells(self.datasets)
+        return "\n".join(
+            [f"{len(shown)} recipes. {self.about}", *(f"{key}: {said(cell)}" for key, cell in shown.items())]
+        )
 
 
 def cells(datasets: Sequence[xr.Dataset]) -> dict[str, dict[str, list[float] | float]]:

@@ -147,7 +147,7 @@ def effects(dataset: xr.Dataset) -> Figure:
     ----------
     dataset : Dataset
         `effect`, `low`, `high` (its 95 % interval) and `p_holm` (endpoint, term), the coordinates `endpoint`, `term`
-        (names) and `unit` (endpoint).
+        (names) and `unit` (endpoint). Of terms chosen among more, the attribute `corrected_over` says how many.
     """
     read = {
         name: variable(dataset, "effects", name, "endpoint", "term") for name in ("effect", "low", "high", "p_holm")
@@ -182,10 +182,12 @@ def effects(dataset: xr.Dataset) -> Figure:
             panel.marks[-1].hover = "{0}: {x}\n95 %: {1} to {2}\np (Holm) {3}"
             panel.marks[-1].legend = LEGEND[stands] if not _said_before(panels, LEGEND[stands]) else ""
         panels.append(panel)
+    over, pairs = dataset.attrs.get("corrected_over", len(names)), any(" × " in name for name in names)
     caption = (
-        "Effect of each ingredient (its high level minus its low one) and of each pair, with 95 % intervals. Filled "
-        f"points on thick lines: p < 0.05 after Holm's correction over the {len(names)} effects of the panel; open "
-        "points on thin lines: not told from zero."
+        f"Effect of each ingredient (its high level minus its low one){' and of each pair' if pairs else ''}, with "
+        f"95 % "
+        f"intervals. Filled points on thick lines: p < 0.05 after Holm's correction over the {over} effects on one "
+        "endpoint; open points on thin lines: not told from zero."
     )
     chart = Chart(panels, [22 * len(names)] * len(panels), legend="")
     each = (_strongest(xr.Dataset(read).sel(endpoint=endpoint)) for endpoint in dataset["endpoint"].values)

@@ -1,0 +1,268 @@
+# ---
+# jupyter:
+#   kernelspec:
+#     display_name: Python 3 (ipykernel)
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # Which layer empties
+
+# %% tags=["remove-input"]
+from relusparsity.chapters.ch07_which_layer.short import in_short
+
+in_short()
+
+# %% [markdown]
+# *You will learn* which choices of a recipe move the emptiest layer, which number of a layer's input tells it early, and
+# what happened when we turned that number down and up. *9 minutes to read, 1 to run.*
+#
+# **Question.** Wild and Anderson {cite:p}`wild2024uncovering` speak of the first layer. Our models empty another one:
+# which, and why that one?
+#
+# **What would falsify our answers.** One pattern that all recipes share. A layer that empties although its input has no
+# common direction left, or a placebo that does as much as the treatment: then that direction marks emptying and does not
+# cause it. Row 15 of the ledger has the thresholds, written before the runs.
+
+# %% tags=["parameters"]
+scale = "laptop"
+layer = 3  # which layer's input is treated in the run of this machine, counted from 0
+treatment = "add 2"  # what is done to it: see *On this machine*
+
+# %% tags=["remove-input"]
+from relusparsity import claims, plots, scales, store
+from relusparsity.chapters.ch07_which_layer import experiment, figures, tables, trajectories, words
+from relusparsity.experiments import dissociation, other_half, recipe_effects
+from relusparsity.plots.explorable import MID, Explorable
+
+# %% tags=["remove-input"]
+first, second = (store.recorded(name, "mid") for name in ("factorial", "other_half"))
+cells, named = other_half.both(first, second), trajectories.named(other_half.both(first, second))
+single, treated, embedded = (store.recorded(name, "mid") for name in ("exploration", "dissociation", "embedding_scale"))
+mid, nearest = (store.recorded("layer_patterns", shape) for shape in ("mid", "wide"))
+wide = store.recorded("layer_patterns", "wide", "first")
+
+# %% [markdown]
+# A layer *empties* as fewer of its hidden units fire in a batch of 8,192 held-out tokens: its batch use falls. Layers
+# are counted from 0. Our models are **Wide** (6 layers of 32,768 units), **Mid** (6 × 8,192), where nearly all of this was
+# run, and **Laptop** (6 × 1,024).
+#
+# ## Where a model empties: 32 recipes
+#
+# **The scale of the initial embeddings decides which layer empties.** Five ingredients at two levels each make 32 recipes,
+# which differ in nothing else (where the output matrix is tied to embeddings of standard deviation 1, the logits are
+# divided by $\sqrt{d_\text{model}}$). Look for one pattern that all recipes share.
+
+# %% tags=["remove-input"]
+Explorable([first, second], MID)
+
+# %% tags=["remove-input"]
+words.recipes(cells)
+
+# %% [markdown]
+# ### What each ingredient does
+#
+# **Three questions, three answers.** How full layer 0 ends depends on four of the five ingredients, *which* layer is the
+# lowest on the embeddings, and how full layer 5 ends mostly on the learning rate. An *effect* is the mean at an
+# ingredient's high level (the larger number, *tied*, Xavier) minus that at its low one. Shares are compared as logits.
+
+# %% tags=["remove-input"]
+found = recipe_effects.effects(cells, last=True)
+figures.ingredients(found)
+
+# %% [markdown]
+# The first two endpoints were named before the runs, the third after them. Pairs matter too: what one ingredient does to
+# layer 0 depends on the others.
+
+# %% tags=["remove-input", "hide-output"] mystnb={"code_prompt_show": "All effects on the lowest layer, pairs included", "code_prompt_hide": "Hide the effects"}
+recipe_effects.table(found, recipe_effects.LOWEST)
+
+# %% tags=["remove-input", "hide-output"] mystnb={"code_prompt_show": "All effects on layer 0, pairs included", "code_prompt_hide": "Hide the effects"}
+recipe_effects.table(found, recipe_effects.USE)
+
+# %% [markdown]
+# ### A forecast, and how it failed
+#
+# **Half of the recipes predict where the other half empties, but not how far.** From the main effects and pairs of the
+# first sixteen we wrote down a forecast of the others before they ran. The two counts hold. Both sentences on extremes
+# fail: layer 0 falls further than we said, and the recipe at the edge of the design leaves more of layer 2.
+
+# %% tags=["remove-input"]
+tables.forecast(other_half.judged(first, second))
+
+# %% [markdown]
+# ### How far to trust it
+#
+# - **Two seeds.** A seed is a block; what the two still differ by is the error (Student's t, 95 %). A layer's index is a
+#   small whole number, for which t is a rough guide.
+# - **Full layers.** A share of one has no logit, so half a unit is added on both sides. Six recipes have no layer under
+#   99 %; without them the effect of the embeddings is the same.
+# - **Unequal losses.** Recipes with tied large embeddings learn worst: their pattern is that of a model less far in
+#   training.
+
+# %% tags=["remove-input", "hide-output"] mystnb={"code_prompt_show": "Without the recipes that keep every layer full", "code_prompt_hide": "Hide the comparison"}
+recipe_effects.without_full_recipes(cells)
+
+# %% tags=["remove-input", "hide-output"] mystnb={"code_prompt_show": "The logit counted over all sets, and over one", "code_prompt_hide": "Hide the comparison"}
+recipe_effects.coarser_logit(cells)
+
+# %% [markdown]
+# ## One ingredient at a time
+#
+# **The place of the norm and the positions move the emptiest layer too.** One change at a time, one seed each:
+# exploration.
+#
+# - *Another layer empties* with the norm after the block (layer 3, alone), without positions (layer 2) and with large
+#   embeddings (layer 3; that recipe changes more than them).
+# - *No layer empties far* with rotary positions, a norm on the embeddings, or batches four times as large (a quarter of
+#   the steps, and the highest loss).
+# - *Not told from another seed:* RMSNorm for LayerNorm, and no biases.
+
+# %% tags=["remove-input", "hide-output"] mystnb={"code_prompt_show": "The fourteen recipes in numbers", "code_prompt_hide": "Hide the table"}
+tables.one_at_a_time(single)
+
+# %% tags=["remove-input", "hide-output"] mystnb={"code_prompt_show": "The fourteen recipes over training", "code_prompt_hide": "Hide the figure"}
+plots.recipes(single, name="one-ingredient")
+
+# %% [markdown]
+# ## A number that tells it early: γ
+#
+# The input of a layer's MLP, after the norm, is one vector per token. Write $\mu_\ell$ for its mean over tokens and
+# $\sigma_\ell$ for its standard deviation, feature by feature. Then
+#
+# $$\gamma_\ell = \frac{\lVert\mu_\ell\rVert}{\lVert\sigma_\ell\rVert}$$ (eq-gamma)
+#
+# is how large what all tokens have in common is beside what tells them apart; it has no unit. Where γ is large, a unit
+# whose weights point away from the mean is off at every token. The same number of its input predicts which features of a
+# sparse autoencoder start dead {cite:p}`simon2026outliers`.
+
+# %% tags=["remove-input"]
+figures.gamma(mid, named, cells)
+
+# %% tags=["remove-input"]
+words.named(named)
+
+# %% [markdown]
+# This is exploration: seen after the runs, with the moment chosen after looking, and two seeds of a recipe are not
+# independent. An empty layer may also raise its γ rather than follow from it. That takes an intervention.
+#
+# ## The layer that was spared, and the layer that was emptied
+#
+# The base is *first*: tied embeddings of standard deviation 0.02, Xavier matrices, pre-LayerNorm, learned positions,
+# decay 1, rate 6e-4. It empties layers 1 and 2 and keeps layer 5. One layer's input is treated all through training, and
+# when read. *Centre* subtracts its running mean; *add 2* adds one random vector, orthogonal to the mean and twice as long
+# as $\sigma$:
+
+# %% tags=["remove-input"]
+tables.lines_that_matter()
+
+# %% tags=["remove-input"]
+figures.spared_and_emptied(treated)
+
+# %% tags=["remove-input"]
+words.dissociated(treated)
+
+# %% tags=["remove-input"]
+words.placebos(treated)
+
+# %% [markdown]
+# A placebo is the same change with a sign drawn for each token. It is no sham: centring's takes the mean away from every
+# second token, and a unit is in use if it fires at one of 8,192. Either the rule asked too much of this placebo, or the
+# size of what is added empties a layer and not its direction alone. These runs cannot tell the two apart.
+
+# %% tags=["remove-input"]
+words.others(treated)
+
+# %% tags=["remove-input", "hide-output"] mystnb={"code_prompt_show": "All treatments of layers 0, 1 and 5", "code_prompt_hide": "Hide the treatments"}
+tables.treated(treated)
+
+# %% [markdown]
+# ## What "the scale of the embeddings" is
+#
+# It is three things: the standard deviation of the embeddings, the share of themselves by which a step moves them, and how
+# large the learned positions are beside them. We crossed the three, and wrote before that the positions do it.
+
+# %% tags=["remove-input"]
+words.scale(embedded)
+
+# %% tags=["remove-input"]
+tables.contrasts(embedded)
+
+# %% tags=["remove-input"]
+tables.scales(embedded)
+
+# %% [markdown]
+# γ of layer 0 is read at 12 million tokens; *its use* is that of each run's emptiest layer. Arms whose embeddings hardly
+# move have hardly learned (see their losses), and are no models to compare patterns on.
+#
+# ## Two waves
+
+# %% tags=["remove-input"]
+words.wave(wide)
+
+# %% tags=["remove-input"]
+figures.waves(wide, trajectories.lost(wide), trajectories.half_lost(wide))
+
+# %% [markdown]
+# So there seem to be two waves: one in the last layers while the learning rate rises, and one that begins in layers 1 and
+# 2 and ends in layer 0. In Mid the first takes six points of layer 5, and nearly half of them come back; by *nearest*, at
+# half the rate, layers 3 and 4 take longest. This is exploration. That the early wave goes by the rate over the size of
+# the initial weights is a guess, which later runs are to test.
+
+# %% tags=["remove-input"]
+tables.halves({"Wide, first": wide, "Wide, nearest": nearest, "Mid, first": mid})
+
+# %% [markdown]
+# ## Try it
+#
+# **1.** In the recipe that the switches show at first, take the embeddings to std 1 and nothing else. Which layer is the
+# lowest?
+#
+# :::{dropdown} Answer
+# None: every layer keeps 99 % or more. Untie the output matrix as well and raise the rate, and layer 3 is.
+# :::
+#
+# **2.** Below, a vector is added to layer 3 of Laptop. What do you expect of its placebo there, and of a layer that hardly
+# empties by itself?
+#
+# :::{dropdown} How to see
+# `papermill notebooks/07_which_layer.py -p treatment "add 2, placebo"`, then `-p layer 0`. When we tried it, the placebo
+# left layer 3 as full as its twin: in so short a training, unlike in Mid, it does not do what the vector does.
+# :::
+#
+# ## On this machine
+#
+# Everything above is recorded data. Here two Laptop runs of 98,304 tokens are trained, in which layers have only begun to
+# empty: one untreated, one with a layer's input treated. `layer` is 0 to 5; `treatment` is `add 2`, `add 1`, `add 0.5`,
+# `add 2 along`, `centre`, `add 2, placebo` or `centre, placebo`.
+
+# %% tags=["nbval-ignore-output", "hide-output"] mystnb={"code_prompt_show": "The two runs of this machine", "code_prompt_hide": "Hide the runs"}
+live_scale = scales.live(scale)
+here = experiment.run(experiment.config(live_scale, layer=layer, treatment=treatment))
+figures.twin_and_treated(here, layer)
+
+# %% [markdown]
+# ## Claims
+#
+# The ledger's row that this chapter decides:
+
+# %% tags=["remove-input"]
+of_15 = claims.evaluate({("dissociation", "mid"): treated}, rows=claims.for_chapter(7), rules=dissociation.RULES)
+claims.table(of_15)
+
+# %% [markdown]
+# ## Limits, cost, what next
+#
+# - **Mid, mostly**, and 49 million tokens. In Wide, some recipes leave layer 0 the lowest
+#   ([chapter 6](06_limits_and_capacity.ipynb)).
+# - **γ is one number per layer.** A layer may have several common directions.
+# - **Why units die** is not answered by where they do.
+#
+# What has run, of what was planned:
+
+# %% tags=["remove-input", "hide-output"] mystnb={"code_prompt_show": "Runs, minutes and machines", "code_prompt_hide": "Hide the cost"}
+tables.cost({"factorial": first, "other_half": second, "dissociation": treated, "embedding_scale": embedded})
+
+# %% [markdown]
+# Next: measure your own model, in [chapter 11](11_measure_any_model.ipynb).

@@ -1,0 +1,118 @@
+"""Tables of chapter 07: the forecast, the treated layers, the embeddings' scale, the waves."""
+
+import inspect
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from ...experiments import arms, dissociation, embedding_scale, endings, factorial, other_half, variants
+from ...interventions.inputs import Intervention
+from ...store import results
+from . import trajectories
+from .words import Said
+
+PLANNED = {
+    "factorial": factorial,
+    "other_half": other_half,
+    "dissociation": dissociation,
+    "embedding_scale": embedding_scale,
+}
+"""Name of a dataset → what says which runs were planned."""
+
+
+def treated(dataset: xr.Dataset) -> pd.DataFrame:
+    """Batch use (percent) of the treated layer at the end, a row a treatment: the mean over the seeds that ran.
+
+    Columns: the three layers. The first row is what the layers end with untreated.
+    """
+    use = 100 * dataset["final_batch_use"].astype(float).mean("set").mean("seed")
+    rows = {dissociation.TWIN: [use.sel(recipe=dissociation.TWIN, layer=layer) for layer in dissociation.LAYERS]}
+    for treatment in dissociation.TREATMENTS:
+        rows[treatment] = [use.sel(recipe=f"{treatment}, layer {layer}", layer=layer) for layer in dissociation.LAYERS]
+    shown = {name: ["–" if np.isnan(value) else f"{float(value):.1f}" for value in row] for name, row in rows.items()}
+    columns = [f"layer {layer}, %" for layer in dissociation.LAYERS]
+    return pd.DataFrame.from_dict(shown, orient="index", columns=columns).rename_axis("treatment")
+
+
+def scales(dataset: xr.Dataset) -> pd.DataFrame:
+    """What the embeddings' scale is: an arm a row, with γ of layer 0 early, the emptiest layers and the loss."""
+    ends = arms.ends(dataset)
+    rows = []
+    for std in embedding_scale.STDS:
+        for speed in embedding_scale.SPEEDS:
+            for positions in embedding_scale.SCALES:
+                of = ends.loc[embedding_scale.named(std, speed, positions)].dropna()
+                rows.append(
+                    {
+                        "std": f"{std:g}",
+                        "a step moves": f"{100 * speed:g} %",
+                        "positions": f"{positions:g}",
+                        "γ_0": f"{of['γ_0'].mean():.2f}",
+                        "emptiest layer, by seed": " ".join(f"{layer:.0f}" for layer in of["lowest"]),
+                        "its use, %": f"{np.mean([row[f'U_{row.lowest:.0f}'] for _, row in of.iterrows()]):.0f}",
+                        "loss": f"{of['loss'].mean():.2f}",
+                    }
+                )
+    return pd.DataFrame(rows).set_index("std")
+
+
+def contrasts(dataset: xr.Dataset) -> pd.DataFrame:
+    """The sentences written before the runs, and what came of each."""
+    table = embedding_scale.contrasts(dataset)
+    table["chance"] = [f"{100 * chance:.0f} %" for chance in table["chance"]]
+    table["holds"] = [_held(held) for held in table["holds"]]
+    table["came"] = table["came"].fillna("not known yet").str.replace("-", "−")
+    return table.rename(columns={"chance": "chance given"}).set_index("written before")
+
+
+def forecast(judged: pd.DataFrame) -> pd.DataFrame:
+    """The forecast of the other sixteen recipes, with a word for each."""
+    return judged.assign(holds=[_held(held) for held in judged["holds"]]).rename_axis("forecast")
+
+
+def _held(held: object) -> str:
+    return "open" if held is None else "held" if held else "failed"
+
+
+def one_at_a_time(dataset: xr.Dataset) -> pd.DataFrame:
+    """Batch use (percent) of each layer at the end and loss, a row per changed ingredient, *base* first."""
+    table = endings.by_recipe(dataset).drop(columns="distance")
+    return table.loc[["base", *(name for name in table.index if name != "base")]].rename(columns=_of_layer)
+
+
+def halves(named: Mapping[str, xr.Dataset]) -> pd.DataFrame:
+    """Millions of training tokens by which half of what a layer loses is lost: a row a model, a column a layer."""
+    rows = {name: trajectories.half_lost(dataset) / 1e6 for name, dataset in named.items()}
+    shown = {
+        name: {_of_layer(layer): "–" if value != value else f"{value:.1f}" for layer, value in enumerate(row.values)}
+        for name, row in rows.items()
+    }
+    return pd.DataFrame.from_dict(shown, orient="index").rename_axis("million tokens")
+
+
+def _of_layer(column: object) -> object:
+    return f"layer {column}" if isinstance(column, int) else column
+
+
+def cost(named: Mapping[str, xr.Dataset]) -> pd.DataFrame:
+    """What recorded runs took: how many there are, of how many planned, their minutes and where; a row an "
+    "experiment."""
+    rows = {}
+    for name, dataset in named.items():
+        facts = results.provenance(dataset)
+        runs, seconds = np.ravel(facts["runs"]), np.ravel(facts["wall_seconds"]).astype(float)
+        made = int((runs != variants.NOT_RUN).sum())
+        rows[name] = {
+            "runs": f"{made} of {len(PLANNED[name].config(dataset.attrs['scale']).runs)}",
+            "minutes": round(float(seconds.sum()) / 60),
+            "device": facts["environment"]["device"],
+        }
+    return pd.DataFrame.from_dict(rows, orient="index").rename_axis("dataset")
+
+
+def lines_that_matter() -> Said:
+    """The library's own lines that treat a layer's input, as they are."""
+    parts = [inspect.cleandoc("\n" + inspect.getsource(each)) for each in (Intervention.forward, Intervention.shift)]
+    return Said("```python\n" + "\n\n".join(parts) + "\n```")

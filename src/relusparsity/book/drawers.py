@@ -3,6 +3,7 @@
 import gc
 import hashlib
 import json
+import multiprocessing
 from concurrent.futures import Future, ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -11,13 +12,18 @@ from weakref import WeakKeyDictionary
 from sphinx.application import Sphinx
 
 from ..plots import drawing, framed, moves, names, palette
-from ..plots.written import from_json
+from ..plots.written import MIME, from_json
 from ..store import sealed
 
 
 def folder(app: Sphinx) -> Path:
     """The folder in which drawings are kept, outside of the pages."""
     return Path(app.doctreedir).parent / "drawings"
+
+
+def chart(content: dict[str, Any]) -> str:
+    """A chart's JSON, as it stands in a notebook's output, by which its drawing is known."""
+    return json.dumps(content, separators=(",", ":"))
 
 
 def drawn(chart: str, kept_in: Path) -> dict[str, Any]:
@@ -44,13 +50,10 @@ class Drawers:
         if chart not in self.begun:
             self.begun[chart] = self.pool.submit(drawn, chart, self.kept_in)
 
-    def finish(self, charts: list[str]) -> None:
-        """Wait until all of them are drawn, also those that were not begun, and end the processes."""
-        with self.pool:
-            for chart in charts:
-                self.begin(chart)
-            for future in self.begun.values():
-                future.result()
+    def wait(self, chart: str) -> dict[str, Any]:
+        """What is drawn of a chart, now or soon."""
+        self.begin(chart)
+        return self.begun[chart].result()
 
 
 OF: WeakKeyDictionary[Sphinx, Drawers] = WeakKeyDictionary()
@@ -58,5 +61,22 @@ OF: WeakKeyDictionary[Sphinx, Drawers] = WeakKeyDictionary()
 
 
 def begin(app: Sphinx) -> None:
-    """Keep processes ready to draw what is read."""
+    """Begin with all figures of the book at once, before its pages are read."""
     OF[app] = Drawers(folder(app))
+    if app.builder.format != "html":  # elsewhere a figure is its PNG
+        return
+    for notebook in sorted(Path(app.srcdir).glob("chapters/*.ipynb")):
+        cells = json.loads(notebook.read_bytes())["cells"]
+        for data in (output.get("data", {}) for cell in cells for output in cell.get("outputs", [])):
+            if MIME in data:
+                OF[app].begin(chart(data[MIME]))
+
+
+def end(app: Sphinx, error: Exception | None) -> None:
+    """End the processes."""
+    OF.pop(app).pool.shutdown(cancel_futures=error is not None)
+
+
+def waited(chart: str, app: Sphinx) -> dict[str, Any]:
+    """A drawing, by the processes that draw; one that writes pages for another cannot reach them, and draws itself."""
+    return drawn(chart, folder(app)) if multiprocessing.parent_process() else OF[app].wait(chart)

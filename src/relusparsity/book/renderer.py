@@ -13,7 +13,6 @@ import ast
 import html
 import importlib.util
 import json
-import multiprocessing
 import posixpath
 import re
 from collections.abc import Iterator
@@ -57,8 +56,8 @@ class LiveFigureRenderer:
         myst = renderer.renderer
         docname = myst.sphinx_env.docname
         check(about, docname)
-        chart = json.dumps(data.content, separators=(",", ":"))
-        kept = myst.sphinx_env.metadata[docname].setdefault(META, {"names": [], "modules": [], "charts": []})
+        chart = drawers.chart(data.content)
+        kept = myst.sphinx_env.metadata[docname].setdefault(META, {"names": [], "modules": []})
         if about["name"] in kept["names"]:
             raise ValueError(
                 f"{docname} has two figures with the name {about['name']}: give one a name of its own, "
@@ -66,9 +65,6 @@ class LiveFigureRenderer:
             )
         kept["names"].append(about["name"])
         kept["modules"].append(module_of(about["function"]))
-        kept["charts"].append(chart)
-        if not multiprocessing.parent_process():  # a process that reads for another has no hands of its own
-            drawers.OF[myst.sphinx_env.app].begin(chart)
         node = live_figure("", chart=chart, **{key: about[key] for key in ("name", "function", "csv", "alt")})
         heading = nodes.strong("", f"{number(docname, len(kept['names']))} {about['title']}. {about['model']}.")
         caption = nodes.paragraph("", "", heading, nodes.Text(" "), classes=["live-figure-caption"])
@@ -113,7 +109,7 @@ def visit_live_figure(writer: Any, node: live_figure) -> None:
     here, chapter = builder.get_target_uri(builder.current_docname), posixpath.basename(builder.current_docname)
     picture = node.pop(0)
     node["picture"] = posixpath.join(builder.imgpath, builder.images[picture["uri"]])
-    data = drawers.drawn(node["chart"], drawers.folder(builder.app))
+    data = drawers.waited(node["chart"], builder.app)
     files = {f"{name}.js": pages.script(name, data)}
     files |= {f"{name}-{size}.svg": pages.alone(each["svg"]) for size, each in data["drawings"].items()}
     for file, text in files.items():
@@ -154,12 +150,6 @@ def write(file: Path, text: str) -> None:
     """Write a file among the pages, and the folders around it."""
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(text, encoding="utf-8")
-
-
-def wait(app: Sphinx, env: Any) -> None:
-    """Wait for the figures of all pages, also of those that are as they were at the last build."""
-    charts = [chart for about in env.metadata.values() for chart in about.get(META, {}).get("charts", [])]
-    drawers.OF.pop(app).finish(charts)
 
 
 def number(docname: str, position: int) -> str:
@@ -242,8 +232,8 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.add_js_file("explorable.js", loading_method="defer")
     app.connect("builder-inited", add_static)
     app.connect("builder-inited", drawers.begin)
-    app.connect("env-updated", wait)
     app.connect("html-page-context", add_figures)
     app.connect("build-finished", write_colours)
+    app.connect("build-finished", drawers.end)
     app.connect("html-collect-pages", source_pages)
     return {"parallel_read_safe": True, "parallel_write_safe": True, "env_version": 2}

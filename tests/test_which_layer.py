@@ -97,6 +97,14 @@ def test_the_placebos_share_is_that_of_its_treatments_move() -> None:
         assert words.moved(readings, layer) == pytest.approx([expected])
 
 
+def test_a_placebo_that_does_as_much_as_its_treatment_meets_the_chapters_own_test() -> None:
+    assert words.whole(ends({})).text == "In no layer does a placebo do as much as its treatment."
+    alike = ends({("add 2, placebo, layer 5", seed): (70, 31, 19) for seed in (2, 3)}, seeds=(2, 3)).copy()
+    said = words.whole(alike).text
+    assert "it ends layer 5 at 19 % (the vector itself: 20 %; untreated: 96 %; two seeds). **By" in said
+    assert "layer 1" not in said and "not shown to be the cause" in said
+
+
 def test_recorded_sentences_are_those_of_the_data(cells: xr.Dataset) -> None:
     counts = words.lowest(cells)
     assert sum(counts.values()) == 32
@@ -111,7 +119,7 @@ def test_recorded_sentences_are_those_of_the_data(cells: xr.Dataset) -> None:
     failed = words.COUNTED[sum(value is False for value in held.tolist())]
     assert words.scale(scaled).text.startswith(f"**{failed.capitalize()} of the four contrasts")
     first = store.recorded("layer_patterns", "wide", "first")
-    assert "The last layer empties first, layer 0 last." in words.wave(first).text
+    assert "In Wide by *first*, layers 4 and 5 empty first, layer 0 last." in words.wave(first).text
     assert "is not the largest" in words.wave(first).text
 
 

@@ -135,8 +135,8 @@ def contrasts(dataset: xr.Dataset) -> pd.DataFrame:
             sum(move >= 0.1 for move in gamma["positions"]) >= 3,
         ),
         (f"by {lower:+.2f} layers", lower < 0),
-        (f"{mean['std']:+.2f} and {mean['positions']:+.2f}", abs(mean["std"]) < abs(mean["positions"])),
-        (f"{mean['speed']:+.2f} and {mean['positions']:+.2f}", abs(mean["speed"]) < abs(mean["positions"])),
+        (f"{abs(mean['std']):.2f} and {abs(mean['positions']):.2f}", abs(mean["std"]) < abs(mean["positions"])),
+        (f"{abs(mean['speed']):.2f} and {abs(mean['positions']):.2f}", abs(mean["speed"]) < abs(mean["positions"])),
     ]
     known = not any(move.isna().any() for pairs in by_factor.values() for move in pairs)
     return arms.said(CONTRASTS, came, known=known)

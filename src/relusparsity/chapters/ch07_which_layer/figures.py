@@ -71,11 +71,9 @@ def spared_and_emptied(dataset: xr.Dataset) -> Figure:
         f"Share of the layer's units that fire in {batch_window(dataset)} held-out tokens. Thin lines: "
         f"{how_many(dataset.sizes['seed'], 'seed')}; thick: their mean. Left, the running mean of the layer's input is "
         "subtracted, all through training; right, one vector, twice as long as the input's standard deviation, is "
-        "added "
-        "at every token. The placebo does the same with a sign drawn for each token, so that its tokens have "
-        "nothing in "
-        "common. Compare each treated line with its placebo, too: the rule asks that the placebo does less than a "
-        "quarter of it."
+        "added at every token. The placebo adds the same at half of the tokens and subtracts it at the others, by a "
+        "sign drawn for each, so that what it adds has no common direction. Compare each treated line with its "
+        "placebo, too: the rule asks that the placebo does less than a quarter of it."
     )
     chart = Chart(panels, [300], 2, legend="", share_y=True)
     of = dataset.assign_attrs(recipe="first").drop_vars("recipe")
@@ -162,8 +160,10 @@ def gamma(dataset: xr.Dataset, found: xr.Dataset, of: xr.Dataset) -> Figure:
     below.marks.append(Mark("line", at[later], level, style.INK, "one guess", "one guess", hover, width=1, dash="dot"))
     early = found.isel(step=later).where(found["largest"] > always, drop=True)["tokens"]
     best = int(found["largest"].isel(step=later).max())
-    since = f"from {style.si(float(early[0]))} tokens on " if early.size else ""
-    finding = f"γ names the layer that ends emptiest {since}more often than one guess, in up to {best} of {runs} runs"
+    since = f"From {style.si(float(early[0]))} tokens on γ" if early.size else "γ"
+    finding = (
+        f"{since} names the layer that will be emptiest better than one guess does, in up to {best} of {runs} runs"
+    )
     caption = (
         "Above: γ, the length of the mean of a layer's MLP input over the length of its standard deviation, in "
         f"{how_many(values.sizes['seed'], 'seed')} (thin) of one recipe and their mean (thick). Below, all recipes "

@@ -28,8 +28,8 @@ def in_short() -> Short:
             "γ is how large the mean of a layer's input is beside its spread. After a quarter of the training the "
             "layer of "
             f"the largest γ is the one that ends emptiest in {int(early['largest'])} of {named.attrs['runs']} "
-            f"runs, and "
-            f"one of the two largest is in {int(early['two'])} (seen after the fact).",
+            f"runs, and one of the two largest is in {int(early['two'])}; the emptiest layer by then is in "
+            f"{int(early['so_far'])} (seen after the fact).",
             f"With that mean taken out of its input, layer 1 ends at {of['U_1, treated (%)']} % instead of "
             f"{of['U_1, twin (%)']} %; with a vector added to its input, layer 5 ends at {of['U_5, treated (%)']} "
             f"% instead "

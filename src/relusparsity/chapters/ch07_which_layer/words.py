@@ -74,8 +74,16 @@ def named(found: xr.Dataset) -> Said:
         f"emptiest in more runs than any single guess could get right ({always} of {runs}).** Batch use itself gets "
         f"there at {_millions(at['so_far'])} million. By then the layer that will end emptiest has one of the two "
         f"largest γ in {two} of {runs} runs. The largest γ is right most often at "
-        f"{_millions(float(best['tokens']))} million, in {int(best['largest'])} runs, and at the end in {end}."
+        f"{_millions(float(best['tokens']))} million, in {int(best['largest'])} runs, and at the end in {end}; from "
+        f"{_millions(_overtaken(found))} million on batch use is right at least as often. So γ is the better guide "
+        "early, and early only."
     )
+
+
+def _overtaken(found: xr.Dataset) -> float:
+    """The tokens of the first step from which batch use names at least as many as the largest γ, and stays so."""
+    better = np.flatnonzero(found["largest"].values > found["so_far"].values)
+    return float(found["tokens"].values[better[-1] + 1])
 
 
 def _first(found: xr.Dataset, name: str, always: int) -> float:
@@ -123,7 +131,7 @@ def dissociated(dataset: xr.Dataset) -> Said:
         for arm in ("twin", "treated", "placebo")
     }
     return Said(
-        "**Taking the common direction out of a layer's input spares it; adding one empties it.** Layer 1 ends with "
+        "**Each treatment moves its layer far.** Layer 1 ends with "
         f"{of[1, 'twin']} % of its units in use untreated, with {of[1, 'treated']} % centred; layer 5 with "
         f"{of[5, 'twin']} % untreated, with {of[5, 'treated']} % with the vector ({seeds(len(some))})."
     )
@@ -164,7 +172,35 @@ def verdict(dataset: xr.Dataset) -> str:
     if word != "not yet tested":
         return f"Row 15 is {word}: it holds in {held} of {len(some)} seeds."
     each = "fails in " + ("both" if len(some) == 2 else seeds(len(some))) if not held else f"holds in {seeds(held)}"
-    return f"Row 15 {each} of the seeds run so far; its verdict waits for three."
+    short = [number(value) for value in values(some, "U_1, treated (%)") if value < 90]
+    low = f" In {seeds(len(short))} of these the centred layer 1, too, ends under the 90 % asked for." if short else ""
+    return f"Row 15 {each} of the seeds run so far; its verdict waits for three.{low}"
+
+
+def paired(dataset: xr.Dataset, layer: int, *treatments: str) -> tuple[list[float], int]:
+    """A layer's use (percent) at the end, untreated and by treatments of it: means over the seeds in which all ran."""
+    use = 100 * dataset["final_batch_use"].astype(float).mean("set").sel(layer=layer)
+    arms = [dissociation.TWIN, *(f"{treatment}, layer {layer}" for treatment in treatments)]
+    all_ran = use.sel(recipe=arms).dropna("seed")
+    return all_ran.mean("seed").values.tolist(), all_ran.sizes["seed"]
+
+
+def whole(dataset: xr.Dataset) -> Said:
+    """Where a placebo does as much as its treatment, and what follows by the test that the chapter sets at its top."""
+    alike = []
+    for treatment, word in (("centre", "centring"), ("add 2", "the vector")):
+        for layer in dissociation.LAYERS:
+            (twin, treated, placebo), count = paired(dataset, layer, treatment, f"{treatment}, placebo")
+            if abs(treated - twin) >= 10 and abs(placebo - twin) >= 0.9 * abs(treated - twin):
+                ends = [number(round(value, 1)) for value in (placebo, treated, twin)]
+                of = f"{word} itself: {ends[1]} %; untreated: {ends[2]} %; {seeds(count)}"
+                alike.append(f"layer {layer} at {ends[0]} % ({of})")
+    if not alike:
+        return Said("In no layer does a placebo do as much as its treatment.")
+    return Said(
+        f"Elsewhere a placebo does as much as its treatment, or nearly: it ends {', '.join(alike)}. **By the test set "
+        "at the top, then, a common direction is not shown to be the cause.**"
+    )
 
 
 def others(dataset: xr.Dataset) -> Said:
@@ -179,10 +215,13 @@ def others(dataset: xr.Dataset) -> Said:
     weaker = [of(treatment, 5) for treatment in ("add 0.5", "add 1", "add 2")]
     rises = all(a > b for a, b in pairwise(weaker))
     runs = [int(use.sel(recipe=arm).notnull().all("layer").sum()) for arm in dissociation.ARMS if "along" in arm]
+    both = {layer: paired(dataset, layer, "add 0.5")[0] for layer in (0, 1)}
+    fuller = [str(layer) for layer, (twin, treated) in both.items() if treated > twin]
+    but = f"; but the shortest leaves layer {' and '.join(fuller)} fuller than untreated" if fuller else ""
     return Said(
         f"A vector along the mean does what one across it does, within {number(round(apart, 1))} points "
         f"({seeds(min(runs))}). With vectors of a half, one and two standard deviations layer 5 ends at "
-        f"{listed(weaker)} %: {'the longer, the emptier' if rises else 'not always the longer, the emptier'}."
+        f"{listed(weaker)} %: {'the longer, the emptier' if rises else 'not always the longer, the emptier'}{but}."
     )
 
 
@@ -208,14 +247,31 @@ def scale(dataset: xr.Dataset) -> Said:
         f"**{COUNTED[failed].capitalize()} of the {COUNTED[known]} contrasts written before the runs "
         f"{'fails' if failed == 1 else 'fail'}.** {called[first].capitalize()} moves γ of layer 0 most, by "
         f"{abs(means[first]):.2f}; {others}, means over pairs of arms. In {emptier} of {len(pairs)} pairs larger "
-        "positions leave layer 1 emptier beside layer 2."
+        f"positions leave layer 1 emptier beside layer 2. {_at_one_speed(dataset)}"
     )
 
 
-def _order(half: xr.DataArray) -> str:
-    first = half["layer"].where(half == half.min()).max() == half["layer"][-1]  # of several, the last
-    last = half.idxmax("layer") == half["layer"][0]
-    return "The last layer empties first, layer 0 last." if first and last else "Layers empty one after another."
+def _at_one_speed(dataset: xr.Dataset) -> str:
+    """Which layers end emptiest at either standard deviation, where the embeddings are trained at the larger speed."""
+    speed, ends = max(embedding_scale.SPEEDS), arms.ends(dataset)
+    which = {}
+    for std in sorted(embedding_scale.STDS):
+        own = [
+            ends.loc[[embedding_scale.named(std, speed, positions)], "lowest"] for positions in embedding_scale.SCALES
+        ]
+        which[std] = " or ".join(f"{layer:.0f}" for layer in sorted({v for each in own for v in each.dropna()}))
+    said = " and ".join(f"layer {layers} at standard deviation {std:g}" for std, layers in which.items())
+    same = len(set(which.values())) == 1
+    return f"Where a step moves the embeddings by {100 * speed:g} %, the emptiest is {said}" + (
+        ": at one speed, the standard deviation alone does not choose the layer." if same else "."
+    )
+
+
+def _order(half: xr.DataArray, recipe: str) -> str:
+    first = [int(layer) for layer in half["layer"].values[(half == half.min()).values]]
+    one = "layer" if len(first) == 1 else "layers"
+    said = f"{one} {' and '.join(map(str, first))} {'empties' if len(first) == 1 else 'empty'} first"
+    return f"In Wide by *{recipe}*, {said}, layer {int(half.idxmax('layer'))} last."
 
 
 def wave(dataset: xr.Dataset) -> Said:
@@ -233,7 +289,7 @@ def wave(dataset: xr.Dataset) -> Said:
     )
     largest = int(gamma.argmax("layer"))
     return Said(
-        f"**{_order(half)}** In Wide by *{dataset.attrs['recipe']}*, when the learning rate is at its peak, at "
+        f"**{_order(half, dataset.attrs['recipe'])}** When the learning rate is at its peak, at "
         f"{_millions(train['warmup'])} million tokens, layer {last} has lost {number(round(float(at[-1])))} % of "
         f"what it ends without, and layer 0 has lost {number(round(float(at[0])))} %. γ of layer {last} "
         + ("is the largest then." if largest == last else f"is not the largest then, but that of layer {largest}.")

@@ -121,6 +121,13 @@ def test_names_stand_at_the_ends_of_lines_or_above_where_they_have_no_room():
     assert "layer 1<" not in beyond and ">layer<" in beyond, "a line that leaves the panel has its name in the legend"
 
 
+def test_the_legend_shows_the_circles_that_it_names():
+    marks = [Mark("points", X, [1.0, 2, 3, k], "ink", name, symbol=name) for k, name in enumerate(("circle", "open"))]
+    drawn = moves.figure(Chart([Panel("p", Axis("x"), Axis(limits=(0, 6)), marks)]))["drawings"]["wide"]["svg"]
+    shapes = set(re.findall(r'<path id="([^"]+)"', drawn))
+    assert len(used := re.findall('href="#([^"]+)"', drawn)) >= 2 and set(used) <= shapes
+
+
 def test_forms_are_form_elements_and_wait_for_the_script():
     slider = page.form(chart(), "f")
     assert (

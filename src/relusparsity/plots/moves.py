@@ -142,8 +142,11 @@ def _tree(sheet: drawing.Sheet) -> ElementTree.Element:
                 parent.remove(child)
     for element in list(tree.iter()):
         _short(element)
+    shapes = [defs for group in tree.iter() if group.get("data-circles") for defs in group.iter(f"{SVG}defs")]
     for group in [e for e in tree.iter() if e.get("data-circles")]:
         _dotted(group, float(group.attrib.pop("data-circles")))
+    used = {e.get("href", "")[1:] for e in tree.iter(f"{SVG}use")}
+    tree.extend(defs for defs in shapes if used & {shape.get("id") for shape in defs})  # a legend shows one
     _unwrapped(tree)
     return tree
 

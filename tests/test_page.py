@@ -112,6 +112,7 @@ def test_formulas_are_set_without_a_network(open_page: Open, pages: Path, troubl
     assert troubles == []
 
 
+UNFOLD = "document.querySelectorAll('details').forEach(fold => { fold.open = true; })"
 MARKS = "figure => [...figure.querySelectorAll('svg [data-part]')].map((part) => part.outerHTML).join()"
 
 
@@ -120,6 +121,7 @@ def test_every_control_moves_its_figure_by_keyboard(open_page: Open, pages: Path
     for name in chapters(pages):
         page = open_page(name)
         drawn(page)
+        page.evaluate(UNFOLD)
         for figure in page.locator(".live-figure:has(form)").all():
             first, controls = figure.evaluate(MARKS), figure.locator("input, select")
             controls.first.focus()
@@ -194,6 +196,7 @@ def test_a_phone_shows_everything_without_scrolling_sideways(open_page: Open, pa
 def test_without_javascript_there_are_pictures(open_page: Open, pages: Path) -> None:
     for name in chapters(pages):
         page = open_page(name, java_script_enabled=False)
+        page.evaluate(UNFOLD)
         pictures = page.locator(".live-figure img")
         assert page.locator(".live-figure form").filter(visible=True).count() == 0
         assert pictures.count() == page.locator(".live-figure").count()

@@ -24,7 +24,7 @@ from relusparsity.chapters.ch03_neuron_death import figures as ch03
 from relusparsity.chapters.ch03_neuron_death.figures.details import aligned_at_onset
 from relusparsity.chapters.ch06_limits_and_capacity import figures as ch06
 from relusparsity.errors import UserError
-from relusparsity.plots import style
+from relusparsity.plots import layer_patterns, style
 from relusparsity.plots.chart import Mark
 from relusparsity.plots.drawing import outline
 from relusparsity.plots.palette import DARK, LIGHT
@@ -289,11 +289,12 @@ def test_wrong_arguments_are_named():
         ch02.percentiles(RECORDED.sel(percentile=[25, 50, 75]))
 
 
-def test_the_slider_shows_every_measured_step(drawn):
+def test_the_slider_stops_at_measured_steps(drawn):
     chart = from_json(drawn["batch_use"].chart)
     bars, source, *seeds = chart.panels[0].marks
-    wanted = 100 * RECORDED["batch_use"].mean("seed").values
-    assert len(chart.control.states) == STEPS
+    kept = thinned(STEPS, layer_patterns.STOPS)
+    wanted = 100 * RECORDED["batch_use"].mean("seed").values[kept]
+    assert len(chart.control.states) == len(kept) == layer_patterns.STOPS
     for at, state in enumerate(chart.control.states):
         np.testing.assert_allclose(state.marks[bars]["y"], wanted[at], rtol=1e-3)
         assert state.titles[chart.panels[0]].endswith(f"at {state.label} tokens")
@@ -476,10 +477,11 @@ def test_joining_intervals_loses_no_death(drawn):
 
 
 def test_the_data_offered_is_the_data_given(drawn):
+    kept = int(thinned(STEPS, layer_patterns.STOPS)[-4])
     table = pd.read_csv(io.StringIO(drawn["batch_use"].csv), comment="#")
     assert table["source"].unique().tolist() == ["recorded, Wide", "this machine, Laptop"]
-    row = table[table["source"].str.startswith("this")].set_index(["seed", "step", "layer"]).loc[(2, 40, 3)]
-    given = HERE["batch_use"].sel(seed=2, layer=3).isel(step=40)
+    row = table[table["source"].str.startswith("this")].set_index(["seed", "step", "layer"]).loc[(2, kept, 3)]
+    given = HERE["batch_use"].sel(seed=2, layer=3).isel(step=kept)
     assert row["batch_use"] == pytest.approx(float(given), rel=1e-3)
     assert row["tokens"] == pytest.approx(float(given["tokens"]), rel=1e-3)
 

@@ -31,7 +31,7 @@ def test_the_summary_counts_each_verdict_of_wide_once(monkeypatch: pytest.Monkey
     row, reading = claims.LEDGER[0], claims.Reading(2, True, {})
     chosen, other = (f"{name}: with all that it fixes" for name in (FROZEN["wide"], "first"))
     words = claims.Verdict
-    given = [("P", chosen, words.REPRODUCED), ("P", chosen, words.NOT_REPRODUCED), ("P", chosen, words.REPRODUCED)]
+    given = [("P", chosen, words.REPRODUCED), ("P", chosen, words.NOT_REPRODUCED), ("S + P", chosen, words.REPRODUCED)]
     left_out = [("P", other, words.REPRODUCED), ("S", chosen, words.REPRODUCED), ("P", chosen, None)]
     outcomes = [
         claims.Outcome(row, scale, verdict, readings=(reading,), recipe=by) for scale, by, verdict in given + left_out

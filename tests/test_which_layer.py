@@ -8,7 +8,7 @@ import pytest
 import xarray as xr
 
 from relusparsity import store
-from relusparsity.chapters.ch07_which_layer import experiment, figures, tables, trajectories, words
+from relusparsity.chapters.ch07_which_layer import experiment, figures, tables, trajectories, treatments, words
 from relusparsity.config import InterventionConfig, replace
 from relusparsity.errors import UserError
 from relusparsity.experiments import dissociation, embedding_scale, other_half
@@ -86,7 +86,7 @@ def test_half_of_a_loss_is_lost_for_good() -> None:
     ],
 )
 def test_what_is_said_of_row_15_follows_the_runs(changes: Any, seeds: tuple[int, ...], said: list[str]) -> None:
-    text = words.placebos(ends(changes, seeds)).text
+    text = treatments.placebos(ends(changes, seeds)).text
     assert all(re.search(each, text) for each in said), text
 
 
@@ -94,15 +94,31 @@ def test_the_placebos_share_is_that_of_its_treatments_move() -> None:
     readings = dissociation.judge(ends({}, seeds=(2,))).readings
     for layer, twin, treated, placebo in ((1, 31, 96, 41), (5, 96, 20, 90)):
         expected = 100 * (placebo - twin) / (treated - twin)
-        assert words.moved(readings, layer) == pytest.approx([expected])
+        assert treatments.moved(readings, layer) == pytest.approx([expected])
 
 
 def test_a_placebo_that_does_as_much_as_its_treatment_meets_the_chapters_own_test() -> None:
-    assert words.whole(ends({})).text == "In no layer does a placebo do as much as its treatment."
+    assert treatments.whole(ends({})).text == "In no layer does a placebo do as much as its treatment."
     alike = ends({("add 2, placebo, layer 5", seed): (70, 31, 19) for seed in (2, 3)}, seeds=(2, 3)).copy()
-    said = words.whole(alike).text
+    said = treatments.whole(alike).text
     assert "it ends layer 5 at 19 % (the vector itself: 20 %; untreated: 96 %; two seeds). **By" in said
     assert "layer 1" not in said and "not shown to be the cause" in said
+
+
+def test_gamma_of_treated_layers_is_said_as_recorded() -> None:
+    dataset = store.recorded("dissociation", "mid")
+    said = treatments.checked(dataset).text
+    for layer, treatment in ((1, "centre"), (5, "add 2")):
+        for arm in ("untreated", f"{treatment}, layer {layer}", f"{treatment}, placebo, layer {layer}"):
+            values = [
+                dataset["gamma"].sel(recipe=arm, layer=layer, seed=seed).values[-1]
+                for seed in dataset["seed"].values
+                if not np.isnan(dataset["gamma"].sel(recipe=f"{treatment}, placebo, layer {layer}", seed=seed)).all()
+            ]
+            assert f"{np.mean(values):.2f}" in said
+    assert "lowers γ of layer 5, and empties it" in said
+    flat = dataset.assign(gamma=dataset["gamma"].where(dataset["recipe"] != "add 2, placebo, layer 5", 0.6))
+    assert "So the placebo" not in treatments.checked(flat).text
 
 
 def test_recorded_sentences_are_those_of_the_data(cells: xr.Dataset) -> None:

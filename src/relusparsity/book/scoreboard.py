@@ -68,7 +68,7 @@ def summary(outcomes: Sequence[Outcome]) -> str:
 
 
 def _of_wide(outcome: Outcome, recipe: str) -> bool:
-    judged = outcome.scale == "P" and outcome.verdict is not None and bool(outcome.readings)
+    judged = outcome.scale.split(" + ")[-1] == "P" and outcome.verdict is not None and bool(outcome.readings)
     return judged and outcome.recipe.partition(":")[0] == recipe
 
 

@@ -10,6 +10,9 @@ from .chart import Axis, Chart, Control, Mark, Panel, State
 from .figure import Figure, figure
 from .reading import batch_window, how_many, layers, lowest, percent, sources, thinned, titled, tokens, variable
 
+STOPS = 40
+"""Of the measured steps, how many a slider stops at, at most; each is drawn when the book is built, in two widths."""
+
 
 def batch_use(dataset: xr.Dataset, live: xr.Dataset | None = None) -> Figure:
     """The paper's Figure 1: batch use of each layer, with a slider over the measured steps.
@@ -22,7 +25,7 @@ def batch_use(dataset: xr.Dataset, live: xr.Dataset | None = None) -> Figure:
     drawn, curves = [], []
     for row, (source, data) in enumerate(sources(dataset, live), start=1):
         use = variable(data, "batch_use", "batch_use", "seed", "step", "layer")
-        keep = thinned(data.sizes["step"], 60)
+        keep = thinned(data.sizes["step"], STOPS)
         use, seen = use.isel(step=keep), tokens(data, "batch_use")[keep]
         panel = Panel(titled("batch use over training, %", source), tokens_axis(seen), Axis(limits=PERCENT), row=row)
         panel.marks = over_tokens(use, seen, "batch use", legend=row == 1)

@@ -5,7 +5,7 @@ import pytest
 
 from relusparsity import claims
 from relusparsity.book import scoreboard
-from relusparsity.experiments import dissociation
+from relusparsity.experiments import dissociation, sweep_table
 from relusparsity.recipes import FROZEN
 from relusparsity.store import results
 
@@ -24,6 +24,13 @@ def test_every_forecast_has_runs_that_ended() -> None:
     for words, written, holds in scoreboard.scores():
         assert holds.notna().any(), words
         assert written >= "2026-11-28"
+
+
+def test_normal_matrices_are_judged_by_what_was_written_of_them() -> None:
+    written = sweep_table.row("rate_or_units", "mid").predicted
+    assert "layer 5 at 93 to 100 %, layer 0 at 80 to 100 %, the loss within 0.1 of the twin's" in written
+    use = 100 * results.recorded("rate_or_units", "mid")["final_batch_use"].values.astype(float).reshape(-1, 6).mean(0)
+    assert scoreboard.rate_or_units().tolist() == [93 <= use[5] <= 100, 80 <= use[0] <= 100, True]
 
 
 def test_the_summary_counts_each_verdict_of_wide_once(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,7 +8,15 @@ import pytest
 import xarray as xr
 
 from relusparsity import store
-from relusparsity.chapters.ch07_which_layer import experiment, figures, tables, trajectories, treatments, words
+from relusparsity.chapters.ch07_which_layer import (
+    experiment,
+    figures,
+    tables,
+    trajectories,
+    treatments,
+    words,
+    yardstick,
+)
 from relusparsity.config import InterventionConfig, replace
 from relusparsity.errors import UserError
 from relusparsity.experiments import dissociation, embedding_scale, other_half
@@ -203,3 +211,26 @@ def test_the_figure_of_the_two_layers_draws_the_arms_of_row_15() -> None:
         for each in ("untreated", arm):
             value = float(end.sel(recipe=each, layer=layer))
             assert (f"{value:.0f} %" if value >= 10 else f"{value:.1f} %") in drawn.title
+
+
+def test_repeats_seeds_and_recipes_are_told_apart(cells: xr.Dataset) -> None:
+    def runs(seeds: list[int], layers: list[list[float]]) -> xr.Dataset:
+        values = np.array(layers)[:, None] / 100
+        return xr.Dataset(
+            {"final_batch_use": (("seed", "set", "layer"), values)}, {"seed": seeds, "layer": range(len(layers[0]))}
+        )
+
+    one, two = runs([2, 3, 4], [[50, 10], [60, 20], [70, 90]]), runs([2, 3], [[54, 10], [60, 26]])
+    found, seeds, made = yardstick.repeats([one, two])
+    np.testing.assert_allclose(found, [2, 3])  # half of 4² and of 6², over the two that are free
+    assert (seeds, made) == (2, 4)
+    with pytest.raises(ValueError, match="the same run"):
+        yardstick.repeats([one, two, two.sel(seed=[3])])
+    mid = store.recorded("layer_patterns", "mid")
+    table = yardstick.table([mid, store.recorded("residual_stream", "mid").isel(recipe=0)], cells)
+    of = 100 * mid["final_batch_use"].astype(float).mean("set").sel(layer=1).values
+    assert table.iloc[1]["layer 1"] == f"{of.std(ddof=1):.1f}"
+    means = [
+        100 * cells["final_batch_use"].isel(recipe=at).sel(layer=1).astype(float).mean().item() for at in range(32)
+    ]
+    assert table.iloc[3]["layer 1"] == f"{np.std(means, ddof=1):.1f}"

@@ -8,7 +8,7 @@ from . import style
 from .axes import PERCENT, layer_axis, over_tokens, tokens_axis
 from .chart import Axis, Chart, Control, Mark, Panel, State
 from .figure import Figure, figure
-from .reading import batch_window, how_many, layers, lowest, percent, sources, thinned, titled, tokens, variable
+from .reading import batch_window, layers, lowest, percent, sources, thinned, titled, tokens, variable
 
 DRAWN = 60
 """Of the measured steps, how many curves are drawn through, at most."""
@@ -38,9 +38,10 @@ def batch_use(dataset: xr.Dataset, live: xr.Dataset | None = None) -> Figure:
     use = use.isel(step=thinned(use.sizes["step"], STOPS))
     seen = use["tokens"].values
     bars, control = _bars_with_slider(use, seen, curves[0])
+    of = f"the mean of {use.sizes['seed']} seeds (points)" if use.sizes["seed"] > 1 else "one seed's"
     caption = (
         f"Batch use: the share of a layer's units that fire at least once in {batch_window(dataset)} held-out "
-        f"tokens. Bars are the mean of {how_many(use.sizes['seed'], 'seed')} (points) at the step that the dotted line "
+        f"tokens. Bars are {of} at the step that the dotted line "
         "marks on the curves below (log axis, so they start after the first step). Marks with a number: what Wild and "
         "Anderson (W&A) report at convergence, of layers 0 and 5. Look for the layer that empties, and when."
     )

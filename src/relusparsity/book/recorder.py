@@ -141,7 +141,7 @@ def _recorded(queue: list[Job], out: Path, workers: int, minutes: float | None, 
     print(
         f"{len(queue)} runs, {len(queue) - len(missing)} finished before; {len(missing)} to train on {workers} "
         f"worker{'s' if workers > 1 else ''}{each}: {planned.about(needed / workers)} on {planned.like()}, "
-        f"{len(missing) * 0.5:.0f} MB of datasets → {out}",
+        f"about {sum(planned.size(job.config) for job in missing) / 1e6:.1f} MB of datasets → {out}",
         flush=True,
     )
     for rules, stoppable in Counter(job.config.screens for job in missing if job.config.screens).items():

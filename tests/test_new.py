@@ -155,7 +155,7 @@ def test_the_readme_says_where_a_chapter_names_its_shape() -> None:
     assert 'where the notebook says `"smoke"`, in three places, and `short.py`, in one' in said
     assert text["notebook.txt"].count('"smoke"') == 3 and text["short.py"].count('"smoke"') == 1
     others = {name for name, each in text.items() if '"smoke"' in each} - {"notebook.txt", "short.py"}
-    assert others == {"experiment.py", "rows.py", "test_chapter.py"}, "RECORDED, the row's shapes, and tests at any shape"
+    assert others == {"experiment.py", "rows.py", "test_chapter.py"}, "RECORDED, the row, tests"
 
 
 def test_make_hands_number_and_name_on(root: Path) -> None:

@@ -37,7 +37,7 @@ def seconds(run: RunConfig, together: int = 1) -> float:
 
 
 def size(run: RunConfig) -> int:
-    """Bytes of a run's dataset: roughly, as measured two for a value of the drift and one for what a unit did in all."""
+    """Bytes of a run's dataset, roughly: as measured, two a value of the drift and one a number kept of a unit."""
     of, model = run.measure, run.model
     steps = min(of.histories, len(measured_steps(run.train.steps, of.points)))
     drift = len(HISTORY) * steps * min(of.history_units, model.d_ff)

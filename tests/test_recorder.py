@@ -143,6 +143,7 @@ recorder.record([Recorded("made up", "smoke", None, made_by)], Path("out"), work
 """
 
 
+@pytest.mark.slow
 def test_it_works_in_a_copy_without_data_pages_or_history(root: Path, tmp_path: Path) -> None:
     corpora.load(short(501).corpus)
     for name in ("src", "notebooks"):

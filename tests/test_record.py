@@ -286,15 +286,20 @@ def test_the_chapters_make_every_dataset_of_the_default_shape(root: Path) -> Non
 def test_a_queue_of_one_chapters_runs(monkeypatch: pytest.MonkeyPatch) -> None:
     assert [each.path.stem for each in build.of_chapter(3, "wide", "first")] == ["neuron_death-wide-first"]
     assert [each.name for each in build.of_chapter(1, "laptop")] == ["layer_patterns", "training"]
-    with pytest.raises(UserError, match=r"^chapter 6 records nothing at scale wide; it does at laptop and mid\.$"):
-        build.of_chapter(6, "wide")
-    with pytest.raises(UserError, match=r"^chapter 3 records nothing at scale mid by the recipe nearest; it does"):
+    swept = ["equal_decay", "modern", "residual_stream", "rotary", "stronger_decay"]  # named by the chapter alone
+    assert {*swept, "layer_patterns"} <= {each.name for each in build.of_chapter(6, "wide")}
+    with pytest.raises(UserError, match=r"^chapter 11 shows nothing recorded at scale wide; it does at laptop\.$"):
+        build.of_chapter(11, "wide")
+    with pytest.raises(
+        UserError, match=r"^chapter 3 shows nothing recorded at scale mid by the recipe nearest; it does"
+    ):
         build.of_chapter(3, "mid", "nearest")
     with pytest.raises(UserError, match="there is no chapter 99; choose one of 1, 2"):
         build.of_chapter(99, "mid")
     queued: list[Any] = []
     monkeypatch.setattr(build, "check_device", lambda scale: None)
     monkeypatch.setattr(recorder, "record", lambda experiments, *rest: queued.extend(experiments))
-    assert main(["record", "--chapter", "5", "--scale", "mid"]) == 0
-    assert [each.path.stem for each in queued] == ["pruning-mid-first"]
+    for option in ("--scale", "--shape"):
+        assert main(["record", "--chapter", "5", option, "mid"]) == 0
+    assert [each.path.stem for each in queued] == 2 * ["pruning-mid-first"]
     assert main(["record", "pruning", "--chapter", "5"]) == 2

@@ -50,8 +50,8 @@ def short(seed: int, **changes: Any) -> RunConfig:
         ("--workers -1", "workers = -1: expected"),
         ("--gpus_per_run 0", "gpus_per_run = 0: expected"),
         ("--gpus_per_run 3", "gpus_per_run = 3: expected .* at most the 2 of this machine"),
-        ("--chapter 11 --scale wide", "chapter 11 records nothing at scale wide"),
-        ("--chapter 3 --scale smoke", "chapter 3 records nothing at scale smoke"),
+        ("--chapter 11 --scale wide", "chapter 11 shows nothing recorded at scale wide"),
+        ("--chapter 3 --scale smoke", "chapter 3 shows nothing recorded at scale smoke"),
         ("nothing_such", "not recorded at scale laptop"),
     ],
 )

@@ -68,8 +68,8 @@ class Record:
     only: Annotated[tuple[str, ...], tyro.conf.Positional] = ()
     """Names of experiments and sweeps, such as other_half; without any, all of that shape."""
     chapter: Annotated[int | None, tyro.conf.arg(metavar="NN")] = None
-    """What this chapter records, instead of names."""
-    scale: Annotated[str, tyro.conf.arg(metavar="{" + ",".join(SHAPES) + "}")] = "laptop"
+    """What this chapter shows of that shape, instead of names."""
+    scale: Annotated[str, tyro.conf.arg(metavar="{" + ",".join(SHAPES) + "}", aliases=("--shape",))] = "laptop"
     """The shape of the models."""
     recipe: Annotated[str | None, tyro.conf.arg(metavar="{" + ",".join(RECIPES) + "}")] = None
     """How they are trained; without it, as the book shows that shape."""

@@ -178,11 +178,6 @@ def test_what_is_no_piece_is_refused(tmp_path: Path) -> None:
         pieces.unpack([piece])
 
 
-def test_texts_of_ones_own_are_for_make_record() -> None:
-    with pytest.raises(UserError, match="made up reads a text of its own; make it with `make record`"):
-        recorder.jobs(of(short(1), own_texts=lambda config: []))
-
-
 def test_a_worker_that_dies_slowly_costs_its_own_run_alone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

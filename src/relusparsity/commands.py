@@ -99,6 +99,10 @@ class Record:
             else:
                 experiments = build.of_chapter(self.chapter, self.scale, self.recipe)
             build.check_device(experiments[0].scale)
+            own = [each.name for each in experiments if each.own_texts]
+            if own and not self.only and len(own) < len(experiments):
+                print(f"left out, since `make record` alone makes texts of their own: {', '.join(own)}", flush=True)
+                experiments = [each for each in experiments if not each.own_texts]
             with stopping.interruptible():
                 recorder.record(experiments, paths.path(self.out), self.workers, self.minutes, self.gpus_per_run)
 

@@ -24,7 +24,7 @@ from ..scales import names
 from ..shapes import SHAPES
 from ..store import results
 from . import front, planned, rests
-from .recorded import RUNS, Recorded, check_text, chosen, everything, outdated, recorded_at
+from .recorded import Recorded, check_text, chosen, everything, outdated, recorded_at, runs_of
 
 DEFAULT = "laptop"
 """Where no other shape is asked for, a notebook runs at that of its parameters: this one or, when just begun, smoke."""
@@ -200,8 +200,7 @@ def _for_any_machine() -> list[str]:
 
 def train_first(configs: Sequence[Any]) -> None:
     """Train the runs that experiments share, together and before any of them waits for one: no core is left idle."""
-    groups = [getattr(config, group, ()) for config in configs for group in RUNS]
-    runs = list(dict.fromkeys(run for group in groups for run in group))
+    runs = list(dict.fromkeys(run for config in configs for run in runs_of(config)))
     plan = planned.Plan(runs)
     print(plan, flush=True)
     try:

@@ -12,7 +12,7 @@ from torch import nn
 
 import relusparsity
 from fixtures_core import tiny_corpus, tiny_model, tiny_run
-from relusparsity import config, corpora, interventions, train
+from relusparsity import config, corpora, identity, interventions, train
 from relusparsity.errors import UserError
 from relusparsity.intervention_config import InterventionConfig
 from relusparsity.models import Decoder, Model, checked, kinds
@@ -45,6 +45,13 @@ def masks(model: Model, tokens: torch.Tensor) -> list[np.ndarray]:
     with torch.no_grad():
         model.predict(tokens, observe=lambda _layer, _x, _z, a: kept.append((a > 0).numpy()))
     return kept
+
+
+def test_a_run_of_another_kind_has_a_name_of_its_own() -> None:
+    run = tiny_run()
+    other = replace(run, model=NarrowingConfig(**vars(run.model)))
+    assert identity.changed(other) == identity.changed(run) | {"model.__class__.__name__": "NarrowingConfig"}
+    assert identity.run_id(other, "text") != identity.run_id(run, "text")
 
 
 def test_layers_of_different_widths_are_trained_and_counted(trainer: Trainer) -> None:

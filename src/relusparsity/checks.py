@@ -76,7 +76,7 @@ def hints(kind: Any) -> dict[str, Any]:
 
 
 CLASS = "class"
-"""Where plain data of a configuration's part say its class, if it is not the default, such as a variant of the model."""
+"""Where plain data of a part of a configuration say its class, if that is not the usual one: a variant of the model."""
 
 
 def plain(config: Any) -> dict[str, Any]:

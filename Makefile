@@ -17,16 +17,16 @@ KERNELS := .venv/.kernels
 help:  ## show this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 10
 
-# pip would fetch 2.7 GB of CUDA libraries with PyTorch's usual wheel; a machine without an NVIDIA GPU asks PyTorch's
-# own index for the small one first, and carries on with the usual one if that index cannot be reached.
+# pip would fetch 2.7 GB of CUDA libraries with PyTorch's usual wheel; on a machine without an NVIDIA GPU uv, which knows
+# where the small one is, fetches that first. Where it cannot be reached, pip carries on with the usual one.
 $(READY): requirements.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo 'Python 3.11 or newer is needed; name one: make PYTHON=python3.12 ...'; exit 1; }
 	$(PYTHON) -m venv .venv
 	@if [ "$$(uname)" = Linux ] && ! command -v nvidia-smi >/dev/null; then \
-	  $(BIN)/pip install -q --no-deps --retries 0 --timeout 20 --index-url https://download.pytorch.org/whl/cpu \
-	    "$$(grep '^torch==' requirements.txt | cut -d' ' -f1)" 2>/dev/null || \
-	  echo 'the index of CPU wheels cannot be reached; taking PyTorch from the usual one'; fi
+	  $(BIN)/pip install -q uv && UV_HTTP_TIMEOUT=20 UV_HTTP_RETRIES=1 $(BIN)/uv pip install -q --python $(BIN)/python \
+	    --no-deps --torch-backend=cpu "$$(grep '^torch==' requirements.txt | cut -d' ' -f1)" 2>/dev/null || \
+	  echo "PyTorch's small wheel cannot be reached; taking the usual one"; fi
 	$(BIN)/pip install -q -r requirements.txt
 	@touch $@
 

@@ -48,7 +48,7 @@ from relusparsity.experiments import layer_patterns
 # divided once.
 #
 # Recorded runs of three shapes are read from the repository: **Wide**, trained on English with *nearest*, the recipe
-# that a search ended with; **Mid**, with *first*, the recipe that the search had first settled on (chapter 6 tells of
+# that a search ended with; **Mid**, with *first*, the recipe that the search had first settled on (chapter 8 tells of
 # both); and **Laptop**, small enough for one. This is what they are:
 
 # %%
@@ -77,7 +77,7 @@ plots.batch_use(wide)
 # 2 is too, and the last layer, though the fullest in every seed, keeps about three quarters of its units where the
 # paper's keeps nearly all. The seeds agree within some seven points on layers 0 and 5 and within three on layer 1; on
 # layers 2 to 4 they differ by 13 to 19. Another recipe gives another pattern at the same width: one keeps the last
-# layer as full as the paper's, in another layer 0 is the lowest (chapter 6). Nearly all of the fall happens in the
+# layer as full as the paper's, in another layer 0 is the lowest (chapter 8). Nearly all of the fall happens in the
 # first half of the training, and what has fallen stays down. The dip in the first million tokens was different: every
 # layer but the first lost batch use for a moment, the last one a third of it, and recovered most of it.
 #
@@ -94,7 +94,7 @@ plots.batch_use(mid)
 # Here the last layer survives, to within two points of the paper's number in every seed, and the one before it nearly
 # does. Layer 0 has begun to empty, and stands still over the last quarter of the training, in which the learning rate
 # is low. Chapter 6 trains this recipe at this size for five times as long, and there layer 0 falls much further. In
-# Wide it leaves the layers less far apart than *nearest* does (chapter 6).
+# Wide it leaves the layers less far apart than *nearest* does (chapter 8).
 #
 # The same for Laptop, where heights need not meet the paper's and the *profile* is what to compare: is there a low
 # early layer, and a high last one?
@@ -255,7 +255,7 @@ claims.table([outcome for outcome in own if outcome.here])
 #   40 % of layer 0 and 59 % of layer 5, and rows 1 and 3, reproduced above, were not. *Nearest*, shown here in Wide,
 #   was the nearest of the nine known for that shape when it was frozen, on 28 November 2026.
 # - **It is not alone.** In Wide, *first* with half its learning rate and rotary positions, one seed, ends as near to
-#   the paper, with layer 0 the lowest of all, and one run by another recipe ends nearer (chapter 6). No verdict rests
+#   the paper, with layer 0 the lowest of all, and one run by another recipe ends nearer (chapter 8). No verdict rests
 #   on them.
 # - **Attention crosses documents** that share a packed sequence, and sequences are short on a laptop, so sequence use
 #   cannot be compared across shapes; batch use can, because its window is stated in tokens.

@@ -23,7 +23,7 @@ in_short()
 #
 # **What would falsify our answers.** One pattern that all recipes share. A layer that empties although its input has no
 # common direction left, or a placebo that does as much as the treatment: then that direction marks emptying and does not
-# cause it. Row 15 of the ledger has the thresholds, written before the runs.
+# cause it. <a href="../ledger.html#row-15">Row 15 of the ledger</a> has the thresholds, written before the runs.
 
 # %% tags=["parameters"]
 scale = "laptop"
@@ -32,7 +32,15 @@ treatment = "add 2"  # what is done to it: see *On this machine*
 
 # %% tags=["remove-input"]
 from relusparsity import claims, plots, scales, store
-from relusparsity.chapters.ch07_which_layer import experiment, figures, tables, trajectories, words
+from relusparsity.chapters.ch07_which_layer import (
+    experiment,
+    figures,
+    tables,
+    trajectories,
+    treatments,
+    words,
+    yardstick,
+)
 from relusparsity.experiments import dissociation, other_half, recipe_effects
 from relusparsity.plots.explorable import MID, Explorable
 
@@ -40,13 +48,15 @@ from relusparsity.plots.explorable import MID, Explorable
 first, second = (store.recorded(name, "mid") for name in ("factorial", "other_half"))
 cells, named = other_half.both(first, second), trajectories.named(other_half.both(first, second))
 single, treated, embedded = (store.recorded(name, "mid") for name in ("exploration", "dissociation", "embedding_scale"))
+streams = store.recorded("residual_stream", "mid")
 mid, nearest = (store.recorded("layer_patterns", shape) for shape in ("mid", "wide"))
 wide = store.recorded("layer_patterns", "wide", "first")
 
 # %% [markdown]
 # A layer *empties* as fewer of its hidden units fire in a batch of 8,192 held-out tokens: its batch use falls. Layers
 # are counted from 0. Our models are **Wide** (6 layers of 32,768 units), **Mid** (6 × 8,192), where nearly all of this was
-# run, and **Laptop** (6 × 1,024).
+# run, and **Laptop** (6 × 1,024). Two recipes have names, *first* and *nearest*: the two that
+# [chapter 8](08_two_numbers.ipynb) shows to be frozen in a search for the paper's numbers.
 #
 # ## Where a model empties: 32 recipes
 #
@@ -97,9 +107,16 @@ tables.forecast(other_half.judged(first, second))
 # - **Two seeds.** A seed is a block; what the two still differ by is the error (Student's t, 95 %). A layer's index is a
 #   small whole number, for which t is a rough guide.
 # - **Full layers.** A share of one has no logit, so half a unit is added on both sides. Six recipes have no layer under
-#   99 %; without them the effect of the embeddings is the same.
+#   99 %; without them the effect of the embeddings is the same. (That comparison counts pairs as error, so its intervals
+#   are wider than those above.)
 # - **Unequal losses.** Recipes with tied large embeddings learn worst: their pattern is that of a model less far in
 #   training.
+
+# What a difference is worth: standard deviations of batch use at the end, in points.
+
+# %% tags=["remove-input"]
+again = [embedded.sel(recipe="std 0.02, speed 3 %, positions 1"), streams.sel(recipe="stream 512, 8,192 units")]
+yardstick.table([mid, *again], cells)
 
 # %% tags=["remove-input", "hide-output"] mystnb={"code_prompt_show": "Without the recipes that keep every layer full", "code_prompt_hide": "Hide the comparison"}
 recipe_effects.without_full_recipes(cells)
@@ -161,10 +178,13 @@ tables.lines_that_matter()
 figures.spared_and_emptied(treated)
 
 # %% tags=["remove-input"]
-words.dissociated(treated)
+treatments.dissociated(treated)
 
 # %% tags=["remove-input"]
-words.placebos(treated)
+treatments.placebos(treated)
+
+# %% tags=["remove-input"]
+treatments.checked(treated)
 
 # %% [markdown]
 # A placebo adds the same change at half of the tokens and subtracts it at the others, by a sign drawn for each. It is no
@@ -173,10 +193,10 @@ words.placebos(treated)
 # direction alone. These runs cannot tell the two apart.
 
 # %% tags=["remove-input"]
-words.whole(treated)
+treatments.whole(treated)
 
 # %% tags=["remove-input"]
-words.others(treated)
+treatments.others(treated)
 
 # %% tags=["remove-input", "hide-output"] mystnb={"code_prompt_show": "All treatments of layers 0, 1 and 5", "code_prompt_hide": "Hide the treatments"}
 tables.treated(treated)
@@ -260,7 +280,7 @@ claims.table(of_15)
 # ## Limits, cost, what next
 #
 # - **Mid, mostly**, and 49 million tokens. In Wide, some recipes leave layer 0 the lowest
-#   ([chapter 6](06_limits_and_capacity.ipynb)).
+#   ([chapter 8](08_two_numbers.ipynb)).
 # - **γ is one number per layer.** A layer may have several common directions.
 # - **Why units die** is not answered by where they do.
 #

@@ -1,12 +1,15 @@
 """Chapter 06: widths differ in d_ff alone, every model is measured on the same text, and growth is read right."""
 
+from itertools import combinations, permutations
+
 import numpy as np
 import pytest
 import xarray as xr
 
-from relusparsity.chapters.ch06_limits_and_capacity import experiment, figures, tables
+from relusparsity import store
+from relusparsity.chapters.ch06_limits_and_capacity import experiment, figures, tables, words
 from relusparsity.config import to_dict
-from relusparsity.experiments import layer_patterns
+from relusparsity.experiments import layer_patterns, sweep_table
 from relusparsity.store import results
 
 
@@ -50,8 +53,68 @@ def test_growth_is_the_factor_a_doubling_beside_the_spread_of_seeds() -> None:
     made = xr.Dataset({"used_units": (("seed", "d_ff", "layer"), used)}, {"d_ff": [8, 16, 64], "layer": [0, 1]})
     table = tables.growth(made.assign_attrs(shared_d_ff=16))
     assert table.values.tolist() == [[2.0, 1.0], [2.0, 1.0], [1.25, 1.0]]
-    assert tables.by_width(made, "used_units")[0].tolist() == [10, 22.5, 80]
+
+
+def test_a_row_a_width_counts_its_seeds() -> None:
+    made = store.recorded("capacity", "laptop")
+    table = tables.by_width(made)
+    for width, row in zip(made["d_ff"].values, table.itertuples(), strict=True):
+        of = made.sel(d_ff=width)
+        assert row.Index == f"{width:,}" and row.seeds == int(np.isfinite(of["heldout_loss"]).sum())
+        assert row.loss == f"{np.nanmean(of['heldout_loss'].astype(float)):.3f}"
+        assert table.loc[row.Index, "layer 3"] == f"{np.nanmean(of['token_units'].sel(layer=3).astype(float)):.0f}"
 
 
 def test_the_figure_reads_it(dataset: xr.Dataset) -> None:
     assert figures.width(dataset)
+
+
+def test_what_was_predicted_of_the_stream_stands_as_it_was_written() -> None:
+    written = sweep_table.row("residual_stream", "mid").predicted
+    assert "8,192 units on 256 numbers keep what 16,384 on 512 do, 83 %; 8,192 on 1,024 keep all; 16,384 on " in written
+    assert "1,024 keep 97 and 16,384 on 256 keep 65 %, each within 5 points" in written
+    assert "8,192 keep 97 on every stream" in written and "16,384 keep 83 %, within 5 points" in written
+    assert tables.PREDICTED == {
+        "stream 256, 8,192 units": (83, 97),
+        "stream 256, 16,384 units": (65, 83),
+        "stream 1,024, 8,192 units": (100, 97),
+        "stream 1,024, 16,384 units": (97, 83),
+    }
+    table = tables.readings(store.recorded("residual_stream", "mid"))
+    for row in table.itertuples():
+        first, second, came = row[1], row[2], float(row[3])
+        near = [name for name, at in (("the first", first), ("the second", second)) if abs(came - at) <= 5]
+        assert row[4] == (" and ".join(near) or "neither")
+
+
+def test_the_prose_of_the_chapter_holds() -> None:
+    """Sentences on data that is complete and will not change."""
+    long, mid, repeated, streams = (
+        store.recorded(name, "mid") for name in ("longer", "layer_patterns", "repetition", "residual_stream")
+    )
+    use = 100 * long["final_batch_use"].astype(float).mean(["set", "seed"])
+    assert float(use.sel(recipe="modern", layer=0)) > 99.5
+    large = use.sel(recipe="large embeddings")
+    assert large.sel(layer=[1, 2, 3]).max() < 25 < 90 < large.sel(layer=0)
+    said = words.longer(long, mid).text
+    assert f"at {float(use.sel(recipe='lr × 2', layer=0)):.1f} % after 246 million" in said
+    assert f"though layer {int(use.sel(recipe='lr × 2').argmin('layer'))} is its lowest" in said
+    assert "at 30.8 %" in words.same_tokens(long, mid).text
+    read = 100 * repeated["final_batch_use"].astype(float).mean(["set", "seed"]).sel(layer=0)
+    assert float(read.sel(recipe="a quarter, four times")) > float(read.sel(recipe="each text once")), "not emptier"
+    widths = store.recorded("capacity", "mid")
+    share = (widths["used_units"].astype(float).mean("seed") / widths["d_ff"]).isel(d_ff=-1)
+    assert float(share.sel(layer=5)) < float(share.sel(layer=0)) < 0.9
+    loss = widths["heldout_loss"].astype(float)
+    assert "From 4,096 units on" in words.paid(widths).text
+    assert loss.sel(d_ff=[16_384, 32_768]).min() > loss.sel(d_ff=8_192).min()
+    assert "within" in words.repeated(streams, mid).text and "seed 2 " in words.repeated(streams, mid).text
+    laptop = tables.growth(store.recorded("capacity", "laptop")).iloc[:-1]
+    assert laptop.values.min() > 1.55 and laptop.values.max() < 2.15, "each doubling, 1.6 to 2.1 times"
+
+
+def test_a_random_order_of_six_layers_passes_row_14_nearly_always() -> None:
+    """The prose says so of Kendall's τ under 0.6."""
+    pairs = list(combinations(range(6), 2))
+    passing = [sum(1 if p[a] < p[b] else -1 for a, b in pairs) < 0.6 * 15 for p in permutations(range(6))]
+    assert np.mean(passing) > 0.9

@@ -5,7 +5,7 @@ import pytest
 
 from relusparsity import claims
 from relusparsity.book import scoreboard
-from relusparsity.experiments import dissociation
+from relusparsity.experiments import dissociation, sweep_table
 from relusparsity.recipes import FROZEN
 from relusparsity.store import results
 
@@ -26,12 +26,19 @@ def test_every_forecast_has_runs_that_ended() -> None:
         assert written >= "2026-11-28"
 
 
+def test_normal_matrices_are_judged_by_what_was_written_of_them() -> None:
+    written = sweep_table.row("rate_or_units", "mid").predicted
+    assert "layer 5 at 93 to 100 %, layer 0 at 80 to 100 %, the loss within 0.1 of the twin's" in written
+    use = 100 * results.recorded("rate_or_units", "mid")["final_batch_use"].values.astype(float).reshape(-1, 6).mean(0)
+    assert scoreboard.rate_or_units().tolist() == [93 <= use[5] <= 100, 80 <= use[0] <= 100, True]
+
+
 def test_the_summary_counts_each_verdict_of_wide_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(scoreboard, "scores", lambda: iter([("one", "2026-11-28", pd.Series([True, False, None]))]))
     row, reading = claims.LEDGER[0], claims.Reading(2, True, {})
     chosen, other = (f"{name}: with all that it fixes" for name in (FROZEN["wide"], "first"))
     words = claims.Verdict
-    given = [("P", chosen, words.REPRODUCED), ("P", chosen, words.NOT_REPRODUCED), ("P", chosen, words.REPRODUCED)]
+    given = [("P", chosen, words.REPRODUCED), ("P", chosen, words.NOT_REPRODUCED), ("S + P", chosen, words.REPRODUCED)]
     left_out = [("P", other, words.REPRODUCED), ("S", chosen, words.REPRODUCED), ("P", chosen, None)]
     outcomes = [
         claims.Outcome(row, scale, verdict, readings=(reading,), recipe=by) for scale, by, verdict in given + left_out

@@ -8,7 +8,15 @@ import pytest
 import xarray as xr
 
 from relusparsity import store
-from relusparsity.chapters.ch07_which_layer import experiment, figures, tables, trajectories, words
+from relusparsity.chapters.ch07_which_layer import (
+    experiment,
+    figures,
+    tables,
+    trajectories,
+    treatments,
+    words,
+    yardstick,
+)
 from relusparsity.config import InterventionConfig, replace
 from relusparsity.errors import UserError
 from relusparsity.experiments import dissociation, embedding_scale, other_half
@@ -86,7 +94,7 @@ def test_half_of_a_loss_is_lost_for_good() -> None:
     ],
 )
 def test_what_is_said_of_row_15_follows_the_runs(changes: Any, seeds: tuple[int, ...], said: list[str]) -> None:
-    text = words.placebos(ends(changes, seeds)).text
+    text = treatments.placebos(ends(changes, seeds)).text
     assert all(re.search(each, text) for each in said), text
 
 
@@ -94,15 +102,31 @@ def test_the_placebos_share_is_that_of_its_treatments_move() -> None:
     readings = dissociation.judge(ends({}, seeds=(2,))).readings
     for layer, twin, treated, placebo in ((1, 31, 96, 41), (5, 96, 20, 90)):
         expected = 100 * (placebo - twin) / (treated - twin)
-        assert words.moved(readings, layer) == pytest.approx([expected])
+        assert treatments.moved(readings, layer) == pytest.approx([expected])
 
 
 def test_a_placebo_that_does_as_much_as_its_treatment_meets_the_chapters_own_test() -> None:
-    assert words.whole(ends({})).text == "In no layer does a placebo do as much as its treatment."
+    assert treatments.whole(ends({})).text == "In no layer does a placebo do as much as its treatment."
     alike = ends({("add 2, placebo, layer 5", seed): (70, 31, 19) for seed in (2, 3)}, seeds=(2, 3)).copy()
-    said = words.whole(alike).text
+    said = treatments.whole(alike).text
     assert "it ends layer 5 at 19 % (the vector itself: 20 %; untreated: 96 %; two seeds). **By" in said
     assert "layer 1" not in said and "not shown to be the cause" in said
+
+
+def test_gamma_of_treated_layers_is_said_as_recorded() -> None:
+    dataset = store.recorded("dissociation", "mid")
+    said = treatments.checked(dataset).text
+    for layer, treatment in ((1, "centre"), (5, "add 2")):
+        for arm in ("untreated", f"{treatment}, layer {layer}", f"{treatment}, placebo, layer {layer}"):
+            values = [
+                dataset["gamma"].sel(recipe=arm, layer=layer, seed=seed).values[-1]
+                for seed in dataset["seed"].values
+                if not np.isnan(dataset["gamma"].sel(recipe=f"{treatment}, placebo, layer {layer}", seed=seed)).all()
+            ]
+            assert f"{np.mean(values):.2f}" in said
+    assert "lowers γ of layer 5, and empties it" in said
+    flat = dataset.assign(gamma=dataset["gamma"].where(dataset["recipe"] != "add 2, placebo, layer 5", 0.6))
+    assert "So the placebo" not in treatments.checked(flat).text
 
 
 def test_recorded_sentences_are_those_of_the_data(cells: xr.Dataset) -> None:
@@ -187,3 +211,26 @@ def test_the_figure_of_the_two_layers_draws_the_arms_of_row_15() -> None:
         for each in ("untreated", arm):
             value = float(end.sel(recipe=each, layer=layer))
             assert (f"{value:.0f} %" if value >= 10 else f"{value:.1f} %") in drawn.title
+
+
+def test_repeats_seeds_and_recipes_are_told_apart(cells: xr.Dataset) -> None:
+    def runs(seeds: list[int], layers: list[list[float]]) -> xr.Dataset:
+        values = np.array(layers)[:, None] / 100
+        return xr.Dataset(
+            {"final_batch_use": (("seed", "set", "layer"), values)}, {"seed": seeds, "layer": range(len(layers[0]))}
+        )
+
+    one, two = runs([2, 3, 4], [[50, 10], [60, 20], [70, 90]]), runs([2, 3], [[54, 10], [60, 26]])
+    found, seeds, made = yardstick.repeats([one, two])
+    np.testing.assert_allclose(found, [2, 3])  # half of 4² and of 6², over the two that are free
+    assert (seeds, made) == (2, 4)
+    with pytest.raises(ValueError, match="the same run"):
+        yardstick.repeats([one, two, two.sel(seed=[3])])
+    mid = store.recorded("layer_patterns", "mid")
+    table = yardstick.table([mid, store.recorded("residual_stream", "mid").isel(recipe=0)], cells)
+    of = 100 * mid["final_batch_use"].astype(float).mean("set").sel(layer=1).values
+    assert table.iloc[1]["layer 1"] == f"{of.std(ddof=1):.1f}"
+    means = [
+        100 * cells["final_batch_use"].isel(recipe=at).sel(layer=1).astype(float).mean().item() for at in range(32)
+    ]
+    assert table.iloc[3]["layer 1"] == f"{np.std(means, ddof=1):.1f}"

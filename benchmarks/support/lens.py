@@ -20,9 +20,10 @@ def lens_python() -> tuple[Path | None, str]:
         return python, ""
     venv.create(home, with_pip=True)
     pip = [python, "-m", "pip", "install", "-q", "--disable-pip-version-check"]
-    if "+cpu" in torch.__version__:  # the small wheel where it can be had; else the next line takes the usual one
-        index = ["--retries", "0", "--timeout", "20", "--index-url", "https://download.pytorch.org/whl/cpu"]
-        subprocess.run([*pip, "--no-deps", *index, f"torch=={torch_version}"], capture_output=True)
+    if "+cpu" in torch.__version__:  # the small wheel where it can be had; else the last line takes the usual one
+        subprocess.run([*pip, "uv"], capture_output=True)
+        uv = [home / "bin" / "uv", "pip", "install", "--python", python, "--no-deps", "--torch-backend=cpu"]
+        subprocess.run([*uv, f"torch=={torch_version}"], capture_output=True)
     done = subprocess.run([*pip, LENS, f"torch=={torch_version}"], capture_output=True, text=True)
     if done.returncode:
         return None, (done.stderr.strip().splitlines() or ["pip failed"])[-1]

@@ -1,4 +1,4 @@
-"""Figures drawn side by side with the reading of pages, and kept from one build to the next."""
+"""Figures drawn, and code coloured, side by side with the reading and writing of pages; drawings are kept."""
 
 import gc
 import hashlib
@@ -10,6 +10,7 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 from sphinx.application import Sphinx
+from sphinx.highlighting import PygmentsBridge
 
 from ..plots import drawing, framed, moves, names, palette
 from ..plots.written import MIME, from_json
@@ -37,18 +38,29 @@ def drawn(chart: str, kept_in: Path) -> dict[str, Any]:
     return json.loads(kept.read_text())  # type: ignore[no-any-return]
 
 
+def coloured(code: str) -> str:
+    """Python as HTML, its words in classes, with numbered lines to which links lead."""
+    return PygmentsBridge("html").highlight_block(code, "python", linenos="inline", lineanchors="line")
+
+
 class Drawers:
-    """Processes that draw."""
+    """Processes that draw, and colour code."""
 
     def __init__(self, kept_in: Path) -> None:
         # Matplotlib makes so many objects that looking for circles among them would take a fifth of the time
         self.pool = ProcessPoolExecutor(initializer=gc.set_threshold, initargs=(200_000,))
-        self.kept_in, self.begun = kept_in, dict[str, Future[Any]]()
+        self.kept_in, self.begun, self.colouring = kept_in, dict[str, Future[Any]](), dict[Path, Future[str]]()
 
     def begin(self, chart: str) -> None:
         """Have a chart drawn, once."""
         if chart not in self.begun:
             self.begun[chart] = self.pool.submit(drawn, chart, self.kept_in)
+
+    def colour(self, file: Path) -> Future[str]:
+        """A file of Python as `coloured` gives it, now or soon; begun once."""
+        if file not in self.colouring:
+            self.colouring[file] = self.pool.submit(coloured, file.read_text(encoding="utf-8"))
+        return self.colouring[file]
 
     def wait(self, chart: str) -> dict[str, Any]:
         """What is drawn of a chart, now or soon."""

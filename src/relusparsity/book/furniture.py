@@ -37,21 +37,27 @@ HERO = Path("images/batch_use.png")
 
 
 MOVED = {
-    "chapters/06_limits_and_capacity": (
-        "07_which_layer.html",
-        {
-            "where-a-model-empties-sixteen-recipes": "where-a-model-empties-32-recipes",
-            "what-each-ingredient-does": "what-each-ingredient-does",
-            "the-reading": "what-each-ingredient-does",
-            "how-far-to-trust-it": "how-far-to-trust-it",
-            "one-ingredient-at-a-time": "one-ingredient-at-a-time",
-            "fig-recipes-mid-factorial": "explorable",
-            "fig-effects-mid": "fig-effects-mid",
-            "fig-recipes-mid-one-ingredient": "fig-recipes-mid-one-ingredient",
-        },
-    )
+    "chapters/06_limits_and_capacity": {
+        "where-a-model-empties-sixteen-recipes": "07_which_layer.html#where-a-model-empties-32-recipes",
+        "what-each-ingredient-does": "07_which_layer.html#what-each-ingredient-does",
+        "the-reading": "07_which_layer.html#what-each-ingredient-does",
+        "how-far-to-trust-it": "07_which_layer.html#how-far-to-trust-it",
+        "one-ingredient-at-a-time": "07_which_layer.html#one-ingredient-at-a-time",
+        "fig-recipes-mid-factorial": "07_which_layer.html#explorable",
+        "fig-effects-mid": "07_which_layer.html#fig-effects-mid",
+        "fig-recipes-mid-one-ingredient": "07_which_layer.html#fig-recipes-mid-one-ingredient",
+        "the-wide-models": "08_two_numbers.html#the-frontier",
+        "lower-rate-stronger-decay-longer": "08_two_numbers.html#what-each-lever-exchanges",
+        "three-fresh-seeds-of-the-nearest": "08_two_numbers.html#fresh-seeds",
+        "one-sum-four-recipes": "08_two_numbers.html#the-runs-before-it",
+        "rotary-positions-smaller-sums": "08_two_numbers.html#the-runs-before-it",
+        "fig-batch-use-wide-modern": "08_two_numbers.html#the-frontier",
+        "fig-batch-use-wide-stronger-decay": "08_two_numbers.html#the-frontier",
+        "fig-recipes-wide-equal-decay": "08_two_numbers.html#fig-recipes-wide-equal-decay",
+        "fig-recipes-wide-rotary": "08_two_numbers.html#fig-recipes-wide-rotary",
+    },
 }
-"""Page → the page, beside it, to which some of its places have moved, and where each of them is there.
+"""Page → its places that have moved, and where each is now, from the page's folder.
 
 A page that moved as a whole leaves a file in `book/moved`.
 """
@@ -178,11 +184,10 @@ def leads_on(page: str) -> str:
     """
     if page not in MOVED:
         return ""
-    there, places = MOVED[page]
     return (
-        f"<script>(moved => {{ const lead = () => {{ const place = moved[location.hash.slice(1)]; "
-        f'if (place) location.replace("{there}" + location.search + "#" + place); }}; '
-        f'lead(); addEventListener("hashchange", lead); }})({json.dumps(places)})</script>'
+        "<script>(moved => { const lead = () => { const place = moved[location.hash.slice(1)]; "
+        'if (place) location.replace(place.replace("#", location.search + "#")); }; '
+        f'lead(); addEventListener("hashchange", lead); }})({json.dumps(MOVED[page])})</script>'
     )
 
 

@@ -35,7 +35,10 @@ STATIC = Path(__file__).parent / "static"
 
 
 class live_figure(nodes.General, nodes.Element):
-    """A figure; attributes: ``chart`` (JSON), ``name``, ``function``, ``csv``, ``alt``; children: image and caption."""
+    """A figure; attributes: ``chart`` (JSON), ``chapter``, ``name``, ``function``, ``csv``, ``alt``.
+
+    Its children are its image and its caption.
+    """
 
 
 class LiveFigureRenderer:
@@ -45,33 +48,50 @@ class LiveFigureRenderer:
     def handle_mime(renderer: Any, data: Any, inline: bool) -> list[nodes.Element] | None:
         """Turn the chart of an output into a node; other parts are not ours.
 
-        Raises
-        ------
-        ValueError
-            If the figure lacks its title, model, name or alternative text, or another of the chapter has its name.
+        See `begun` for what is refused.
         """
         if inline or data.mime_type != MIME or META not in data.output_metadata:
             return None
-        about = data.output_metadata[META]
-        myst = renderer.renderer
+        about, myst = data.output_metadata[META], renderer.renderer
         docname = myst.sphinx_env.docname
-        check(about, docname)
-        chart = drawers.chart(data.content)
-        kept = myst.sphinx_env.metadata[docname].setdefault(META, {"names": [], "modules": []})
-        if about["name"] in kept["names"]:
-            raise ValueError(
-                f"{docname} has two figures with the name {about['name']}: give one a name of its own, "
-                'figure.titled(…, name="…")'
-            )
-        kept["names"].append(about["name"])
-        kept["modules"].append(module_of(about["function"]))
-        node = live_figure("", chart=chart, **{key: about[key] for key in ("name", "function", "csv", "alt")})
-        heading = nodes.strong("", f"{number(docname, len(kept['names']))} {about['title']}. {about['model']}.")
-        caption = nodes.paragraph("", "", heading, nodes.Text(" "), classes=["live-figure-caption"])
-        node += caption
-        with myst.current_node_context(caption):
+        node = begun(about, data.content, docname, posixpath.basename(docname), myst.sphinx_env.metadata[docname])
+        with myst.current_node_context(node[-1]):
             myst.nested_render_text(about["caption"], data.line, inline=True)
         return [node]
+
+
+def begun(about: dict[str, str], chart: Any, docname: str, chapter: str, kept: dict[str, Any]) -> live_figure:
+    """The node of a figure of a chapter, with the begin of its caption, which may stand on another page.
+
+    Parameters
+    ----------
+    about, chart
+        What an output says of its figure, and the chart's JSON.
+    docname, chapter
+        The page on which it stands, and the name of the chapter that made it.
+    kept
+        What Sphinx keeps of the page; gets the names of its figures.
+
+    Raises
+    ------
+    ValueError
+        If the figure lacks its title, model, name or alternative text, or another of the page has its name.
+    """
+    check(about, docname)
+    of_page = kept.setdefault(META, {"names": [], "modules": [], "chapters": []})
+    if about["name"] in of_page["names"]:
+        raise ValueError(
+            f"{docname} has two figures with the name {about['name']}: give one a name of its own, "
+            'figure.titled(…, name="…")'
+        )
+    of_page["names"].append(about["name"])
+    of_page["modules"].append(module_of(about["function"]))
+    of_page["chapters"].append(chapter)
+    own = {key: about[key] for key in ("name", "function", "csv", "alt")}
+    node = live_figure("", chart=drawers.chart(chart), chapter=chapter, **own)
+    heading = nodes.strong("", f"{number(docname, len(of_page['names']))} {about['title']}. {about['model']}.")
+    node += nodes.paragraph("", "", heading, nodes.Text(" "), classes=["live-figure-caption"])
+    return node
 
 
 def check(about: dict[str, str], docname: str) -> None:
@@ -90,6 +110,8 @@ class KeepPicture(SphinxPostTransform):
 
     def run(self, **_: Any) -> None:
         for node in list(self.document.findall(live_figure)):
+            if isinstance(node[0], nodes.image):  # a page that shows another's figure gave the picture
+                continue
             bundle = node.parent.parent
             pictures = [image for part in bundle if part["mime_type"] == "image/png" for image in part]
             if not pictures:
@@ -106,7 +128,7 @@ class KeepPicture(SphinxPostTransform):
 def visit_live_figure(writer: Any, node: live_figure) -> None:
     """Open the figure: form, drawing and data; the PNG is for its link alone."""
     builder, name = writer.builder, node["name"]
-    here, chapter = builder.get_target_uri(builder.current_docname), posixpath.basename(builder.current_docname)
+    here, chapter = builder.get_target_uri(builder.current_docname), node["chapter"]
     picture = node.pop(0)
     node["picture"] = posixpath.join(builder.imgpath, builder.images[picture["uri"]])
     data = drawers.waited(node["chart"], builder.app)
@@ -129,7 +151,7 @@ def visit_live_figure(writer: Any, node: live_figure) -> None:
 def depart_live_figure(writer: Any, node: live_figure) -> None:
     """Close the figure with its links; the data is written beside the pages."""
     builder, docname, name = writer.builder, writer.builder.current_docname, node["name"]
-    chapter = posixpath.basename(docname)
+    chapter = node["chapter"]
     data = f"_downloads/{chapter}/{name}.csv"
     write(Path(builder.outdir, data), node["csv"])
     module = module_of(node["function"])
@@ -181,18 +203,27 @@ def line_of(function: str) -> int:
     raise ValueError(f"a figure names the function {function}, which does not exist")
 
 
+def sources(app: Sphinx) -> dict[str, Path]:
+    """Name → file of every notebook and module that a figure names."""
+    files: dict[str, Path] = {}
+    for about in app.env.metadata.values():
+        if META in about:
+            files |= {chapter: notebook_of(Path(app.srcdir), chapter) for chapter in about[META]["chapters"]}
+            files |= {module: source_of(module) for module in about[META]["modules"]}
+    return files
+
+
+def begin_sources(app: Sphinx, env: Any) -> None:
+    """Have the source of all figures coloured while the pages are written."""
+    if app.builder.format == "html":
+        for file in sources(app).values():
+            drawers.OF[app].colour(file)
+
+
 def source_pages(app: Sphinx) -> Iterator[tuple[str, dict[str, Any], str]]:
     """Make one page of highlighted source for every notebook and module that a figure names."""
-    files: dict[str, Path] = {}
-    for page, about in app.env.metadata.items():
-        if META in about:
-            chapter = posixpath.basename(page)
-            files[chapter] = notebook_of(Path(app.srcdir), chapter)
-            files |= {module: source_of(module) for module in about[META]["modules"]}
-    for name, file in sorted(files.items()):
-        code = app.builder.highlighter.highlight_block(  # type: ignore[attr-defined]
-            file.read_text(encoding="utf-8"), "python", linenos="inline", lineanchors="line"
-        )
+    for name, file in sorted(sources(app).items()):
+        code = drawers.OF[app].colour(file).result()
         body = f"<h1>{html.escape(file.name if file.parent.name == 'notebooks' else name)}</h1>\n{code}"
         yield f"source/{name}", {"title": name, "body": body, "parents": []}, "page.html"
 
@@ -232,6 +263,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.add_js_file("explorable.js", loading_method="defer")
     app.connect("builder-inited", add_static)
     app.connect("builder-inited", drawers.begin)
+    app.connect("env-updated", begin_sources)
     app.connect("html-page-context", add_figures)
     app.connect("build-finished", write_colours)
     app.connect("build-finished", drawers.end)

@@ -6,8 +6,9 @@ from collections.abc import Iterator, Sequence
 import pandas as pd
 import xarray as xr
 
+from ..chapters.ch08_two_numbers import runs, tables
 from ..claims import Outcome
-from ..experiments import dissociation, embedding_scale, endings, other_half, search
+from ..experiments import dissociation, embedding_scale, endings, other_half, search, sweep_table
 from ..recipes import FROZEN
 from ..store import results
 
@@ -20,6 +21,19 @@ def scores() -> Iterator[tuple[str, str, pd.Series]]:
     lead = results.recorded("lead", "wide")
     ends = {str(name): lead.sel(recipe=name) for name in lead["recipe"].values}
     yield "First three runs of the search for the paper's numbers (Wide)", search.DATE, endings.searched(ends)["holds"]
+    words = "Fan-in matrices in Mid, beside the search"
+    yield (
+        words,
+        search.DATE,
+        endings.searched({search.MID.name: results.recorded("lead", "mid").isel(recipe=0)})["holds"],
+    )
+    yield (
+        "Normal matrices at Wide's width on Mid's stream",
+        sweep_table.row("rate_or_units", "mid").date,
+        rate_or_units(),
+    )
+    words = "Thresholds for six runs of two earlier sweeps (Wide), written in words"
+    yield words, sweep_table.row("equal_decay", "wide").date, tables.earlier(runs.recorded())["holds"]
     treated = dissociation.predicted(results.recorded("dissociation", "mid"))
     centred = ~treated["arm"].str.startswith("add")
     yield "Layers whose input is centred, and untreated ones (Mid)", "2026-11-28", treated.loc[centred, "holds"]
@@ -30,6 +44,20 @@ def scores() -> Iterator[tuple[str, str, pd.Series]]:
     known = each["arm"] == embedding_scale.named(*(of[0] for of in embedding_scale.LEVELS))  # *first* itself: a check
     yield words, embedding_scale.DATE, each.loc[~known, "holds"]
     yield "The same, four contrasts of its arms", embedding_scale.DATE, embedding_scale.contrasts(scaled)["holds"]
+
+
+def rate_or_units() -> pd.Series:
+    """What was written of that sweep's run, as `sweep_table` has it: layers 5 and 0, and the loss beside its twin's."""
+    run = results.recorded("rate_or_units", "mid").isel(recipe=0, seed=0)
+    use = 100 * run["final_batch_use"].astype(float).mean("set")
+    twin = results.recorded("capacity", "mid")["heldout_loss"].sel(seed=int(run["seed"]), d_ff=run.attrs["d_ff"])
+    return pd.Series(
+        {
+            "layer 5 at 93 to 100 %": 93 <= float(use.sel(layer=5)) <= 100,
+            "layer 0 at 80 to 100 %": 80 <= float(use.sel(layer=0)) <= 100,
+            "the loss within 0.1 of the twin's": abs(float(run["final_loss"]) - float(twin)) <= 0.1,
+        }
+    )
 
 
 def known() -> list[tuple[str, str, pd.Series]]:
@@ -68,7 +96,7 @@ def summary(outcomes: Sequence[Outcome]) -> str:
 
 
 def _of_wide(outcome: Outcome, recipe: str) -> bool:
-    judged = outcome.scale == "P" and outcome.verdict is not None and bool(outcome.readings)
+    judged = outcome.scale.split(" + ")[-1] == "P" and outcome.verdict is not None and bool(outcome.readings)
     return judged and outcome.recipe.partition(":")[0] == recipe
 
 

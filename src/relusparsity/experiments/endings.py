@@ -83,7 +83,7 @@ def by_summed_decay(runs: Mapping[str, xr.Dataset]) -> pd.DataFrame:
     """
     rows = {}
     for name, dataset in runs.items():
-        run = _config(dataset)
+        run = setting(dataset)
         rows[name] = ending(dataset) | {
             "sum": round(summed_decay(run), 1),
             "rate": run.train.lr,
@@ -105,7 +105,7 @@ def summed_decay(run: RunConfig) -> float:
     return run.train.weight_decay * sum(train.learning_rate(run.train, seen) for seen in steps)
 
 
-def _config(dataset: xr.Dataset) -> RunConfig:
+def setting(dataset: xr.Dataset) -> RunConfig:
     """The configuration of a dataset's one recipe."""
     facts = results.provenance(dataset)
     first = from_dict(RunConfig, facts["config"])

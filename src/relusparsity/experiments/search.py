@@ -263,10 +263,11 @@ def row(name: str) -> Row:
     UserError
         Naming those there are.
     """
-    for each in (*ROWS, *MORE):
+    every = (*ROWS, *MORE, MID)
+    for each in every:
         if each.name == name:
             return each
-    raise UserError(f"the search has no row {name!r}; it has {', '.join(each.name for each in (*ROWS, *MORE))}.")
+    raise UserError(f"the search has no row {name!r}; it has {', '.join(each.name for each in every)}.")
 
 
 def screens(run: RunConfig) -> tuple[Screen, ...]:

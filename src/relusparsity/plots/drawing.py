@@ -113,7 +113,7 @@ class Sheet:
             framed.finish(frames[n], panel)
             if panel.cursor is not None:
                 self._cursor(n, panel.cursor)
-        names.put(self.canvas, chart, frames, artists, self.small)
+        names.put(self.canvas, chart, frames, artists, self.small, bool(heading))
         if heading:
             self.canvas.suptitle(heading, x=0.01, ha="left", fontsize=12, weight="bold", wrap=True)
             self.canvas.patch.set_visible(True)

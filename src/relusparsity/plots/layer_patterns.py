@@ -10,6 +10,12 @@ from .chart import Axis, Chart, Control, Mark, Panel, State
 from .figure import Figure, figure
 from .reading import batch_window, how_many, layers, lowest, percent, sources, thinned, titled, tokens, variable
 
+DRAWN = 60
+"""Of the measured steps, how many curves are drawn through, at most."""
+
+STOPS = 40
+"""Of these, at how many the slider stops, at most: each stop is drawn when the book is built, in two widths."""
+
 
 def batch_use(dataset: xr.Dataset, live: xr.Dataset | None = None) -> Figure:
     """The paper's Figure 1: batch use of each layer, with a slider over the measured steps.
@@ -22,13 +28,14 @@ def batch_use(dataset: xr.Dataset, live: xr.Dataset | None = None) -> Figure:
     drawn, curves = [], []
     for row, (source, data) in enumerate(sources(dataset, live), start=1):
         use = variable(data, "batch_use", "batch_use", "seed", "step", "layer")
-        keep = thinned(data.sizes["step"], 60)
+        keep = thinned(data.sizes["step"], DRAWN)
         use, seen = use.isel(step=keep), tokens(data, "batch_use")[keep]
         panel = Panel(titled("batch use over training, %", source), tokens_axis(seen), Axis(limits=PERCENT), row=row)
         panel.marks = over_tokens(use, seen, "batch use", legend=row == 1)
         curves.append(panel)
         drawn.append((source, xr.Dataset({"batch_use": use})))
     use = 100 * drawn[0][1]["batch_use"]
+    use = use.isel(step=thinned(use.sizes["step"], STOPS))
     seen = use["tokens"].values
     bars, control = _bars_with_slider(use, seen, curves[0])
     caption = (

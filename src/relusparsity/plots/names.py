@@ -10,8 +10,11 @@ from .chart import Chart, Mark, Panel
 from .palette import LIGHT
 
 
-def put(canvas: Canvas, chart: Chart, frames: list[Axes], artists: dict[Mark, list[Artist]], small: bool) -> None:
-    """Names of marks at their lines' ends where all of them have room there, else in a legend above."""
+def put(
+    canvas: Canvas, chart: Chart, frames: list[Axes], artists: dict[Mark, list[Artist]], small: bool, headed: bool
+) -> None:
+    """Names of marks at their lines' ends where all of them have room there, else in a legend above; below, if headed:
+    Matplotlib would put it over the heading."""
     named = {m.group or m.legend: m for p in chart.panels for m in p.marks if m.legend}
     if not named:
         return
@@ -28,7 +31,14 @@ def put(canvas: Canvas, chart: Chart, frames: list[Axes], artists: dict[Mark, li
     if chart.legend:
         handles, told = [Line2D([], [], linestyle="none"), *handles], [chart.legend, *told]
     columns = len(told) if not small or max(map(len, told)) < 8 else 2
-    legend = canvas.legend(handles, told, loc="outside upper left", ncols=columns, fontsize=10, borderpad=0.1)
+    legend = canvas.legend(
+        handles,
+        told,
+        loc="outside lower left" if headed else "outside upper left",
+        ncols=columns,
+        fontsize=10,
+        borderpad=0.1,
+    )
     for handle in legend.legend_handles:
         if handle is not None:
             handle.set_alpha(1)

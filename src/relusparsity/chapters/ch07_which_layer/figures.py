@@ -203,4 +203,4 @@ def waves(dataset: xr.Dataset, lost: xr.DataArray, half: xr.DataArray) -> Figure
         f"{style.si(float(seen[0]))} tokens on. All lines end at 100 %. Look at which lines cross 50 % first."
     )
     drawn = [("", xr.Dataset({"share_of_loss": lost}))]
-    return figure(f"{__name__}.waves", Chart([panel], [260], legend=""), caption, drawn, finding, dataset)
+    return figure(f"{__name__}.waves", Chart([panel], [260]), caption, drawn, finding, dataset)

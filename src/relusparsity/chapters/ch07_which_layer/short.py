@@ -4,7 +4,7 @@ from ... import store
 from ...claims.short import Short
 from ...experiments import other_half
 from ...plots.recipes import FULL
-from . import trajectories, words
+from . import trajectories, treatments, words
 
 
 def in_short() -> Short:
@@ -17,8 +17,8 @@ def in_short() -> Short:
     named = trajectories.named(cells)
     early = named.sel(step=named["step"][int(abs(named["tokens"].values - cells["tokens"].values[-1] / 4).argmin())])
     treated = store.recorded("dissociation", "mid")
-    some = words.read(treated)
-    of = {arm: words.listed(words.values(some, arm)) for arm in some[0].values}
+    some = treatments.read(treated)
+    of = {arm: words.listed(treatments.values(some, arm)) for arm in some[0].values}
     return Short(
         f"The recipe decides which layer empties: of {cells.sizes['recipe']} recipes for Mid (6 × 8,192 units), "
         f"{sum(counts.values())} end with a layer under {100 * FULL:g} %, and the emptiest is "
@@ -35,6 +35,6 @@ def in_short() -> Short:
             f"% instead "
             f"of {of['U_5, twin (%)']} % ({words.seeds(len(some))}).",
             f"Their placebos end at {of['U_1, placebo (%)']} % and at {of['U_5, placebo (%)']} %. "
-            f"{words.verdict(treated)}",
+            f"{treatments.verdict(treated)}",
         ),
     )

@@ -23,16 +23,21 @@ PLANNED = {
 
 
 def treated(dataset: xr.Dataset) -> pd.DataFrame:
-    """Batch use (percent) of the treated layer at the end, a row a treatment: the mean over the seeds that ran.
+    """Batch use (percent) of the treated layer and γ of its input at the end, a row a treatment: means of the seeds.
 
     Columns: the three layers. The first row is what the layers end with untreated.
     """
-    use = 100 * dataset["final_batch_use"].astype(float).mean("set").mean("seed")
-    rows = {dissociation.TWIN: [use.sel(recipe=dissociation.TWIN, layer=layer) for layer in dissociation.LAYERS]}
-    for treatment in dissociation.TREATMENTS:
-        rows[treatment] = [use.sel(recipe=f"{treatment}, layer {layer}", layer=layer) for layer in dissociation.LAYERS]
-    shown = {name: ["–" if np.isnan(value) else f"{float(value):.1f}" for value in row] for name, row in rows.items()}
-    columns = [f"layer {layer}, %" for layer in dissociation.LAYERS]
+    use = 100 * dataset["final_batch_use"].astype(float).mean(("set", "seed"))
+    gamma = dataset["gamma"].astype(float).isel(step=-1).mean("seed")
+    shown: dict[str, list[str]] = {}
+    for treatment in (dissociation.TWIN, *dissociation.TREATMENTS):
+        shown[treatment] = []
+        for layer in dissociation.LAYERS:
+            arm = treatment if treatment == dissociation.TWIN else f"{treatment}, layer {layer}"
+            for values, digits in ((use, 1), (gamma, 2)):
+                value = float(values.sel(recipe=arm, layer=layer))
+                shown[treatment].append("–" if np.isnan(value) else f"{value:.{digits}f}")
+    columns = [name for layer in dissociation.LAYERS for name in (f"layer {layer}, %", f"γ of layer {layer}")]
     return pd.DataFrame.from_dict(shown, orient="index", columns=columns).rename_axis("treatment")
 
 

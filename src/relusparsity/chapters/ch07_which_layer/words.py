@@ -1,18 +1,19 @@
-"""Sentences of chapter 07 whose words the recorded data choose, so that they stay true when runs are added."""
+"""Sentences of chapter 07 whose words the recorded data choose, so that they stay true when runs are added.
+
+Those on treated layers are in `treatments`.
+"""
 
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise, product
+from itertools import product
 from typing import Any
 
 import numpy as np
 import xarray as xr
 
-from ...claims.reading import Reading
-from ...claims.short import between
 from ...claims.table import number
-from ...experiments import arms, dissociation, embedding_scale, recipe_effects
+from ...experiments import arms, embedding_scale, recipe_effects
 from ...plots.recipes import FULL
 from ...store import results
 from . import trajectories
@@ -41,6 +42,13 @@ def lowest(cells: xr.Dataset) -> Counter[Any]:
     return Counter((tied == "True", float(std), layer) for tied, std, layer in factors)
 
 
+def agreed(cells: xr.Dataset) -> tuple[int, int]:
+    """Of the recipes that empty some layer, in how many all seeds name the same emptiest; and how many there are."""
+    use = cells["final_batch_use"].astype(float).mean("set").transpose("recipe", "seed", "layer").values
+    which = use[recipe_effects.emptied(cells)].argmin(2)
+    return int((which == which[:, :1]).all(1).sum()), len(which)
+
+
 def recipes(cells: xr.Dataset) -> Said:
     """Where recipes empty, by the scale of the embeddings and whether they are tied."""
     counts = lowest(cells)
@@ -56,10 +64,12 @@ def recipes(cells: xr.Dataset) -> Said:
     use = 100 * cells["final_batch_use"].astype(float).mean("set").isel(layer=0)
     emptied, rate = recipe_effects.emptied(cells), cells["lr"].values.astype(float)
     fast = rate == rate.max()
+    same, of = agreed(cells)
     return Said(
         f"Which layer is the emptiest, by the standard deviation of the embeddings? {' '.join(said)} At the higher "
-        f"learning rate {emptied[fast].sum()} of {fast.sum()} recipes empty, at the lower {emptied[~fast].sum()}. No "
-        f"run takes layer 0 under {number(float(use.min()))} %."
+        f"learning rate {emptied[fast].sum()} of {fast.sum()} recipes empty, at the lower {emptied[~fast].sum()}. The "
+        f"two seeds name the same layer in {same} of the {of} recipes that empty. No run takes layer 0 under "
+        f"{number(float(use.min()))} %."
     )
 
 
@@ -70,12 +80,12 @@ def named(found: xr.Dataset) -> Said:
     two, end = int(found["two"].sel(step=_near(found, at["so_far"]))), int(found["largest"].isel(step=-1))
     best = found.isel(step=int(found["largest"].argmax("step")))
     return Said(
-        f"**From {_millions(at['largest'])} million tokens on, the layer of the largest γ is the one that ends "
+        f"**From {millions(at['largest'])} million tokens on, the layer of the largest γ is the one that ends "
         f"emptiest in more runs than any single guess could get right ({always} of {runs}).** Batch use itself gets "
-        f"there at {_millions(at['so_far'])} million. By then the layer that will end emptiest has one of the two "
+        f"there at {millions(at['so_far'])} million. By then the layer that will end emptiest has one of the two "
         f"largest γ in {two} of {runs} runs. The largest γ is right most often at "
-        f"{_millions(float(best['tokens']))} million, in {int(best['largest'])} runs, and at the end in {end}; from "
-        f"{_millions(_overtaken(found))} million on batch use is right at least as often. So γ is the better guide "
+        f"{millions(float(best['tokens']))} million, in {int(best['largest'])} runs, and at the end in {end}; from "
+        f"{millions(_overtaken(found))} million on batch use is right at least as often. So γ is the better guide "
         "early, and early only."
     )
 
@@ -96,24 +106,8 @@ def _near(found: xr.Dataset, tokens: float) -> Any:
     return found["step"].values[int(np.abs(found["tokens"].values - tokens).argmin())]
 
 
-def _millions(tokens: float) -> str:
+def millions(tokens: float) -> str:
     return number(tokens / 1e6)
-
-
-def read(dataset: xr.Dataset) -> list[Reading]:
-    """Row 15's readings of the seeds that have run."""
-    return [reading for reading in dissociation.judge(dataset).readings if reading.holds is not None]
-
-
-def values(readings: Sequence[Reading], label: str) -> list[float]:
-    """One value of row 15's readings, seed by seed."""
-    return [float(reading.values[label]) for reading in readings]
-
-
-def moved(readings: Sequence[Reading], layer: int) -> list[float]:
-    """By what share (percent) of its treatment's move the placebo moves a layer, seed by seed."""
-    twin, treated, placebo = (values(readings, f"U_{layer}, {arm} (%)") for arm in ("twin", "treated", "placebo"))
-    return [100 * abs(p - a) / abs(b - a) for a, b, p in zip(twin, treated, placebo, strict=True)]
 
 
 def listed(some: Sequence[float]) -> str:
@@ -122,107 +116,9 @@ def listed(some: Sequence[float]) -> str:
     return f"{', '.join(others)} and {last}" if others else last
 
 
-def dissociated(dataset: xr.Dataset) -> Said:
-    """What happened to the two layers that row 15 reads."""
-    some = read(dataset)
-    of = {
-        (layer, arm): listed(values(some, f"U_{layer}, {arm} (%)"))
-        for layer in (1, 5)
-        for arm in ("twin", "treated", "placebo")
-    }
-    return Said(
-        "**Each treatment moves its layer far.** Layer 1 ends with "
-        f"{of[1, 'twin']} % of its units in use untreated, with {of[1, 'treated']} % centred; layer 5 with "
-        f"{of[5, 'twin']} % untreated, with {of[5, 'treated']} % with the vector ({seeds(len(some))})."
-    )
-
-
 def seeds(count: int) -> str:
     """Such as 'two seeds'."""
     return f"{COUNTED[count]} seed{'s' if count != 1 else ''}"
-
-
-def placebos(dataset: xr.Dataset) -> Said:
-    """What the placebos did, and what row 15 says so far."""
-    some = read(dataset)
-    shares = {layer: moved(some, layer) for layer in (1, 5)}
-    both = [*shares[1], *shares[5]]
-    small = sum(share < 25 for share in both)
-    word = "**But the placebos move too.** " if small < len(both) else "**The placebos hardly move.** "
-    how = (
-        "every one of them by more than the quarter that the rule allows"
-        if not small
-        else "every one of them by less than the quarter that the rule allows"
-        if small == len(both)
-        else f"{small} of {len(both)} by less than the quarter that the rule allows"
-    )
-    return Said(
-        f"{word}They end layer 1 at {listed(values(some, 'U_1, placebo (%)'))} % and layer 5 at "
-        f"{listed(values(some, 'U_5, placebo (%)'))} %: "
-        f"{between(np.round(shares[1]))} % and {between(np.round(shares[5]))} % of what the "
-        f"treatments do, {how}. {verdict(dataset)}"
-    )
-
-
-def verdict(dataset: xr.Dataset) -> str:
-    """What the ledger's row 15 says of the seeds that have run, in a sentence."""
-    finding, some = dissociation.judge(dataset), read(dataset)
-    held = sum(bool(reading.holds) for reading in some)
-    word = dissociation.verdict(finding)
-    if word != "not yet tested":
-        return f"Row 15 is {word}: it holds in {held} of {len(some)} seeds."
-    each = "fails in " + ("both" if len(some) == 2 else seeds(len(some))) if not held else f"holds in {seeds(held)}"
-    short = [number(value) for value in values(some, "U_1, treated (%)") if value < 90]
-    low = f" In {seeds(len(short))} of these the centred layer 1, too, ends under the 90 % asked for." if short else ""
-    return f"Row 15 {each} of the seeds run so far; its verdict waits for three.{low}"
-
-
-def paired(dataset: xr.Dataset, layer: int, *treatments: str) -> tuple[list[float], int]:
-    """A layer's use (percent) at the end, untreated and by treatments of it: means over the seeds in which all ran."""
-    use = 100 * dataset["final_batch_use"].astype(float).mean("set").sel(layer=layer)
-    arms = [dissociation.TWIN, *(f"{treatment}, layer {layer}" for treatment in treatments)]
-    all_ran = use.sel(recipe=arms).dropna("seed")
-    return all_ran.mean("seed").values.tolist(), all_ran.sizes["seed"]
-
-
-def whole(dataset: xr.Dataset) -> Said:
-    """Where a placebo does as much as its treatment, and what follows by the test that the chapter sets at its top."""
-    alike = []
-    for treatment, word in (("centre", "centring"), ("add 2", "the vector")):
-        for layer in dissociation.LAYERS:
-            (twin, treated, placebo), count = paired(dataset, layer, treatment, f"{treatment}, placebo")
-            if abs(treated - twin) >= 10 and abs(placebo - twin) >= 0.9 * abs(treated - twin):
-                ends = [number(round(value, 1)) for value in (placebo, treated, twin)]
-                of = f"{word} itself: {ends[1]} %; untreated: {ends[2]} %; {seeds(count)}"
-                alike.append(f"layer {layer} at {ends[0]} % ({of})")
-    if not alike:
-        return Said("In no layer does a placebo do as much as its treatment.")
-    return Said(
-        f"Elsewhere a placebo does as much as its treatment, or nearly: it ends {', '.join(alike)}. **By the test set "
-        "at the top, then, a common direction is not shown to be the cause.**"
-    )
-
-
-def others(dataset: xr.Dataset) -> Said:
-    """What the arms do that row 15 does not read."""
-    use = 100 * dataset["final_batch_use"].astype(float).mean("set")
-    end = use.mean("seed")
-
-    def of(treatment: str, layer: int) -> float:
-        return float(end.sel(recipe=f"{treatment}, layer {layer}", layer=layer))
-
-    apart = max(abs(of("add 2 along", layer) - of("add 2", layer)) for layer in dissociation.LAYERS)
-    weaker = [of(treatment, 5) for treatment in ("add 0.5", "add 1", "add 2")]
-    rises = all(a > b for a, b in pairwise(weaker))
-    runs = [int(use.sel(recipe=arm).notnull().all("layer").sum()) for arm in dissociation.ARMS if "along" in arm]
-    both = {layer: paired(dataset, layer, "add 0.5")[0] for layer in (0, 1)}
-    fuller = [str(layer) for layer, (twin, treated) in both.items() if treated > twin]
-    but = f"; but the shortest leaves layer {' and '.join(fuller)} fuller than untreated" if fuller else ""
-    return Said(
-        f"A vector along the mean does what one across it does, within {number(round(apart, 1))} points "
-        f"({seeds(min(runs))}). With vectors of a half, one and two standard deviations layer 5 ends at "
-        f"{listed(weaker)} %: {'the longer, the emptier' if rises else 'not always the longer, the emptier'}{but}."
-    )
 
 
 def scale(dataset: xr.Dataset) -> Said:
@@ -290,7 +186,7 @@ def wave(dataset: xr.Dataset) -> Said:
     largest = int(gamma.argmax("layer"))
     return Said(
         f"**{_order(half, dataset.attrs['recipe'])}** When the learning rate is at its peak, at "
-        f"{_millions(train['warmup'])} million tokens, layer {last} has lost {number(round(float(at[-1])))} % of "
+        f"{millions(train['warmup'])} million tokens, layer {last} has lost {number(round(float(at[-1])))} % of "
         f"what it ends without, and layer 0 has lost {number(round(float(at[0])))} %. γ of layer {last} "
         + ("is the largest then." if largest == last else f"is not the largest then, but that of layer {largest}.")
     )

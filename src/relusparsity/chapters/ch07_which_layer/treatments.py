@@ -1,0 +1,170 @@
+"""Sentences of chapter 07 on layers whose input was treated; the recorded data choose the words."""
+
+from collections.abc import Sequence
+from itertools import pairwise
+
+import numpy as np
+import xarray as xr
+
+from ...claims.reading import Reading
+from ...claims.short import between
+from ...claims.table import number
+from ...experiments import dissociation
+from . import trajectories
+from .words import Said, listed, millions, seeds
+
+READ = ((1, "centre", "centred"), (5, "add 2", "with the vector"))
+"""Layer, treatment and its word, of what row 15 reads."""
+
+FAR = 10
+"""Points of batch use by which a layer must move for a sentence to say so."""
+
+
+def read(dataset: xr.Dataset) -> list[Reading]:
+    """Row 15's readings of the seeds that have run."""
+    return [reading for reading in dissociation.judge(dataset).readings if reading.holds is not None]
+
+
+def values(readings: Sequence[Reading], label: str) -> list[float]:
+    """One value of row 15's readings, seed by seed."""
+    return [float(reading.values[label]) for reading in readings]
+
+
+def moved(readings: Sequence[Reading], layer: int) -> list[float]:
+    """By what share (percent) of its treatment's move the placebo moves a layer, seed by seed."""
+    twin, treated, placebo = (values(readings, f"U_{layer}, {arm} (%)") for arm in ("twin", "treated", "placebo"))
+    return [100 * abs(p - a) / abs(b - a) for a, b, p in zip(twin, treated, placebo, strict=True)]
+
+
+def dissociated(dataset: xr.Dataset) -> Said:
+    """What happened to the two layers that row 15 reads."""
+    some = read(dataset)
+    of = {
+        (layer, arm): listed(values(some, f"U_{layer}, {arm} (%)"))
+        for layer in (1, 5)
+        for arm in ("twin", "treated", "placebo")
+    }
+    return Said(
+        "**Each treatment moves its layer far.** Layer 1 ends with "
+        f"{of[1, 'twin']} % of its units in use untreated, with {of[1, 'treated']} % centred; layer 5 with "
+        f"{of[5, 'twin']} % untreated, with {of[5, 'treated']} % with the vector ({seeds(len(some))}).{_dip(dataset)}"
+    )
+
+
+def _dip(dataset: xr.Dataset) -> str:
+    """That the centred layer emptied on the way and came back, where it did: mean of the seeds."""
+    layer, treatment, word = READ[0]
+    use = 100 * dataset["batch_use"].astype(float).sel(recipe=f"{treatment}, layer {layer}", layer=layer).mean("seed")
+    tokens = dataset["tokens"].values
+    after = use.values[tokens >= trajectories.LATER]  # before, every layer dips
+    if after[-1] - after.min() < FAR:
+        return ""
+    at = tokens[tokens >= trajectories.LATER][after.argmin()]
+    return (
+        f" On the way the {word} layer falls to {number(round(float(after.min())))} %, at {millions(float(at))} "
+        "million tokens, and comes back."
+    )
+
+
+def checked(dataset: xr.Dataset) -> Said:
+    """Whether the treatments did to γ what they should, and what their placebos did to it."""
+    gamma = dataset["gamma"].astype(float).isel(step=-1)
+    said, against = [], []
+    for layer, treatment, word in READ:
+        arms = [dissociation.TWIN, f"{treatment}, layer {layer}", f"{treatment}, placebo, layer {layer}"]
+        ran = gamma.sel(layer=layer, recipe=arms).dropna("seed").mean("seed").values
+        twin, treated, placebo = (f"{value:.2f}" for value in ran)
+        said.append(f"γ of layer {layer} is {twin} untreated, {treated} {word} and {placebo} with the placebo")
+        (before, _, end), _ = paired(dataset, layer, treatment, f"{treatment}, placebo")
+        if ran[2] < ran[0] and before - end >= FAR:
+            against.append(str(layer))
+    emptier = (
+        f" So the placebo lowers γ of layer{'s' if len(against) > 1 else ''} {' and '.join(against)}, and empties "
+        f"{'them' if len(against) > 1 else 'it'}: γ need not be large for a layer to empty."
+        if against
+        else ""
+    )
+    return Said(f"**Did the treatments do what they should?** At the end {'; '.join(said)}.{emptier}")
+
+
+def placebos(dataset: xr.Dataset) -> Said:
+    """What the placebos did, and what row 15 says so far."""
+    some = read(dataset)
+    shares = {layer: moved(some, layer) for layer in (1, 5)}
+    both = [*shares[1], *shares[5]]
+    small = sum(share < 25 for share in both)
+    word = "**But the placebos move too.** " if small < len(both) else "**The placebos hardly move.** "
+    how = (
+        "every one of them by more than the quarter that the rule allows"
+        if not small
+        else "every one of them by less than the quarter that the rule allows"
+        if small == len(both)
+        else f"{small} of {len(both)} by less than the quarter that the rule allows"
+    )
+    return Said(
+        f"{word}They end layer 1 at {listed(values(some, 'U_1, placebo (%)'))} % and layer 5 at "
+        f"{listed(values(some, 'U_5, placebo (%)'))} %: "
+        f"{between(np.round(shares[1]))} % and {between(np.round(shares[5]))} % of what the "
+        f"treatments do, {how}. {verdict(dataset)}"
+    )
+
+
+def verdict(dataset: xr.Dataset) -> str:
+    """What the ledger's row 15 says of the seeds that have run, in a sentence."""
+    finding, some = dissociation.judge(dataset), read(dataset)
+    held = sum(bool(reading.holds) for reading in some)
+    word = dissociation.verdict(finding)
+    if word != "not yet tested":
+        return f"Row 15 is {word}: it holds in {held} of {len(some)} seeds."
+    each = "fails in " + ("both" if len(some) == 2 else seeds(len(some))) if not held else f"holds in {seeds(held)}"
+    short = [number(value) for value in values(some, "U_1, treated (%)") if value < 90]
+    low = f" In {seeds(len(short))} of these the centred layer 1, too, ends under the 90 % asked for." if short else ""
+    return f"Row 15 {each} of the seeds run so far; its verdict waits for three.{low}"
+
+
+def paired(dataset: xr.Dataset, layer: int, *treatments: str) -> tuple[list[float], int]:
+    """A layer's use (percent) at the end, untreated and by treatments of it: means over the seeds in which all ran."""
+    use = 100 * dataset["final_batch_use"].astype(float).mean("set").sel(layer=layer)
+    arms = [dissociation.TWIN, *(f"{treatment}, layer {layer}" for treatment in treatments)]
+    all_ran = use.sel(recipe=arms).dropna("seed")
+    return all_ran.mean("seed").values.tolist(), all_ran.sizes["seed"]
+
+
+def whole(dataset: xr.Dataset) -> Said:
+    """Where a placebo does as much as its treatment, and what follows by the test that the chapter sets at its top."""
+    alike = []
+    for treatment, word in (("centre", "centring"), ("add 2", "the vector")):
+        for layer in dissociation.LAYERS:
+            (twin, treated, placebo), count = paired(dataset, layer, treatment, f"{treatment}, placebo")
+            if abs(treated - twin) >= FAR and abs(placebo - twin) >= 0.9 * abs(treated - twin):
+                ends = [number(round(value, 1)) for value in (placebo, treated, twin)]
+                of = f"{word} itself: {ends[1]} %; untreated: {ends[2]} %; {seeds(count)}"
+                alike.append(f"layer {layer} at {ends[0]} % ({of})")
+    if not alike:
+        return Said("In no layer does a placebo do as much as its treatment.")
+    return Said(
+        f"Elsewhere a placebo does as much as its treatment, or nearly: it ends {', '.join(alike)}. **By the test set "
+        "at the top, then, a common direction is not shown to be the cause.**"
+    )
+
+
+def others(dataset: xr.Dataset) -> Said:
+    """What the arms do that row 15 does not read."""
+    use = 100 * dataset["final_batch_use"].astype(float).mean("set")
+    end = use.mean("seed")
+
+    def of(treatment: str, layer: int) -> float:
+        return float(end.sel(recipe=f"{treatment}, layer {layer}", layer=layer))
+
+    apart = max(abs(of("add 2 along", layer) - of("add 2", layer)) for layer in dissociation.LAYERS)
+    weaker = [of(treatment, 5) for treatment in ("add 0.5", "add 1", "add 2")]
+    rises = all(a > b for a, b in pairwise(weaker))
+    runs = [int(use.sel(recipe=arm).notnull().all("layer").sum()) for arm in dissociation.ARMS if "along" in arm]
+    both = {layer: paired(dataset, layer, "add 0.5")[0] for layer in (0, 1)}
+    fuller = [str(layer) for layer, (twin, treated) in both.items() if treated > twin]
+    but = f"; but the shortest leaves layer {' and '.join(fuller)} fuller than untreated" if fuller else ""
+    return Said(
+        f"A vector along the mean does what one across it does, within {number(round(apart, 1))} points "
+        f"({seeds(min(runs))}). With vectors of a half, one and two standard deviations layer 5 ends at "
+        f"{listed(weaker)} %: {'the longer, the emptier' if rises else 'not always the longer, the emptier'}{but}."
+    )

@@ -22,10 +22,10 @@ in_short()
 # leaves most of its units idle, given fewer, use the *same number* or the *same share*? A summary of Wild and Anderson's
 # work {cite:p}`wild2024uncovering` speaks of the "limitations of small-ReLU models".
 #
-# **What would falsify our answers.** A layer 0 that stands where short runs left it, for length. A number of used units
-# that keeps growing in proportion to the width, for capacity. Layers that stand in the same order in small and large
-# models: <a href="../ledger.html#row-14">row 14 of the ledger</a> compares the orders by a rank correlation, Kendall's τ,
-# with a threshold of 0.6 written before any run.
+# **What would falsify our answers.** That length empties layer 0 falls if longer runs leave it where short ones do. That
+# units go on being used falls with a layer whose number of used units stops growing. That small models mislead falls if
+# their layers stand in the order of large ones: <a href="../ledger.html#row-14">row 14 of the ledger</a> compares the
+# orders by a rank correlation, Kendall's τ, with a threshold of 0.6 written before any run.
 
 # %% tags=["parameters"]
 scale = "laptop"
@@ -45,7 +45,7 @@ wider = store.recorded("residual_stream", "wide")
 # Our models are **Wide** (6 layers of 32,768 units), **Mid** (6 × 8,192) and **Laptop** (6 × 1,024). *Batch use* is the
 # share of a layer's units that fire in a batch of 8,192 held-out tokens. The recipe *first* has tied embeddings of standard
 # deviation 0.02, Xavier matrices, learned positions, a rate of 6e-4 and weight decay 1; *base* is *first* at half that
-# rate. **All but *first* in Mid, and Laptop, is one seed: exploration.**
+# rate. **Only *first* in Mid and Laptop have several seeds; the rest is one seed each, and exploration.**
 #
 # ## Trained longer
 
@@ -53,7 +53,7 @@ wider = store.recorded("residual_stream", "wide")
 words.longer(long, mid)
 
 # %% tags=["remove-input"]
-plots.batch_use(long.sel(recipe="lr × 2").assign_attrs(recipe="first"))
+plots.batch_use(tables.named(long).sel(recipe="first"))
 
 # %% [markdown]
 # Four recipes in Mid trained for five times the tokens; which four was decided after the short runs. With *large
@@ -64,15 +64,12 @@ plots.batch_use(long.sel(recipe="lr × 2").assign_attrs(recipe="first"))
 tables.by_recipe(long)
 
 # %% tags=["remove-input", "hide-output"] mystnb={"code_prompt_show": "The four recipes over training", "code_prompt_hide": "Hide the figure"}
-plots.recipes(long, name="longer")
-
-# %% [markdown]
-# Not the number of tokens alone decides: how high the rate was, for how long, does.
+plots.recipes(tables.named(long), name="longer")
 
 # %% tags=["remove-input"]
 words.same_tokens(long, mid)
 
-# %% tags=["remove-input", "hide-output"] mystnb={"code_prompt_show": "*First* after three lengths of training", "code_prompt_hide": "Hide the lengths"}
+# %% tags=["remove-input", "hide-output"] mystnb={"code_prompt_show": "First after three lengths of training", "code_prompt_hide": "Hide the lengths"}
 tables.by_tokens(mid, repeated, long)
 
 # %% [markdown]
@@ -96,15 +93,16 @@ words.grown(widths)
 #
 # $$\text{used}_\ell = U_\ell \, d_\text{ff}$$ (eq-used)
 #
-# with $U_\ell$ the batch use of layer $\ell$; the unit is units. On the dotted line every unit is used; a curve parallel to
+# with $U_\ell$ the batch use of layer $\ell$: a count. On the dotted line every unit is used; a curve parallel to
 # it uses a fixed share; a curve that turns flat has found all the units that it can use. Look at the layers one by one.
 
 # %% tags=["remove-input"]
 figures.width(widths)
 
 # %% [markdown]
-# By what the number of used units multiplies when the width doubles. Two is a fixed share, one is saturation. The last row
-# is the yardstick, what changing only the seed does.
+# By what the number of used units multiplies when the width doubles, in the one seed that ran at every width. Two is a fixed
+# share, one is saturation. The last row is the yardstick, what changing only the seed does. (The figure draws means of the
+# seeds.)
 
 # %% tags=["remove-input"]
 tables.growth(widths)
@@ -116,7 +114,7 @@ words.paid(widths)
 # Layers 1 and 2 follow no rule that one seed could show: their counts jump between widths by as much as between seeds. All
 # widths have one learning rate; the best one may shift with the width.
 
-# %% tags=["remove-input", "hide-output"] mystnb={"code_prompt_show": "The loss at each width", "code_prompt_hide": "Hide the loss"}
+# %% tags=["remove-input", "hide-output"] mystnb={"code_prompt_show": "The loss at each width, read while training", "code_prompt_hide": "Hide the loss"}
 tables.losses(widths)
 
 # %% [markdown]
@@ -140,8 +138,8 @@ plots.recipes(wider, name="residual-stream")
 
 # %% [markdown]
 # The heads keep their size; the rate is the recipe's, not scaled with the stream; Xavier's entries are smaller on a wider
-# stream. Wide on streams of 512 and 2,048, and 32,768 units on 1,024 with *first* and 49 million tokens, had predictions
-# too and were not run.
+# stream. Wide on streams of 512 and 2,048 by this recipe, and 32,768 units on 1,024 with *first* and 49 million tokens, had
+# predictions too and were not run.
 
 # %% tags=["remove-input"]
 words.repeated(streams, mid)
@@ -197,7 +195,7 @@ figures.width(small)
 # %% tags=["remove-input", "hide-output"] mystnb={"code_prompt_show": "Laptop, as recorded: growth per doubling", "code_prompt_hide": "Hide the growth"}
 tables.growth(small)
 
-# %% tags=["remove-input", "hide-output"] mystnb={"code_prompt_show": "Laptop, as recorded: loss, units per token, parameters", "code_prompt_hide": "Hide the widths"}
+# %% tags=["remove-input", "hide-output"] mystnb={"code_prompt_show": "Laptop, as recorded: loss, and units that fire at a single token, layer by layer", "code_prompt_hide": "Hide the widths"}
 tables.by_width(small)
 
 # %% tags=["nbval-ignore-output", "hide-output"] mystnb={"code_prompt_show": "This machine's four widths", "code_prompt_hide": "Hide the runs"}

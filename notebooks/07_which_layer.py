@@ -107,11 +107,16 @@ tables.forecast(other_half.judged(first, second))
 # - **Two seeds.** A seed is a block; what the two still differ by is the error (Student's t, 95 %). A layer's index is a
 #   small whole number, for which t is a rough guide.
 # - **Full layers.** A share of one has no logit, so half a unit is added on both sides. Six recipes have no layer under
-#   99 %; without them the effect of the embeddings is the same. (That comparison counts pairs as error, so its intervals
-#   are wider than those above.)
+#   99 %; without them the effect of the embeddings on the lowest layer is the same. (That comparison counts pairs as
+#   error, so its intervals are wider than those above.)
 # - **Unequal losses.** Recipes with tied large embeddings learn worst: their pattern is that of a model less far in
 #   training.
 
+
+# %% tags=["remove-input"]
+words.counted(cells)
+
+# %% [markdown]
 # What a difference is worth: standard deviations of batch use at the end, in points.
 
 # %% tags=["remove-input"]

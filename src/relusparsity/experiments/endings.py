@@ -12,6 +12,14 @@ from ..source import BATCH_USE
 from ..store import results
 from . import search, sweep_table
 
+SETS = 64
+"""Held-out sets over which batch use at the end is a mean, as the ledger reads it; some runs recorded more."""
+
+
+def use(dataset: xr.Dataset) -> xr.DataArray:
+    """Batch use at the end in percent, the mean over the first `SETS` sets; dimensions but `set` as they are."""
+    return 100 * dataset["final_batch_use"].astype(float).isel(set=slice(SETS)).mean("set")
+
 
 def distance(batch_use: np.ndarray) -> float:
     """How far a recipe is from the source: root mean square over its stated layers of the difference, in points.
@@ -27,10 +35,10 @@ def distance(batch_use: np.ndarray) -> float:
 
 def ending(dataset: xr.Dataset) -> dict[int | str, float]:
     """One recipe's end: batch use (percent) by layer, `distance`, loss (means over its seeds) and number of seeds."""
-    over = [dim for dim in ("seed", "set") if dim in dataset["final_batch_use"].dims]
-    use = 100 * dataset["final_batch_use"].mean(over).astype(float).values
-    return dict(enumerate(use.round(1))) | {
-        "distance": round(distance(use), 1),
+    end = use(dataset)
+    layers = (end.mean("seed") if "seed" in end.dims else end).values
+    return dict(enumerate(layers.round(1))) | {
+        "distance": round(distance(layers), 1),
         "loss": round(float(dataset["final_loss"].mean()), 2),
         "seeds": dataset.sizes.get("seed", 1),
     }
@@ -38,10 +46,10 @@ def ending(dataset: xr.Dataset) -> dict[int | str, float]:
 
 def by_recipe(dataset: xr.Dataset) -> pd.DataFrame:
     """Batch use of each layer at the end (percent), loss and `distance`: a row per recipe, the nearest first."""
-    use = (100 * dataset["final_batch_use"].mean(["set", "seed"])).transpose("recipe", "layer")
-    table = use.to_pandas().astype(float).round(1)
+    end = use(dataset).mean("seed").transpose("recipe", "layer")
+    table = end.to_pandas().round(1)
     table["loss"] = dataset["final_loss"].mean("seed").to_series().astype(float).round(2)
-    table["distance"] = [round(distance(row), 1) for row in use.values]
+    table["distance"] = [round(distance(row), 1) for row in end.values]
     return table.sort_values("distance")
 
 
@@ -49,9 +57,9 @@ def by_seed(recipes: Mapping[str, xr.Dataset]) -> pd.DataFrame:
     """Batch use (percent) of each layer, `distance` and loss at the end: a row per recipe and seed."""
     tables = {}
     for name, dataset in recipes.items():
-        use = 100 * dataset["final_batch_use"].mean("set").transpose("seed", "layer")
-        table = use.to_pandas().astype(float).round(1)
-        table["distance"] = [round(distance(row), 1) for row in use.values]
+        end = use(dataset).transpose("seed", "layer")
+        table = end.to_pandas().round(1)
+        table["distance"] = [round(distance(row), 1) for row in end.values]
         tables[name] = table.assign(loss=dataset["final_loss"].to_series().astype(float).round(2))
     return pd.concat(tables, names=["recipe"])
 
@@ -129,8 +137,8 @@ def searched(ends: Mapping[str, xr.Dataset]) -> pd.DataFrame:
     rows: list[tuple[object, ...]] = []
     for name, dataset in ends.items():
         said = search.row(name)
-        use = 100 * dataset["final_batch_use"].mean("set").values.reshape(-1).astype(float)
-        came, ended = (use[0], use[5], float(dataset["final_loss"].squeeze())), bool(np.isfinite(use).all())
+        end = use(dataset).values.reshape(-1)
+        came, ended = (end[0], end[5], float(dataset["final_loss"].squeeze())), bool(np.isfinite(end).all())
         written = {said.written: (said.u0, said.u5, said.loss)}
         written |= {search.LATER: search.NOW[name]} if name in search.NOW else {}
         for day, intervals in written.items():
@@ -138,7 +146,7 @@ def searched(ends: Mapping[str, xr.Dataset]) -> pd.DataFrame:
                 digits = max(len(f"{end:g}".partition(".")[2]) for end in interval)
                 holds = interval[0] <= round(value, digits) <= interval[1] if ended else None
                 rows.append((name, day, what, "{:g}–{:g}".format(*interval), round(value, 2), holds))
-        lowest = int(use.argmin()) if ended else None
+        lowest = int(end.argmin()) if ended else None
         right = lowest == said.lowest if ended else None
         rows.append((name, min(written), "lowest layer", str(said.lowest), lowest, right))
     return pd.DataFrame(rows, columns=["row", "date", "number", "written before", "came", "holds"])

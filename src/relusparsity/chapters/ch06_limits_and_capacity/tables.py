@@ -24,6 +24,11 @@ NEAR = 5
 """Points within which each was to come."""
 
 
+def named(dataset: xr.Dataset) -> xr.Dataset:
+    """A sweep's dataset with its recipes under the names that readers know."""
+    return dataset.assign_coords(recipe=[CALLED.get(name, name) for name in dataset["recipe"].values.tolist()])
+
+
 def by_recipe(dataset: xr.Dataset) -> pd.DataFrame:
     """How each recipe ends: batch use in percent and loss, the nearest to the source first."""
     return _shown(endings.by_recipe(dataset).drop(columns="distance")).rename_axis("recipe")
@@ -57,7 +62,7 @@ def growth(dataset: xr.Dataset) -> pd.DataFrame:
 
 
 def losses(dataset: xr.Dataset) -> pd.DataFrame:
-    """Held-out loss (nats per token) at each width, mean over its seeds, and how many there are."""
+    """Held-out loss (nats per token, read while training) at each width, and how many seeds it is a mean of."""
     loss = dataset["heldout_loss"].astype(float)
     rows = {
         f"{width:,}": {"loss": f"{float(of.mean()):.3f}", "seeds": int(of.count())}
@@ -67,11 +72,8 @@ def losses(dataset: xr.Dataset) -> pd.DataFrame:
 
 
 def by_width(dataset: xr.Dataset) -> pd.DataFrame:
-    """Loss, parameters and the units that fire at a single token, layer by layer: a row a width."""
+    """Loss, and the units that fire at a single token, layer by layer: a row a width."""
     table = losses(dataset)
-    table.insert(
-        1, "parameters", [f"{value:,.0f}" for value in dataset["parameters"].astype(float).mean("seed").values]
-    )
     tokens = dataset["token_units"].astype(float).mean("seed").transpose("d_ff", "layer").values
     for layer, values in zip(dataset["layer"].values, tokens.T, strict=True):
         table[f"layer {layer}"] = [f"{value:.0f}" for value in values]
@@ -80,7 +82,7 @@ def by_width(dataset: xr.Dataset) -> pd.DataFrame:
 
 def readings(dataset: xr.Dataset) -> pd.DataFrame:
     """Layer 5 on other streams: what each reading predicted, and what came."""
-    use = 100 * dataset["final_batch_use"].astype(float).mean(("set", "seed")).isel(layer=-1)
+    use = endings.use(dataset).mean("seed").isel(layer=-1)
     rows = {}
     for size, (per_number, alone) in PREDICTED.items():
         came = float(use.sel(recipe=size))

@@ -1,10 +1,13 @@
 """Sentences of chapter 06 whose numbers the recorded data give."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import xarray as xr
 
 from ...claims.short import Said, between
 from ...claims.table import number
+from ...experiments import endings
 
 LONG = "lr × 2"
 """What the sweep of longer runs calls *first*."""
@@ -12,7 +15,7 @@ LONG = "lr × 2"
 
 def _end(dataset: xr.Dataset, layer: int) -> xr.DataArray:
     """Batch use at the end in percent, mean over the sets."""
-    return 100 * dataset["final_batch_use"].astype(float).mean("set").sel(layer=layer)
+    return endings.use(dataset).sel(layer=layer)
 
 
 def _millions(tokens: float) -> str:
@@ -23,16 +26,22 @@ def longer(long: xr.Dataset, mid: xr.Dataset) -> Said:
     """What five times the tokens do to *first* in Mid, and to the other recipes."""
     of = long.sel(recipe=LONG)
     first, last = (float(_end(of, layer).mean()) for layer in (0, 5))
-    lowest = int(of["final_batch_use"].astype(float).mean(("set", "seed")).argmin("layer"))
+    lowest = int(endings.use(of).mean("seed").argmin("layer"))
     others = [float(_end(long, 0).sel(recipe=name).mean()) for name in long["recipe"].values if name != LONG]
     return Said(
-        "**Longer training empties layer 0 of one recipe, and not of every recipe.** With *first*, layer 0 of Mid "
-        f"ends at {number(float(_end(mid, 0).mean()))} % after {_millions(mid['tokens'].values[-1])} million tokens "
-        f"({between(np.round(_end(mid, 0), 1))} over {mid.sizes['seed']} seeds) and at {number(first)} % after "
-        f"{_millions(long['tokens'].values[-1])} million, with layer 5 at {number(last)} %: near W&A's 13.3 and 95.6 "
-        f"% in one model, though layer {lowest} is its lowest. Three other recipes leave layer 0 at {between(others)} "
-        "%."
+        "**One run of Mid, trained five times as long, ends near W&A's 13.3 and 95.6 %, and other recipes do not.** "
+        f"With *first*, layer 0 ends at {number(float(_end(mid, 0).mean()))} % after "
+        f"{_millions(mid['tokens'].values[-1])} million tokens ({between(np.round(_end(mid, 0), 1))} over "
+        f"{mid.sizes['seed']} seeds) and at {number(first)} % after {_millions(long['tokens'].values[-1])} million "
+        f"(one seed), layer 5 at {number(last)} %; layer {lowest} is its lowest. Three other recipes leave layer 0 at "
+        f"{listed(others)} %."
     )
+
+
+def listed(values: Sequence[float]) -> str:
+    """'53.9, 94.8 and 100'."""
+    *rest, last = [number(round(value, 1)) for value in sorted(values)]
+    return f"{', '.join(rest)} and {last}" if rest else last
 
 
 def same_tokens(long: xr.Dataset, mid: xr.Dataset) -> Said:
@@ -41,9 +50,10 @@ def same_tokens(long: xr.Dataset, mid: xr.Dataset) -> Said:
     use = long["batch_use"].sel(recipe=LONG).astype(float).mean("seed")
     at = 100 * float(use.isel(step=int(np.abs(long["tokens"].values - tokens).argmin())).sel(layer=0))
     return Said(
-        f"When the long run of *first* has read {_millions(tokens)} million tokens, as many as the short ones in all, "
-        f"its layer 0 stands at {number(at)} %, and the short ones end at {between(np.round(_end(mid, 0), 1))} %: "
-        "their rate had fallen by then, and that of the long run hardly."
+        f"Most of the difference is there early: when the long run has read {_millions(tokens)} million tokens, as "
+        f"many as the short ones in all, its layer 0 stands at {number(at)} %, and the short ones end at "
+        f"{between(np.round(_end(mid, 0), 1))} %. By then their rate had fallen, and that of the long run hardly: how "
+        "long the rate stays high seems to matter more than the number of tokens (one seed)."
     )
 
 
@@ -54,31 +64,43 @@ def grown(dataset: xr.Dataset) -> Said:
     times = (used.isel(d_ff=-1) / used.isel(d_ff=0)).values
     share = 100 * used / used["d_ff"]
     wide = share.isel(d_ff=-1).values
+    steps = np.diff(used.values, axis=0)
+    grows = [int(layer) for layer in np.flatnonzero((steps > 0).all(axis=0))]
+    rest = [layer for layer in range(used.sizes["layer"]) if layer not in grows]
+    said = f" Of layers {' and '.join(map(str, rest))} one seed per width cannot say." if rest else ""
     return Said(
-        f"**No layer's number of used units saturates up to {widths[-1]:,}.** {widths[-1] // widths[0]} times as many "
-        f"units per layer give {between(times)} times as many used ones (Mid's stream, *first*). But the share of "
-        f"layer 5 that is in use falls from {number(float(share.isel(d_ff=0)[-1]))} to {number(float(wide[-1]))} %, "
-        f"below that of layer 0, {number(float(wide[0]))} %."
+        f"**Layers {', '.join(map(str, grows[:-1]))} and {grows[-1]} go on using more units at every doubling, up to "
+        f"{widths[-1]:,}.**{said} {widths[-1] // widths[0]} times as many units per layer give {between(times)} times "
+        "as many used ones (Mid's stream, *first*). But the share of layer 5 that is in use falls from "
+        f"{number(float(share.isel(d_ff=0)[-1]))} to {number(float(wide[-1]))} %, below that of layer 0, "
+        f"{number(float(wide[0]))} %."
     )
 
 
 def paid(dataset: xr.Dataset) -> Said:
     """From which width on more units buy nothing in the loss that seeds do not."""
     loss = dataset["heldout_loss"].astype(float)
-    shared = loss.sel(d_ff=dataset.attrs["shared_d_ff"])
-    low, high = float(shared.min()), float(shared.max())
-    mean = loss.mean("seed")
-    enough = int(next(w for w in loss["d_ff"].values if float(mean.sel(d_ff=w)) <= high))
+    shared = dataset.attrs["shared_d_ff"]
+    low, high = float(loss.sel(d_ff=shared).min()), float(loss.sel(d_ff=shared).max())
+    mean = {int(width): float(loss.sel(d_ff=width).mean()) for width in loss["d_ff"].values}
+    enough = next(width for width, value in mean.items() if value <= high)
+    other = {width: value for width, value in mean.items() if width >= enough and width != shared}
+    within = [f"{width:,}" for width, value in other.items() if low <= value <= high]
+    above = [f"{width:,}" for width, value in other.items() if value > high]
+    below = [f"{width:,}" for width, value in other.items() if value < low]
+    said = f"models of {' and '.join(within)} end inside what the seeds at {shared:,} span ({low:.3f} to {high:.3f})"
+    said += f", {' and '.join(above)} above it" if above else ""
+    said += f", {' and '.join(below)} below it" if below else ""
     return Said(
-        f"**From {enough:,} units on, more buy nothing that can be seen in the loss**: there it lies within what five "
-        f"seeds of {dataset.attrs['shared_d_ff']:,} units span ({low:.3f} to {high:.3f} nats per token), and no wider "
-        "model ends below them."
+        f"**More than {enough:,} units buy nothing that can be seen in the loss**: {said}."
+        if not below
+        else f"**More units still buy something in the loss**: {said}."
     )
 
 
 def stream(dataset: xr.Dataset) -> Said:
     """What a stream half as wide again does in Wide."""
-    use = 100 * dataset["final_batch_use"].astype(float).mean(("set", "seed"))
+    use = endings.use(dataset).mean("seed")
     narrow, wide = (use.isel(recipe=at) for at in (0, 1))
     loss = dataset["final_loss"].astype(float).mean("seed").values
     return Said(
@@ -93,7 +115,7 @@ def repeated(streams: xr.Dataset, mid: xr.Dataset) -> Said:
     """How far a second run of one recipe and seed ends from the first."""
     again = streams.sel(recipe="stream 512, 8,192 units")
     seed = int(again["seed"].item())
-    one, two = (100 * of["final_batch_use"].astype(float).mean("set").sel(seed=seed) for of in (mid, again))
+    one, two = (endings.use(of).sel(seed=seed) for of in (mid, again))
     return Said(
         f"The run of 8,192 units on 512 repeats seed {seed} of *first* in Mid, and ends within "
         f"{number(float(abs(one - two).max()))} points of it in every layer: so much do two runs of one seed differ "

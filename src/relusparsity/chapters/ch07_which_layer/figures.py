@@ -63,10 +63,11 @@ def spared_and_emptied(dataset: xr.Dataset) -> Figure:
         drawn |= {f"layer_{layer}_{word}": values for word, values in chosen.items()}
     ends = {name: 100 * float(values.isel(step=-1).mean("seed")) for name, values in drawn.items()}
     said = [
-        f"{percent(ends[f'layer_{layer}_untreated'])} to {percent(ends[f'layer_{layer}_treated'])}"
+        f"({percent(ends[f'layer_{layer}_untreated'])} to {percent(ends[f'layer_{layer}_treated'])}, placebo "
+        f"{percent(ends[f'layer_{layer}_placebo'])})"
         for layer, _ in (SPARED, EMPTIED)
     ]
-    finding = f"Layer {SPARED[0]} is spared, from {said[0]}, and layer {EMPTIED[0]} emptied, from {said[1]}"
+    finding = f"Layer {SPARED[0]} is spared {said[0]}, layer {EMPTIED[0]} emptied {said[1]}"
     caption = (
         f"Share of the layer's units that fire in {batch_window(dataset)} held-out tokens. Thin lines: "
         f"{how_many(dataset.sizes['seed'], 'seed')}; thick: their mean. Left, the running mean of the layer's input is "

@@ -1,5 +1,7 @@
 """What chapter 7 found."""
 
+import xarray as xr
+
 from ... import store
 from ...claims.short import Short
 from ...experiments import other_half
@@ -34,7 +36,19 @@ def in_short() -> Short:
             f"{of['U_1, twin (%)']} %; with a vector added to its input, layer 5 ends at {of['U_5, treated (%)']} "
             f"% instead "
             f"of {of['U_5, twin (%)']} % ({words.seeds(len(some))}).",
-            f"Their placebos end at {of['U_1, placebo (%)']} % and at {of['U_5, placebo (%)']} %. "
-            f"{treatments.verdict(treated)}",
+            f"Their placebos end at {of['U_1, placebo (%)']} % and at {of['U_5, placebo (%)']} %."
+            f"{_alike(treated)} {treatments.verdict(treated)}",
         ),
+    )
+
+
+def _alike(treated: xr.Dataset) -> str:
+    """In which layers a placebo does as much as its treatment, where there are some."""
+    where = sorted({layer for layer, *_ in treatments.alike(treated)})
+    if not where:
+        return ""
+    named = " and ".join(map(str, where))
+    return (
+        f" In layer{'s' if len(where) > 1 else ''} {named} a placebo does as much as its treatment, so that a common "
+        "direction is not what moves them."
     )

@@ -11,7 +11,7 @@ from ...claims.short import Said
 from ...experiments import arms, dissociation, embedding_scale, endings, factorial, other_half, variants
 from ...interventions.inputs import Intervention
 from ...store import results
-from . import trajectories
+from . import trajectories, treatments
 
 PLANNED = {
     "factorial": factorial,
@@ -23,22 +23,27 @@ PLANNED = {
 
 
 def treated(dataset: xr.Dataset) -> pd.DataFrame:
-    """Batch use (percent) of the treated layer and γ of its input at the end, a row a treatment: means of the seeds.
+    """Batch use (percent) of a layer untreated and treated, and γ of its input at the end; a row a treatment and layer.
 
-    Columns: the three layers. The first row is what the layers end with untreated.
+    Means over the seeds in which both ran; the last column says how many those are.
     """
-    use = 100 * dataset["final_batch_use"].astype(float).mean(("set", "seed"))
-    gamma = dataset["gamma"].astype(float).isel(step=-1).mean("seed")
-    shown: dict[str, list[str]] = {}
-    for treatment in (dissociation.TWIN, *dissociation.TREATMENTS):
-        shown[treatment] = []
+    gamma = dataset["gamma"].astype(float).isel(step=-1)
+    rows = {}
+    for treatment in dissociation.TREATMENTS:
         for layer in dissociation.LAYERS:
-            arm = treatment if treatment == dissociation.TWIN else f"{treatment}, layer {layer}"
-            for values, digits in ((use, 1), (gamma, 2)):
-                value = float(values.sel(recipe=arm, layer=layer))
-                shown[treatment].append("–" if np.isnan(value) else f"{value:.{digits}f}")
-    columns = [name for layer in dissociation.LAYERS for name in (f"layer {layer}, %", f"γ of layer {layer}")]
-    return pd.DataFrame.from_dict(shown, orient="index", columns=columns).rename_axis("treatment")
+            (twin, end), count = treatments.paired(dataset, layer, treatment)
+            if not count:
+                continue
+            arms = [dissociation.TWIN, f"{treatment}, layer {layer}"]
+            before, after = gamma.sel(recipe=arms, layer=layer).dropna("seed").mean("seed").values
+            rows[f"{treatment}: layer {layer}"] = {
+                "untreated, %": f"{twin:.1f}",
+                "treated, %": f"{end:.1f}",
+                "γ untreated": f"{before:.2f}",
+                "γ treated": f"{after:.2f}",
+                "seeds": count,
+            }
+    return pd.DataFrame.from_dict(rows, orient="index").rename_axis("treatment")
 
 
 def scales(dataset: xr.Dataset) -> pd.DataFrame:

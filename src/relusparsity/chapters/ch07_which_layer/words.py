@@ -21,6 +21,19 @@ from . import trajectories
 COUNTED = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
 
 
+def counted(cells: xr.Dataset) -> Said:
+    """How the size of the largest effects on layer 0 hangs on what is counted."""
+    table = recipe_effects.coarser_logit(cells)
+    one, every = (
+        abs(table.loc[["embedding", "lr"], f"effect, {which} set{'s' * (which == 'all')}"]) for which in ("one", "all")
+    )
+    return Said(
+        "**Signs** stand whatever is counted, sizes do not: counted over one held-out batch in place of all, the "
+        f"embeddings' effect on layer 0 is {one['embedding']:.1f} logits, not {every['embedding']:.1f}, and the "
+        f"rate's {one['lr']:.1f}, not {every['lr']:.1f}."
+    )
+
+
 def lowest(cells: xr.Dataset) -> Counter[Any]:
     """(tied, std of the embeddings, layer) → number of recipes that end with this layer the lowest, None: with none."""
     use = cells["final_batch_use"].astype(float).mean(("seed", "set")).transpose("recipe", "layer").values

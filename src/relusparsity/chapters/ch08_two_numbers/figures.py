@@ -20,7 +20,11 @@ LABELS = {
     "rotary, decay 3.5": "rotary 3.5",
     "rotary, decay 2": "2",
     "rotary, decay 1": "1",
-    "modern": "modern",
+    "modern": "modern 0.1",
+    "modern, decay 1.75": "1.75",
+    "modern, rate ÷ 2, decay 3.5": "modern, rate ÷ 2",
+    "rate ÷ 4, decay 7": "rate ÷ 4",
+    "rate ÷ 2, decay 3.5, stream 1,536": "stream 1,536",
     "normal matrices, stream 512": "stream 512",
     "nearest, seed 2": "nearest",
     "first, seed 2": "first",
@@ -75,20 +79,20 @@ def frontier(table: pd.DataFrame, datasets: Mapping[str, xr.Dataset], families: 
     panel.marks.append(Mark("points", x[own], y[own], style.INK, said, said, size=14, symbol="open", width=1.2))
     hover = "Wild and Anderson, at convergence: {x} and {y} %"
     named = [f"W&A {stated[0]} %, {stated[1]} %"]
-    panel.marks.append(
-        Mark("points", [stated[0]], [stated[1]], style.INK, hover=hover, symbol="diamond", size=11, words=named)
-    )
+    panel.marks.append(Mark("points", [stated[0]], [stated[1]], style.INK, hover=hover, symbol="diamond", size=11))
+    # the words stand above the box, which they would cut
+    panel.marks.append(Mark("points", [stated[0]], [high], "ground", size=0.01, words=named))
     nearest = table["distance"].idxmin()
     finding = (
         f"None of {len(table)} runs has both numbers: the closest ends at {table.loc[nearest, FIRST]:.1f} and "
         f"{table.loc[nearest, LAST]:.1f} %"
     )
     caption = (
-        f"Every recorded run of 32,768 units per layer, whatever its recipe, one seed each; the stronger the colour, "
-        "the lower the loss. The shaded box is what is sought, "
-        f"{NEAR:g} points on either side of what Wild and Anderson (W&A) report. Circled points: layer 0 ends as the "
-        "lowest of the six. Lines join runs that differ in weight decay alone; the numbers along them are its values. "
-        "Follow a line down: more decay empties layer 0, and layer 5 with it."
+        "Every recorded run of 32,768 units per layer, whatever its recipe, a point each; the further its colour is "
+        f"from the page, the lower its loss ({table['loss'].min():.2f} to {table['loss'].max():.2f} nats per token). "
+        f"The shaded box is what is sought, {NEAR:g} points on either side of what Wild and Anderson (W&A) report. "
+        "Circled points: layer 0 ends as the lowest of the six. Lines join runs that differ in weight decay alone; the "
+        "numbers along them are its values. Follow a line down: more decay empties layer 0, and layer 5 with it."
     )
     drawn = xr.Dataset(
         {

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import asdict
+from itertools import pairwise
 
 import numpy as np
 import pandas as pd
@@ -29,14 +30,18 @@ NAMED: dict[str, tuple[str, str, str | None]] = {
 """Name → dataset, shape, and the recipe within it, of runs with one seed. *rotary* and *fan-in* have half of *first*'s
 rate and rotary positions; *fan-in* matrices too."""
 
+DATASETS = tuple(dict.fromkeys(name for name, shape, _ in NAMED.values() if shape == "wide"))
+"""Those of Wide's shape."""
+
 FROZEN = ("first", "nearest")
 """Recipes with fresh seeds."""
 
 FAMILIES = (
     ("fan-in, decay 2", "fan-in, decay 1.5", "fan-in, decay 1"),
     ("rotary, decay 3.5", "rotary, decay 2", "rotary, decay 1"),
+    ("modern, decay 1.75", "modern"),
 )
-"""Runs that differ in nothing but weight decay, from the strongest to the weakest."""
+"""Runs that differ in nothing but weight decay (of *modern* in the seed too), from the strongest to the weakest."""
 
 PAIRS = (
     ("fan-in, decay 1", "fan-in, decay 2"),
@@ -77,12 +82,18 @@ def recorded() -> dict[str, xr.Dataset]:
     return out
 
 
+def named(dataset: xr.Dataset) -> xr.Dataset:
+    """A sweep's dataset with its recipes under the names of this chapter."""
+    called = {recipe: name for name, (_, _, recipe) in NAMED.items()}
+    return dataset.assign_coords(recipe=[called[recipe] for recipe in dataset["recipe"].values.tolist()])
+
+
 def ends(runs: dict[str, xr.Dataset]) -> pd.DataFrame:
     """A row a run: batch use of layers 0 to 5 (percent, columns 0 … 5), `distance`, `loss`, and whether layer 0 is the
     `lowest`."""
     rows = {}
     for name, dataset in runs.items():
-        use = 100 * dataset["final_batch_use"].astype(float).mean(("seed", "set")).values
+        use = endings.use(dataset).mean("seed").values
         rows[name] = dict(enumerate(use)) | {
             "distance": endings.distance(use),
             "loss": float(dataset["final_loss"].mean()),
@@ -113,3 +124,8 @@ def exchange(table: pd.DataFrame, weak: str, strong: str) -> float:
     """Points of layer 5 that a lever costs for each point that it takes off layer 0."""
     u0, u5 = (table.loc[strong, layer] - table.loc[weak, layer] for layer in (0, 5))
     return float(np.divide(u5, u0))
+
+
+def exchanges(table: pd.DataFrame) -> list[float]:
+    """`exchange` from each run of a family to the next with more decay."""
+    return [exchange(table, weak, strong) for family in FAMILIES for strong, weak in pairwise(family)]

@@ -2,10 +2,12 @@
 
 from collections.abc import Mapping
 
+import numpy as np
 import pandas as pd
 import xarray as xr
 
 from ...experiments import endings, search
+from ...store import results
 from . import runs
 
 SAID = {"fan_in": "fan-in", "xavier": "Xavier"}
@@ -76,7 +78,7 @@ def earlier(datasets: Mapping[str, xr.Dataset]) -> pd.DataFrame:
     rows.append(
         (
             name,
-            f"layer 5 above the {search_seed[5]:.1f} % of *nearest, seed 0*",
+            f"layer 5 above the {search_seed[5]:.1f} % of nearest, seed 0",
             ends.loc[name, 5],
             ends.loc[name, 5] > search_seed[5],
         )
@@ -118,14 +120,16 @@ def written(datasets: Mapping[str, xr.Dataset]) -> pd.DataFrame:
 
 def first_rows(lead: xr.Dataset) -> pd.DataFrame:
     """Every interval written of the first three rows of the search, and what came."""
-    named = {str(name): lead.sel(recipe=name) for name in lead["recipe"].values}
+    named = {str(name): lead.sel(recipe=name) for name in lead["recipe"].values}  # as rows of the search
     table = endings.searched(named)
     came = [
         f"{value:.0f}" if what == "lowest layer" else f"{value:.2f}"
         for what, value in zip(table["number"], table["came"], strict=True)
     ]
     held = ["held" if holds else "failed" for holds in table["holds"]]
-    return table.assign(came=came, holds=held).drop(columns="date").set_index("row")
+    table = table.assign(came=came, holds=held, row=[f"fan-in, {name}" for name in table["row"]])
+    number = table["number"].replace({"U_0": "layer 0, %", "U_5": "layer 5, %"})
+    return table.assign(number=number).drop(columns="date").set_index("row")
 
 
 def to_come() -> pd.DataFrame:
@@ -134,13 +138,43 @@ def to_come() -> pd.DataFrame:
     for row in (*search.ROWS, *search.MORE):
         if not row.date:
             u0, u5, loss = search.NOW.get(row.name, (row.u0, row.u5, row.loss))
-            rows[row.name] = {
-                "recipe": row.said,
-                "U_0, %": _between(u0),
-                "U_5, %": _between(u5),
-                "loss": _between(loss),
-            }
+            said = row.said.replace("the same with", "the first row with").replace("d_model^-0.5", "1/√d_model")
+            rows[said] = {"layer 0, %": _between(u0), "layer 5, %": _between(u5), "loss": _between(loss)}
+    return pd.DataFrame.from_dict(rows, orient="index").rename_axis("fan-in and rotary, rate 3e-4, but for")
+
+
+def recipes(datasets: Mapping[str, xr.Dataset]) -> pd.DataFrame:
+    """What the runs' names stand for, from their settings: a row a run, without the second seed of a recipe."""
+    rows: dict[str, dict[str, str]] = {}
+    for name, dataset in datasets.items():
+        run = endings.setting(dataset)
+        model, train = run.model, run.train
+        told = {
+            "positions": model.positions,
+            "matrices": SAID.get(model.init, model.init),
+            "norm": f"{'RMSNorm' if model.norm == 'rmsnorm' else 'LayerNorm'}{'' if model.bias else ', no biases'}",
+            "rate": _said("lr", train.lr),
+            "decay": f"{train.weight_decay:g}",
+            "tokens": _said("tokens", train.tokens),
+            "stream": f"{model.d_model:,}",
+        }
+        if told not in rows.values():
+            rows[name.partition(", seed")[0]] = told
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis("run")
+
+
+def cost(datasets: Mapping[str, xr.Dataset]) -> pd.DataFrame:
+    """What the recorded runs took and how each dataset is made again, a row a dataset."""
+    rows = {}
+    for name, dataset in datasets.items():
+        facts = results.provenance(dataset)
+        rows[name] = {
+            "runs": len(np.ravel(facts["runs"])),
+            "minutes": round(float(np.ravel(facts["wall_seconds"]).astype(float).sum()) / 60),
+            "device": facts["environment"]["device"],
+            "commit": str(facts["environment"]["commit"])[:12],
+        }
+    return pd.DataFrame.from_dict(rows, orient="index").rename_axis("dataset")
 
 
 def _between(interval: search.Interval) -> str:

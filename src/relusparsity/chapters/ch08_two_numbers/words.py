@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from ...claims.short import Said, spread
+from ...claims.short import Said, between, spread
 from ...claims.table import number
 from ...experiments import endings, search
 from ...source import BATCH_USE
@@ -54,24 +54,35 @@ def order(datasets: Mapping[str, xr.Dataset], table: pd.DataFrame, apart: float 
     said += (
         f"all with {positions[0]} positions: " if len(positions) == 1 else f"with {' or '.join(positions)} positions: "
     )
-    said += ", ".join(f"*{name}*" for name in lowest)
+    said += _listed(lowest)
     one = f"only *{names[0]}* has" if len(names) == 1 else f"{', '.join(f'*{name}*' for name in names) or 'none'} have"
     return Said(
         f"{said}. Row 4 of the ledger also asks that layer 5 be the highest, both by {apart:g} points: {one} that."
     )
 
 
+def _listed(names: list[str]) -> str:
+    """'*rotary* (decay 1, 2) and *modern*', of 'rotary, decay 1' and the like."""
+    kinds: dict[str, list[str]] = {}
+    for name in names:
+        kind, _, decay = name.partition(", decay ")
+        kinds.setdefault(kind, []).append(decay)
+    return " and ".join(
+        f"*{kind}*" + (f" (decay {', '.join(sorted(decays, key=float))})" if all(decays) else "")
+        for kind, decays in kinds.items()
+    )
+
+
 def exchanged(table: pd.DataFrame) -> Said:
-    """What decay costs layer 5 for what it takes off layer 0, family by family."""
-    parts = []
-    for family in runs.FAMILIES:
-        strong, weak = family[0], family[-1]
-        rate = runs.exchange(table, weak, strong)
-        u0, u5 = (abs(table.loc[strong, layer] - table.loc[weak, layer]) for layer in (FIRST, LAST))
-        parts.append(
-            f"from *{weak}* to *{strong}* layer 0 falls by {u0:.0f} points and layer 5 by {u5:.0f} ({rate:.1f} for one)"
-        )
-    return Said(f"**Decay empties both ends.** {'; '.join(parts).capitalize()}. So decay alone cannot lead to the box.")
+    """What decay costs layer 5 for what it takes off layer 0."""
+    lowers = all(table.loc[f[0], layer] < table.loc[f[-1], layer] for f in runs.FAMILIES for layer in (FIRST, LAST))
+    if not lowers:
+        return Said("Decay does not empty both ends in every family.")
+    return Said(
+        f"**More decay empties both ends**, in all {len(runs.FAMILIES)} families of runs that differ in it alone: "
+        f"{between(np.round(runs.exchanges(table), 1))} points of layer 5 per point of layer 0, one seed each. So "
+        "decay alone does not lead to the box."
+    )
 
 
 def both_ways(datasets: Mapping[str, xr.Dataset], table: pd.DataFrame) -> Said:
@@ -90,13 +101,22 @@ def both_ways(datasets: Mapping[str, xr.Dataset], table: pd.DataFrame) -> Said:
 
 
 def frozen(recipes: Mapping[str, xr.Dataset]) -> Said:
-    """How the frozen recipes' fresh seeds end."""
-    parts = []
+    """How the frozen recipes' fresh seeds end, and how far they lie apart."""
+    parts: list[str] = []
+    apart: dict[int, float] = {}
     for name, dataset in recipes.items():
-        use = 100 * dataset["final_batch_use"].mean("set").astype(float)
+        use = endings.use(dataset)
         first, last = (spread(use.sel(layer=layer).values.tolist(), " %") for layer in (FIRST, LAST))
         parts.append(f"*{name}* ends layer 0 at {first} and layer 5 at {last}")
-    return Said(f"**A recipe's ends are no accident of a seed.** {'; '.join(parts)} (three fresh seeds each).")
+        for layer in use["layer"].values.tolist():
+            of = use.sel(layer=layer)
+            apart[layer] = max(apart.get(layer, 0.0), float(of.max() - of.min()))
+    most = max(apart, key=lambda layer: apart[layer])
+    return Said(
+        f"**Fresh seeds of a frozen recipe end near each other in layers 0 and 5**, within {apart[FIRST]:.1f} and "
+        f"{apart[LAST]:.1f} points, and not in layer {most} ({apart[most]:.0f} points). {'; '.join(parts)} (three "
+        "seeds each)."
+    )
 
 
 def foretold(table: pd.DataFrame, what: str) -> Said:
@@ -106,25 +126,53 @@ def foretold(table: pd.DataFrame, what: str) -> Said:
 
 
 def lead(dataset: xr.Dataset) -> Said:
-    """Whether the first rows of the search had stopped moving when their schedule ended."""
+    """How far the first rows of the search still moved while their rate went to its end."""
     use = 100 * dataset["batch_use"].astype(float).mean("seed")
     tokens = dataset["tokens"].values
     half = int(np.abs(tokens - tokens[-1] / 2).argmin())
-    moved = [use.isel(step=-1).sel(layer=layer) - use.isel(step=half).sel(layer=layer) for layer in (FIRST, LAST)]
-    ranges = [f"{number(float(abs(each).min()))} to {number(float(abs(each).max()))}" for each in moved]
+    moved = [abs(use.isel(step=-1).sel(layer=layer) - use.isel(step=half).sel(layer=layer)) for layer in (FIRST, LAST)]
     return Said(
-        "**The first three runs had come to rest.** In the second half of their training they move layer 0 by "
-        f"{ranges[0]} points and layer 5 by {ranges[1]}."
+        "In the second half of their training, while the rate falls to its end, the first three runs move layer 0 by "
+        f"{between(moved[0].round(1).values)} points and layer 5 by {float(moved[1].max()):.1f} at most. Whether a "
+        "longer schedule would move them further is not known."
     )
 
 
 def sought() -> Said:
     """The target of the search, its stop rule and its screens, from where they are written."""
     low_high = {layer: f"{number(low)} to {number(high)} %" for layer, (low, high) in search.TARGET.items()}
-    ran = sum(bool(row.date) for row in (*search.ROWS, *search.MORE))
+    rows = (*search.ROWS, *search.MORE)
+    ran = sum(bool(row.date) for row in rows)
     return Said(
-        f"One recipe that ends layer 0 at {low_high[FIRST]} and the lowest, and layer 5 at {low_high[LAST]}. The "
-        f"search ends with the first run that does, or after {search.MOST} runs; {ran} of them have run. Runs after "
-        "the third stop early where layer 5 is already under 92 % or γ of layer 0 under that of layer 1 at 3,700 "
-        "steps, or layer 0 still over 45 % at 7,300."
+        "\n".join(
+            [
+                f"- **Sought:** one recipe that ends layer 0 at {low_high[FIRST]}, as the lowest, and layer 5 at "
+                f"{low_high[LAST]}.",
+                f"- **Stop:** with the first run that does, or after {search.MOST}. {len(rows)} are written, {ran} of "
+                "them have run; the others may follow from what these find.",
+                "- **Screens**, from the fourth run on: at 3,700 steps a run stops where layer 5 is under 92 %, or "
+                "where γ of layer 0 is under that of layer 1 ([chapter 7](07_which_layer.ipynb) says what γ is); at "
+                "7,300 steps where layer 0 is over 45 %.",
+                f"- **Where:** `experiments/search.py`, of {search.DATE}; what was added on {search.LATER}, after the "
+                "first three runs, says so.",
+            ]
+        )
+    )
+
+
+def expected() -> Said:
+    """Of the runs to come, how many forecasts reach into the box that is sought, and how many lie in it."""
+    reach, within = 0, 0
+    to_come = [row for row in (*search.ROWS, *search.MORE) if not row.date]
+    for row in to_come:
+        forecast = dict(zip((FIRST, LAST), search.NOW.get(row.name, (row.u0, row.u5, row.loss))[:2], strict=True))
+        reach += all(
+            low <= forecast[layer][1] and forecast[layer][0] <= high for layer, (low, high) in search.TARGET.items()
+        )
+        within += all(
+            low <= forecast[layer][0] and forecast[layer][1] <= high for layer, (low, high) in search.TARGET.items()
+        )
+    return Said(
+        f"{len(to_come)} runs are to come. The forecasts of {reach} reach into the box, that of {within or 'none'} "
+        "lies in it."
     )

@@ -49,12 +49,14 @@ zip: $(READY)  ## the committed book as one file that opens anywhere without a n
 pdf: $(READY)  ## the committed book to print, in _build/; needs Chromium
 	@$(BIN)/python -m relusparsity.book.offline pdf
 
-# Of one chapter: the tests in its folder, its page run again and compared, and what is asked of every chapter.
+# Of one chapter: the tests in its folder and those that import it, its page run again and compared, and what is asked
+# of every chapter.
 OF_ALL := tests/test_book.py tests/test_experiments_scales.py tests/test_recorded.py
 NN = $(if $(filter 1 2 3 4 5 6 7 8 9,$(CHAPTER)),0)$(CHAPTER)
 ITS = $(or $(wildcard src/relusparsity/chapters/ch$(NN)_* book/chapters/$(NN)_*),$(error there is no chapter $(CHAPTER)))
+OTHERS = $(shell grep -l '^from relusparsity\.chapters\.ch$(NN)_' tests/test_*.py)
 test: $(READY) $(if $(CHAPTER),,$(KERNELS))  ## all tests, and every chapter run again at scale smoke and compared; CHAPTER=03: what concerns one
-	$(BIN)/pytest --nbval $(if $(CHAPTER),$(ITS) $(OF_ALL))
+	$(BIN)/pytest --nbval $(if $(CHAPTER),$(ITS) $(OTHERS) $(OF_ALL))
 
 record: $(READY)  ## renew data/*-$(SCALE)*.nc and book/chapters/*.ipynb; CHAPTER=03: that chapter's; ONLY="NAME ...": data alone
 	$(BIN)/python -m relusparsity.book.build record $(if $(CHAPTER),--chapter $(CHAPTER) )--scale $(SCALE) \
@@ -63,7 +65,7 @@ record: $(READY)  ## renew data/*-$(SCALE)*.nc and book/chapters/*.ipynb; CHAPTE
 new: $(READY)  ## begin a chapter: CHAPTER=24 NAME=token_use_of_width writes its folder, its notebook and its line in _toc.yml
 	@$(BIN)/python -m relusparsity.book.new --chapter="$(CHAPTER)" --name="$(NAME)"
 
-models: $(READY)  ## models and data that chapters read: a list; CHAPTER=12, ONLY="NAME ..." or ALL=1 fetches
+models: $(READY)  ## models and data for further chapters: a list; CHAPTER=12, ONLY="NAME ..." or ALL=1 fetches
 	@$(BIN)/python -m relusparsity models $(ONLY) $(if $(CHAPTER),--chapter $(CHAPTER)) $(if $(ALL),--all) \
 	  $(if $(FOLDER),--folder "$(FOLDER)")
 

@@ -7,9 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 import torch
 import transformers as t
 from torch import Tensor, nn
+
+from relusparsity.measure import load
 
 transformers_log = t.logging
 transformers_log.set_verbosity_error()
@@ -119,3 +122,21 @@ def stored(model: nn.Module, modules: list[str]) -> Iterator[list[list[np.ndarra
     yield kept
     for handle in handles:
         handle.remove()
+
+
+def in_the_sixth_batch(do: Callable[[], object], monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Of every batch that `measure` reads from now on, its sequences; in the sixth, before it is read, `do` is done."""
+    read, calls = load.logits, list[int]()
+
+    def reads(model: Any, ids: Any) -> Any:
+        calls.append(len(ids))
+        if len(calls) == 6:
+            do()
+        return read(model, ids)
+
+    monkeypatch.setattr(load, "logits", reads)
+    return calls
+
+
+def interrupt() -> None:
+    raise KeyboardInterrupt

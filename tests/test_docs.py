@@ -45,6 +45,7 @@ def test_there_are_examples() -> None:
 # README
 
 README = Path(relusparsity.__file__).parents[2] / "README.md"
+CHAPTERS = sorted((README.parent / "src/relusparsity/chapters").glob("ch*"))
 
 
 def blocks(language: str) -> list[str]:
@@ -91,6 +92,16 @@ def test_what_contributing_says_to_make_is_there() -> None:
         assert run_readme(["make", "--dry-run", *shlex.split(command)], timeout=60)
 
 
+@pytest.mark.parametrize("folder", CHAPTERS, ids=lambda path: path.name)
+def test_the_tests_of_one_chapter_are_its_own_and_those_that_import_it(folder: Path) -> None:
+    number = folder.name[2:4]
+    said = run_readme(["make", "--dry-run", "test", f"CHAPTER={int(number)}"], timeout=60).split()
+    tests = (README.parent / "tests").glob("test_*.py")
+    own = {file.name for file in tests if f"from {relusparsity.__name__}.chapters.{folder.name}" in file.read_text()}
+    assert (own or list(folder.glob("test_*.py"))) and own <= {word.removeprefix("tests/") for word in said}
+    assert {f"src/relusparsity/chapters/{folder.name}", f"book/chapters/{folder.name[2:]}.ipynb"} <= set(said)
+
+
 def test_the_readmes_python_runs() -> None:
     program = "\n".join(blocks("python"))  # the later ones go on with what the first one made
     assert 'scales.base("smoke")' in program and "relusparsity.track(" in program
@@ -104,6 +115,13 @@ def test_the_readmes_ways_to_extend_it_are_valid() -> None:
     assert len(calls) >= 3
     for call in calls:
         eval(call, dict(names))
+
+
+def test_no_file_of_the_library_is_longer_than_contributing_says() -> None:
+    said = re.search(r"in `src/` none has more than (\d+) lines", (README.parent / "CONTRIBUTING.md").read_text())
+    files = [path for path in (README.parent / "src").rglob("*") if path.suffix in (".py", ".js", ".css")]
+    lengths = {str(path): len(path.read_text().splitlines()) for path in files}
+    assert said and len(lengths) > 100 and {n: x for n, x in lengths.items() if x > int(said[1])} == {}
 
 
 def test_the_readmes_files_exist() -> None:

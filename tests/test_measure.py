@@ -17,7 +17,7 @@ from safetensors.torch import save_file
 from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 
 import relusparsity
-from any_models import build, names, stored
+from any_models import build, in_the_sixth_batch, interrupt, names, stored
 from relusparsity import corpora
 from relusparsity import models as own
 from relusparsity.__main__ import main
@@ -149,15 +149,7 @@ def test_interrupted_it_resumes_to_the_same_dataset(
 ) -> None:
     whole = measured(place, "opt", tmp_path / "whole", "--batch_size", "4")
     monkeypatch.setattr(reading, "SAVE_EVERY", 0.0)
-    read, calls = measure.load.logits, []
-
-    def stops(model: Any, ids: Any) -> Any:
-        calls.append(len(ids))
-        if len(calls) == 6:
-            raise KeyboardInterrupt
-        return read(model, ids)
-
-    monkeypatch.setattr(measure.load, "logits", stops)
+    calls = in_the_sixth_batch(interrupt, monkeypatch)
     out = tmp_path / "cut"
     assert main(options(place, "opt", out, "--batch_size", "4")) == 130
     assert "resumes" in capsys.readouterr().err
@@ -182,15 +174,7 @@ def test_interrupted_it_resumes_to_the_same_dataset(
 def test_ctrl_c_keeps_what_was_read(place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The batch in hand is read to its end and kept, however short the time since the last saving."""
     whole = measured(place, "opt", tmp_path / "whole", "--batch_size", "4")
-    read, calls = measure.load.logits, []
-
-    def interrupted(model: Any, ids: Any) -> Any:
-        calls.append(len(ids))
-        if len(calls) == 6:
-            signal.raise_signal(signal.SIGINT)
-        return read(model, ids)
-
-    monkeypatch.setattr(measure.load, "logits", interrupted)
+    calls = in_the_sixth_batch(lambda: signal.raise_signal(signal.SIGINT), monkeypatch)
     out, before = tmp_path / "cut", signal.getsignal(signal.SIGINT)
     assert main(options(place, "opt", out, "--batch_size", "4")) == 130
     assert [p.name for p in out.iterdir()] == ["state.safetensors"] and len(calls) == 6

@@ -18,7 +18,7 @@ from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 from torch import nn
 
-from any_models import KV, SMALL, build, stored
+from any_models import KV, SMALL, build, in_the_sixth_batch, interrupt, stored
 from relusparsity import arithmetic
 from relusparsity.__main__ import main
 from relusparsity.counting import metrics
@@ -214,15 +214,7 @@ def test_a_damaged_state_is_not_gone_on_from(words: Path, tmp_path: Path, monkey
     folder = saved(build("opt"), tmp_path / "opt")
     whole = measured(folder, words, tmp_path / "whole", "--batch_size", "4")
     monkeypatch.setattr(reading, "SAVE_EVERY", 0.0)
-    read, calls = measure.load.logits, []
-
-    def stops(model: Any, ids: Any) -> Any:
-        calls.append(len(ids))
-        if len(calls) == 6:
-            raise KeyboardInterrupt
-        return read(model, ids)
-
-    monkeypatch.setattr(measure.load, "logits", stops)
+    calls = in_the_sixth_batch(interrupt, monkeypatch)
     words_ = ["--text", str(words), "--tokens", "1024", "--seq_len", "16", "--batch_size", "4"]
     assert main(["measure", str(folder), *words_, "--out", str(tmp_path / "cut")]) == 130
     state = tmp_path / "cut" / "state.safetensors"

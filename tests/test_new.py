@@ -149,6 +149,15 @@ def test_a_line_has_its_place() -> None:
         assert lines[place] == f"- {{file: chapters/{number:02d}_new}}" and len(lines) == 5
 
 
+def test_the_readme_says_where_a_chapter_names_its_shape() -> None:
+    text = {file.name: file.read_text() for file in new.TEMPLATE.iterdir() if file.is_file()}
+    said = " ".join((ROOT / "README.md").read_text().split())
+    assert 'where the notebook says `"smoke"`, in three places, and `short.py`, in one' in said
+    assert text["notebook.txt"].count('"smoke"') == 3 and text["short.py"].count('"smoke"') == 1
+    others = {name for name, each in text.items() if '"smoke"' in each} - {"notebook.txt", "short.py"}
+    assert others == {"experiment.py", "rows.py", "test_chapter.py"}, "RECORDED, the row, tests"
+
+
 def test_make_hands_number_and_name_on(root: Path) -> None:
     command = ["make", "--dry-run", "new", "CHAPTER=24", f"NAME={NAME}"]
     said = subprocess.run(command, cwd=root, capture_output=True, text=True, check=True).stdout

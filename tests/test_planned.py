@@ -67,6 +67,9 @@ def test_longer_trainings_and_larger_models_take_longer(device: str, monkeypatch
     assert planned.seconds(run, together=2) < planned.seconds(run)
     measured = replace(run, **{"measure.final_sets": 640})
     assert (planned.seconds(measured) > planned.seconds(run)) == (device == "cpu")
+    assert planned.size(longer) == planned.size(run) < planned.size(larger)
+    few = replace(run, **{"measure.points": 4})
+    assert planned.size(few) < planned.size(run) < planned.size(replace(run, **{"measure.history_units": 1024}))
 
 
 def test_train_all_tells_of_each_run_that_was_missing(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,7 +13,7 @@ import xarray as xr
 from fixtures_core import tiny_corpus
 from relusparsity import corpora, distributed, plots
 from relusparsity.__main__ import main
-from relusparsity.book import build, front, recorded, recorder, rests
+from relusparsity.book import build, front, recorded, rests
 from relusparsity.config import replace
 from relusparsity.errors import UserError
 from relusparsity.experiments import factorial, repetition
@@ -281,20 +281,3 @@ def test_the_chapters_make_every_dataset_of_the_default_shape(root: Path) -> Non
     sources = rests.notebooks(root)
     assert build.shown_by(sources) == recorded.recorded_at("laptop")
     assert {each.name for each in build.shown_by(sources[2:3])} == {"neuron_death"}
-
-
-def test_a_queue_of_one_chapters_runs(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert [each.path.stem for each in build.of_chapter(3, "wide", "first")] == ["neuron_death-wide-first"]
-    assert [each.name for each in build.of_chapter(1, "laptop")] == ["layer_patterns", "training"]
-    with pytest.raises(UserError, match=r"^chapter 6 records nothing at scale wide; it does at laptop and mid\.$"):
-        build.of_chapter(6, "wide")
-    with pytest.raises(UserError, match=r"^chapter 3 records nothing at scale mid by the recipe nearest; it does"):
-        build.of_chapter(3, "mid", "nearest")
-    with pytest.raises(UserError, match="there is no chapter 99; choose one of 1, 2"):
-        build.of_chapter(99, "mid")
-    queued: list[Any] = []
-    monkeypatch.setattr(build, "check_device", lambda scale: None)
-    monkeypatch.setattr(recorder, "record", lambda experiments, *rest: queued.extend(experiments))
-    assert main(["record", "--chapter", "5", "--scale", "mid"]) == 0
-    assert [each.path.stem for each in queued] == ["pruning-mid-first"]
-    assert main(["record", "pruning", "--chapter", "5"]) == 2

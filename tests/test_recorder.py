@@ -1,6 +1,8 @@
 """A queue of runs, rehearsed on a CPU: several workers, pieces, an interruption, a run that fails, and unpacking."""
 
+import os
 import re
+import shutil
 import subprocess
 import sys
 import tarfile
@@ -13,9 +15,9 @@ import pytest
 import xarray as xr
 
 from fixtures_core import tiny_corpus, tiny_run
-from relusparsity import train
+from relusparsity import corpora, train
 from relusparsity.__main__ import main
-from relusparsity.book import pieces, recorder
+from relusparsity.book import pieces, planned, recorder
 from relusparsity.book.recorded import Recorded
 from relusparsity.config import RunConfig, replace
 from relusparsity.errors import UserError
@@ -48,8 +50,8 @@ def short(seed: int, **changes: Any) -> RunConfig:
         ("--workers -1", "workers = -1: expected"),
         ("--gpus_per_run 0", "gpus_per_run = 0: expected"),
         ("--gpus_per_run 3", "gpus_per_run = 3: expected .* at most the 2 of this machine"),
-        ("--chapter 11 --scale wide", "chapter 11 records nothing at scale wide"),
-        ("--chapter 3 --scale smoke", "chapter 3 records nothing at scale smoke"),
+        ("--chapter 11 --scale wide", "chapter 11 shows nothing recorded at scale wide"),
+        ("--chapter 3 --scale smoke", "chapter 3 shows nothing recorded at scale smoke"),
         ("nothing_such", "not recorded at scale laptop"),
     ],
 )
@@ -109,6 +111,10 @@ def test_four_workers_one_failure_an_interruption_and_the_way_home(
     assert len(packed) == 5
 
     here = {job.path.name: job for job in recorder.jobs(of(*runs, wild))}
+    whole = [job for job in here.values() if (job.path / "dataset.nc").is_file()]
+    assert len(whole) == 4 and all(
+        0.7 < planned.size(job.config) / (job.path / "dataset.nc").stat().st_size < 1.5 for job in whole
+    ), "what the plan says of bytes"
     monkeypatch.setenv("RELUSPARSITY_RUNS", str(tmp_path / "home"))
     assert main(["record", "--unpack", *map(str, packed)]) == 0
     assert "damaged" not in ondisk.listing()
@@ -120,6 +126,37 @@ def test_four_workers_one_failure_an_interruption_and_the_way_home(
     monkeypatch.setattr(loop, "_train", lambda *given: pytest.fail("trained again"))
     (tmp_path / "home" / "corpora").symlink_to(next(iter(here.values())).path.parent / "corpora")
     assert train.run(runs[0]).path == tmp_path / "home" / recorder.jobs(of(runs[0]))[0].path.name, "taken for its own"
+
+
+ALONE = """
+from pathlib import Path
+from types import SimpleNamespace
+from relusparsity.book import build, recorder
+from relusparsity.book.recorded import Recorded
+from relusparsity.config import replace
+from relusparsity.scales import base
+
+print([each.path.name for each in build.of_chapter(3, "wide")])
+run = replace(base("smoke", 501), **{"train.tokens": 5_120, "measure.points": 3})
+made_by = SimpleNamespace(config=lambda scale: SimpleNamespace(runs=(run,)))
+recorder.record([Recorded("made up", "smoke", None, made_by)], Path("out"), workers=1)
+"""
+
+
+@pytest.mark.slow
+def test_it_works_in_a_copy_without_data_pages_or_history(root: Path, tmp_path: Path) -> None:
+    corpora.load(short(501).corpus)
+    for name in ("src", "notebooks"):
+        shutil.copytree(root / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy2(root / "pyproject.toml", tmp_path)
+    own = os.environ | {"PYTHONPATH": str(tmp_path / "src"), "RELUSPARSITY_COMMIT": "a" * 40}
+    command = [sys.executable, "-c", ALONE]
+    done = subprocess.run(command, cwd=tmp_path, env=own, capture_output=True, text=True)
+    assert "1 of 1 runs are finished" in done.stdout, done.stderr
+    assert "neuron_death-wide-nearest.nc" in done.stdout.splitlines()[0]
+    (run,) = pieces.held(tmp_path / "out" / "piece-1.tar")
+    facts = results.provenance(results.load(results.runs_dir() / run / "dataset.nc"))
+    assert facts["environment"]["commit"] == "a" * 40
 
 
 def test_what_is_no_piece_is_refused(tmp_path: Path) -> None:
@@ -139,11 +176,6 @@ def test_what_is_no_piece_is_refused(tmp_path: Path) -> None:
     piece.write_bytes(piece.read_bytes()[:-1])
     with pytest.raises(UserError, match="sha256"):
         pieces.unpack([piece])
-
-
-def test_texts_of_ones_own_are_for_make_record() -> None:
-    with pytest.raises(UserError, match="made up reads a text of its own; make it with `make record`"):
-        recorder.jobs(of(short(1), own_texts=lambda config: []))
 
 
 def test_a_worker_that_dies_slowly_costs_its_own_run_alone(

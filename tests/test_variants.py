@@ -1,5 +1,6 @@
 """A variant of a model is a file: what trains and measures asks for nothing but `models.Model`, of any widths."""
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,7 +13,7 @@ from torch import nn
 
 import relusparsity
 from fixtures_core import tiny_corpus, tiny_model, tiny_run
-from relusparsity import config, corpora, interventions, train
+from relusparsity import config, corpora, identity, interventions, train
 from relusparsity.errors import UserError
 from relusparsity.intervention_config import InterventionConfig
 from relusparsity.models import Decoder, Model, checked, kinds
@@ -45,6 +46,23 @@ def masks(model: Model, tokens: torch.Tensor) -> list[np.ndarray]:
     with torch.no_grad():
         model.predict(tokens, observe=lambda _layer, _x, _z, a: kept.append((a > 0).numpy()))
     return kept
+
+
+def test_a_run_of_another_kind_has_a_name_of_its_own() -> None:
+    run = tiny_run()
+    other = replace(run, model=NarrowingConfig(**vars(run.model)))
+    assert identity.changed(other) == identity.changed(run) | {"model.__class__.__name__": "NarrowingConfig"}
+    assert identity.run_id(other, "text") != identity.run_id(run, "text")
+
+
+def test_a_run_of_another_kind_is_the_same_after_json() -> None:
+    run = replace(tiny_run(), model=NarrowingConfig(**vars(tiny_model())))
+    said = json.loads(json.dumps(config.to_dict(run)))
+    assert config.from_dict(config.RunConfig, said) == run and said["model"].pop("class") == "NarrowingConfig"
+    assert config.from_dict(config.RunConfig, said).model == tiny_model(), "without it, the usual kind"
+    for name in ("TrainConfig", "Trainer", ["x"]):
+        with pytest.raises(UserError, match=r"^there is no .* here; expected one of ModelConfig, .*NarrowingConfig"):
+            config.from_dict(config.RunConfig, said | {"model": said["model"] | {"class": str(name)}})
 
 
 def test_layers_of_different_widths_are_trained_and_counted(trainer: Trainer) -> None:

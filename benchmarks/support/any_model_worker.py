@@ -13,6 +13,7 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any
 
+import machine
 import plain
 import torch
 import transformers
@@ -136,21 +137,16 @@ class Memory:
         self.cuda = cuda
 
     def now(self) -> int:
-        return torch.cuda.memory_allocated() if self.cuda else self._resident("VmRSS")
+        return torch.cuda.memory_allocated() if self.cuda else machine.resident("VmRSS")
 
     def peak(self) -> int:
-        return torch.cuda.max_memory_allocated() if self.cuda else self._resident("VmHWM")
+        return torch.cuda.max_memory_allocated() if self.cuda else machine.resident("VmHWM")
 
     def reset(self) -> None:
         if self.cuda:
             torch.cuda.reset_peak_memory_stats()
         else:
             Path("/proc/self/clear_refs").write_text("5")
-
-    @staticmethod
-    def _resident(field: str) -> int:
-        status = dict(line.split(":") for line in Path("/proc/self/status").read_text().splitlines())
-        return int(status[field].split()[0]) * 1024
 
 
 def main() -> None:

@@ -30,6 +30,12 @@ def load() -> float:
     return round(os.getloadavg()[0], 2)
 
 
+def resident(field: str) -> int:
+    """Memory of this process, VmRSS (resident now) or VmHWM (its peak), in bytes; Linux."""
+    status = dict(line.split(":") for line in Path("/proc/self/status").read_text().splitlines())
+    return int(status[field].split()[0]) * 1024
+
+
 def _processor() -> str:
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()

@@ -13,6 +13,7 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any
 
+import machine
 import numpy as np
 import plain
 import torch
@@ -107,12 +108,6 @@ def agree_on_the_same_tensors(read: Callable[[Tensor], list[Tensor]], chunks: li
         raise AssertionError(f"the tracker and the plain code disagree on the same tensors: {wrong}")
 
 
-def memory(field: str) -> int:
-    """VmRSS (resident now) or VmHWM (its peak), in bytes; Linux."""
-    status = dict(line.split(":") for line in Path("/proc/self/status").read_text().splitlines())
-    return int(status[field].split()[0]) * 1024
-
-
 def main() -> None:
     job: dict[str, Any] = json.loads(sys.argv[1])
     torch.set_num_threads(job["threads"])
@@ -129,7 +124,7 @@ def main() -> None:
     }
     for way in ways.values():  # what PyTorch loads once is no part of the comparison
         way([chunks[0][:1]])
-    rest = memory("VmRSS")
+    rest = machine.resident("VmRSS")
     Path("/proc/self/clear_refs").write_text("5")  # the peak starts here, not at the imports
     counts: plain.Counts = {}
     for line in sys.stdin:
@@ -140,7 +135,7 @@ def main() -> None:
             counts = ways[command](chunks) or counts
             answer = {"seconds": perf_counter() - start}
         elif command == "memory":
-            answer = {"rest": rest, "peak": memory("VmHWM")}
+            answer = {"rest": rest, "peak": machine.resident("VmHWM")}
         elif command == "save":
             if source != "tracker":
                 agree_on_the_same_tensors(read, chunks, model)

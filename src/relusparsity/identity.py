@@ -37,13 +37,19 @@ def digest(*parts: Any) -> str:
 
 
 def changed(config: Any, prefix: str = "") -> dict[str, Any]:
-    """Fields that differ from their defaults, by dotted name, but for `NO_RESULT` and `NAMED_BY_CONTENT`."""
+    """Fields that differ from their defaults, by dotted name, but for `NO_RESULT` and `NAMED_BY_CONTENT`.
+
+    Of a part that is of another class than by default, such as a variant's `ModelConfig`, the class's name, too.
+    """
     found: dict[str, Any] = {}
     for field in dataclasses.fields(config):
         name, value = prefix + field.name, getattr(config, field.name)
         if name in NO_RESULT or name in NAMED_BY_CONTENT:
             continue
         if dataclasses.is_dataclass(value):
+            kind = type(value).__name__
+            if getattr(field.default_factory, "__name__", kind) != kind:  # such as of a variant of the model
+                found[f"{name}.__class__.__name__"] = kind
             found |= changed(value, f"{name}.")
         elif not is_default(field, value):
             found[name] = value

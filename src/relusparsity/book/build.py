@@ -20,12 +20,11 @@ from tqdm.auto import tqdm
 from .. import distributed
 from ..errors import StoppedEarly, UserError
 from ..experiments import shared
-from ..recipes import RECIPES
 from ..scales import names
 from ..shapes import SHAPES
 from ..store import results
 from . import front, planned, rests
-from .recorded import RUNS, Recorded, check_text, chosen, everything, outdated, recorded_at
+from .recorded import Recorded, check_text, chosen, everything, outdated, recorded_at, runs_of
 
 DEFAULT = "laptop"
 """Where no other shape is asked for, a notebook runs at that of its parameters: this one or, when just begun, smoke."""
@@ -160,23 +159,23 @@ def shown_by(sources: Sequence[Path], scale: str = DEFAULT, recipe: str | None =
 
 
 def of_chapter(chapter: int, scale: str, recipe: str | None = None) -> list[Recorded]:
-    """What one chapter records at a shape, for a queue of its runs.
+    """What one chapter shows of a shape, whether it runs it or names its dataset, for a queue of its runs.
 
     Raises
     ------
     UserError
-        If there is no such chapter, or it records nothing there.
+        If there is no such chapter, or it shows nothing there.
     """
     root = results.checkout()
     if root is None:
         raise UserError("chapters lie in a clone of the repository; clone it, or name experiments instead.")
-    sources = rests.notebooks(root, chapter)
-    if found := shown_by(sources, scale, recipe):
+    (source,) = rests.notebooks(root, chapter)
+    if found := [each for each in recorded_at(scale, recipe) if shows(source, each)]:
         return found
-    shapes = [shape for shape in SHAPES if any(shown_by(sources, shape, by) for by in RECIPES)]
+    shapes = [shape for shape in SHAPES if any(shows(source, each) for each in everything() if each.scale == shape)]
     by = "" if recipe is None else f" by the recipe {recipe}"
     there = f"it does at {' and '.join(shapes)}" if shapes else "nor at any other"
-    raise UserError(f"chapter {chapter} records nothing at scale {names(scale, recipe)[0]}{by}; {there}.")
+    raise UserError(f"chapter {chapter} shows nothing recorded at scale {names(scale, recipe)[0]}{by}; {there}.")
 
 
 def place(executed: Path, sources: Sequence[Path], folder: Path) -> None:
@@ -201,8 +200,7 @@ def _for_any_machine() -> list[str]:
 
 def train_first(configs: Sequence[Any]) -> None:
     """Train the runs that experiments share, together and before any of them waits for one: no core is left idle."""
-    groups = [getattr(config, group, ()) for config in configs for group in RUNS]
-    runs = list(dict.fromkeys(run for group in groups for run in group))
+    runs = list(dict.fromkeys(run for config in configs for run in runs_of(config)))
     plan = planned.Plan(runs)
     print(plan, flush=True)
     try:

@@ -12,6 +12,8 @@ from ..experiments import shared
 from ..identity import changed
 from ..models import training_flops
 from ..plots.reading import how_many
+from ..screens import measured_steps
+from ..store.schema import FINAL, HISTORY
 
 GPU = (480e12, 7.5e-3, 25.0)
 """An H200's floating-point operations per second, its seconds per step besides, and those per run, as measured."""
@@ -19,6 +21,8 @@ CORE = (24e9, 2e-3, 1.3)
 """The same of a core of a server's processor, where another trains beside it."""
 FEW = 10
 """Seconds below which nobody asks how many."""
+SMALL = 60_000
+"""Bytes of a run's dataset beside what is kept of single units."""
 
 
 def seconds(run: RunConfig, together: int = 1) -> float:
@@ -30,6 +34,15 @@ def seconds(run: RunConfig, together: int = 1) -> float:
     of = run.measure
     heldout = of.set_tokens * (of.sets * of.points + of.final_sets) / 3 if _on_cores() else 0
     return training_flops(run.model) * (run.train.tokens + heldout) / rate / together + run.train.steps * step + start
+
+
+def size(run: RunConfig) -> int:
+    """Bytes of a run's dataset, roughly: as measured, two a value of the drift and one a number kept of a unit."""
+    of, model = run.measure, run.model
+    steps = min(of.histories, len(measured_steps(run.train.steps, of.points)))
+    drift = len(HISTORY) * steps * min(of.history_units, model.d_ff)
+    at_the_end = sum("unit" in dims for dims, *_ in FINAL.values()) * model.d_ff
+    return SMALL + model.n_layers * (2 * drift + at_the_end)
 
 
 def like() -> str:

@@ -15,6 +15,7 @@ import numpy as np
 import xarray as xr
 
 from .. import chapters, corpora, experiments, identity
+from ..config import RunConfig
 from ..errors import UserError
 from ..experiments import sweep_table, variants
 from ..recipes import FROZEN
@@ -71,6 +72,11 @@ class Recorded:
         if scale or self.recipe is None:
             return self.made_by.config(scale or self.scale)
         return self.made_by.config(self.scale, self.recipe)
+
+
+def runs_of(config: Any) -> list[RunConfig]:
+    """All runs of an experiment's configuration, each once, whatever group it is in."""
+    return list(dict.fromkeys(run for group in RUNS for run in getattr(config, group, ())))
 
 
 def makers() -> dict[str, Any]:

@@ -29,7 +29,7 @@ from ..errors import UserError
 from ..screens import in_words
 from ..store import sealed
 from . import pieces, planned, worker
-from .recorded import Recorded
+from .recorded import Recorded, runs_of
 
 GRACE = 5.0
 """Seconds that a worker whose pipe has ended has to end itself."""
@@ -61,7 +61,7 @@ def jobs(experiments: Sequence[Recorded]) -> list[Job]:
     if own := [each.name for each in experiments if each.own_texts]:
         raise UserError(f"{', '.join(own)} reads a text of its own; make it with `make record` instead.")
     runs: dict[Path, RunConfig] = {}
-    for run in dict.fromkeys(run for each in experiments for run in each.config().runs):
+    for run in dict.fromkeys(run for each in experiments for run in runs_of(each.config())):
         path = train.run_path(run, corpora.load(run.corpus))
         both = tuple(screen for screen in runs.get(path, run).screens if screen in run.screens)
         runs[path] = replace(run, screens=both)
@@ -141,7 +141,7 @@ def _recorded(queue: list[Job], out: Path, workers: int, minutes: float | None, 
     print(
         f"{len(queue)} runs, {len(queue) - len(missing)} finished before; {len(missing)} to train on {workers} "
         f"worker{'s' if workers > 1 else ''}{each}: {planned.about(needed / workers)} on {planned.like()}, "
-        f"{len(missing) * 0.5:.0f} MB of datasets → {out}",
+        f"about {sum(planned.size(job.config) for job in missing) / 1e6:.1f} MB of datasets → {out}",
         flush=True,
     )
     for rules, stoppable in Counter(job.config.screens for job in missing if job.config.screens).items():

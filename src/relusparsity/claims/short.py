@@ -24,6 +24,19 @@ class Short:
         return "\n".join([self.finding, *self.lines])
 
 
+@dataclass(frozen=True)
+class Said:
+    """A paragraph of a chapter, as Markdown, whose numbers or words the data give."""
+
+    text: str
+
+    def _repr_markdown_(self) -> str:
+        return self.text
+
+    def __repr__(self) -> str:
+        return self.text
+
+
 def measured(datasets: Datasets) -> dict[tuple[str, str], list[float]]:
     """What the rows of the ledger read of datasets of one shape: (number, label) → a value per seed that counts.
 

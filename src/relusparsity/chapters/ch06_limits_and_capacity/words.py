@@ -1,30 +1,16 @@
 """Sentences of chapter 06 whose numbers the recorded data give."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import xarray as xr
 
-from ...claims.short import between
+from ...claims.short import Said, between
 from ...claims.table import number
 from ...experiments import endings
 
 LONG = "lr × 2"
 """What the sweep of longer runs calls *first*."""
-
-
-@dataclass(frozen=True)
-class Said:
-    """A paragraph, as Markdown."""
-
-    text: str
-
-    def _repr_markdown_(self) -> str:
-        return self.text
-
-    def __repr__(self) -> str:
-        return self.text
 
 
 def _end(dataset: xr.Dataset, layer: int) -> xr.DataArray:

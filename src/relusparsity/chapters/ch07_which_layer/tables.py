@@ -7,11 +7,11 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
+from ...claims.short import Said
 from ...experiments import arms, dissociation, embedding_scale, endings, factorial, other_half, variants
 from ...interventions.inputs import Intervention
 from ...store import results
 from . import trajectories, treatments
-from .words import Said
 
 PLANNED = {
     "factorial": factorial,

@@ -7,11 +7,11 @@ import numpy as np
 import xarray as xr
 
 from ...claims.reading import Reading
-from ...claims.short import between
+from ...claims.short import Said, between
 from ...claims.table import number
 from ...experiments import dissociation
 from . import trajectories
-from .words import Said, listed, millions, seeds
+from .words import listed, millions, seeds
 
 READ = ((1, "centre", "centred"), (5, "add 2", "with the vector"))
 """Layer, treatment and its word, of what row 15 reads."""

@@ -5,13 +5,13 @@ Those on treated layers are in `treatments`.
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import product
 from typing import Any
 
 import numpy as np
 import xarray as xr
 
+from ...claims.short import Said
 from ...claims.table import number
 from ...experiments import arms, embedding_scale, recipe_effects
 from ...plots.recipes import FULL
@@ -19,19 +19,6 @@ from ...store import results
 from . import trajectories
 
 COUNTED = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
-
-
-@dataclass(frozen=True)
-class Said:
-    """A paragraph, as Markdown."""
-
-    text: str
-
-    def _repr_markdown_(self) -> str:
-        return self.text
-
-    def __repr__(self) -> str:
-        return self.text
 
 
 def counted(cells: xr.Dataset) -> Said:

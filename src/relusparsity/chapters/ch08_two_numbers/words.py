@@ -1,32 +1,18 @@
 """Sentences of chapter 08 whose numbers the recorded data give."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 import xarray as xr
 
-from ...claims.short import between, spread
+from ...claims.short import Said, between, spread
 from ...claims.table import number
 from ...experiments import endings, search
 from ...source import BATCH_USE
 from . import runs
 
 FIRST, LAST = min(BATCH_USE), max(BATCH_USE)
-
-
-@dataclass(frozen=True)
-class Said:
-    """A paragraph, as Markdown."""
-
-    text: str
-
-    def _repr_markdown_(self) -> str:
-        return self.text
-
-    def __repr__(self) -> str:
-        return self.text
 
 
 def percent(table: pd.DataFrame, name: str, layer: int) -> str:

@@ -40,7 +40,9 @@ from relusparsity.experiments import layer_patterns
 # A unit *fires* at a token where its activation is strictly above zero. **Use** is the share of a layer's units that
 # fire at least once in a stated window of text $W$:
 #
-# $$\text{use}_\ell(W) = \frac{1}{d_\text{ff}}\,\bigl|\{\,u : a_{\ell,t,u} > 0 \text{ for some } t \in W\,\}\bigr|$$
+# $$
+# \text{use}_\ell(W) = \frac{1}{d_\text{ff}}\,\bigl|\{\,u : a_{\ell,t,u} > 0 \text{ for some } t \in W\,\}\bigr|
+# $$ (eq-use)
 #
 # We always state the window with the number. *Token use* has a window of one token, *sequence use* of one sequence,
 # *batch use* of 8,192 held-out tokens: the paper's window, kept for every shape. Sparsity is one minus use; this book
@@ -171,7 +173,9 @@ plots.layer_to_units(wide)
 # If units fired at tokens at random, each at its own rate, the curve would be the dotted one, which follows exactly
 # from the firing counts (rarefaction, {cite:p}`hurlbert1971nonconcept`):
 #
-# $$\text{rarefied use}(n) = \frac{1}{d_\text{ff}}\sum_u \left(1 - \binom{N-k_u}{n}\Big/\binom{N}{n}\right)$$
+# $$
+# \text{rarefied use}(n) = \frac{1}{d_\text{ff}}\sum_u \left(1 - \binom{N-k_u}{n}\Big/\binom{N}{n}\right)
+# $$ (eq-rarefied-use)
 #
 # for a unit that fired $k_u$ times in $N$ tokens. Real text lies below it, since a word that returns in a document
 # wakes the same units again.

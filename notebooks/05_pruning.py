@@ -37,7 +37,7 @@ from relusparsity.chapters.ch05_pruning import experiment, tables
 # To remove unit $u$ of a layer is to delete its row of $W_\text{in}$, its bias and its column of $W_\text{out}$. The
 # model is not trained again afterwards. The **cost** is the change of the loss on held-out text,
 #
-# $$\text{cost} = \frac{L(\text{pruned})}{L(\text{whole})} - 1 ,$$
+# $$\text{cost} = \frac{L(\text{pruned})}{L(\text{whole})} - 1 ,$$ (eq-cost)
 #
 # in percent of nats per token. Three ways to choose what goes:
 #

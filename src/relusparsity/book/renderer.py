@@ -14,7 +14,6 @@ import html
 import importlib.util
 import json
 import posixpath
-import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -28,6 +27,7 @@ from ..plots import page as pages
 from ..plots import palette
 from ..plots.written import MIME, from_json
 from . import drawers
+from .equations import by_chapter
 
 META = "relusparsity"
 FIGURES = "_figures"  # folder of drawings and their data, among the pages
@@ -176,8 +176,7 @@ def write(file: Path, text: str) -> None:
 
 def number(docname: str, position: int) -> str:
     """A figure's number by chapter: the second figure of ``chapters/03_neuron_death`` is Fig. 3.2."""
-    chapter = re.match(r"\d+", posixpath.basename(docname))
-    return f"Fig. {int(chapter[0])}.{position}" if chapter else f"Fig. {position}"
+    return f"Fig. {by_chapter(docname, position)}"
 
 
 def module_of(function: str) -> str:

@@ -16,8 +16,8 @@ def in_short() -> Short:
     window = int(dataset.attrs["final_sample_tokens"])
     return Short(
         "The same exact counts on PyTorch models that nobody here trained, and what to hold them against: with "
-        f"random weights {between(at_token.sel(model=fresh))} % of a ReLU layer's units fire at a token, in every layer "
-        "alike.",
+        f"random weights {between(at_token.sel(model=fresh))} % of a ReLU layer's units fire at a token, in every "
+        "layer alike.",
         (
             f"Laptop (6 × 1,024 units), trained: {between(at_token.sel(model='trained'))} % at a token, and "
             f"{between(over.sel(model='trained'))} % over 8,192.",

@@ -485,6 +485,20 @@ def test_the_table_says_everything_in_text_html_and_markdown() -> None:
     assert "&lt; 30" in claims.table(claims.evaluate({}, rows=(row("1"),)))._repr_html_()
 
 
+def test_the_fold_of_the_ledgers_page_names_machine_commit_and_text() -> None:
+    dataset = MAKERS["2"]("P", [True] * 3)
+    facts = json.loads(dataset.attrs["provenance"])
+    facts["environment"] = {"device": "cuda:0 (NVIDIA H200, 16 cores)", "commit": "0123456789abcdef0123+changes"}
+    facts["corpus"] = {"checksum": "fedcba9876543210fedc"}
+    known = {("layer_patterns", "wide"): dataset.assign_attrs(provenance=json.dumps(facts))}
+    outcomes = claims.evaluate(known, rows=(row("2"), row("1")))
+    said = "recorded on cuda:0 (NVIDIA H200, 16 cores), commit 0123456789ab+changes, text sha256 fedcba987654"
+    assert claims.table(outcomes, origins=True)._repr_html_().count(said) == 2
+    assert said not in claims.table(outcomes)._repr_html_(), "a chapter's own table stays short"
+    silent = claims.evaluate({("layer_patterns", "wide"): dataset}, rows=(row("2"),))
+    assert "recorded on" not in claims.table(silent, origins=True)._repr_html_()
+
+
 def test_verdicts_of_several_recipes_stand_side_by_side() -> None:
     holds = claims.evaluate({("layer_patterns", "wide"): MAKERS["1"]("P", [True] * 3)}, rows=(row("1"), row("12")))
     mixed = claims.evaluate({("layer_patterns", "wide"): MAKERS["1"]("P", [True, False, True])}, rows=(row("1"),))

@@ -42,14 +42,14 @@ def blocks() -> dict[str, str]:
     halves = [results.recorded(name, "mid") for name in ("factorial", "other_half")]
     short = claims.table(judged)
     of_15 = {("dissociation", "mid"): results.recorded("dissociation", "mid")}
-    added = claims.table(claims.evaluate(of_15, rows=claims.ADDED, rules=dissociation.RULES))
+    of_added = claims.evaluate(of_15, rows=claims.ADDED, rules=dissociation.RULES)
     return {
         "findings": findings.findings(judged, [claims.ends(every, letter) for letter in "PS"], halves, pruned),
         "claims": f"{short.markdown()}\n\n{short.caption()}.",
         "strip": claims.strip([o for o in judged if _searched(o)]),
         "explorable": explorable(halves, MID),
-        "ledger": claims.table(judged, counts)._repr_html_(),
-        "added": added._repr_html_(),
+        "ledger": claims.table(judged, counts, origins=True)._repr_html_(),
+        "added": claims.table(of_added, origins=True)._repr_html_(),
         "scoreboard": scoreboard.markdown(),
         "kept": scoreboard.summary(judged),
         "unfinished": scoreboard.unfinished(results.recorded("dissociation", "mid")),

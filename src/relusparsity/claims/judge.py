@@ -16,6 +16,7 @@ from .reading import (
     NotTestable,
     Reading,
     fresh,
+    made,
     model_name,
     recipe,
     scale_name,
@@ -54,6 +55,8 @@ class Outcome:
     ignored: frozenset[int] = frozenset()
     """Seeds among the readings that do not count, because they searched for the recipe."""
     recipe: str = ""
+    made: str = ""
+    """On which machine, by which commit and of which text the dataset was recorded, as far as it says so."""
     here: bool = False
     """Whether this machine made the run (otherwise it is a recorded one)."""
 
@@ -172,13 +175,14 @@ def _judged(row: Claim, rule: Rule, scale: str, kept: Datasets) -> Outcome:
     if absent:
         return _unrecorded(row, scale, absent)
     datasets = [kept[rule.experiment, part] for part in parts]
+    last = datasets[-1]
     try:
         finding = _read(rule.find, datasets)
     except NotTestable as reason:
-        return Outcome(row, scale, Verdict.NOT_TESTABLE, str(reason), recipe=recipe(datasets[-1]))
-    ignored = search_seeds(datasets[-1])
+        return Outcome(row, scale, Verdict.NOT_TESTABLE, str(reason), recipe=recipe(last), made=made(last))
+    ignored = search_seeds(last)
     verdict, reason_ = _verdict(row, parts, datasets, finding, ignored)
-    return Outcome(row, scale, verdict, reason_, finding.readings, ignored, recipe(datasets[-1]))
+    return Outcome(row, scale, verdict, reason_, finding.readings, ignored, recipe(last), made(last))
 
 
 def _read(find: Callable[..., Finding], datasets: list[xr.Dataset]) -> Finding:
@@ -236,18 +240,20 @@ def _verdict(
 
 
 def _beside(row: Claim, rule: Rule, scale: str, datasets: list[xr.Dataset], here: bool) -> Outcome:
+    last = datasets[-1]
     try:
         finding = _read(rule.find, datasets)
     except NotTestable as reason:
-        return Outcome(row, scale, None, str(reason), recipe=recipe(datasets[-1]), here=here)
+        return Outcome(row, scale, None, str(reason), recipe=recipe(last), made=made(last), here=here)
     return Outcome(
         row,
         scale,
         None,
         "; ".join(finding.limits),
         finding.readings,
-        search_seeds(datasets[-1]),
-        recipe(datasets[-1]),
+        search_seeds(last),
+        recipe(last),
+        made(last),
         here,
     )
 

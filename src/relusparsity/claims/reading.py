@@ -1,6 +1,7 @@
 """Checked access to datasets for the rules: a missing or impossible number stops here, by name."""
 
 import json
+import re
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -158,6 +159,16 @@ def recipe(dataset: xr.Dataset) -> str:
         f"lr {train['lr']:g} {train['schedule']}, beta2 {train['beta2']:g}, weight decay {train['weight_decay']:g}, "
         f"{train['tokens']:,} tokens"
     )
+
+
+def made(dataset: xr.Dataset) -> str:
+    """Machine, commit and text of a recorded dataset, hashes cut to twelve digits; "" where it does not name them."""
+    kept = provenance(dataset)
+    known = kept.get("environment", {})
+    said = [known.get("device", ""), f"commit {known['commit']}" if "commit" in known else ""]
+    if "checksum" in kept.get("corpus", {}):
+        said.append(f"text sha256 {kept['corpus']['checksum']}")
+    return re.sub(r"\b([0-9a-f]{12})[0-9a-f]+", r"\1", ", ".join(filter(None, said)))
 
 
 def search_seeds(dataset: xr.Dataset) -> frozenset[int]:

@@ -25,6 +25,8 @@ class Table:
     outcomes: tuple[Outcome, ...]
     counts: Mapping[tuple[str, str], Count] = field(default_factory=dict)
     """(row, letter) → in how many of all recorded runs of that width the rule holds."""
+    origins: bool = False
+    """Whether the folds of a page say on which machine, by which commit and of which text the numbers were recorded."""
 
     def __repr__(self) -> str:
         lines = [self.caption()]
@@ -91,12 +93,13 @@ class Table:
         shown = [o for o in outcomes if o.readings or not o.verdict]
         counted = "".join(f"<br><small>{escape(said)}</small>" for said in self._counted(row, outcomes))
         seen = "<br>its data were seen in part before the rule was written" if row.number in DATA_SEEN else ""
-        fold = "".join(map(_html_details, shown))
+        fold = "".join(_html_details(o, self.origins) for o in shown)
+        within = "seeds, recipes, machines, hashes" if self.origins else "seeds and recipes"
         known = source_class(row.number)
         origin = f"<br><small>{known}</small>" if known and known not in row.source else ""
         cells = (
             f'{escape(row.claim)}<br><small class="rule">{escape(row.rule)}{seen}</small>'
-            + (f"<details><summary>seeds and recipes</summary>{fold}</details>" if fold else ""),
+            + (f"<details><summary>{within}</summary>{fold}</details>" if fold else ""),
             escape(row.source) + origin,
             ("".join(map(_html_summary, shown)) or "–") + counted,
             "".join(_html_verdict(o) for o in outcomes if o.verdict),
@@ -105,12 +108,15 @@ class Table:
         return f'<tr id="row-{row.number}"><th scope="row">{row.number}</th>{body}</tr>'
 
 
-def table(outcomes: Sequence[Outcome], counts: Mapping[tuple[str, str], Count] | None = None) -> Table:
+def table(
+    outcomes: Sequence[Outcome], counts: Mapping[tuple[str, str], Count] | None = None, *, origins: bool = False
+) -> Table:
     """A table of the outcomes of `evaluate`, of one recipe a shape or of several; each recipe keeps its line.
 
-    The same outcomes give the same text on every machine. `counts` are those of `multiverse`.
+    The same outcomes give the same text on every machine. `counts` are those of `multiverse`; with
+    `origins` the folds of a page name machine, commit and text.
     """
-    return Table(tuple(outcomes), counts or {})
+    return Table(tuple(outcomes), counts or {}, origins)
 
 
 def verdicts(recipes: Mapping[str, list[Outcome]], scale: str) -> pd.DataFrame:
@@ -230,7 +236,8 @@ def _html_verdict(outcome: Outcome) -> str:
     return f"<div>{escape(who(outcome))}: {chips}" + (f"<br><small>{escape(rest)}</small>" if rest else "") + "</div>"
 
 
-def _html_details(outcome: Outcome) -> str:
+def _html_details(outcome: Outcome, origins: bool) -> str:
     lines = [_where(outcome), *([outcome.reason] if outcome.reason and not outcome.verdict else [])]
     lines += _values(outcome) + ([f"recipe: {outcome.recipe}"] if outcome.recipe else [])
+    lines += [f"recorded on {outcome.made}"] if origins and outcome.made else []
     return f"<div>{'<br>'.join(map(escape, lines))}</div>"

@@ -89,6 +89,8 @@ def test_switches_of_the_front_page_move_the_bars(open_page: Open, troubles: lis
     assert page.locator(".explorable-said").inner_text() == explorable.said(cells[" ".join(levels)]), (
         "as Python says it"
     )
+    labels = "all => all.map(one => getComputedStyle(one, '::after').content)"
+    assert page.eval_on_selector_all(".explorable .source", labels) == ['"W&A 13.3 %"', '"W&A 95.6 %"']
     assert page.locator(".verdict-strip .group:visible").count() == 1
     page.get_by_label("Mid, first").check()
     assert "Mid" in page.locator(".verdict-strip .group:visible strong").inner_text()
@@ -191,6 +193,13 @@ def test_a_phone_shows_everything_without_scrolling_sideways(open_page: Open, pa
     for page_of_names in pages.glob("api/*.html"):
         page = open_page(str(page_of_names.relative_to(pages)), width=390, is_mobile=True, has_touch=True)
         assert page.evaluate("document.documentElement.scrollWidth") <= 390, page_of_names.name
+    page = open_page("packages.html", width=390, is_mobile=True, has_touch=True)
+    assert (
+        page.evaluate(
+            "Math.max(...[...document.querySelectorAll('article td')].map(td => td.getBoundingClientRect().right))"
+        )
+        <= 390
+    )
 
 
 def test_without_javascript_there_are_pictures(open_page: Open, pages: Path) -> None:

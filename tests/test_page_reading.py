@@ -76,6 +76,8 @@ def test_a_reference_leads_back_to_where_it_is_cited(pages: Path) -> None:
 
 def test_search_lists_chapters_before_the_library(browser: "sync_api.Browser", pages: Path) -> None:
     page = browser.new_page()
+    failed: list[str] = []
+    page.on("requestfailed", lambda request: failed.append(request.url))
     page.goto(f"{pages.as_uri()}/search.html?q=prune")
     page.wait_for_function("document.querySelectorAll('#search-results li a').length > 2")
     page.wait_for_timeout(1000)  # hits are listed one by one
@@ -83,6 +85,7 @@ def test_search_lists_chapters_before_the_library(browser: "sync_api.Browser", p
     library = [hit.startswith("api/") for hit in hits]
     assert any(library) and not all(library), hits
     assert library == sorted(library), hits
+    assert failed == [], "pages in a file cannot be read for excerpts, and are not asked"
     page.close()
 
 

@@ -31,6 +31,21 @@ def test_every_chapter_begins_with_it(name: str) -> None:
     assert "in_short()" in cells[2], "right under the title"
 
 
+def test_the_front_page_has_a_card_for_every_chapter_with_its_title_and_its_minutes() -> None:
+    """A chapter that says how long it takes to read says what its card says."""
+    front = (ROOT / "book" / "index.md").read_text()
+    card = r":::\{grid-item-card\} (\d+) · (.+)\n:link: chapters/(\w+)\n((?:.+\n)+?):::\n"
+    cards = re.findall(card, front)
+    assert [name for _, _, name, _ in cards] == CHAPTERS
+    for number, title, name, said in cards:
+        text = (ROOT / "notebooks" / f"{name}.py").read_text()
+        assert int(name[:2]) == int(number) and f"\n# # {title}\n" in text, name
+        of_card = re.search(r"\*(\d+) minutes(?: to read)?\*\n$", said)
+        of_page = re.search(r"\*(\d+) minutes\s(?:# )?to\s(?:# )?read", text)
+        assert of_card, name
+        assert of_page is None or of_page[1] == of_card[1], f"{name} says {of_page[0]}, its card {of_card[0]}"
+
+
 def ends(shape: str) -> np.ndarray:
     """Batch use at the end, percent, by (seed, layer)."""
     use = store.recorded("layer_patterns", shape)["final_batch_use"].mean("set").transpose("seed", "layer")

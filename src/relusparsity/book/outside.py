@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -108,6 +109,18 @@ def llms(found: str, verdicts: str, pages: list[tuple[str, str, str]], title: st
     )
 
 
+def titled(page: str, title: str) -> str:
+    """A page's title with the number of its chapter, by which the others name it.
+
+    Examples
+    --------
+    >>> titled("chapters/07_which_layer", "Which layer empties"), titled("ledger", "The ledger of claims")
+    ('7 · Which layer empties', 'The ledger of claims')
+    """
+    chapter = re.match(r"chapters/(\d+)_", page)
+    return f"{int(chapter[1])} · {title}" if chapter else title
+
+
 def block(page: str, name: str) -> str:
     """A block that was written from the data, as it stands in a page's text."""
     for found in front.MARKED.finditer(page):
@@ -143,7 +156,7 @@ def write(app: Sphinx, error: Exception | None) -> None:
     for page in order(app):
         document = app.env.get_doctree(page)
         address = base + app.builder.get_target_uri(page)
-        pages.append((address, app.env.titles[page].astext(), description(document)))
+        pages.append((address, titled(page, app.env.titles[page].astext()), description(document)))
     found, verdicts = (block(text_of(page, app), name) for page, name in BLOCKS)
     text = llms(found, verdicts, pages, app.env.titles[app.config.root_doc].astext())
     Path(app.outdir, LLMS).write_text(text, encoding="utf-8")

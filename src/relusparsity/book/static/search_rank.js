@@ -10,3 +10,6 @@ var Scorer = {
   term: 5,
   partialTerm: 2,
 };
+
+// A page that was opened from a file cannot read others: no excerpt beside a hit, and no error for each.
+if (location.protocol === "file:") DOCUMENTATION_OPTIONS.SHOW_SEARCH_SUMMARY = false;

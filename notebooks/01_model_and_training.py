@@ -25,7 +25,7 @@ in_short()
 # **What would falsify it.** A held-out loss that stays near that of guessing: such a model says nothing about trained
 # models. And layers that are sparse before the first step: then their sparsity would not be the work of training.
 
-# %% tags=["parameters"]
+# %% tags=["parameters", "remove-input"]
 scale = "laptop"
 
 # %% tags=["remove-input"]
@@ -39,22 +39,27 @@ recorded = store.recorded("training", "laptop")
 
 # %% [markdown]
 # Our models have three names, by the hidden units of their six layers: **Wide** (6 × 32,768, as many as the paper's),
-# **Mid** (6 × 8,192) and **Laptop** (6 × 1,024). *nearest*, *first* and *default* are the recipes that they are trained
-# by.
+# **Mid** (6 × 8,192) and **Laptop** (6 × 1,024). Wide is trained by the recipe *nearest*, Mid by *first*, Laptop by
+# *default*.
 #
 # ## The model
 #
-# **All that this book counts is counted at one place: behind the ReLU of a two-layer MLP.** The model is a decoder-only
+# **Units are counted at one place: behind the ReLU of a two-layer MLP.** The model is a decoder-only
 # Transformer. Each layer has attention and an MLP without a gate:
 #
-# $$\text{MLP}(x) = W_\text{out}\, a + b_\text{out}, \qquad a = \max(0,\; W_\text{in}\, x + b_\text{in})$$ (eq-mlp)
+# $$
+# \begin{aligned}
+# a &= \max(0,\; W_\text{in}\, x + b_\text{in}) \\
+# \text{MLP}(x) &= W_\text{out}\, a + b_\text{out}
+# \end{aligned}
+# $$ (eq-mlp)
 #
 # The $d_\text{ff}$ entries of $a$ are the *hidden units* of the layer. A unit *fires* at a token where its activation is
-# strictly above zero. The *token use* of layer $\ell$ at token $t$ is the share of its units that fire there,
+# strictly above zero. The *token use* of layer $\ell$ at token $t$ is the share of its units that fire there:
 #
-# $$u_\ell(t) = \frac{1}{d_\text{ff}}\,\bigl|\{\,i : a_{\ell,t,i} > 0\,\}\bigr|,$$ (eq-token-use)
+# $$u_\ell(t) = \frac{1}{d_\text{ff}}\,\bigl|\{\,i : a_{\ell,t,i} > 0\,\}\bigr|.$$ (eq-token-use)
 #
-# a share, given in percent. *Batch use* is the share that fire at least once in 8,192 held-out tokens
+# It is given in percent. *Batch use* is the share that fire at least once in 8,192 held-out tokens
 # ([chapter 2](02_layer_patterns.ipynb)). Layers are counted from 0.
 #
 # These are the library's own lines of the MLP. `count` is told at how many tokens of each sequence each unit fires,
@@ -103,15 +108,15 @@ tables.per_seed(wide, mid, recorded)
 # %% [markdown]
 # ## What the source says, and what we chose
 #
-# **The paper fixes the MLP, its width and the window of batch use; nearly everything else is our choice.** We know its
-# abstract, its first page and a third party's summary. What they state is in the column W&A. These ten choices matter
-# most:
+# **The paper fixes the layers, their MLP and the window of batch use; nearly everything else is our choice.** We know its
+# abstract, its first page and a third party's summary. What they state is in the column W&A. Ten of the
+# choices, and why:
 
 # %% tags=["remove-input"]
 tables.main_choices(wide, mid, laptop)
 
 # %% [markdown]
-# Vocabularies of different size make losses per token incomparable; so losses are also given in bits per byte of text.
+# With vocabularies of different size, losses per token cannot be compared; so bits per byte of text are given too.
 #
 # :::{dropdown} Text and tokenizer of the recorded runs
 # Wide and Mid read Wikipedia, books and transcripts in English; without such files the library streams C4 for them. Their
@@ -132,25 +137,25 @@ tables.choices(wide, mid, laptop)
 tables.sizes(wide, mid, laptop)
 
 # %% [markdown]
-# Operations are floating-point operations, six per matrix parameter and token and some for the attention scores: the
-# count of [PaLM](https://arxiv.org/abs/2204.02311), appendix B, with the output layer.
+# :::{dropdown} How operations are counted
+# They are floating-point operations, six per matrix parameter and token and some for the attention scores: the count of
+# [PaLM](https://arxiv.org/abs/2204.02311), appendix B, with the output layer.
 # [Kaplan et al.](https://arxiv.org/abs/2001.08361), section 2.1, count half as many for the scores.
+# :::
 #
 # (limits-cost-what-next)=
 # ## What we cannot say
 #
 # - **The recipe is ours.** Where the table says *not known to us* the paper may have chosen otherwise. Agreement and
 #   disagreement are with this recipe.
-# - **No width effect.** Wide, Mid and Laptop differ in recipe and length too, Laptop also in its text. Chapter 6 changes
-#   one thing at a time.
-# - **Short training.** Every model has more parameters than training tokens, or nearly as many, and its loss still falls
-#   at the end.
-# - **One text per shape.** Losses of Laptop and of the others cannot be compared, not even in bits per byte.
+# - **What width does** is not told by these three. They differ in recipe and length too, Laptop also in its text;
+#   [chapter 6](06_limits_and_capacity.ipynb) changes one thing at a time.
+# - **Training is short.** Every model has more parameters than training tokens, and its loss still falls at the end.
+# - **Each shape has one text.** Losses of Laptop and of the others cannot be compared, not even in bits per byte.
 #
 # ## Try it
 #
-# **1.** Use the figure *before and after training*: which layer of Wide has the most units firing at a token, and how
-# many are they?
+# **1.** Read it off the first figure: which layer of Wide has the most units firing at a token, and how many are they?
 
 # %% tags=["remove-input", "hide-output"] mystnb={"code_prompt_show": "Answer to 1", "code_prompt_hide": "Hide the answer"}
 words.answer_units(wide)
@@ -167,8 +172,8 @@ words.answer_losses(laptop, mid)
 # ## The same on your machine
 #
 # Everything above is recorded data. `papermill notebooks/01_model_and_training.py` trains Laptop here, three seeds with
-# ReLU and one with GELU, or reads the runs back if they are there. Another processor rounds differently and training
-# amplifies that, so the last digits can differ.
+# ReLU and one with GELU, or reads the runs back if they are there; with `-p scale smoke` it trains models for a test, in
+# seconds. Another processor rounds differently and training amplifies that, so the last digits can differ.
 
 # %% tags=["nbval-ignore-output", "remove-input", "hide-output"] mystnb={"code_prompt_show": "Loss curves of this machine over the recorded ones", "code_prompt_hide": "Hide the curves"}
 live_scale = scales.live(scale)
@@ -182,11 +187,10 @@ tables.beside(recorded, here)
 words.gelu(recorded)
 
 # %% [markdown]
-# A GELU unit below zero still passes a small negative value on: nothing is zero and nothing can be skipped. Its columns
-# below count activations above zero. They show how much of the drift to negative pre-activations comes without a hard
-# zero.
+# A GELU unit below zero still passes a small negative value on, so nothing can be skipped. The table counts its
+# activations above zero: how much of the drift to negative pre-activations comes without a hard zero.
 
-# %% tags=["remove-input", "hide-output"] mystnb={"code_prompt_show": "Use before and after training, ReLU and GELU, in percent", "code_prompt_hide": "Hide the use"}
+# %% tags=["remove-input", "hide-output"] mystnb={"code_prompt_show": "Token and batch use of Laptop before and after training, ReLU and GELU, in percent", "code_prompt_hide": "Hide the use"}
 tables.baseline(recorded)
 
 # %% [markdown]

@@ -58,16 +58,16 @@ def main_choices(*recorded: xr.Dataset) -> pd.DataFrame:
 WHY = {
     "layers × units": (
         f"{STATED['model.n_layers']} × {STATED['model.d_ff']}",
-        "Wide has theirs; Mid and Laptop cost less, so more recipes and seeds can run",
+        "theirs in Wide; smaller ones allow more seeds",
     ),
     "MLP": ("ReLU, two matrices, no gate", "theirs; biases are ours"),
-    "residual stream; heads": (NOT_KNOWN, "a thirty-second of the units in Wide, a sixteenth in the others"),
-    "positions": (NOT_KNOWN, "two common choices; chapter 7 tries four"),
-    "norm": (NOT_KNOWN, "a common choice, before each sublayer; chapter 7 tries others"),
-    "initial weights": (NOT_KNOWN, "the scale of the embeddings goes with which layer empties (chapter 7)"),
-    "text; vocabulary": (NOT_KNOWN, "Laptop's lies on every machine, so its runs need no download"),
-    "training tokens; per step": (NOT_KNOWN, "what a large GPU trains in minutes, and Laptop on two cores"),
-    "AdamW: rate; decay": (NOT_KNOWN, "Wide's and Mid's come from a search for W&A's two numbers (chapter 6)"),
+    "residual stream; heads": (NOT_KNOWN, "a 32nd of the units in Wide, else a 16th"),
+    "positions": (NOT_KNOWN, "two common choices; chapter 7 tries others"),
+    "norm": (NOT_KNOWN, "a common choice; chapter 7 tries others"),
+    "initial weights": (NOT_KNOWN, "searched for (chapter 6), except Laptop's"),
+    "text; vocabulary": (NOT_KNOWN, "Laptop's text lies on every machine"),
+    "training tokens; per step": (NOT_KNOWN, "minutes of a large GPU, or of two cores"),
+    "AdamW: rate; decay": (NOT_KNOWN, "searched for (chapter 6), except Laptop's"),
     "window of batch use": ("8,192 tokens", "theirs, whatever the training step is"),
 }
 """Choice → what the source says of it, and why ours is as it is."""
@@ -143,10 +143,10 @@ def endings(*recorded: xr.Dataset) -> pd.DataFrame:
             "seeds": data.sizes["seed"],
             "guessing": f"{words.guessing(data):.2f}",
             "before": f"{begun:.2f}",
-            "final loss, mean (range)": words.losses(words.ended(data)),
+            "final loss": f"{float(np.mean(words.ended(data))):.2f}",
+            "of the seeds": words.span(words.ended(data)),
             "bits per byte": f"{float(data['final_bits_per_byte'].astype(float).mean()):.2f}",
             "accuracy, %": f"{100 * float(data['final_accuracy'].astype(float).mean()):.1f}",
-            "tokens read": f"{data.attrs['final_sample_tokens']:,}",
         }
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis("model")
 
@@ -174,22 +174,18 @@ def beside(recorded: xr.Dataset, here: xr.Dataset) -> pd.DataFrame:
         f"{what}, {title(data.attrs['scale'])}": data["final_loss"].astype(float).to_series().dropna().round(3)
         for what, data in both.items()
     }
-    return pd.DataFrame(columns)
+    return pd.DataFrame(columns).rename(index=_NAMES, level="activation")
 
 
 def baseline(dataset: xr.Dataset) -> pd.DataFrame:
     """Use of each layer before training and at its end, in percent, by activation; mean over the seeds that ran."""
-    ends = dataset.isel(step=[0, -1])
     columns = {}
-    for activation in ends["activation"].values:
-        for place, when in enumerate(("before", "end")):
-            for name in ("token_use", "batch_use"):
-                values = ends[name].sel(activation=activation).isel(step=place).mean("seed")
-                percent = 100 * values.astype(float).to_series()
-                columns[({"relu": "ReLU", "gelu": "GELU"}[str(activation)], name.replace("_", " "), when)] = (
-                    percent.round(1)
-                )
-    return pd.DataFrame(columns)
+    for of in ("token_use", "batch_use"):
+        for activation in dataset["activation"].values.tolist():
+            use = 100 * dataset[of].sel(activation=activation).isel(step=[0, -1]).mean("seed").astype(float)
+            name = f"{_NAMES[activation]}, {of.partition('_')[0]}"
+            columns[f"{name}, before"], columns[f"{name}, after"] = use.transpose("step", "layer").values.round(1)
+    return pd.DataFrame(columns, index=pd.Index(dataset["layer"].values, name="layer"))
 
 
 def _named(dataset: xr.Dataset) -> str:
@@ -222,6 +218,7 @@ def _shown(value: Any) -> str:
         return f"{value:,}"
     if isinstance(value, float):
         return f"{value:g}"
-    if isinstance(value, tuple):
-        return ", ".join(value) or "–"
+    if isinstance(value, tuple):  # of files: a cell has room for a name
+        first, *more = [path.rpartition("/")[2] for path in value] or ["–"]
+        return first + (f" and {len(more)} more" if more else "")
     return "–" if value is None else str(value)

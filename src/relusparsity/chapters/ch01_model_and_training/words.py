@@ -10,6 +10,9 @@ from ...claims.said import Said
 from ...shapes import title
 from ...store import results
 
+SPARSE = 10
+"""Percent of a layer's units at a token that the ledger's row 5 allows a sparse layer."""
+
 
 def share(percent: float) -> str:
     """A percentage to the digits that matter: tenths, and hundredths below one.
@@ -29,9 +32,12 @@ def shares(percents: ArrayLike) -> str:
 
 def losses(values: Sequence[float]) -> str:
     """Mean and range over seeds, in hundredths: '3.79 (3.78 to 3.80)'."""
-    low, high = f"{min(values):.2f}", f"{max(values):.2f}"
-    mean = f"{float(np.mean(values)):.2f}"
-    return mean if low == high else f"{mean} ({low} to {high})"
+    return f"{float(np.mean(values)):.2f} ({span(values)})"
+
+
+def span(values: Sequence[float]) -> str:
+    """The smallest and the largest loss, in hundredths: '3.78 to 3.80'."""
+    return _range([f"{min(values):.2f}", f"{max(values):.2f}"])
 
 
 def _range(ends: Sequence[str]) -> str:
@@ -61,13 +67,17 @@ def guessing(dataset: xr.Dataset) -> float:
 def sparse(*datasets: xr.Dataset) -> Said:
     """What training does to token use, the widest model first."""
     wide, *others = datasets
-    use = {title(dataset.attrs["scale"]): after(dataset) for dataset in others}
     units, least = wide.attrs["d_ff"], int(after(wide).argmin())
-    rest = " and ".join(f"{share(float(of.max()))} % in {name}" for name, of in use.items())
+    most = [
+        f"layer {after(data).argmax()} of {title(data.attrs['scale'])} uses {share(float(after(data).max()))} %"
+        for data in others
+    ]
+    few = [title(data.attrs["scale"]) for data in datasets if after(data).max() <= SPARSE]
     return Said(
-        f"**Training makes every layer sparse at a token.** With random weights {shares(before(wide))} % of a layer's "
-        f"units fire at a token of Wide. After training {shares(after(wide))} % do: in layer {least}, "
-        f"{firing(wide)[least]:.0f} of {units:,} units.\n\nThe fullest layer of the others uses {rest}."
+        f"**Training makes every layer of {' and '.join(few)} sparse at a token.** With random weights "
+        f"{shares(before(wide))} % of a layer's units fire at a token of Wide. After training {shares(after(wide))} % "
+        f"do: in layer {least}, {firing(wide)[least]:.0f} of {units:,} units. Of the smaller models the fullest layers "
+        f"keep more: {' and '.join(most)}."
     )
 
 
@@ -109,14 +119,14 @@ def memory(*datasets: xr.Dataset) -> Said:
         times[title(dataset.attrs["scale"])] = passes(dataset)
     first, *rest = times
     parts = [f"{first} reads its text {times[first]}", *(f"{name} {times[name]}" for name in rest)]
-    apart = " and ".join(f"{gap:.2f}".replace("-", "−") for gap in gaps)
+    apart = " and ".join(f"{gap:.2f}".replace("-", "−") + f" in {name}" for name, gap in zip(times, gaps, strict=True))
     what = (
         "so memory plays hardly any part in what is said of held-out text"
         if max(gaps) < 0.05
         else "so a part of what is said of held-out text may be an effect of memory"
     )
     return Said(
-        f"{', '.join(parts)}. Their final loss is {apart} nats per token above the loss on their last training text, "
+        f"{', '.join(parts)}. The final loss minus the loss on the last training text, in nats per token, is {apart}, "
         f"{what}."
     )
 
@@ -148,10 +158,9 @@ def gelu(dataset: xr.Dataset) -> Said:
         else "among those of ReLU"
     )
     one_or_more = "The one seed of GELU ends" if len(seeds) == 1 else f"The {len(seeds)} seeds of GELU end"
-    span = _range([f"{min(relu):.2f}", f"{max(relu):.2f}"])
     return Said(
-        f"**{one_or_more} {place}.** GELU was trained for comparison, everything else equal, "
-        f"and no verdict depends on it. It ends at {value:.2f} nats per token, ReLU at {span}, with the same seed at "
+        f"**{one_or_more} {place}.** GELU was trained for comparison, everything else equal, and no "
+        f"verdict depends on it. It ends at {value:.2f} nats per token, ReLU at {span(relu)}, with the same seed at "
         f"{same:.2f}. {'One seed does' if len(seeds) == 1 else 'So few seeds do'} not bound the difference."
     )
 
@@ -165,11 +174,11 @@ def two_losses(*datasets: xr.Dataset) -> Said:
     gaps = [float(np.mean(ended(data)) - data["heldout_loss"].isel(step=-1).astype(float).mean()) for data in datasets]
     few, many = datasets[0].attrs["sample_tokens"], datasets[0].attrs["final_sample_tokens"]
     way = "higher" if min(gaps) > 0 else "lower" if max(gaps) < 0 else "apart"
-    by = _range([f"{min(map(abs, gaps)):.2f}", f"{max(map(abs, gaps)):.2f}"])
+    by = span([abs(gap) for gap in gaps])
     return Said(
-        "There are two held-out losses. The *final loss* is measured once, after the last step, in float32: on "
-        f"{many:,} tokens of Wide. Prose and tables use it. The curves of figures, and *before* in the table, are read "
-        f"in the precision of training on the first {few:,} of these tokens. At the end of training the final loss is "
+        "There are two held-out losses. The *final loss* is measured once, after the last step, in float32, on "
+        f"{many:,} tokens of Wide's text; prose and tables use it. The curves of figures, and *before* in the table, "
+        f"are read in the precision of training on the first {few:,} of them. At the end of training the final loss is "
         f"{by} nats per token {way}."
     )
 

@@ -16,7 +16,7 @@ in_short()
 
 # %% [markdown]
 # *You will learn* what we train, how much of it the paper fixes, and what training does to the share of units that fire
-# at a token. *6 minutes to read, 10 to run.*
+# at a token. *5 minutes to read, 10 to run.*
 #
 # **Question.** What exactly is trained here, how much of that does the paper {cite:p}`wild2024uncovering` fix, and do
 # the models learn? Chapters 2 to 5 read their numbers off these runs, so a choice that is not declared here would hide

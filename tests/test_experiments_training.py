@@ -213,7 +213,7 @@ def test_answers_are_those_of_the_data(models: tuple[xr.Dataset, ...]) -> None:
     wide, mid, laptop = models
     units = 32_768 * wide["final_token_use"].astype(float).mean("seed").values
     said = words.answer_units(wide).text
-    assert said.startswith(f"Layer {units.argmax()}: {units.max():.0f} of 32,768.")
+    assert said.startswith(f"It is layer {units.argmax()}, with {units.max():.0f} of 32,768 units.")
     assert f"{units.sum():,.0f} of 196,608" in said
     said = words.answer_losses(laptop, mid).text
     bits = [float(data["final_bits_per_byte"].astype(float).mean()) for data in (laptop, mid)]

@@ -26,7 +26,7 @@ def at_a_token(*datasets: xr.Dataset) -> Figure:
         one leads.
     """
     panel = Panel("token use, % of a layer's units", Axis(), Axis(log=True, limits=(0.03, 130.0)))
-    drawn = []
+    drawn = list[tuple[str, xr.Dataset]]()
     for data, colour in zip(datasets, MODEL_COLOURS, strict=False):
         begun = variable(data, "at_a_token", "token_use", "seed", "step", "layer").isel(step=0, drop=True)
         ended = variable(data, "at_a_token", "final_token_use", "seed", "layer")

@@ -188,8 +188,8 @@ def answer_units(dataset: xr.Dataset) -> Said:
     count = firing(dataset)
     most, least = int(count.argmax()), int(count.argmin())
     return Said(
-        f"It is layer {most}, with {count[most]:,.0f} of {dataset.attrs['d_ff']:,} units. Layer {least} has {count[least]:,.0f}. All "
-        f"layers together have {count.sum():,.0f} of {count.size * dataset.attrs['d_ff']:,}."
+        f"It is layer {most}, with {count[most]:,.0f} of {dataset.attrs['d_ff']:,} units. Layer {least} has "
+        f"{count[least]:,.0f}. All layers together have {count.sum():,.0f} of {count.size * dataset.attrs['d_ff']:,}."
     )
 
 

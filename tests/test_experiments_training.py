@@ -1,6 +1,9 @@
 """Chapter 01: GELU differs in the activation alone, tables are the configuration, and sentences follow the data."""
 
+import io
+
 import numpy as np
+import pandas as pd
 import pytest
 import xarray as xr
 
@@ -241,3 +244,8 @@ def test_what_this_machine_made_lies_over_the_recorded(recorded: xr.Dataset) -> 
     (thin,) = [mark for mark in panel.marks if mark.group == "GELU on this machine"]
     np.testing.assert_allclose(np.subtract(thin.y, broad.y), 1, rtol=5e-3)
     assert thin.width < broad.width and thin.hover and {mark.dash for mark in panel.marks} == {"solid"}
+
+
+def test_tokens_keep_their_digits_in_the_data(models: tuple[xr.Dataset, ...]) -> None:
+    table = pd.read_csv(io.StringIO(figures.loss_curves(models[0]).csv), comment="#")
+    assert set(table["tokens"]) <= set(models[0]["tokens"].values.tolist()) and table["tokens"].max() == 229_376_000

@@ -99,7 +99,7 @@ def _curves(data: xr.Dataset) -> xr.Dataset:
     }
     if not several:
         of = {name: values.expand_dims(activation=["relu"]) for name, values in of.items()}
-    seen = tokens(data, "loss_curves")
+    seen = tokens(data, "loss_curves").astype(int)  # so that the CSV has all their digits
     kept = xr.Dataset(of).drop_vars("tokens", errors="ignore").assign_coords(tokens=("step", seen))
     return kept.isel(step=thinned(data.sizes["step"], 60)).astype(float)
 

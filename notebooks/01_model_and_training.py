@@ -69,7 +69,6 @@ recorded = store.recorded("training", "laptop")
 tables.lines_that_matter()
 
 # %% [markdown]
-# (before-any-training)=
 # ## Before and after training
 
 # %% tags=["remove-input"]
@@ -143,7 +142,6 @@ tables.sizes(wide, mid, laptop)
 # [Kaplan et al.](https://arxiv.org/abs/2001.08361), section 2.1, count half as many for the scores.
 # :::
 #
-# (limits-cost-what-next)=
 # ## What we cannot say
 #
 # - **The recipe is ours.** Where the table says *not known to us* the paper may have chosen otherwise. Agreement and
@@ -167,8 +165,6 @@ words.answer_units(wide)
 words.answer_losses(laptop, mid)
 
 # %% [markdown]
-# (on-this-machine)=
-# (fig-loss-curves-laptop-default)=
 # ## The same on your machine
 #
 # Everything above is recorded data. `papermill notebooks/01_model_and_training.py` trains Laptop here, three seeds with

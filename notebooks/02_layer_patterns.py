@@ -61,7 +61,6 @@ words.lines_that_matter()
 tables.about(wide, mid, recorded)
 
 # %% [markdown]
-# (the-paper-s-figure-1-batch-use-layer-by-layer)=
 # ## Which layers empty
 
 # %% tags=["remove-input"]
@@ -192,7 +191,6 @@ tables.first_token(wide, recorded)
 # higher: its curves still rise where the text ends (below).
 # :::
 #
-# (on-this-machine)=
 # ## The same on your machine
 
 # %% tags=["remove-input"]

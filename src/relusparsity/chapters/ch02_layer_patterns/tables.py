@@ -47,7 +47,7 @@ def first_token(*datasets: xr.Dataset) -> pd.DataFrame:
 def by_seed(dataset: xr.Dataset) -> pd.DataFrame:
     """How each seed ends: batch use (percent) of each layer, and the loss."""
     table = endings.by_seed({"": dataset}).droplevel("recipe").drop(columns="distance")
-    return table.rename(columns=_of_layer).rename_axis("seed")
+    return table.rename(columns=_of_layer).rename_axis("seed").rename_axis(columns=None)
 
 
 def before_and_after(dataset: xr.Dataset) -> pd.DataFrame:

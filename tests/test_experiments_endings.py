@@ -7,10 +7,11 @@ import pytest
 import torch
 import xarray as xr
 
-from relusparsity import scales, train
+from relusparsity import scales
 from relusparsity.config import replace
 from relusparsity.experiments import endings, sweep_table
 from relusparsity.store import results
+from relusparsity.train.step import learning_rate
 
 
 def test_distance_is_to_the_sources_two_numbers() -> None:
@@ -24,7 +25,7 @@ def test_a_weight_without_a_gradient_shrinks_by_the_summed_decay(schedule: str) 
     weight = torch.nn.Parameter(torch.ones(1, 1, dtype=torch.float64))
     optimizer = torch.optim.AdamW([weight], weight_decay=run.train.weight_decay)
     for step in range(run.train.steps):
-        optimizer.param_groups[0]["lr"] = train.learning_rate(run.train, step * run.train.batch_tokens)
+        optimizer.param_groups[0]["lr"] = learning_rate(run.train, step * run.train.batch_tokens)
         weight.grad = torch.zeros_like(weight)
         optimizer.step()
     assert -math.log(weight.item()) == pytest.approx(endings.summed_decay(run), rel=5e-3)

@@ -20,6 +20,7 @@ from relusparsity.corpora import bpe
 from relusparsity.errors import UserError
 from relusparsity.measure import text
 from relusparsity.store import results
+from relusparsity.train import loop
 
 
 @pytest.fixture(autouse=True)
@@ -163,6 +164,6 @@ def test_only_a_run_of_this_text_is_taken_before_it_is_finished(run: train.Run, 
         runs.find(str(renamed))
     found = runs.find(str(mine := renamed.rename(tmp_path / "mine")))  # one's own name is as good
     assert found and found.tokenizer().get_vocab_size() == 300
-    (mine / train.CORPUS).unlink()
-    with pytest.raises(UserError, match=rf"{train.CORPUS} .*delete the folder"):
+    (mine / loop.CORPUS).unlink()
+    with pytest.raises(UserError, match=rf"{loop.CORPUS} .*delete the folder"):
         found.tokenizer()

@@ -44,7 +44,8 @@ def made_up(scale: str = "wide", seed: int = 0, last_tokens: float = 2.7e8) -> x
     batch = np.clip(1 - (1 - floor) * fall + rng.normal(0, 0.012, (SEEDS, STEPS, LAYERS)), 0, 1)
     token = batch * np.geomspace(0.5, 0.02, STEPS)[:, None]
     dead_after = int(last_tokens / 250)
-    d = xr.Dataset(attrs={"scale": scale, "d_ff": UNITS, "dead_after": dead_after, "final_sample_tokens": 524_288})
+    d = xr.Dataset(attrs={"scale": scale, "d_ff": UNITS, "dead_after": dead_after})
+    d.attrs |= {"sample_tokens": 16_384, "final_sample_tokens": 524_288}
     by_step, by_layer, by_unit = ("seed", "step", "layer"), ("seed", "layer"), ("seed", "layer", "unit")
     d = d.assign_coords(seed=range(SEEDS), layer=range(LAYERS), tokens=("step", tokens))
     d["batch_use"], d["token_use"], d["sequence_use"] = (
@@ -55,6 +56,8 @@ def made_up(scale: str = "wide", seed: int = 0, last_tokens: float = 2.7e8) -> x
     d["heldout_loss"] = ("seed", "step"), 10.4 - 6 * progress + rng.normal(0, 0.03, (SEEDS, STEPS))
     d["train_loss"] = d["heldout_loss"] - 0.05 + rng.normal(0, 0.05, (SEEDS, STEPS))
     d["train_loss"][:, 0] = np.nan
+    d["final_token_use"] = by_layer, token[:, -1]
+    d["final_loss"] = d["heldout_loss"].isel(step=-1, drop=True) + 0.05
     levels = np.array([0, 1, 5, 25, 50, 75, 95, 99, 100])
     spread = np.exp((levels - 50) / 25)
     for of in ("token_use", "sequence_use", "firing_rate"):
@@ -161,7 +164,7 @@ def made_up_effects() -> xr.Dataset:
 
 
 def with_gelu(d: xr.Dataset) -> xr.Dataset:
-    relu = d[["train_loss", "heldout_loss"]]
+    relu = d[["train_loss", "heldout_loss", "final_loss"]]
     both = xr.concat([relu, relu.where(relu.seed == 0) - 0.08], "activation")  # GELU with one seed only
     return both.assign_coords(activation=["relu", "gelu"]).assign_attrs(d.attrs)
 
@@ -175,6 +178,7 @@ FIGURES_OF = {
 }
 """Name → function: of the package that all chapters draw with, and of the chapters with figures of their own."""
 FIGURES = {
+    "at_a_token": lambda: ch01.at_a_token(RECORDED, HERE),
     "loss_curves": lambda: ch01.loss_curves(with_gelu(RECORDED)),
     "batch_use": lambda: plots.batch_use(RECORDED, HERE),
     "use_over_training": lambda: ch02.use_over_training(RECORDED, HERE),
@@ -196,7 +200,8 @@ FIGURES = {
     "effects": lambda: plots.effects(made_up_effects()),
 }
 NEEDS = {
-    "loss_curves": ["train_loss", "heldout_loss", "tokens"],
+    "at_a_token": ["token_use", "final_token_use"],
+    "loss_curves": ["train_loss", "heldout_loss", "final_loss", "tokens"],
     "batch_use": ["batch_use", "tokens"],
     "use_over_training": ["token_use", "sequence_use", "batch_use", "tokens"],
     "percentiles": ["token_use_percentiles", "tokens"],

@@ -19,6 +19,7 @@ from relusparsity.intervention_config import InterventionConfig
 from relusparsity.models import Decoder, Model, checked, kinds
 from relusparsity.models.decoder import MLP, initialise
 from relusparsity.train import Trainer, evaluate
+from relusparsity.train.step import Objective
 
 
 @dataclass(frozen=True)
@@ -233,3 +234,49 @@ def test_a_check_leaves_a_model_as_it_was() -> None:
     assert model.training and torch.equal(torch.random.get_rng_state(), state)
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
     assert all(parameter.grad is None for parameter in model.parameters())
+
+
+class Patches(Model):
+    """Another task: patches of a picture (B, T, C), read by two layers of different widths, are told a class each."""
+
+    def __init__(self, config: config.ModelConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.blocks = nn.ModuleList(MLP(replace(config, d_ff=config.d_ff << layer), layer) for layer in range(2))
+        self.head = nn.Linear(config.d_model, 5)
+
+    def mlps(self) -> list:
+        return list(self.blocks)
+
+    def predict(self, *batch: torch.Tensor, observe=None, count=None) -> tuple:  # type: ignore[no-untyped-def]
+        x, classes = batch
+        for block in self.blocks:
+            x = x + block(x, observe, count)
+        return self.head(x.mean(1)), classes
+
+
+def test_a_model_of_another_task_is_checked_and_gives_its_loss_and_counts() -> None:
+    torch.manual_seed(0)
+    of = tiny_model()
+    model = Patches(of)
+    x, classes = torch.randn(6, of.seq_len, of.d_model), torch.tensor([0, 1, 2, 3, 4, 0])
+    checked.check(model, x, classes)
+    with pytest.raises(UserError, match=r"targets from 1 to 5: expected those of its 5 classes"):
+        checked.check(model, x, classes + classes.eq(0) * 5)
+    objective = Objective(model)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.5)
+    losses = []
+    for _ in range(20):
+        loss, unit_tokens, firings, sequence_units = objective(x, classes)
+        expected = nn.functional.cross_entropy(model.predict(x, classes)[0], classes)
+        torch.testing.assert_close(loss, expected)
+        kept: list[torch.Tensor] = []
+        model.predict(x, classes, observe=lambda _layer, _x, _z, a, kept=kept: kept.append(a > 0))
+        assert torch.equal(unit_tokens, torch.cat([fired.sum((0, 1)) for fired in kept]))
+        assert firings.tolist() == [int(fired.sum()) for fired in kept]
+        assert sequence_units.tolist() == [int(fired.any(1).sum()) for fired in kept]
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(float(loss.detach()))
+    assert model.widths() == [of.d_ff, 2 * of.d_ff] and losses[-1] < losses[0]

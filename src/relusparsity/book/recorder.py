@@ -28,6 +28,7 @@ from ..config import RunConfig, replace, to_dict
 from ..errors import UserError
 from ..screens import in_words
 from ..store import sealed
+from ..train import loop
 from . import pieces, planned, worker
 from .recorded import Recorded, runs_of
 
@@ -47,7 +48,7 @@ class Job:
     def finished(self) -> bool:
         """Whether there is nothing left to train: it came to its end, or stopped and would again."""
         there = [(self.path / name).is_file() for name in pieces.DATASETS]
-        return there[0] or (there[1] and train.stops_again(self.path, self.config) is not None)
+        return there[0] or (there[1] and loop.stops_again(self.path, self.config) is not None)
 
 
 def jobs(experiments: Sequence[Recorded]) -> list[Job]:

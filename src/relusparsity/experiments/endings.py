@@ -6,10 +6,10 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from .. import train
 from ..config import RunConfig, from_dict, replace
 from ..source import BATCH_USE
 from ..store import results
+from ..train.step import learning_rate
 from . import search, sweep_table
 
 SETS = 64
@@ -110,7 +110,7 @@ def summed_decay(run: RunConfig) -> float:
     where it began.
     """
     steps = range(0, run.train.tokens, run.train.batch_tokens)
-    return run.train.weight_decay * sum(train.learning_rate(run.train, seen) for seen in steps)
+    return run.train.weight_decay * sum(learning_rate(run.train, seen) for seen in steps)
 
 
 def setting(dataset: xr.Dataset) -> RunConfig:

@@ -12,6 +12,7 @@ from ..config import RunConfig, from_dict
 from ..corpora import bpe
 from ..errors import UserError
 from ..store import ondisk, results, sealed
+from ..train import loop
 
 
 @dataclass(frozen=True)
@@ -61,7 +62,7 @@ class Checkpoint:
         noted: dict[str, Any] = (
             results.provenance(self.run.dataset)["corpus"]
             if ondisk.state_of(self.run.path) == "finished"
-            else sealed.read_json(self.run.path / train.CORPUS, f"delete the folder {self.run.path} to train again")
+            else sealed.read_json(self.run.path / loop.CORPUS, f"delete the folder {self.run.path} to train again")
         )
         return noted
 

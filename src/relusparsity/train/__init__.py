@@ -6,9 +6,9 @@
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .loop import CORPUS, Run, Trainer, learning_rate, run, run_path, stops_again
+    from .loop import Run, Trainer, run, run_path
 
-__all__ = ["CORPUS", "Run", "Trainer", "learning_rate", "run", "run_path", "stops_again"]
+__all__ = ["Run", "Trainer", "run", "run_path"]
 
 
 def __getattr__(name: str) -> Any:

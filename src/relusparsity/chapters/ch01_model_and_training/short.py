@@ -3,23 +3,23 @@
 import xarray as xr
 
 from ... import store
-from ...claims.short import Short, between, spread
-from ...claims.table import number
+from ...claims.short import Short
+from . import words
 
 
 def in_short() -> Short:
     """The chapter in a sentence and three lines."""
     wide, mid, laptop = (store.recorded("layer_patterns", name) for name in ("wide", "mid", "laptop"))
-    at_token = 100 * wide["token_use"].mean("seed")
-    begun = 100 * wide["batch_use"].isel(step=0)
+    begun = 100 * wide["batch_use"].isel(step=0).astype(float).mean("seed").values
     return Short(
-        f"With random weights half of each layer's units fire at a token ({between(at_token.isel(step=0))} %); after "
-        f"training {between(at_token.isel(step=-1))} % do, in Wide.",
+        f"The models learn, and become sparse: with random weights half of each layer's units fire at a token "
+        f"({words.shares(words.before(wide))} %), after training {words.shares(words.after(wide))} % do (Wide).",
         (
             f"Wide (6 × 32,768 units, {_read(wide)} tokens, {wide.sizes['seed']} seeds): {_learned(wide)}.",
-            f"Mid (6 × 8,192, {_read(mid)} tokens): {_learned(mid)}. Laptop (6 × 1,024, {_read(laptop)} "
-            f"tokens, on a CPU): {_learned(laptop)}.",
-            f"No layer of Wide is sparse over 8,192 tokens before training: each uses {between(begun)} % of its units.",
+            f"Mid (6 × 8,192, {_read(mid)} tokens): {_learned(mid)}. Laptop (6 × 1,024, {_read(laptop)} tokens of "
+            f"another text): {_learned(laptop)}.",
+            f"Over 8,192 tokens no layer of Wide is sparse before training: each uses {words.shares(begun)} % of its "
+            "units.",
         ),
     )
 
@@ -30,5 +30,5 @@ def _read(dataset: xr.Dataset) -> str:
 
 
 def _learned(dataset: xr.Dataset) -> str:
-    begun, ended = dataset["heldout_loss"].isel(step=0).astype(float), dataset["final_loss"].astype(float)
-    return f"held-out loss {number(float(begun.mean()))} → {spread(ended.values.tolist())} nats per token"
+    begun = float(dataset["heldout_loss"].isel(step=0).astype(float).mean())
+    return f"held-out loss {begun:.2f} → {words.losses(words.ended(dataset))} nats per token"

@@ -179,7 +179,7 @@ plots.specificity(trained)
 # each layer, the median one and the most clustered one, with the token types they fire on and where they were
 # strongest.
 
-# %%
+# %% tags=["hide-output"] mystnb={"code_prompt_show": "Units, the words they fire on and where they are strongest", "code_prompt_hide": "Hide the units"}
 tables.units(recorded, "trained")
 
 # %% [markdown]

@@ -72,6 +72,20 @@ def test_a_chapter_holds_no_logic(chapter: str) -> None:
             assert len(lines) <= 5, cell.source
 
 
+@pytest.mark.parametrize("chapter", CHAPTERS)
+def test_no_table_in_the_open_is_long(chapter: str) -> None:
+    for cell in executed(chapter).cells:
+        if {"hide-output", "hide-cell", "remove-output", "remove-cell"} & set(cell.metadata.get("tags", [])):
+            continue
+        for output in cell.get("outputs", []):
+            page = BeautifulSoup("".join(output.get("data", {}).get("text/html", "")), "html.parser")
+            longest = max((len(table.select("tbody tr")) for table in page.select("table.dataframe")), default=0)
+            assert longest <= 15, (
+                f"a table of {longest} rows stands open in chapter {chapter}; 15 are read, more belong in a fold "
+                f'(tag "hide-output"): {cell.source}'
+            )
+
+
 def test_at_least_70_percent_of_the_outputs_are_compared() -> None:
     with_output = [
         (chapter, cell)

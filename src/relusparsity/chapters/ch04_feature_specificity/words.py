@@ -1,0 +1,126 @@
+"""Sentences of chapter 04 whose words the recorded data choose."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import xarray as xr
+from numpy.typing import ArrayLike
+
+from ...claims.reading import setting
+from ...claims.table import number
+from ...counting import metrics
+from . import compared
+
+
+@dataclass(frozen=True)
+class Said:
+    """A paragraph, as Markdown."""
+
+    text: str
+
+    def _repr_markdown_(self) -> str:
+        return self.text
+
+    def __repr__(self) -> str:
+        return self.text
+
+
+def passing(*measures: ArrayLike) -> int:
+    """In how many seeds every measure's δ is at least 0.33: one list, seed by seed, for each measure."""
+    return int((np.asarray(measures, dtype=float) >= compared.ENOUGH).all(0).sum())
+
+
+def between(values: ArrayLike) -> str:
+    """The 95 % interval of the mean over seeds: '0.384 to 0.577'."""
+    low, high = compared.interval(values)
+    return f"{number(low)} to {number(high)}"
+
+
+def _held(values: ArrayLike) -> str:
+    """In how many seeds δ is at least 0.33: 'in all 3 seeds', 'in 1 of 3 seeds', 'in none of 3 seeds'."""
+    held, of = passing(values), np.size(values)
+    return f"in all {of} seeds" if held == of else f"in {held or 'none'} of {of} seeds"
+
+
+def _place(values: ArrayLike) -> str:
+    """Where the 95 % interval of the mean lies against the rule's 0.33."""
+    low, high = compared.interval(values)
+    if low >= compared.ENOUGH:
+        return "lies above it"
+    return "lies below it" if high < compared.ENOUGH else "has it inside"
+
+
+def rates(named: Mapping[str, xr.Dataset]) -> Said:
+    """How far the within-sequence rates of first and last layer lie apart, by recipe of one shape."""
+    found = {name: compared.deltas(dataset)["within_sequence_rate"].values for name, dataset in named.items()}
+    every = np.concatenate(list(found.values()))
+    held = passing(every)
+    how = f"in all {len(every)} seeds" if held == len(every) else f"in {held} of {len(every)} seeds"
+    means = " and ".join(f"{between(values)} with *{name}*" for name, values in found.items())
+    return Said(
+        f"**In Wide, units of the last layer have the higher within-sequence rate, by as much as the rule asks "
+        f"{how}.** The 95 % interval of the mean δ, over the seeds of a recipe, is {means}."
+    )
+
+
+def selectivity(named: Mapping[str, xr.Dataset]) -> Said:
+    """How far the token selectivities of first and last layer lie apart, by recipe of one shape."""
+    found = {name: compared.deltas(dataset)["token_selectivity"].values for name, dataset in named.items()}
+    held = ", ".join(f"{_held(values)} with *{name}*" for name, values in found.items())
+    said = "; ".join(
+        f"with *{name}* the interval of the mean, {between(values)}, {_place(values)}" for name, values in found.items()
+    )
+    low = min(float(values.min()) for values in found.values())
+    sign = " In every seed the last layer's units are the more selective." if low > 0 else ""
+    return Said(
+        f"**By as much as the rule asks they have the higher token selectivity {held}.**{sign} As to 0.33, {said}."
+    )
+
+
+def narrow(mid: xr.Dataset, wide: xr.Dataset) -> Said:
+    """What Mid adds, beside Wide by the same recipe."""
+    here, there = compared.deltas(mid), compared.deltas(wide)
+    rate, types = (here[name].values for name in compared.MEASURES)
+    neither = not passing(rate) and not passing(types)
+    claim = (
+        f"In Mid neither measure reaches {compared.ENOUGH} in any of {len(rate)} seeds"
+        if neither
+        else f"In Mid the within-sequence rate reaches {compared.ENOUGH} {_held(rate)}, token selectivity "
+        f"{_held(types)}"
+    )
+    same = " The sign is that of Wide in every seed." if min(rate.min(), types.min()) > 0 else ""
+    tokens = [float(setting(each, "train", "tokens")) for each in (wide, mid)]
+    return Said(
+        f"**{claim}.**{same} The mean δ of the within-sequence rate is {number(float(rate.mean()))} "
+        f"({between(rate)}), against {number(float(there['within_sequence_rate'].mean()))} in Wide with the same "
+        f"recipe. Wide is wider and was trained on {number(tokens[0] / tokens[1])} times as many tokens: which of the "
+        "two makes the difference, these runs cannot say."
+    )
+
+
+def burst(dataset: xr.Dataset, sequences: int = 4) -> Said:
+    """Both measures of a unit that fires at every token of a few sequences and nowhere else."""
+    seq_len, tokens = int(setting(dataset, "model", "seq_len")), int(dataset.attrs["sample_tokens"])
+    of, count = tokens // seq_len, sequences * seq_len
+    rate, random = metrics.within_sequence_rate(np.array([count]), np.array([sequences]), of, seq_len)
+    hit = count / (float(random[0]) * seq_len)
+    return Said(
+        f"Its within-sequence rate is {number(float(rate[0]))}, the highest there is. {count:,} random firings would "
+        f"hit about {hit:,.0f} of the {of:,} sequences, at a rate of {number(100 * float(random[0]))} %: it bunches "
+        f"{number(float(rate[0] / random[0]))} times as much. Its token selectivity is near 0, if its sequences hold "
+        "the words that text holds: the unit follows a document, and no word."
+    )
+
+
+def unmatched(named: Mapping[str, xr.Dataset]) -> Said:
+    """What δ becomes where units are compared however often they fire."""
+    said = []
+    for name, dataset in named.items():
+        free, held = compared.unmatched(dataset).mean("seed"), compared.deltas(dataset).mean("seed")
+        parts = [
+            f"{number(float(free[measure]))} instead of {number(float(held[measure]))} for the {title}"
+            for measure, title in compared.MEASURES.items()
+        ]
+        said.append(f"with *{name}* the mean δ is {' and '.join(parts)}")
+    return Said(f"In Wide, {'; '.join(said)}. That compares how often units fire along with how specific they are.")

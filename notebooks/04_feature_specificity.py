@@ -65,7 +65,8 @@ models = wide | {"Mid, first": mid}
 # $$q = 1 - \frac{H}{H_k}$$ (eq-token-selectivity)
 #
 # where $H$ is the entropy of the unit's firings over token types, and $H_k$ that of $k$ random tokens of the same text. It
-# has no unit. It is 0 for firing on tokens as they come, and 1 for firing on one type only.
+# has no unit. It is 0 for firing on tokens as they come, 1 for firing on one type only, and below 0 for a unit that
+# spreads over more types than chance does.
 #
 # To compare layers, take a unit of the first and one of the last that fire equally often. Cliff's δ
 # {cite:p}`cliff1993dominance` is
@@ -74,8 +75,8 @@ models = wide | {"Mid, first": mid}
 #
 # the share of such pairs in which the last layer's unit has the higher value, minus the share in which it has the lower.
 # **Above 0, the last layer's units are the higher.** At 0.33 they are in two pairs of three. "Equally often" means that
-# both counts lie in one of ten strata per decade; there $w_0$ hardly varies, so we compare $w$ itself. The rule asks for
-# 0.33 or more of *both* measures, with the same sign in every seed.
+# both counts lie in one of ten strata per decade. The rule compares $w$ and $q$, and asks for 0.33 or more of *both*, with
+# the same sign in every seed.
 
 # %% tags=["remove-input"]
 tables.lines_that_matter()
@@ -97,13 +98,13 @@ words.selectivity(recipes)
 # %% tags=["remove-input"]
 words.narrow(mid, recipes["first"])
 
+# %% tags=["remove-input"]
+words.by_random(models)
+
 # %% tags=["remove-input", "hide-output"] mystnb={"code_prompt_show": "δ of every seed, with the intervals", "code_prompt_hide": "Hide δ"}
 tables.deltas(models)
 
 # %% [markdown]
-# So the claim holds by halves: bunching separates the two layers of Wide with both recipes, and token selectivity does not
-# do so reliably.
-#
 # Not every unit takes part: many are silent ([chapter 3](03_neuron_death.ipynb)), or fire under 100 times. Mean over
 # seeds:
 
@@ -113,14 +114,18 @@ tables.units(models)
 # %% [markdown]
 # ## Specificity against firing rate
 #
-# **Layers may be compared at one firing rate only.** Both measures change with it far more than with the layer. Read
-# upwards at one rate: which of the two strong lines is the higher, and do the shades overlap?
+# **The two layers differ in bunching at every rate at which units can bunch, and in token selectivity among busy units
+# only.** Read upwards at one rate: which of the two strong lines is the higher, and do the shades overlap? A unit that
+# fires at a tenth of all tokens hits nearly every sequence anyway, so there both lines lie at 1.
 
 # %% tags=["remove-input"]
 figures.specificity(recipes["nearest"])
 
 # %% tags=["remove-input"]
 figures.specificity(recipes["first"])
+
+# %% tags=["remove-input"]
+words.busy(recipes)
 
 # %% tags=["remove-input", "hide-output"] mystnb={"code_prompt_show": "The same for Mid", "code_prompt_hide": "Hide Mid"}
 figures.specificity(mid)
@@ -158,8 +163,9 @@ tables.contexts(recipes["nearest"], "most clustered")
 #
 # ## The same on your machine
 #
-# **Laptop, trained for minutes, does not decide.** Its sample is 98,304 tokens of the documentation of Python packages, and
-# the two layers hardly differ. The figure lays the run of this machine beside the recorded one.
+# **Laptop, trained for minutes, does not decide.** Its sample is 98,304 tokens of the documentation of Python packages. By
+# the rule its two layers hardly differ; divided by random firing, the within-sequence rates do. The figure lays the run of
+# this machine beside the recorded one.
 
 # %% tags=["nbval-ignore-output", "hide-output"] mystnb={"code_prompt_show": "Laptop: recorded, and on this machine", "code_prompt_hide": "Hide Laptop"}
 live_scale = scales.live(scale)

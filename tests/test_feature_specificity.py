@@ -1,10 +1,12 @@
 """Chapter 04: δ, what it compares and its intervals against loops; sentences and figures that follow the data."""
 
+import io
 import itertools
 import math
 import re
 
 import numpy as np
+import pandas as pd
 import pytest
 import scipy
 import xarray as xr
@@ -75,6 +77,18 @@ def test_delta_is_counted_pair_by_pair(laptop: xr.Dataset) -> None:
         assert float(held[name][seed]) == pytest.approx(delta) and int(units[seed]) == compared_units
         assert float(free[name][seed]) == pytest.approx(by_pairs(laptop, name, seed, strata=False)[0])
     np.testing.assert_array_equal(compared.enough(laptop), np.isfinite(laptop[SELECTIVITY]).sum("unit"))
+    divided = laptop.assign({RATE: laptop[RATE] / laptop["within_sequence_rate_random"]})
+    expected = [by_pairs(divided, RATE, seed, strata=True)[0] for seed in range(3)]
+    np.testing.assert_allclose(compared.by_random(laptop), expected)
+
+
+def test_rare_and_busy_units_are_compared_apart(laptop: xr.Dataset) -> None:
+    """Of all units with a count under the edge, then of those at it or above."""
+    edge = 0.3 * laptop.attrs["sample_tokens"]
+    for at, found in enumerate(compared.rare_and_busy(laptop, 30)):
+        keep = (laptop["firing_count"] < edge) if at == 0 else (laptop["firing_count"] >= edge)
+        some = laptop.assign(firing_count=laptop["firing_count"].where(keep, 0))
+        np.testing.assert_allclose(found, [by_pairs(some, SELECTIVITY, seed, strata=True)[0] for seed in range(3)])
 
 
 def test_thresholds_are_the_ledgers() -> None:
@@ -137,6 +151,48 @@ def test_sentences_follow_the_seeds(rates: list[float], selective: list[float], 
     assert ("the more selective" in text) == (min(selective) > 0)
 
 
+def test_what_division_by_random_firing_changes_is_said() -> None:
+    dataset = made({RATE: [0.1, 0.2], SELECTIVITY: [0.5, 0.6]})
+    unchanged = words.by_random({"a": dataset}).text
+    assert "As many seeds would pass as do" in unchanged
+    halved = dataset["within_sequence_rate_random"].copy()
+    halved[:, 1] = 0.2  # so that the last layer's units, divided, are far above
+    changed = words.by_random({"a": dataset.assign(within_sequence_rate_random=halved)}).text
+    assert "mean δ is 1 in a" in changed and "It would change how many seeds of a pass." in changed
+
+
+def test_without_equal_counts_a_sign_may_turn(first: xr.Dataset, nearest: xr.Dataset) -> None:
+    for name, dataset in (("first", first), ("nearest", nearest)):
+        turned = (
+            float(compared.unmatched(dataset)[SELECTIVITY].mean())
+            < 0
+            < float(compared.deltas(dataset)[SELECTIVITY].mean())
+        )
+        assert turned == ("even a sign turns" in words.unmatched({name: dataset}).text) == (name == "first")
+
+
+def test_mid_is_set_beside_wide_by_the_same_recipe(first: xr.Dataset) -> None:
+    mid = store.recorded("feature_specificity", "mid")
+    text = words.narrow(mid, first).text
+    assert mid.attrs["recipe"] == first.attrs["recipe"]
+    assert text.startswith("**In Mid neither measure reaches 0.33 in any of 5 seeds.** The sign is that of Wide")
+    assert f"trained on {131_072 / 49_152:.3g} times as many tokens" in text
+
+
+def test_the_difference_in_selectivity_is_among_busy_units(first: xr.Dataset, nearest: xr.Dataset) -> None:
+    """As the section on firing rates says in bold, of both recipes."""
+    for dataset in (first, nearest):
+        rare, busy = (float(each.mean()) for each in compared.rare_and_busy(dataset, 1))
+        assert abs(rare) < 0.1 < busy
+        quartiles = figures.by_rate(
+            100 * dataset["firing_count"] / dataset.attrs["sample_tokens"],
+            dataset[RATE] / dataset["within_sequence_rate_random"],
+        ).sel(quartile=50)
+        gap = (quartiles.sel(layer=5) - quartiles.sel(layer=0)).dropna("firing_rate")
+        assert (gap.sel(firing_rate=slice(0, 10)) > 0).all()
+        assert float(abs(gap.sel(firing_rate=slice(10, 100))).max()) < 0.01
+
+
 def test_a_unit_that_fires_in_four_sequences_alone(nearest: xr.Dataset) -> None:
     """Chance is drawn: as many firings on random tokens, and the sequences that they hit."""
     rng = np.random.default_rng(1)
@@ -165,13 +221,27 @@ def test_in_short_counts_the_seeds_of_each_frozen_recipe(nearest: xr.Dataset, fi
 
 def test_the_figure_of_delta_draws_every_seed(nearest: xr.Dataset, first: xr.Dataset) -> None:
     drawn = figures.delta({"Wide, nearest": nearest, "Wide, first": first})
-    lines = [line.split(",") for line in drawn.csv.splitlines() if not line.startswith("#")]
-    assert len(lines) == 1 + 6
-    expected = [float(v) for each in (nearest, first) for v in compared.deltas(each)[SELECTIVITY]]
-    np.testing.assert_allclose([float(line[-1]) for line in lines[1:]], expected, atol=1e-3)
-    reached = sum(value >= 0.33 for value in expected)
-    assert drawn.title.endswith(f"within-sequence rate in 6 of 6 seeds, token selectivity in {reached}")
+    table = pd.read_csv(io.StringIO(drawn.csv), comment="#")
+    assert len(table) == 6
+    for name in compared.MEASURES:
+        expected = [float(v) for each in (nearest, first) for v in compared.deltas(each)[name]]
+        np.testing.assert_allclose(table[name], expected, atol=1e-3)
+    reached = [int((each >= 0.33).sum()) for each in np.split(table[SELECTIVITY].values, 2)]
+    assert reached == [1, 0]
+    assert drawn.title == (
+        "δ reaches 0.33 for the within-sequence rate in 3 of 3 seeds (Wide, nearest) and 3 of 3 seeds (Wide, first), "
+        "for token selectivity in 1 of 3 seeds (Wide, nearest)"
+    )
     assert drawn.name == "delta-wide-nearest-wide-first"
+
+
+def test_a_model_that_cannot_be_compared_is_left_out_of_the_figure() -> None:
+    few = made({RATE: [0.5], SELECTIVITY: [0.1]}, units=9)
+    drawn = figures.delta({"a": made({RATE: [0.5], SELECTIVITY: [0.1]}), "b": few})
+    assert drawn.caption.endswith("Of b too few units fire equally often.") and drawn.model == "Smoke, 1 seed"
+    with pytest.raises(UserError, match=r"^delta found too few units of the first"):
+        figures.delta({"b": few})
+    assert figures.specificity(made({RATE: [0.5], SELECTIVITY: [0.1]})).title.startswith("At equal firing rate")
 
 
 @pytest.mark.parametrize(("delta", "word"), [(0.4, "more"), (-0.4, "less")])
@@ -227,4 +297,5 @@ def test_the_prose_of_the_chapter_holds(nearest: xr.Dataset, laptop: xr.Dataset)
     table = tables.chosen(nearest)["fires most on"].loc["highest within-sequence rate ÷ random"]
     assert re.search("␣album .*␣record .*␣song ", table[0])
     assert re.fullmatch(r"␣the \d% \| ␣of \d% \| , \d% \| ␣a \d%", table[5])
-    assert float(abs(compared.deltas(laptop).to_dataarray()).max()) < 0.17, "hardly differ"
+    assert float(abs(compared.deltas(laptop)).to_dataarray().max()) < 0.17, "hardly differ"
+    assert float(compared.by_random(laptop).min()) > 0.33, "divided by random firing, they do"

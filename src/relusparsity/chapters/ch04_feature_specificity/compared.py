@@ -14,6 +14,9 @@ from ...claims.statistics import cliffs_delta, matched_delta
 MEASURES = {"within_sequence_rate": "within-sequence rate", "token_selectivity": "token selectivity"}
 """Variable → what readers call it."""
 
+WITH_ARTICLE = ("the within-sequence rate", "token selectivity")
+"""The same within a sentence."""
+
 ENOUGH = 0.33
 """The |δ| that row 13 of the ledger asks of both measures."""
 
@@ -52,15 +55,40 @@ def enough(dataset: xr.Dataset) -> xr.DataArray:
     return (fresh(dataset)["firing_count"] >= LEAST).sum("unit").transpose("seed", "layer")
 
 
+def by_random(dataset: xr.Dataset) -> xr.DataArray:
+    """δ of the within-sequence rate over that of random firing, unit by unit, at equal firing count: (seed)."""
+    some = fresh(dataset)
+    return _matched(some, some["within_sequence_rate"] / some["within_sequence_rate_random"])["delta"]
+
+
+def rare_and_busy(dataset: xr.Dataset, percent: float) -> tuple[xr.DataArray, xr.DataArray]:
+    """δ of token selectivity among units that fire at fewer than a share of the tokens, and among others: (seed)."""
+    some = fresh(dataset)
+    edge = some.attrs["sample_tokens"] * percent / 100
+    values = some["token_selectivity"]
+    return _matched(some, values, most=edge)["delta"], _matched(some, values, least=max(LEAST, edge))["delta"]
+
+
 def matched(dataset: xr.Dataset) -> xr.DataArray:
     """Units of the first and last layer, together, that lie in a stratum of firing count that is compared: (seed)."""
     some = fresh(dataset)
-    units = []
+    return _matched(some, some["token_selectivity"])["units"]
+
+
+def _matched(some: xr.Dataset, values: xr.DataArray, least: float = LEAST, most: float = math.inf) -> xr.Dataset:
+    """δ at equal firing count and the units compared, (seed), of units with `least` firings or more, under `most`."""
+    pairs = []
     for seed in range(some.sizes["seed"]):
-        counts = some["firing_count"].isel(seed=seed, layer=[0, -1]).transpose("layer", "unit").values
-        kept = [count[count >= LEAST] for count in counts]
-        units.append(matched_delta(*kept, *kept)[1])  # the values compared do not matter
-    return xr.DataArray(units, {"seed": some["seed"]}, "seed")
+        value, count = (
+            each.isel(seed=seed, layer=[0, -1]).transpose("layer", "unit").values
+            for each in (values, some["firing_count"])
+        )
+        kept = [(k >= least) & (k < most) for k in count]
+        x, y = (v[keep] for v, keep in zip(value, kept, strict=True))
+        k, n = (c[keep] for c, keep in zip(count, kept, strict=True))
+        pairs.append(matched_delta(x, y, k, n))
+    delta, units = zip(*pairs, strict=True)
+    return xr.Dataset({"delta": ("seed", list(delta)), "units": ("seed", list(units))}, {"seed": some["seed"]})
 
 
 def interval(values: ArrayLike) -> tuple[float, float]:

@@ -18,6 +18,9 @@ BINS_PER_DECADE = 4
 LEAST_UNITS = 10
 """Units of a layer in a bin of firing rate, below which the layer has no median there."""
 QUARTERS = (25, 50, 75)
+BY_RANDOM = "within_sequence_rate_over_random"
+TITLES = compared.MEASURES | {BY_RANDOM: "within-sequence rate ÷ that of random firing, unit by unit"}
+"""Variable → title of its panel."""
 
 
 def delta(named: Mapping[str, xr.Dataset]) -> Figure:
@@ -26,85 +29,80 @@ def delta(named: Mapping[str, xr.Dataset]) -> Figure:
     Parameters
     ----------
     named : name of a model → Dataset
-        As of the chapter's experiment, two layers or more.
+        As of the chapter's experiment, two layers or more. A model of which too few units can be compared is left out.
+
+    Raises
+    ------
+    UserError
+        If none is left.
     """
-    found = {name: compared.deltas(dataset) for name, dataset in named.items()}
-    values = [each[measure].values for each in found.values() for measure in compared.MEASURES]
+    found, left_out = dict[str, xr.Dataset](), list[str]()
+    for name, dataset in named.items():
+        try:
+            found[name] = compared.deltas(dataset).assign({BY_RANDOM: compared.by_random(dataset)})
+        except NotTestable:
+            left_out.append(name)
+    if not found:
+        raise UserError(
+            "delta found too few units of the first and last layer that fire equally often; measure more text"
+        )
+    values = [each[measure].values for each in found.values() for measure in TITLES]
     low, high = (f(0.0, *(f(some) for some in values)) for f in (min, max))
-    places, panels = np.arange(len(found), dtype=float), list[Panel]()
-    for row, (measure, title) in enumerate(compared.MEASURES.items()):
+    panels = []
+    for row, (measure, title) in enumerate(TITLES.items()):
         panel = Panel(
-            f"{title} (dotted line: the {compared.ENOUGH} that the rule asks)",
+            title,
             Axis(
                 "Cliff's δ; above 0 the last layer's units are the higher", limits=(low - 0.12, max(high, 0.7) + 0.05)
             ),
-            Axis(limits=(len(found) - 0.4, -0.6), ticks=(places.tolist(), list(found)), names=True),
+            Axis(limits=(len(found) - 0.4, -0.6), ticks=(list(map(float, range(len(found)))), list(found)), names=True),
+            [Mark("line", [0.0, 0.0], [-0.6, len(found) - 0.4], style.INK, width=1)],
             cursor=compared.ENOUGH,
             row=row,
         )
-        panel.marks.append(Mark("line", [0.0, 0.0], [-0.6, len(found) - 0.4], style.INK, width=1))
-        for place, (name, deltas) in zip(places, found.items(), strict=True):
-            panel.marks += _row(place, name, deltas[measure], title, first=not panels and place == 0)
+        panel.marks += _rows({name: each[measure] for name, each in found.items()})
         panels.append(panel)
-    count = {name: how_many(each.sizes["seed"], "seed") for name, each in found.items()}
+    seeds = ", ".join(f"{name}: {how_many(each.sizes['seed'], 'seed')}" for name, each in found.items())
     caption = (
         "Cliff's δ between units of the last and the first layer that fire equally often. Open dots: single seeds "
-        f"({', '.join(f'{name}: {seeds}' for name, seeds in count.items())}); filled: their mean; bar: its 95 % "
-        "interval over seeds (Student's t). Look at which bars lie to the right of the dotted line, and which cross it."
+        f"({seeds}); filled: their mean; bar: its 95 % interval over seeds (Student's t). Dotted: the "
+        f"{compared.ENOUGH} that the rule asks of the upper two. The lowest divides each unit's rate by that of random "
+        "firing first; we looked at it later, and no rule reads it. Look at which bars lie to the right of the dotted "
+        "line, and which cross it."
     )
+    if left_out:
+        caption += f" Of {' and '.join(left_out)} too few units fire equally often."
     drawn = [(name, each) for name, each in found.items()]
-    chart = Chart(panels, [34 * len(found) + 14] * 2, legend="")
-    return figure(f"{__name__}.delta", chart, caption, drawn, _finding(found), *named.values())
+    chart = Chart(panels, [30 * len(found) + 14] * len(panels), legend="")
+    return figure(f"{__name__}.delta", chart, caption, drawn, _finding(found), *(named[name] for name in found))
 
 
-def _row(place: float, name: str, values: xr.DataArray, title: str, first: bool) -> list[Mark]:
-    """One model's seeds, their mean and its interval."""
-    some, marks = values.values.astype(float), list[Mark]()
-    if len(some) > 1:
-        ends = compared.interval(some)
-        marks.append(Mark("line", list(ends), [place, place], style.ACCENT, width=3))
-        told = [[name, *map(number, ends)]]
-        hover = f"{{0}}\nδ of the {title} {{x}}\n95 %: {{1}} to {{2}}"
-        marks.append(
-            Mark(
-                "points",
-                [some.mean()],
-                [place],
-                style.ACCENT,
-                "mean" if first else "",
-                hover=hover,
-                extra=told,
-                size=10,
-            )
-        )
-    hover = f"{name}, seed {{0}}\nδ of the {title} {{x}}"
-    seeds = values["seed"].values
-    marks.append(
-        Mark(
-            "points",
-            some,
-            np.full(len(some), place),
-            style.INK,
-            "one seed" if first else "",
-            hover=hover,
-            extra=seeds,
-            symbol="open",
-            size=7,
-            width=1.3,
-        )
-    )
-    return marks
+def _rows(models: Mapping[str, xr.DataArray]) -> list[Mark]:
+    """Seeds of each model, one model below the other, with their mean and its interval."""
+    marks, means, told = list[Mark](), list[float](), list[list[str]]()
+    for place, (name, of) in enumerate(models.items()):
+        some = of.values.astype(float)
+        means.append(float(some.mean()))
+        ends = compared.interval(some) if len(some) > 1 else None
+        told.append([name, f"95 %: {number(ends[0])} to {number(ends[1])}" if ends else "one seed"])
+        told[-1].append(", ".join(map(number, some)))
+        if ends:
+            marks.append(Mark("line", list(ends), [place, place], style.ACCENT, width=3))
+        at = np.full(len(some), float(place))
+        marks.append(Mark("points", some, at, style.INK, symbol="open", size=7, width=1.3))
+    hover = "{0}: mean δ {x}\n{1}\neach: {2}"
+    places = list(map(float, range(len(means))))
+    return [*marks, Mark("points", means, places, style.ACCENT, hover=hover, extra=told, size=10)]
 
 
 def _finding(found: Mapping[str, xr.Dataset]) -> str:
-    """In how many seeds each measure's δ reaches what the rule asks."""
-    total = sum(each.sizes["seed"] for each in found.values())
-    reached = [sum(int((each[name] >= compared.ENOUGH).sum()) for each in found.values()) for name in compared.MEASURES]
-    rate, selectivity = compared.MEASURES.values()
-    return (
-        f"Last above first layer by δ ≥ {compared.ENOUGH}: {rate} in {reached[0]} of {total} seeds, {selectivity} in "
-        f"{reached[1]}"
-    )
+    """In how many seeds of which models each measure's δ reaches what the rule asks."""
+    said = []
+    for name, measure in zip(compared.MEASURES, compared.WITH_ARTICLE, strict=True):
+        held = {model: int((each[name] >= compared.ENOUGH).sum()) for model, each in found.items()}
+        parts = [f"{n} of {found[model].sizes['seed']} seeds ({model})" for model, n in held.items() if n]
+        said.append(f"{measure} in {' and '.join(parts) or 'no seed'}")
+    return f"δ reaches {compared.ENOUGH} for {', for '.join(said)}"
 
 
 def specificity(dataset: xr.Dataset) -> Figure:
@@ -121,46 +119,51 @@ def specificity(dataset: xr.Dataset) -> Figure:
     count, observed, random, selectivity = (variable(dataset, "specificity", name, *dims) for name in names)
     sample = attribute(count, "specificity", "sample_tokens")
     measures = {
-        "within_sequence_rate_over_random": (observed / random, "within-sequence rate ÷ that of random firing"),
+        BY_RANDOM: (observed / random, "within-sequence rate ÷ that of random firing"),
         "token_selectivity": (selectivity, "token selectivity"),
     }
     quartiles = xr.Dataset({name: by_rate(100 * count / sample, values) for name, (values, _) in measures.items()})
+    numbers = layers(count)
+    ends = numbers[0], numbers[-1]
+    both = quartiles[BY_RANDOM].sel(layer=list(ends)).notnull().all(("layer", "quartile"))
     if not quartiles.sizes["firing_rate"]:
         raise UserError(
             f"specificity found no {LEAST_UNITS} units of a layer that fire equally often; measure more text"
         )
-    numbers, x = layers(count), quartiles["firing_rate"].values
-    ends, axis = (numbers[0], numbers[-1]), Axis("firing rate, % of tokens", log=True, limits=(x[0] / 1.5, x[-1] * 1.5))
+    if both.any():  # elsewhere there is nothing to compare
+        at = quartiles["firing_rate"].where(both, drop=True).values
+        quartiles = quartiles.sel(firing_rate=slice(at[0], at[-1]))
+    x = quartiles["firing_rate"].values
+    axis = Axis("firing rate, % of tokens", log=True, limits=(x[0] * 0.9, x[-1] * 1.1))
     panels = []
     for row, (name, (_, title)) in enumerate(measures.items()):
         panel = Panel(title, axis, Axis(), row=row)
         for layer in sorted(numbers, key=lambda layer: layer in ends):  # the first and the last layer on top
-            panel.marks += _layer(quartiles[name].sel(layer=layer), numbers, title, named=row == 0)
+            panel.marks += _layer(quartiles[name].sel(layer=layer), ends, title)
         panels.append(panel)
     caption = (
-        "Medians of units by quarter decade of firing rate, all seeds together; shaded: the middle half of the units "
-        f"of layers {ends[0]} and {ends[1]}. Above: the within-sequence rate over that of random firing as often (1: no "
-        "bunching). Below: token selectivity (0: fires on tokens as they come, 1: on one token type only). Compare "
-        "lines at one firing rate, one above the other: rare firing alone looks specific. Units with under "
-        f"{compared.LEAST} firings in {style.si(sample)} tokens are left out."
+        "Medians of units by quarter decade of firing rate, all seeds together, where both layers have enough units; "
+        f"shaded: the middle half of the units of layers {ends[0]} and {ends[1]}; grey: the layers between. Above: the "
+        "within-sequence rate over that of random firing as often (1: no bunching). Below: token selectivity (0: fires "
+        "on tokens as they come, 1: on one token type only). Compare lines at one firing rate, one above the other: "
+        f"rare firing alone looks specific. Units with under {compared.LEAST} firings in {style.si(sample)} tokens are "
+        "left out."
     )
     chart = Chart(panels, [250, 250], legend="")
     return figure(f"{__name__}.specificity", chart, caption, [("", quartiles)], _ends(dataset, ends), dataset)
 
 
-def _layer(quartiles: xr.DataArray, numbers: list[int], title: str, named: bool) -> list[Mark]:
+def _layer(quartiles: xr.DataArray, ends: tuple[int, int], title: str) -> list[Mark]:
     """One layer's median, with the middle half of its units if it is the first or the last: (firing_rate, quartile)."""
     layer, x = int(quartiles["layer"]), quartiles["firing_rate"].values
     low, median, high = quartiles.transpose("quartile", ...).values
-    hover = f"layer {layer}, units firing at around {{x}} % of tokens\nmedian {title} {{y}}"
-    if layer in (numbers[0], numbers[-1]):
-        colour, name = style.layer_colour(numbers.index(layer), len(numbers)), f"layer {layer}"
-        band = Mark("band", x, high, colour, low=low, group=name, opacity=0.16)
-        return [band, Mark("line", x, median, colour, name if named else "", name, hover, width=3.5)]
-    between = numbers[1:-1]
-    name = f"layers {between[0]} to {between[-1]}" if len(between) > 1 else f"layer {layer}"
-    legend = name if named and layer == between[0] else ""
-    return [Mark("line", x, median, style.INK, legend, f"layer {layer}", hover, width=1.3, opacity=0.45)]
+    name = f"layer {layer}"
+    hover = f"{name}, units firing at around {{x}} % of tokens\nmedian {title} {{y}}"
+    if layer not in ends:
+        return [Mark("line", x, median, style.INK, "", name, hover, width=1.3, opacity=0.45)]
+    colour = style.layer_colour(int(layer == ends[1]), 2)
+    band = Mark("band", x, high, colour, low=low, group=name, opacity=0.16)
+    return [band, Mark("line", x, median, colour, name, name, hover, width=3.5)]
 
 
 def by_rate(rate: xr.DataArray, values: xr.DataArray) -> xr.DataArray:

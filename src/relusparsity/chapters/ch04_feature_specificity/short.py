@@ -15,6 +15,7 @@ def in_short() -> Short:
     wide = [value for values in rate[:2] for value in values]
     high = sum(value >= compared.ENOUGH for value in wide)
     both = [words.passing(*pair) for pair in zip(rate, selectivity, strict=True)]
+    divided = compared.by_random(store.recorded("feature_specificity", *SAMPLES[2])).values
     said = [
         f"δ of the within-sequence rate is {spread(r)}, of token selectivity {spread(s)}"
         for r, s in zip(rate, selectivity, strict=True)
@@ -28,7 +29,8 @@ def in_short() -> Short:
             "How far they differ is Cliff's δ, from −1 to 1, between units that fire equally often: above 0 the last "
             f"layer's are the higher. The rule asks for {compared.ENOUGH} of both measures in every seed.",
             f"Wide (6 × 32,768 units), *nearest*: {said[0]} (mean, and range over seeds). *first*: {said[1]}.",
-            f"Mid (6 × 8,192), *first*: {said[2]}. Both measures reach {compared.ENOUGH} in {both[2]} of "
-            f"{len(rate[2])} seeds.",
+            f"Mid (6 × 8,192), *first*: {said[2]}. Both reach {compared.ENOUGH} in {both[2]} of {len(rate[2])} seeds. "
+            f"The rule blunts the first of these: divided by the rate of random firing, which it does not do, its δ is "
+            f"{spread(divided)}.",
         ),
     )

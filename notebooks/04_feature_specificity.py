@@ -16,7 +16,7 @@ in_short()
 
 # %% [markdown]
 # *You will learn* how to tell a unit that follows a word from one that follows a topic, and why layers may be compared at
-# equal firing rate only. *6 minutes to read, 1 to run.*
+# equal firing rate only. *6 minutes to read; 2 to run, once the Laptop models are trained.*
 #
 # **Question.** Do the units of the first and of the last layer respond to differently specific things? The abstract of
 # Wild and Anderson {cite:p}`wild2024uncovering` names "Feature Specificity"; we know no formula of theirs. The two
@@ -57,7 +57,7 @@ models = wide | {"Mid, first": mid}
 #
 # $$w = \frac{k}{s\,T}$$ (eq-within-sequence-rate)
 #
-# Random firing reaches $w_0 = k / (\hat s\,T)$, where $\hat s$ is the number of sequences that $k$ random tokens hit. Where
+# It is a share, from 0 to 1. Random firing reaches $w_0 = k / (\hat s\,T)$, where $\hat s$ is the number of sequences that $k$ random tokens hit. Where
 # $w / w_0$ is above 1, firings bunch in sequences.
 #
 # **Token selectivity** is
@@ -71,9 +71,10 @@ models = wide | {"Mid, first": mid}
 # To compare layers, take a unit of the first and one of the last that fire equally often. Cliff's δ
 # {cite:p}`cliff1993dominance` is
 #
-# $$\delta = P(\text{last} > \text{first}) - P(\text{last} < \text{first})$$ (eq-cliffs-delta)
+# $$\delta = P(y > x) - P(y < x)$$ (eq-cliffs-delta)
 #
-# the share of such pairs in which the last layer's unit has the higher value, minus the share in which it has the lower.
+# where $x$ is the measure of the first layer's unit and $y$ of the last's: the share of such pairs in which the last
+# layer's unit has the higher value, minus the share in which it has the lower. It has no unit and runs from −1 to 1.
 # **Above 0, the last layer's units are the higher.** At 0.33 they are in two pairs of three. "Equally often" means that
 # both counts lie in one of ten strata per decade. The rule compares $w$ and $q$, and asks for 0.33 or more of *both*, with
 # the same sign in every seed.
@@ -164,8 +165,8 @@ tables.contexts(recipes["nearest"], "most clustered")
 # ## The same on your machine
 #
 # **Laptop, trained for minutes, does not decide.** Its sample is 98,304 tokens of the documentation of Python packages. By
-# the rule its two layers hardly differ; divided by random firing, the within-sequence rates do. The figure lays the run of
-# this machine beside the recorded one.
+# the rule its two layers hardly differ. Divided by those of random firing, their within-sequence rates do. The figure
+# lays the run of this machine beside the recorded one.
 
 # %% tags=["nbval-ignore-output", "hide-output"] mystnb={"code_prompt_show": "Laptop: recorded, and on this machine", "code_prompt_hide": "Hide Laptop"}
 live_scale = scales.live(scale)
@@ -175,7 +176,7 @@ figures.delta({"Laptop, recorded": laptop, "this machine": here})
 # %% tags=["remove-input", "hide-output"] mystnb={"code_prompt_show": "Both measures against firing rate, Laptop", "code_prompt_hide": "Hide the figure"}
 figures.specificity(laptop)
 
-# %% tags=["nbval-ignore-output", "hide-output"] mystnb={"code_prompt_show": "Both measures against firing rate, on this machine", "code_prompt_hide": "Hide the figure"}
+# %% tags=["nbval-ignore-output", "remove-input", "hide-output"] mystnb={"code_prompt_show": "Both measures against firing rate, on this machine", "code_prompt_hide": "Hide the figure"}
 figures.specificity(here)
 
 # %% tags=["remove-input", "hide-output"] mystnb={"code_prompt_show": "Laptop's layers, without holding the firing rate equal", "code_prompt_hide": "Hide the medians"}
@@ -195,8 +196,8 @@ tables.chosen(laptop)
 # - **Common units are compared, rare ones left out.** A layer of many rare units is judged by its busiest.
 # - **Token selectivity looks at the current token only.** In deeper layers the state of a token holds more of its context,
 #   so a low selectivity there need not mean a vague unit.
-# - **Two layers, one order.** That layer 5 differs from layer 0 does not say that specificity grows with depth: see the
-#   pale lines.
+# - **Two layers are compared.** That layer 5 differs from layer 0 does not say that specificity grows with depth: see the
+#   grey lines.
 #
 # ## Try it
 #
@@ -219,7 +220,7 @@ words.unmatched(recipes)
 # %% tags=["remove-input"]
 tables.judged(models | {"Laptop": laptop})
 
-# %% tags=["nbval-ignore-output", "hide-output"] mystnb={"code_prompt_show": "The same row, read from the run of this machine", "code_prompt_hide": "Hide the row"}
+# %% tags=["nbval-ignore-output", "remove-input", "hide-output"] mystnb={"code_prompt_show": "The same row, read from the run of this machine", "code_prompt_hide": "Hide the row"}
 tables.read_here(here)
 
 # %% tags=["remove-input", "hide-output"] mystnb={"code_prompt_show": "Runs, minutes and machines", "code_prompt_hide": "Hide the cost"}

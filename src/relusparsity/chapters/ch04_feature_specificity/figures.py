@@ -11,7 +11,7 @@ from ...errors import UserError
 from ...plots import style
 from ...plots.chart import Axis, Chart, Mark, Panel
 from ...plots.figure import Figure, figure
-from ...plots.reading import attribute, how_many, layers, variable
+from ...plots.reading import attribute, layers, variable
 from . import compared
 
 BINS_PER_DECADE = 4
@@ -19,7 +19,7 @@ LEAST_UNITS = 10
 """Units of a layer in a bin of firing rate, below which the layer has no median there."""
 QUARTERS = (25, 50, 75)
 BY_RANDOM = "within_sequence_rate_over_random"
-TITLES = compared.MEASURES | {BY_RANDOM: "within-sequence rate ÷ that of random firing, unit by unit"}
+TITLES = compared.MEASURES | {BY_RANDOM: "within-sequence rate ÷ random, unit by unit"}
 """Variable → title of its panel."""
 
 
@@ -52,9 +52,7 @@ def delta(named: Mapping[str, xr.Dataset]) -> Figure:
     for row, (measure, title) in enumerate(TITLES.items()):
         panel = Panel(
             title,
-            Axis(
-                "Cliff's δ; above 0 the last layer's units are the higher", limits=(low - 0.12, max(high, 0.7) + 0.05)
-            ),
+            Axis("Cliff's δ (above 0: last layer higher)", limits=(low - 0.12, max(high, 0.7) + 0.05)),
             Axis(limits=(len(found) - 0.4, -0.6), ticks=(list(map(float, range(len(found)))), list(found)), names=True),
             [Mark("line", [0.0, 0.0], [-0.6, len(found) - 0.4], style.INK, width=1)],
             cursor=compared.ENOUGH,
@@ -62,13 +60,11 @@ def delta(named: Mapping[str, xr.Dataset]) -> Figure:
         )
         panel.marks += _rows({name: each[measure] for name, each in found.items()})
         panels.append(panel)
-    seeds = ", ".join(f"{name}: {how_many(each.sizes['seed'], 'seed')}" for name, each in found.items())
     caption = (
-        "Cliff's δ between units of the last and the first layer that fire equally often. Open dots: single seeds "
-        f"({seeds}); filled: their mean; bar: its 95 % interval over seeds (Student's t). Dotted: the "
-        f"{compared.ENOUGH} that the rule asks of the upper two. The lowest divides each unit's rate by that of random "
-        "firing first; we looked at it later, and no rule reads it. Look at which bars lie to the right of the dotted "
-        "line, and which cross it."
+        "Cliff's δ between units of the last and the first layer that fire equally often. Open dots: single seeds; "
+        f"filled: their mean; bar: its 95 % interval over seeds (Student's t). Dotted: the {compared.ENOUGH} that the "
+        "rule asks of the upper two. The lowest divides each unit's rate by that of random firing first; we looked at "
+        "it later, and no rule reads it. Look at which bars lie to the right of the dotted line, and which cross it."
     )
     if left_out:
         caption += f" Of {' and '.join(left_out)} too few units fire equally often."
@@ -119,7 +115,7 @@ def specificity(dataset: xr.Dataset) -> Figure:
     count, observed, random, selectivity = (variable(dataset, "specificity", name, *dims) for name in names)
     sample = attribute(count, "specificity", "sample_tokens")
     measures = {
-        BY_RANDOM: (observed / random, "within-sequence rate ÷ that of random firing"),
+        BY_RANDOM: (observed / random, "within-sequence rate ÷ random"),
         "token_selectivity": (selectivity, "token selectivity"),
     }
     quartiles = xr.Dataset({name: by_rate(100 * count / sample, values) for name, (values, _) in measures.items()})
@@ -131,8 +127,7 @@ def specificity(dataset: xr.Dataset) -> Figure:
             f"specificity found no {LEAST_UNITS} units of a layer that fire equally often; measure more text"
         )
     if both.any():  # elsewhere there is nothing to compare
-        at = quartiles["firing_rate"].where(both, drop=True).values
-        quartiles = quartiles.sel(firing_rate=slice(at[0], at[-1]))
+        quartiles = quartiles.isel(firing_rate=longest(both.values))
     x = quartiles["firing_rate"].values
     axis = Axis("firing rate, % of tokens", log=True, limits=(x[0] * 0.9, x[-1] * 1.1))
     panels = []
@@ -151,6 +146,19 @@ def specificity(dataset: xr.Dataset) -> Figure:
     )
     chart = Chart(panels, [250, 250], legend="")
     return figure(f"{__name__}.specificity", chart, caption, [("", quartiles)], _ends(dataset, ends), dataset)
+
+
+def longest(some: np.ndarray) -> slice:
+    """The longest stretch of true values, the first of several.
+
+    Examples
+    --------
+    >>> longest(np.array([True, False, True, True]))
+    slice(2, 4, None)
+    """
+    edges = np.flatnonzero(np.diff(np.concatenate([[False], some, [False]]).astype(int))).reshape(-1, 2)
+    start, stop = edges[np.argmax(edges[:, 1] - edges[:, 0])].tolist()
+    return slice(start, stop)
 
 
 def _layer(quartiles: xr.DataArray, ends: tuple[int, int], title: str) -> list[Mark]:

@@ -58,12 +58,18 @@ def chosen(dataset: xr.Dataset, layers: Sequence[int] | None = None) -> pd.DataF
     Columns: the unit, its commonest token types with their shares of its firings, its strongest activation in context.
     """
     table = dataset[["example_rule", "example_layer", "example_unit", "example_types"]].to_dataframe()
+    table["example_types"] = [_without_zeros(types) for types in table["example_types"]]
     table["strongest"] = dataset["example_text"].isel(rank=0).values
     if layers is not None:
         table = table[table["example_layer"].isin(layers)]
     table["example_rule"] = pd.Categorical(table["example_rule"].map(RULES), list(RULES.values()), ordered=True)
     table.columns = ["rule", "layer", "unit", "fires most on", "strongest in context"]
     return table.sort_values(["rule", "layer"]).astype({"rule": str}).set_index(["rule", "layer"])
+
+
+def _without_zeros(types: str) -> str:
+    """Token types and their shares without those that round to 0 %: 'a 94% | b 0%' → 'a 94%'."""
+    return " | ".join(each for each in types.split(" | ") if not each.endswith(" 0%"))
 
 
 def contexts(dataset: xr.Dataset, rule: str) -> pd.DataFrame:

@@ -31,50 +31,54 @@ def passing(*measures: ArrayLike) -> int:
     return int((np.asarray(measures, dtype=float) >= compared.ENOUGH).all(0).sum())
 
 
+def rounded(value: float) -> str:
+    """To two decimals: '−0.04'."""
+    return f"{round(value, 2) + 0.0:.2f}".replace("-", "−")
+
+
 def between(values: ArrayLike) -> str:
-    """The 95 % interval of the mean over seeds: '0.384 to 0.577'."""
-    low, high = compared.interval(values)
-    return f"{number(low)} to {number(high)}"
+    """The 95 % interval of the mean over seeds: '0.38 to 0.58'."""
+    return " to ".join(map(rounded, compared.interval(values)))
 
 
 def _held(values: ArrayLike) -> str:
-    """In how many seeds δ is at least 0.33: 'in all 3 seeds', 'in 1 of 3 seeds', 'in none of 3 seeds'."""
+    """In how many seeds δ is at least 0.33: 'all 3 seeds', '1 of 3 seeds', 'none of 3 seeds'."""
     held, of = passing(values), np.size(values)
-    return f"in all {of} seeds" if held == of else f"in {held or 'none'} of {of} seeds"
+    return f"all {of} seeds" if held == of else f"{held or 'none'} of {of} seeds"
 
 
 def _place(values: ArrayLike) -> str:
     """Where the 95 % interval of the mean lies against the rule's 0.33."""
     low, high = compared.interval(values)
     if low >= compared.ENOUGH:
-        return "lies above it"
-    return "lies below it" if high < compared.ENOUGH else "has it inside"
+        return f"lies above {compared.ENOUGH}"
+    return f"lies below {compared.ENOUGH}" if high < compared.ENOUGH else f"includes {compared.ENOUGH}"
 
 
 def rates(named: Mapping[str, xr.Dataset]) -> Said:
     """How far the within-sequence rates of first and last layer lie apart, by recipe of one shape."""
     found = {name: compared.deltas(dataset)["within_sequence_rate"].values for name, dataset in named.items()}
     every = np.concatenate(list(found.values()))
-    held = passing(every)
-    how = f"in all {len(every)} seeds" if held == len(every) else f"in {held} of {len(every)} seeds"
     means = " and ".join(f"{between(values)} with *{name}*" for name, values in found.items())
     return Said(
-        f"**In Wide, units of the last layer have the higher within-sequence rate, by as much as the rule asks "
-        f"{how}.** The 95 % interval of the mean δ, over the seeds of a recipe, is {means}."
+        "**In Wide, units of the last layer have the higher within-sequence rate, by as much as the rule asks in "
+        f"{_held(every)}.** The 95 % interval of the mean δ, over the seeds of a recipe, is {means}."
     )
 
 
 def selectivity(named: Mapping[str, xr.Dataset]) -> Said:
     """How far the token selectivities of first and last layer lie apart, by recipe of one shape."""
     found = {name: compared.deltas(dataset)["token_selectivity"].values for name, dataset in named.items()}
-    held = ", ".join(f"{_held(values)} with *{name}*" for name, values in found.items())
-    said = "; ".join(
-        f"with *{name}* the interval of the mean, {between(values)}, {_place(values)}" for name, values in found.items()
+    held = ", ".join(f"in {_held(values)} with *{name}*" for name, values in found.items())
+    places = "; ".join(
+        f"with *{name}*, the interval of the mean {_place(values)} ({between(values)})"
+        for name, values in found.items()
     )
-    low = min(float(values.min()) for values in found.values())
-    sign = " In every seed the last layer's units are the more selective." if low > 0 else ""
+    above = min(float(values.min()) for values in found.values()) > 0
+    sign = " In every seed it is the higher there." if above else ""
+    places = places[:1].upper() + places[1:]
     return Said(
-        f"**By as much as the rule asks they have the higher token selectivity {held}.**{sign} As to 0.33, {said}."
+        f"**Token selectivity is higher in the last layer by as much as the rule asks {held}.**{sign} {places}."
     )
 
 
@@ -86,10 +90,11 @@ def narrow(mid: xr.Dataset, wide: xr.Dataset) -> Said:
     claim = (
         f"In Mid neither measure reaches {compared.ENOUGH} in any of {len(rate)} seeds"
         if neither
-        else f"In Mid the within-sequence rate reaches {compared.ENOUGH} {_held(rate)}, token selectivity "
-        f"{_held(types)}"
+        else f"In Mid the within-sequence rate reaches {compared.ENOUGH} in {_held(rate)}, token selectivity "
+        f"in {_held(types)}"
     )
-    same = " The sign is that of Wide in every seed." if min(rate.min(), types.min()) > 0 else ""
+    lowest = min(float(each.to_dataarray().min()) for each in (here, there))
+    same = " As in Wide, the last layer is the higher in both measures in every seed." if lowest > 0 else ""
     tokens = [float(setting(each, "train", "tokens")) for each in (wide, mid)]
     return Said(
         f"**{claim}.**{same} The mean δ of the within-sequence rate is {number(float(rate.mean()))} "
@@ -143,16 +148,18 @@ def by_random(named: Mapping[str, xr.Dataset]) -> Said:
         rate, selective = (compared.deltas(dataset)[measure].values for measure in compared.MEASURES)
         divided = compared.by_random(dataset).values
         means.append(f"{number(float(divided.mean()))} in {name}")
-        changed += [name] if passing(rate, selective) != passing(divided, selective) else []
+        pairs = ((rate, selective), (divided, selective))
+        before, after = ((np.stack(pair) >= compared.ENOUGH).all(0) for pair in pairs)
+        changed += [name] if (before != after).any() else []
     verdicts = (
-        f"It would change how many seeds of {' and '.join(changed)} pass"
+        f"It would change which seeds of {' and '.join(changed)} pass"
         if changed
-        else "As many seeds would pass as do: token selectivity decides"
+        else "The same seeds would pass, since token selectivity decides"
     )
     return Said(
-        "**The rule blunts this difference.** Counts of one stratum differ by up to a quarter, and the within-sequence "
-        "rate grows with the count. Divided by that of random firing unit by unit, as the lowest panel has it, its "
-        f"mean δ is {'; '.join(means)}. We saw this after the runs, so it decides nothing. {verdicts}."
+        "**The rule blunts the difference in the within-sequence rate.** Within a stratum counts differ by up to a "
+        "quarter, and the rate grows with the count. Divided by that of random firing, unit by unit (the figure's "
+        f"lowest panel), its mean δ is {'; '.join(means)}. We saw this after the runs, so it decides nothing. {verdicts}."
     )
 
 
@@ -160,7 +167,8 @@ def busy(named: Mapping[str, xr.Dataset], percent: float = 1) -> Said:
     """Between which units, rare or busy, the two layers differ in token selectivity."""
     found = {name: compared.rare_and_busy(dataset, percent) for name, dataset in named.items()}
     rare, often = (
-        " and ".join(f"{number(float(pair[at].mean()))} with *{name}*" for name, pair in found.items()) for at in (0, 1)
+        " and ".join(f"{rounded(float(pair[at].mean()))} with *{name}*" for name, pair in found.items())
+        for at in (0, 1)
     )
     return Said(
         f"Between units that fire at less than {percent:g} % of tokens, the mean δ of token selectivity is {rare}; "

@@ -67,8 +67,8 @@ def test_the_figure_of_delta_draws_every_seed(nearest: xr.Dataset, first: xr.Dat
     reached = [int((each >= 0.33).sum()) for each in np.split(table[SELECTIVITY].values, 2)]
     assert reached == [1, 0]
     assert drawn.title == (
-        "δ reaches 0.33 for the within-sequence rate in 3 of 3 seeds (Wide, nearest) and 3 of 3 seeds (Wide, first), "
-        "for token selectivity in 1 of 3 seeds (Wide, nearest)"
+        "Seeds in which δ reaches 0.33: within-sequence rate 3 of 3 (Wide, nearest), 3 of 3 (Wide, first); token "
+        "selectivity 1 of 3 (Wide, nearest)"
     )
     assert drawn.name == "delta-wide-nearest-wide-first"
 

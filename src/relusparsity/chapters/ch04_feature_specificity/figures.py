@@ -61,10 +61,9 @@ def delta(named: Mapping[str, xr.Dataset]) -> Figure:
         panel.marks += _rows({name: each[measure] for name, each in found.items()})
         panels.append(panel)
     caption = (
-        "Cliff's δ between units of the last and the first layer that fire equally often. Open dots: single seeds; "
-        f"filled: their mean; bar: its 95 % interval over seeds (Student's t). Dotted: the {compared.ENOUGH} that the "
-        "rule asks of the upper two. The lowest divides each unit's rate by that of random firing first; we looked at "
-        "it later, and no rule reads it. Look at which bars lie to the right of the dotted line, and which cross it."
+        "Open dots: single seeds; filled: their mean; bar: its 95 % interval over seeds (Student's t). Dotted: the "
+        f"{compared.ENOUGH} that the rule asks of the upper two. The lowest divides each unit's rate by that of random "
+        "firing first; we looked at it later, and no rule reads it. Look at which bars cross the dotted line."
     )
     if left_out:
         caption += f" Of {' and '.join(left_out)} too few units fire equally often."
@@ -94,11 +93,11 @@ def _rows(models: Mapping[str, xr.DataArray]) -> list[Mark]:
 def _finding(found: Mapping[str, xr.Dataset]) -> str:
     """In how many seeds of which models each measure's δ reaches what the rule asks."""
     said = []
-    for name, measure in zip(compared.MEASURES, compared.WITH_ARTICLE, strict=True):
+    for name, measure in compared.MEASURES.items():
         held = {model: int((each[name] >= compared.ENOUGH).sum()) for model, each in found.items()}
-        parts = [f"{n} of {found[model].sizes['seed']} seeds ({model})" for model, n in held.items() if n]
-        said.append(f"{measure} in {' and '.join(parts) or 'no seed'}")
-    return f"δ reaches {compared.ENOUGH} for {', for '.join(said)}"
+        parts = [f"{n} of {found[model].sizes['seed']} ({model})" for model, n in held.items() if n]
+        said.append(f"{measure} {', '.join(parts) or 'none'}")
+    return f"Seeds in which δ reaches {compared.ENOUGH}: {'; '.join(said)}"
 
 
 def specificity(dataset: xr.Dataset) -> Figure:
@@ -137,12 +136,10 @@ def specificity(dataset: xr.Dataset) -> Figure:
             panel.marks += _layer(quartiles[name].sel(layer=layer), ends, title)
         panels.append(panel)
     caption = (
-        "Medians of units by quarter decade of firing rate, all seeds together, where both layers have enough units; "
-        f"shaded: the middle half of the units of layers {ends[0]} and {ends[1]}; grey: the layers between. Above: the "
-        "within-sequence rate over that of random firing as often (1: no bunching). Below: token selectivity (0: fires "
-        "on tokens as they come, 1: on one token type only). Compare lines at one firing rate, one above the other: "
-        f"rare firing alone looks specific. Units with under {compared.LEAST} firings in {style.si(sample)} tokens are "
-        "left out."
+        "Medians of units by quarter decade of firing rate, all seeds together; shaded: the middle half of the units "
+        f"of layers {ends[0]} and {ends[1]}; grey: the layers between. Above, 1 is no bunching; below, 0 is firing on "
+        "tokens as they come. Compare lines at one firing rate: rare firing alone looks specific. Units with under "
+        f"{compared.LEAST} firings in {style.si(sample)} tokens are left out."
     )
     chart = Chart(panels, [250, 250], legend="")
     return figure(f"{__name__}.specificity", chart, caption, [("", quartiles)], _ends(dataset, ends), dataset)

@@ -23,12 +23,11 @@ def in_short() -> Short:
     return Short(
         f"First and last layer differ clearly by one of our two measures. In {high} of {len(wide)} seeds of Wide, "
         "units of the last layer bunch their firing in fewer sequences than units of the first that fire as often, by "
-        "more than our rule asks; that they also keep to fewer kinds of token, by as much, holds in "
+        "what our rule asks or more; that they keep to fewer kinds of token too holds in "
         f"{both[0]} of {len(rate[0])} seeds with the recipe *nearest* and in {both[1]} of {len(rate[1])} with *first*.",
         (
             "How far they differ is Cliff's δ, from −1 to 1, between units that fire equally often: above 0 the last "
-            f"layer's are the higher. The rule asks for {compared.ENOUGH} of both measures in every seed. We give the mean "
-            "and the range over seeds.",
+            f"layer's are the higher. The rule asks for {compared.ENOUGH} of both measures in every seed.",
             f"Wide (6 × 32,768 units), *nearest*: {said[0]}. *first*: {said[1]}.",
             f"Mid (6 × 8,192), *first*: {said[2]}. Both reach {compared.ENOUGH} in {both[2]} of {len(rate[2])} seeds. "
             "The rule blunts the first of these: once each unit's rate is divided by that of random firing, its δ is "

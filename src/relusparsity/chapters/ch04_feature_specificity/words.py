@@ -159,7 +159,8 @@ def by_random(named: Mapping[str, xr.Dataset]) -> Said:
     return Said(
         "**The rule blunts the difference in the within-sequence rate.** Within a stratum counts differ by up to a "
         "quarter, and the rate grows with the count. Divided by that of random firing, unit by unit (the figure's "
-        f"lowest panel), its mean δ is {'; '.join(means)}. We saw this after the runs, so it decides nothing. {verdicts}."
+        f"lowest panel), its mean δ is {'; '.join(means)}. We saw this after the runs: it decides nothing. "
+        f"{verdicts}."
     )
 
 

@@ -64,16 +64,15 @@ models = wide | {"Mid, first": mid}
 # $$q = 1 - \frac{H}{H_k}$$ (eq-token-selectivity)
 #
 # where $H$ is the entropy of the unit's firings over token types, and $H_k$ that of $k$ random tokens of the same text. It
-# has no unit. It is 0 for firing on tokens as they come, 1 for firing on one type only, and below 0 for a unit that
-# spreads over more types than chance does.
+# has no unit. It is 0 for firing on tokens as they come, 1 for firing on one type only, and below 0 for a spread over more
+# types than chance gives.
 #
 # To compare layers, take a unit of the first and one of the last that fire equally often. Cliff's δ
 # {cite:p}`cliff1993dominance` is
 #
 # $$\delta = P(y > x) - P(y < x)$$ (eq-cliffs-delta)
 #
-# where $x$ is the measure of the first layer's unit and $y$ of the last's: the share of such pairs in which the last
-# layer's unit has the higher value, minus the share in which it has the lower. It has no unit and runs from −1 to 1.
+# where $x$ is the measure of the first layer's unit and $y$ that of the last's. It has no unit and runs from −1 to 1.
 # **Above 0, the last layer's units are the higher.** At 0.33 they are in two pairs of three. "Equally often" means that
 # both counts lie in one of ten strata per decade. The rule compares $w$ itself and $q$. It asks for 0.33 or more of *both*,
 # with the same sign in every seed.
@@ -121,10 +120,10 @@ tables.units(models)
 figures.specificity(recipes["nearest"])
 
 # %% tags=["remove-input"]
-figures.specificity(recipes["first"])
-
-# %% tags=["remove-input"]
 words.busy(recipes)
+
+# %% tags=["remove-input", "hide-output"] mystnb={"code_prompt_show": "The same for Wide, first", "code_prompt_hide": "Hide Wide, first"}
+figures.specificity(recipes["first"])
 
 # %% tags=["remove-input", "hide-output"] mystnb={"code_prompt_show": "The same for Mid", "code_prompt_hide": "Hide Mid"}
 figures.specificity(mid)

@@ -67,8 +67,8 @@ def test_the_figure_of_delta_draws_every_seed(nearest: xr.Dataset, first: xr.Dat
     reached = [int((each >= 0.33).sum()) for each in np.split(table[SELECTIVITY].values, 2)]
     assert reached == [1, 0]
     assert drawn.title == (
-        "Seeds in which δ reaches 0.33: within-sequence rate 3 of 3 (Wide, nearest), 3 of 3 (Wide, first); token "
-        "selectivity 1 of 3 (Wide, nearest)"
+        "δ reaches 0.33 for the within-sequence rate in every seed of Wide, nearest and Wide, first, for token "
+        "selectivity in 1 of 6 seeds"
     )
     assert drawn.name == "delta-wide-nearest-wide-first"
 

@@ -91,13 +91,17 @@ def _rows(models: Mapping[str, xr.DataArray]) -> list[Mark]:
 
 
 def _finding(found: Mapping[str, xr.Dataset]) -> str:
-    """In how many seeds of which models each measure's δ reaches what the rule asks."""
-    said = []
-    for name, measure in compared.MEASURES.items():
-        held = {model: int((each[name] >= compared.ENOUGH).sum()) for model, each in found.items()}
-        parts = [f"{n} of {found[model].sizes['seed']} ({model})" for model, n in held.items() if n]
-        said.append(f"{measure} {', '.join(parts) or 'none'}")
-    return f"Seeds in which δ reaches {compared.ENOUGH}: {'; '.join(said)}"
+    """In which seeds each measure's δ reaches what the rule asks."""
+    said, total = [], sum(each.sizes["seed"] for each in found.values())
+    for name, measure in zip(compared.MEASURES, compared.WITH_ARTICLE, strict=True):
+        held = {model: each[name].values >= compared.ENOUGH for model, each in found.items()}
+        whole = [model for model, seeds in held.items() if seeds.all()]
+        count = sum(int(seeds.sum()) for seeds in held.values())
+        if whole and count == sum(held[model].size for model in whole):
+            said.append(f"for {measure} in every seed of {' and '.join(whole)}")
+        else:
+            said.append(f"for {measure} in {count or 'none'} of {total} seeds")
+    return f"δ reaches {compared.ENOUGH} {', '.join(said)}"
 
 
 def specificity(dataset: xr.Dataset) -> Figure:

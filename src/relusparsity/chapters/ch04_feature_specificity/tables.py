@@ -64,7 +64,9 @@ def chosen(dataset: xr.Dataset, layers: Sequence[int] | None = None) -> pd.DataF
         table = table[table["example_layer"].isin(layers)]
     table["example_rule"] = pd.Categorical(table["example_rule"].map(RULES), list(RULES.values()), ordered=True)
     table.columns = ["rule", "layer", "unit", "fires most on", "strongest in context"]
-    return table.sort_values(["rule", "layer"]).astype({"rule": str}).set_index(["rule", "layer"])
+    table = table.sort_values(["rule", "layer"]).astype({"rule": str})
+    table["layer"] = [f"layer {layer}" for layer in table["layer"]]
+    return table.set_index(["rule", "layer"])
 
 
 def _without_zeros(types: str) -> str:

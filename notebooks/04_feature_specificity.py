@@ -155,7 +155,7 @@ tables.chosen(recipes["first"])
 tables.contexts(recipes["nearest"], "most clustered")
 
 # %% [markdown]
-# <span id="on-this-machine"></span>
+# <span id="on-this-machine"></span><span id="fig-specificity-on-this-machine"></span>
 #
 # ## The same on your machine
 #
@@ -169,9 +169,6 @@ figures.delta({"Laptop, recorded": laptop, "this machine": here})
 
 # %% tags=["remove-input", "hide-output"] mystnb={"code_prompt_show": "Both measures against firing rate, Laptop", "code_prompt_hide": "Hide the figure"}
 figures.specificity(laptop)
-
-# %% tags=["nbval-ignore-output", "remove-input", "hide-output"] mystnb={"code_prompt_show": "Both measures against firing rate, on this machine", "code_prompt_hide": "Hide the figure"}
-figures.specificity(here)
 
 # %% tags=["remove-input", "hide-output"] mystnb={"code_prompt_show": "Laptop's layers, without holding the firing rate equal", "code_prompt_hide": "Hide the medians"}
 tables.medians(laptop)

@@ -192,7 +192,9 @@ def test_tables_count_the_units_and_name_the_rules(nearest: xr.Dataset, laptop: 
     enough = np.isfinite(laptop[SELECTIVITY]).sum("unit").mean("seed").values
     assert row[:3] == ["1,024", f"{enough[0]:,.0f}", f"{enough[-1]:,.0f}"]
     table = tables.chosen(nearest, layers=[0, 5])
-    assert table.index.tolist() == [(rule, f"layer {layer}") for rule in tables.RULES.values() for layer in (0, 5)]
+    assert table.index.tolist() == [
+        (rule, f"layer\N{NO-BREAK SPACE}{layer}") for rule in tables.RULES.values() for layer in (0, 5)
+    ]
     every = tables.chosen(nearest)
     assert (
         len(every) == nearest.sizes["example"]
@@ -228,7 +230,7 @@ def test_the_prose_of_the_chapter_holds(nearest: xr.Dataset, laptop: xr.Dataset)
     """Sentences on data that is complete and will not change."""
     assert nearest.attrs["sample_tokens"] == 2048 * 512 and laptop.attrs["sample_tokens"] == 98_304
     table = tables.chosen(nearest)["fires most on"].loc["highest within-sequence rate ÷ random"]
-    assert re.search("␣album .*␣record .*␣song ", table["layer 0"])
-    assert re.fullmatch(r"␣the \d% \| ␣of \d% \| , \d% \| ␣a \d%", table["layer 5"])
+    assert re.search("␣album .*␣record .*␣song ", table.iloc[0])
+    assert re.fullmatch(r"␣the \d% \| ␣of \d% \| , \d% \| ␣a \d%", table.iloc[5])
     assert float(abs(compared.deltas(laptop)).to_dataarray().max()) < 0.17, "hardly differ"
     assert float(compared.by_random(laptop).min()) > 0.33, "divided by random firing, they do"

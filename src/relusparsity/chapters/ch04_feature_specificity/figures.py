@@ -47,12 +47,13 @@ def delta(named: Mapping[str, xr.Dataset]) -> Figure:
             "delta found too few units of the first and last layer that fire equally often; measure more text"
         )
     values = [each[measure].values for each in found.values() for measure in TITLES]
-    low, high = (f(0.0, *(f(some) for some in values)) for f in (min, max))
+    drawn_at = np.concatenate([*values, *(compared.interval(some) for some in values if len(some) > 1)])
+    limits = min(-0.05, float(drawn_at.min()) - 0.05), max(0.75, float(drawn_at.max()) + 0.05)
     panels = []
     for row, (measure, title) in enumerate(TITLES.items()):
         panel = Panel(
             title,
-            Axis("Cliff's δ (above 0: last layer higher)", limits=(low - 0.12, max(high, 0.7) + 0.05)),
+            Axis("Cliff's δ (above 0: last layer higher)", limits=limits),
             Axis(limits=(len(found) - 0.4, -0.6), ticks=(list(map(float, range(len(found)))), list(found)), names=True),
             [Mark("line", [0.0, 0.0], [-0.6, len(found) - 0.4], style.INK, width=1)],
             cursor=compared.ENOUGH,
@@ -132,7 +133,7 @@ def specificity(dataset: xr.Dataset) -> Figure:
     if both.any():  # elsewhere there is nothing to compare
         quartiles = quartiles.isel(firing_rate=longest(both.values))
     x = quartiles["firing_rate"].values
-    axis = Axis("firing rate, % of tokens", log=True, limits=(x[0] * 0.9, x[-1] * 1.1))
+    axis = Axis("firing rate, % of tokens", log=True, limits=(x[0] * 0.9, x[-1] * 1.1), ticks=_ticks(x[0], x[-1]))
     panels = []
     for row, (name, (_, title)) in enumerate(measures.items()):
         panel = Panel(title, axis, Axis(), row=row)
@@ -147,6 +148,14 @@ def specificity(dataset: xr.Dataset) -> Figure:
     )
     chart = Chart(panels, [250, 250], legend="")
     return figure(f"{__name__}.specificity", chart, caption, [("", quartiles)], _ends(dataset, ends), dataset)
+
+
+def _ticks(low: float, high: float) -> tuple[list[float], list[str]]:
+    """Places on a log axis with their names: powers of ten, or with their doubles and halves where these are few."""
+    powers = [10.0**power for power in range(-6, 4)]
+    steps = (1,) if high / low > 100 else (1, 2, 5)
+    places = [step * power for power in powers for step in steps if 0.9 * low <= step * power <= 1.1 * high]
+    return places, [f"{place:g}" for place in places]
 
 
 def longest(some: np.ndarray) -> slice:

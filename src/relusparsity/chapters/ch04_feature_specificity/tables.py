@@ -65,7 +65,7 @@ def chosen(dataset: xr.Dataset, layers: Sequence[int] | None = None) -> pd.DataF
     table["example_rule"] = pd.Categorical(table["example_rule"].map(RULES), list(RULES.values()), ordered=True)
     table.columns = ["rule", "layer", "unit", "fires most on", "strongest in context"]
     table = table.sort_values(["rule", "layer"]).astype({"rule": str})
-    table["layer"] = [f"layer {layer}" for layer in table["layer"]]
+    table["layer"] = [f"layer\N{NO-BREAK SPACE}{layer}" for layer in table["layer"]]
     return table.set_index(["rule", "layer"])
 
 

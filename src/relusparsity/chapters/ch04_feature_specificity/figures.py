@@ -151,9 +151,9 @@ def specificity(dataset: xr.Dataset) -> Figure:
 
 
 def _ticks(low: float, high: float) -> tuple[list[float], list[str]]:
-    """Places on a log axis with their names: powers of ten, or with their doubles and halves where these are few."""
+    """Places on a log axis with their names: powers of ten, or with what lies between where these are few."""
     powers = [10.0**power for power in range(-6, 4)]
-    steps = (1,) if high / low > 100 else (1, 2, 5)
+    steps = (1,) if high / low > 100 else (1, 2, 3, 5)
     places = [step * power for power in powers for step in steps if 0.9 * low <= step * power <= 1.1 * high]
     return places, [f"{place:g}" for place in places]
 

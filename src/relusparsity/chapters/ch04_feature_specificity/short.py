@@ -27,8 +27,8 @@ def in_short() -> Short:
         f"{both[0]} of {len(rate[0])} seeds with the recipe *nearest* and in {both[1]} of {len(rate[1])} with *first*.",
         (
             "How far they differ is Cliff's δ, from −1 to 1, between units that fire equally often: above 0 the last "
-            f"layer's are the higher. The rule asks for {compared.ENOUGH} of both measures in every seed. Ranges are over "
-            "seeds.",
+            f"layer's are the higher. The rule asks for {compared.ENOUGH} of both measures in every seed. Ranges are "
+            "over seeds.",
             f"Wide (6 × 32,768 units), *nearest*: {said[0]}. *first*: {said[1]}.",
             f"Mid (6 × 8,192), *first*: {said[2]}. Both reach {compared.ENOUGH} in {both[2]} of {len(rate[2])} seeds. "
             "The rule blunts the first of these: once each unit's rate is divided by that of random firing, its δ is "

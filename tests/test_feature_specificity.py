@@ -234,3 +234,6 @@ def test_the_prose_of_the_chapter_holds(nearest: xr.Dataset, laptop: xr.Dataset)
     assert re.fullmatch(r"␣the \d% \| ␣of \d% \| , \d% \| ␣a \d%", table.iloc[5])
     assert float(abs(compared.deltas(laptop)).to_dataarray().max()) < 0.17, "hardly differ"
     assert float(compared.by_random(laptop).min()) > 0.33, "divided by random firing, they do"
+    others = [store.recorded("feature_specificity", *of) for of in (("wide", "first"), ("mid", "first"))]
+    for dataset in (nearest, laptop, *others):
+        assert (compared.by_random(dataset) > compared.deltas(dataset)[RATE]).all(), "the rule blunts it"

@@ -98,9 +98,9 @@ def narrow(mid: xr.Dataset, wide: xr.Dataset) -> Said:
     tokens = [float(setting(each, "train", "tokens")) for each in (wide, mid)]
     return Said(
         f"**{claim}.**{same} The mean δ of the within-sequence rate is {number(float(rate.mean()))} "
-        f"({between(rate)}), against {number(float(there['within_sequence_rate'].mean()))} in Wide with the same "
+        f"(95 % interval {between(rate)}), against {number(float(there['within_sequence_rate'].mean()))} in Wide with the same "
         f"recipe. Wide is wider and was trained on {number(tokens[0] / tokens[1])} times as many tokens: which of the "
-        "two counts, these runs cannot say."
+        "two matters, these runs cannot say."
     )
 
 

@@ -74,8 +74,8 @@ models = wide | {"Mid, first": mid}
 #
 # where $x$ is the measure of the first layer's unit and $y$ that of the last's. It has no unit and runs from −1 to 1.
 # **Above 0, the last layer's units are the higher.** At 0.33 they are in two pairs of three. "Equally often" means that
-# both counts lie in the same of ten strata per decade, within 26 % of each other. The rule compares $w$ itself and $q$. It asks for 0.33 or more of *both*,
-# with the same sign in every seed.
+# both counts lie in the same of ten strata per decade, within 26 % of each other. The rule compares $w$ itself and $q$. It
+# asks for 0.33 or more of *both*, with the same sign in every seed.
 
 # %% tags=["remove-input"]
 tables.lines_that_matter()

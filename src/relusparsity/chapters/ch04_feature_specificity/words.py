@@ -96,11 +96,11 @@ def narrow(mid: xr.Dataset, wide: xr.Dataset) -> Said:
     lowest = min(float(each.to_dataarray().min()) for each in (here, there))
     same = " As in Wide, the last layer is the higher in both measures in every seed." if lowest > 0 else ""
     tokens = [float(setting(each, "train", "tokens")) for each in (wide, mid)]
+    mean, wider = (number(float(each["within_sequence_rate"].mean())) for each in (here, there))
     return Said(
-        f"**{claim}.**{same} The mean δ of the within-sequence rate is {number(float(rate.mean()))} "
-        f"(95 % interval {between(rate)}), against {number(float(there['within_sequence_rate'].mean()))} in Wide with the same "
-        f"recipe. Wide is wider and was trained on {number(tokens[0] / tokens[1])} times as many tokens: which of the "
-        "two matters, these runs cannot say."
+        f"**{claim}.**{same} The mean δ of the within-sequence rate is {mean} (95 % interval {between(rate)}), against "
+        f"{wider} in Wide with the same recipe. Wide is wider and was trained on {number(tokens[0] / tokens[1])} times as "
+        "many tokens: which of the two matters, these runs cannot say."
     )
 
 

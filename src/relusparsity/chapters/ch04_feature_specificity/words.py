@@ -99,8 +99,8 @@ def narrow(mid: xr.Dataset, wide: xr.Dataset) -> Said:
     mean, wider = (number(float(each["within_sequence_rate"].mean())) for each in (here, there))
     return Said(
         f"**{claim}.**{same} The mean δ of the within-sequence rate is {mean} (95 % interval {between(rate)}), against "
-        f"{wider} in Wide with the same recipe. Wide is wider and was trained on {number(tokens[0] / tokens[1])} times as "
-        "many tokens: which of the two matters, these runs cannot say."
+        f"{wider} in Wide with the same recipe. Wide is wider and was trained on {number(tokens[0] / tokens[1])} times "
+        "as many tokens: which of the two matters, these runs cannot say."
     )
 
 

@@ -113,8 +113,7 @@ tables.units(models)
 # ## Specificity against firing rate
 #
 # **The two layers differ in bunching at every rate at which units can bunch, and in token selectivity among busy units
-# only.** Read upwards at one rate: which strong line is the higher, and do the shades overlap? A unit that fires at a
-# tenth of all tokens hits nearly every sequence, so there both lines lie at 1.
+# only.** A unit that fires at a tenth of all tokens hits nearly every sequence, so there both lines lie at 1.
 
 # %% tags=["remove-input"]
 figures.specificity(recipes["nearest"])
@@ -132,18 +131,18 @@ figures.specificity(mid)
 # ## What single units fire on
 #
 # **In layer 0 of this model the unit that bunches most follows the words of a topic; in layer 5 it follows a topic
-# whatever the word.** Numbers of specificity are worth little if one never looks, and looking is worth little if one picks
-# what looks good. So we chose by a rule that was stated before: of each layer of the first seed, among units with 100
-# firings or more, those with the highest token selectivity, the median one, and the highest $w / w_0$. The table has the
-# token types that each fires on most, with their shares of its firings, and its strongest activation, the token in double
-# brackets; what follows it the unit has not seen. ⏎ is a line end, ␣ a space. Wide by *nearest*:
+# whatever the word.** Looking is worth little if one picks what looks good, so we chose by a rule that was stated before: of
+# each layer of the first seed, among units with 100 firings or more, those with the highest token selectivity, the median
+# one, and the highest $w / w_0$. The table has the token types that each fires on most, with their shares of its firings,
+# and its strongest activation, the token in double brackets; what follows it the unit has not seen. ⏎ is a line end, ␣ a
+# space. Wide by *nearest*:
 
 # %% tags=["remove-input"]
 tables.chosen(recipes["nearest"], layers=[0, 5])
 
 # %% [markdown]
-# One unit of each kind is an illustration. Strongest activations flatter, since they hide the bulk of weaker firings. Where
-# they and the token types tell different stories, believe the types.
+# One unit of each kind is an illustration, and strongest activations flatter: where the token types tell another story,
+# believe them.
 
 # %% tags=["remove-input", "hide-output"] mystnb={"code_prompt_show": "All layers of Wide, nearest", "code_prompt_hide": "Hide the units"}
 tables.chosen(recipes["nearest"])
@@ -159,8 +158,8 @@ tables.contexts(recipes["nearest"], "most clustered")
 #
 # ## The same on your machine
 #
-# **Laptop, trained for minutes, does not decide.** It reads 98,304 tokens of the documentation of Python packages. By the
-# rule its two layers hardly differ. Divided by those of random firing, their within-sequence rates do.
+# **Laptop, trained for minutes, does not decide.** By the rule its two layers hardly differ. Divided by those of random
+# firing, their within-sequence rates do.
 
 # %% tags=["nbval-ignore-output", "hide-output"] mystnb={"code_prompt_show": "Laptop: recorded, and on this machine", "code_prompt_hide": "Hide Laptop"}
 live_scale = scales.live(scale)

@@ -228,7 +228,7 @@ def by_hand(x: np.ndarray, y: np.ndarray) -> float:
 
 def test_the_prose_of_the_chapter_holds(nearest: xr.Dataset, laptop: xr.Dataset) -> None:
     """Sentences on data that is complete and will not change."""
-    assert nearest.attrs["sample_tokens"] == 2048 * 512 and laptop.attrs["sample_tokens"] == 98_304
+    assert nearest.attrs["sample_tokens"] == 2048 * 512
     table = tables.chosen(nearest)["fires most on"].loc["highest within-sequence rate ÷ random"]
     assert re.search("␣album .*␣record .*␣song ", table.iloc[0])
     assert re.fullmatch(r"␣the \d% \| ␣of \d% \| , \d% \| ␣a \d%", table.iloc[5])

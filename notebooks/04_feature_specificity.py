@@ -15,186 +15,212 @@ from relusparsity.chapters.ch04_feature_specificity.short import in_short
 in_short()
 
 # %% [markdown]
-# **Question.** Do the units of the first and of the last layer represent *differently specific* things? The paper
-# {cite:p}`wild2024uncovering` names "Feature Specificity" without a formula that we can read, so the two measures
-# below are ours and declared so.
+# *You will learn* how to tell a unit that follows a word from one that follows a topic, and why layers must be compared at
+# equal firing rate. *6 minutes to read; 2 to run, once the Laptop models are trained.*
 #
-# **What would falsify it.** Measures that do not differ between first and last layer once units of *equal firing
-# rate* are compared; or that differ with another sign from seed to seed. Row 13 of the ledger sets the threshold, a
-# Cliff's δ {cite:p}`cliff1993dominance` of at least 0.33, and asks it of both measures.
+# **Question.** Do the units of the first and of the last layer respond to differently specific things? The abstract of
+# Wild and Anderson {cite:p}`wild2024uncovering` names "Feature Specificity"; we know no formula of theirs, so the two
+# measures below are ours.
+#
+# **What would falsify it.** The claim fails if the measures do not differ between units of *equal firing rate*, or differ
+# with another sign from seed to seed. Row 13 of the [ledger](../ledger.md) has the threshold, written before the runs.
 
 # %% tags=["parameters"]
 scale = "laptop"
 
-# %%
+# %% tags=["remove-input"]
 import pandas as pd
 
-from relusparsity import claims, plots, scales, store
-from relusparsity.chapters.ch04_feature_specificity import experiment, tables
+from relusparsity import plots, scales, store
+from relusparsity.chapters.ch04_feature_specificity import experiment, figures, tables, words
+
+pd.set_option("display.max_colwidth", None)
+
+# %% tags=["remove-input"]
+recipes = {name: store.recorded("feature_specificity", "wide", name) for name in ("nearest", "first")}
+mid, laptop = (store.recorded("feature_specificity", shape) for shape in ("mid", "laptop"))
+wide = {f"Wide, {name}": dataset for name, dataset in recipes.items()}
+models = wide | {"Mid, first": mid}
 
 # %% [markdown]
 # ## Two measures, each against chance
 #
-# A rare unit looks specific whatever it does: with three firings it cannot fire on many words. So each measure is
-# held against random firing of *equal count*, and a unit with fewer than 100 firings has none.
+# **A unit can keep to few words, or to few texts.** One that follows a word fires on few kinds of token. One that follows
+# a topic bunches its firing in the sequences on that topic.
 #
-# - **Within-sequence rate**: of the tokens of a sequence, the share at which the unit fires, given that it fires
-#   there at all. With $k$ firings in $s$ sequences of $T$ tokens, $k / (s\,T)$. Random firing of equal count would
-#   reach $k / (\hat s\,T)$, where $\hat s$ is the number of sequences that $k$ random tokens hit. A ratio above 1
-#   means that firings bunch in sequences: the unit follows a topic, a document, a style.
-# - **Token selectivity**: $1 - H / H_k$, where $H$ is the entropy of the unit's firings over token types and $H_k$
-#   that of $k$ random tokens of the same text. It is 0 for a unit that fires on tokens as they come, and 1 for one
-#   that fires on a single type: the unit follows a word.
+# We read $S$ = 2,048 held-out sequences of $T$ = 512 tokens. A unit fires at $k$ of these tokens, in $s$ of the
+# sequences. With three firings it cannot fire on many words, whatever it follows. So each measure is set against random
+# firing of *equal count*, and a unit with fewer than 100 firings has none.
 #
-# A unit may be high in one and low in the other.
+# The **within-sequence rate** is the share of a sequence's tokens at which a unit fires, given that it fires there:
+#
+# $$w = \frac{k}{s\,T}$$ (eq-within-sequence-rate)
+#
+# It is a share, from 0 to 1. Random firing reaches $w_0 = k / (\hat s\,T)$, where $\hat s$ is the number of sequences that
+# $k$ random tokens hit. Where $w / w_0$ is above 1, firings bunch.
+#
+# **Token selectivity** is
+#
+# $$q = 1 - \frac{H}{H_k}$$ (eq-token-selectivity)
+#
+# where $H$ is the entropy of the unit's firings over token types, and $H_k$ that of $k$ random tokens of the same text. It
+# has no unit. It is 0 for firing on tokens as they come, 1 for firing on one type only, and below 0 for a spread over more
+# types than chance gives.
+#
+# To compare layers, take a unit of the first and one of the last that fire equally often. Cliff's δ
+# {cite:p}`cliff1993dominance` is
+#
+# $$\delta = P(y > x) - P(y < x)$$ (eq-cliffs-delta)
+#
+# where $x$ is the measure of the first layer's unit and $y$ that of the last's. It has no unit and runs from −1 to 1.
+# **Above 0, the last layer's units are the higher.** At 0.33 they are in two pairs of three. "Equally often" means that
+# both counts lie in the same of ten strata per decade, within 26 % of each other. The rule compares $w$ itself and $q$. It
+# asks for 0.33 or more of *both*, with the same sign in every seed.
 
-# %%
-recorded = store.recorded("feature_specificity", "laptop")
-enough = recorded["firing_count"] >= 100
-print(f"{recorded.attrs['sample_tokens']:,} held-out tokens, {recorded.sizes['seed']} seeds")
-print("units with 100 firings or more, of", recorded.sizes["unit"], "a layer, mean over seeds:")
-enough.sum("unit").mean("seed").to_series().round(1)
+# %% tags=["remove-input"]
+tables.lines_that_matter()
+
+# %% [markdown]
+# <span id="the-wide-models"></span>
+#
+# ## First against last layer
+
+# %% tags=["remove-input"]
+words.rates(recipes)
+
+# %% tags=["remove-input"]
+figures.delta(models)
+
+# %% tags=["remove-input"]
+words.selectivity(recipes)
+
+# %% tags=["remove-input"]
+words.narrow(mid, recipes["first"])
+
+# %% tags=["remove-input"]
+words.by_random(models)
+
+# %% tags=["remove-input", "hide-output"] mystnb={"code_prompt_show": "δ of every seed, with the intervals", "code_prompt_hide": "Hide δ"}
+tables.deltas(models)
+
+# %% [markdown]
+# Not every unit takes part: many are silent ([chapter 3](03_neuron_death.ipynb)), or fire under 100 times.
+
+# %% tags=["remove-input", "hide-output"] mystnb={"code_prompt_show": "How many units are compared", "code_prompt_hide": "Hide the counts"}
+tables.units(models)
 
 # %% [markdown]
 # ## Specificity against firing rate
 #
-# Read vertically: at one firing rate, which layer lies higher? The upper panel shows how far firings bunch in
-# sequences, the lower one how far they keep to few words. Points of different layers at different rates must not be
-# compared.
+# **The two layers differ in bunching at every rate at which units can bunch, and in token selectivity among busy units
+# only.** A unit that fires at a tenth of all tokens hits nearly every sequence, so there both lines lie at 1.
 
-# %%
-plots.specificity(recorded)
+# %% tags=["remove-input"]
+figures.specificity(recipes["nearest"])
 
-# %% [markdown]
-# Medians over the units of a layer that have both measures, mean over seeds. This table does *not* hold the firing
-# rate equal, so it describes the layers and decides nothing; the δ of the claims at the end does hold it equal.
+# %% tags=["remove-input"]
+words.busy(recipes)
 
-# %%
-described = recorded[["within_sequence_rate", "token_selectivity"]]
-described["times_random"] = recorded["within_sequence_rate"] / recorded["within_sequence_rate_random"]
-described = described.median("unit").assign(top_type_share=recorded["top_type_share"])
-described.mean("seed").to_dataframe().astype(float).round(3)
+# %% tags=["remove-input", "hide-output"] mystnb={"code_prompt_show": "The same for Wide, first", "code_prompt_hide": "Hide Wide, first"}
+figures.specificity(recipes["first"])
+
+# %% tags=["remove-input", "hide-output"] mystnb={"code_prompt_show": "The same for Mid", "code_prompt_hide": "Hide Mid"}
+figures.specificity(mid)
 
 # %% [markdown]
-# `times_random` is the within-sequence rate over that of random firing, `top_type_share` the share of a unit's
-# firings on its commonest token type. In a layer that detects words it is high.
-#
 # ## What single units fire on
 #
-# Numbers of specificity are worth little if one never looks. Looking is worth little if one picks what looks good. So
-# the rule was stated before: in every layer of the first seed, among units with 100 firings or more,
+# **In layer 0 of this model the unit that bunches most follows the words of a topic; in layer 5 it follows a topic
+# whatever the word.** Looking is worth little if one picks what looks good, so we chose by a rule that was stated before: of
+# each layer of the first seed, among units with 100 firings or more, those with the highest token selectivity, the median
+# one, and the highest $w / w_0$. The table has the token types that each fires on most, with their shares of its firings,
+# and its strongest activation, the token in double brackets; what follows it the unit has not seen. ⏎ is a line end, ␣ a
+# space. Wide by *nearest*:
+
+# %% tags=["remove-input"]
+tables.chosen(recipes["nearest"], layers=[0, 5])
+
+# %% [markdown]
+# One unit of each kind is an illustration, and strongest activations flatter: where the token types tell another story,
+# believe them.
+
+# %% tags=["remove-input", "hide-output"] mystnb={"code_prompt_show": "All layers of Wide, nearest", "code_prompt_hide": "Hide the units"}
+tables.chosen(recipes["nearest"])
+
+# %% tags=["remove-input", "hide-output"] mystnb={"code_prompt_show": "All layers of Wide, first", "code_prompt_hide": "Hide the units"}
+tables.chosen(recipes["first"])
+
+# %% tags=["remove-input", "hide-output"] mystnb={"code_prompt_show": "Three contexts of each unit that bunches most. Wide, nearest", "code_prompt_hide": "Hide the contexts"}
+tables.contexts(recipes["nearest"], "most clustered")
+
+# %% [markdown]
+# <span id="on-this-machine"></span><span id="fig-specificity-on-this-machine"></span>
 #
-# 1. the unit with the highest token selectivity,
-# 2. the unit at the median of it,
-# 3. the unit with the highest within-sequence rate relative to random firing.
+# ## The same on your machine
 #
-# The token types that each fires on most often, with their shares of its firings (⏎ is a line end, ␣ a space):
+# **Laptop, trained for minutes, does not decide.** By the rule its two layers hardly differ. Divided by those of random
+# firing, their within-sequence rates do.
 
-# %%
-pd.set_option("display.max_colwidth", None)
-tables.units(recorded)
-
-# %% [markdown]
-# And the three strongest activations of each in context, at most one per sequence. The token at which the unit fires
-# stands in double brackets; what follows it the unit has not seen. First the most selective unit of every layer:
-
-# %%
-tables.contexts(recorded, "most selective")
-
-# %% [markdown]
-# The unit at the median of selectivity, for how ordinary units look:
-
-# %%
-tables.contexts(recorded, "median selectivity")
-
-# %% [markdown]
-# The unit whose firings bunch most in sequences. Here the kind of text around the token matters as well:
-# headings, addresses, arrays.
-
-# %%
-tables.contexts(recorded, "most clustered")
-
-# %% [markdown]
-# Strongest activations flatter: they show where a unit is surest and hide the bulk of its weaker firings. The table
-# of token types counts every firing alike; where the two tell different stories, believe the counts.
-#
-# ## The Wide models
-#
-# Wide has 6 × 32,768 units and is read on a million tokens of English. Only units with enough firings appear, so the
-# silent ones of the chapter before are not among them.
-
-# %%
-wide = store.recorded("feature_specificity", "wide")
-plots.specificity(wide)
-
-# %% [markdown]
-# Here first and last layer part more clearly than in Laptop. At equal firing rate the units of the last layer keep more
-# to some sequences, in every seed by more than the ledger asks, and more to some words, by as much in one seed of
-# three. Few units of layer 1 are left to look at. What they fire on, the most selective unit of every layer and the one
-# whose firings bunch most:
-
-# %%
-tables.units(wide).drop(index="median selectivity", level="example_rule")
-
-# %%
-tables.contexts(wide, "most clustered")
-
-# %% [markdown]
-# In Mid, five seeds with *first*, first and last layer part in both measures, a little more in token selectivity, and
-# in neither by as much as the ledger asks. So the difference depends on the size, or on the recipe and the length of
-# the training, which differ too.
-
-# %%
-mid = store.recorded("feature_specificity", "mid")
-plots.specificity(mid)
-
-# %% [markdown]
-# ## On this machine
-#
-# Everything above is recorded data. The same, run here (or read back, if it has run before):
-
-# %% tags=["nbval-ignore-output"]
+# %% tags=["nbval-ignore-output", "hide-output"] mystnb={"code_prompt_show": "Laptop: recorded, and on this machine", "code_prompt_hide": "Hide Laptop"}
 live_scale = scales.live(scale)
-here = experiment.run(experiment.config(live_scale))
-plots.specificity(plots.on_this_machine(here))
+here = plots.on_this_machine(experiment.run(experiment.config(live_scale)))
+figures.delta({"Laptop, recorded": laptop, "this machine": here})
+
+# %% tags=["remove-input", "hide-output"] mystnb={"code_prompt_show": "Both measures against firing rate, Laptop", "code_prompt_hide": "Hide the figure"}
+figures.specificity(laptop)
+
+# %% tags=["remove-input", "hide-output"] mystnb={"code_prompt_show": "Laptop's layers, without holding the firing rate equal", "code_prompt_hide": "Hide the medians"}
+tables.medians(laptop)
+
+# %% tags=["remove-input", "hide-output"] mystnb={"code_prompt_show": "What Laptop's units fire on", "code_prompt_hide": "Hide the units"}
+tables.chosen(laptop)
+
+# %% [markdown]
+# <span id="limits-cost-what-next"></span>
+#
+# ## What we cannot say
+#
+# - **The measures are ours.** Specific to a *meaning* that many words can carry is a third thing, which neither sees.
+# - **Words bunch too.** Texts repeat their words, so a unit that follows one word bunches more than random firing does. A
+#   null that shuffles words within their texts would be stricter.
+# - **Common units are compared, rare ones left out.** A layer of many rare units is judged by its busiest.
+# - **Token selectivity looks at the current token only.** In deeper layers the state of a token holds more of its context,
+#   so a low selectivity there need not mean a vague unit.
+# - **Two layers are compared.** That layer 5 differs from layer 0 does not say that specificity grows with depth: see the
+#   grey lines.
+#
+# ## Try it
+#
+# **1.** A unit fires at every token of four of the sequences, and nowhere else. What are its two measures?
+
+# %% tags=["remove-input", "hide-output"] mystnb={"code_prompt_show": "Answer", "code_prompt_hide": "Hide the answer"}
+words.burst(recipes["nearest"])
+
+# %% [markdown]
+# **2.** Compare all units of the last layer with all of the first, however often they fire. What becomes of δ?
+
+# %% tags=["remove-input", "hide-output"] mystnb={"code_prompt_show": "Answer", "code_prompt_hide": "Hide the answer"}
+words.unmatched(recipes)
 
 # %% [markdown]
 # ## Claims
 #
-# δ compares first and last layer within strata of equal firing count, ten per decade. It is the share of pairs in which
-# the last layer's unit is the higher one minus the share in which the first layer's is. The row is judged on Wide and
-# Mid (the ledger's P and S); the recorded Laptop runs stand beside it.
+# The ledger's row that this chapter decides, in Wide by both frozen recipes and in Mid:
 
-# %%
-scales_of = {"wide": wide, "mid": mid, "laptop": recorded}
-every = {("feature_specificity", name): dataset for name, dataset in scales_of.items()}
-claims.table(claims.evaluate(every, rows=claims.for_chapter(4)))
+# %% tags=["remove-input"]
+tables.judged(models)
 
-# %% [markdown]
-# The same row read from the run of this machine:
+# %% tags=["remove-input", "hide-output"] mystnb={"code_prompt_show": "The same row, read from Laptop's recorded runs", "code_prompt_hide": "Hide the row"}
+tables.judged({"Laptop": laptop})
 
-# %% tags=["nbval-ignore-output"]
-own = claims.evaluate({}, {("feature_specificity", live_scale): here}, rows=claims.for_chapter(4))
-claims.table([outcome for outcome in own if outcome.here])
+# %% tags=["nbval-ignore-output", "remove-input", "hide-output"] mystnb={"code_prompt_show": "The same row, read from the run of this machine", "code_prompt_hide": "Hide the row"}
+tables.read_here(here)
+
+# %% tags=["remove-input", "hide-output"] mystnb={"code_prompt_show": "Runs, minutes and machines", "code_prompt_hide": "Hide the cost"}
+tables.cost(models | {"Laptop": laptop})
 
 # %% [markdown]
-# ## Limits, cost, what next
+# ## What next
 #
-# - **The measures are ours.** They ask whether firing keeps to few words and bunches in sequences. Specific to a
-#   *meaning* that many words can carry is a third thing, which neither sees.
-# - **Common units are compared, rare ones left out.** A layer of many rare units is judged by its busiest.
-# - **Token selectivity looks at the current token only.** In deeper layers the state of a token holds more of its
-#   context, so a low selectivity there need not mean a vague unit.
-# - **Random firing ignores time.** It is the plainest null; one that keeps bursts but shuffles words would be
-#   stricter.
-#
-# The training runs are those of the chapters before; what their weights are read with here is this sample, once per
-# layer.
-
-# %%
-for dataset in (wide, mid, recorded):
-    print(store.provenance(dataset)["environment"]["device"])
-    print("wall seconds of training, one a seed:", store.provenance(dataset)["wall_seconds"])
-
-# %% [markdown]
-# Next: if so many units are silent or rare, what does the model lose when they are taken out?
+# If so many units are silent or rare, what does the model lose when they are taken out?
+# [Chapter 5](05_pruning.ipynb) removes them.

@@ -1,35 +1,37 @@
 """What chapter 4 found."""
 
 from ... import store
-from ...claims.short import Short, measured, spread
+from ...claims.short import Short, spread
+from . import compared, words
 
-ENOUGH = 0.33
-"""The δ that row 13 of the ledger asks of both measures."""
 SAMPLES = (("wide", "nearest"), ("wide", "first"), ("mid", "first"))
 """Shape and recipe of what is judged."""
 
 
 def in_short() -> Short:
     """The chapter in a sentence and three lines."""
-    topic, word = ("13", "δ within_sequence_rate"), ("13", "δ token_selectivity")
-    found = [
-        measured({("feature_specificity", shape): store.recorded("feature_specificity", shape, recipe)})
-        for shape, recipe in SAMPLES
+    found = [compared.deltas(store.recorded("feature_specificity", *sample)) for sample in SAMPLES]
+    rate, selectivity = ([each[name].values.tolist() for each in found] for name in compared.MEASURES)
+    wide = [value for values in rate[:2] for value in values]
+    high = sum(value >= compared.ENOUGH for value in wide)
+    both = [words.passing(*pair) for pair in zip(rate, selectivity, strict=True)]
+    divided = compared.by_random(store.recorded("feature_specificity", *SAMPLES[2])).values.tolist()
+    said = [
+        f"δ of the within-sequence rate is {spread(r)}, of token selectivity {spread(s)}"
+        for r, s in zip(rate, selectivity, strict=True)
     ]
-    topics, words = ([each[label] for each in found] for label in (topic, word))
-    wide = [delta for sample in topics[:2] for delta in sample]
-    both = sum(
-        min(pair) >= ENOUGH for sample in zip(topics[:2], words[:2], strict=True) for pair in zip(*sample, strict=True)
-    )
-    said = [f"δ is {spread(topics[at])} for sequences and {spread(words[at])} for words" for at in range(3)]
     return Short(
-        f"In Wide the units of the last layer keep more to few sequences than those of the first, in "
-        f"{sum(delta >= ENOUGH for delta in wide)} of {len(wide)} seeds by a Cliff's δ of {ENOUGH} or more; that "
-        f"they keep to few words too, by as much, holds in {both}.",
+        f"First and last layer differ clearly by one of our two measures. In {high} of {len(wide)} seeds of Wide, "
+        "units of the last layer bunch their firing in fewer sequences than units of the first that fire as often, by "
+        "what our rule asks or more; that they keep to fewer kinds of token too holds in "
+        f"{both[0]} of {len(rate[0])} seeds with the recipe *nearest* and in {both[1]} of {len(rate[1])} with *first*.",
         (
-            f"Wide (6 × 32,768 units, recipe *{SAMPLES[0][1]}*): between units that fire equally often, {said[0]}. "
-            "Above 0, the last layer's unit is the higher.",
-            f"Wide by *{SAMPLES[1][1]}*: {said[1]}.",
-            f"Mid (6 × 8,192, *{SAMPLES[2][1]}*): {said[2]}; the rule asks for {ENOUGH} of both.",
+            "How far they differ is Cliff's δ, from −1 to 1, between units that fire equally often: above 0 the last "
+            f"layer's are the higher. The rule asks for {compared.ENOUGH} of both measures in every seed. Ranges are "
+            "over seeds.",
+            f"Wide (6 × 32,768 units), *nearest*: {said[0]}. *first*: {said[1]}.",
+            f"Mid (6 × 8,192), *first*: {said[2]}. Both reach {compared.ENOUGH} in {both[2]} of {len(rate[2])} seeds. "
+            "The rule blunts the first of these: once each unit's rate is divided by that of random firing, its δ is "
+            f"{spread(divided)}.",
         ),
     )

@@ -81,8 +81,6 @@ models = wide | {"Mid, first": mid}
 tables.lines_that_matter()
 
 # %% [markdown]
-# <span id="the-wide-models"></span>
-#
 # ## First against last layer
 
 # %% tags=["remove-input"]
@@ -154,8 +152,6 @@ tables.chosen(recipes["first"])
 tables.contexts(recipes["nearest"], "most clustered")
 
 # %% [markdown]
-# <span id="on-this-machine"></span><span id="fig-specificity-on-this-machine"></span>
-#
 # ## The same on your machine
 #
 # **Laptop, trained for minutes, does not decide.** By the rule its two layers hardly differ. Divided by those of random
@@ -176,8 +172,6 @@ tables.medians(laptop)
 tables.chosen(laptop)
 
 # %% [markdown]
-# <span id="limits-cost-what-next"></span>
-#
 # ## What we cannot say
 #
 # - **The measures are ours.** Specific to a *meaning* that many words can carry is a third thing, which neither sees.

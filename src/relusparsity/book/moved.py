@@ -11,6 +11,12 @@ MOVED = {
         "the-paper-s-figure-1-batch-use-layer-by-layer": "02_layer_patterns.html#which-layers-empty",
         "on-this-machine": "02_layer_patterns.html#the-same-on-your-machine",
     },
+    "chapters/04_feature_specificity": {
+        "the-wide-models": "04_feature_specificity.html#first-against-last-layer",
+        "on-this-machine": "04_feature_specificity.html#the-same-on-your-machine",
+        "fig-specificity-on-this-machine": "04_feature_specificity.html#the-same-on-your-machine",
+        "limits-cost-what-next": "04_feature_specificity.html#what-we-cannot-say",
+    },
     "chapters/06_limits_and_capacity": {
         "where-a-model-empties-sixteen-recipes": "07_which_layer.html#where-a-model-empties-32-recipes",
         "what-each-ingredient-does": "07_which_layer.html#what-each-ingredient-does",

@@ -8,6 +8,7 @@ import pandas as pd
 import xarray as xr
 
 from ... import claims
+from ...claims.short import Said
 from ...claims.statistics import matched_delta
 from ...claims.table import number
 from ...store import results
@@ -129,8 +130,8 @@ def cost(named: Mapping[str, xr.Dataset]) -> pd.DataFrame:
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis("model")
 
 
-def lines_that_matter() -> words.Said:
+def lines_that_matter() -> Said:
     """The library's own lines that compare two layers at equal firing count, as they are but for the docstring."""
     source = inspect.getsource(matched_delta)
     before, _, after = source.split('"""')
-    return words.Said(f"```python\n{before.rstrip()}{after.rstrip()}\n```")
+    return Said(f"```python\n{before.rstrip()}{after.rstrip()}\n```")

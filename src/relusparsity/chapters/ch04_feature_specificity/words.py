@@ -1,29 +1,16 @@
 """Sentences of chapter 04 whose words the recorded data choose."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 import numpy as np
 import xarray as xr
 from numpy.typing import ArrayLike
 
 from ...claims.reading import setting
+from ...claims.short import Said
 from ...claims.table import number
 from ...counting import metrics
 from . import compared
-
-
-@dataclass(frozen=True)
-class Said:
-    """A paragraph, as Markdown."""
-
-    text: str
-
-    def _repr_markdown_(self) -> str:
-        return self.text
-
-    def __repr__(self) -> str:
-        return self.text
 
 
 def passing(*measures: ArrayLike) -> int:

@@ -48,6 +48,26 @@ def test_the_summary_counts_each_verdict_of_wide_once(monkeypatch: pytest.Monkey
     assert "Of 3 claims that Wide decides" in said and said.endswith("2 are reproduced, 1 is not reproduced.")
 
 
+def test_what_did_not_come_out_is_listed_by_model_with_a_link_to_each_row() -> None:
+    rows = {row.number: row for row in claims.LEDGER}
+    words, reading = claims.Verdict, claims.Reading(2, False, {})
+    given = [
+        ("13", "P", "nearest: a", words.INCONCLUSIVE),
+        ("2", "P", "nearest: a", words.NOT_REPRODUCED),
+        ("1", "P", "nearest: a", words.REPRODUCED),
+        ("4", "S", "first: b", words.NOT_REPRODUCED),
+        ("8", "S", "first: b", words.NOT_YET_TESTED),
+    ]
+    outcomes = [claims.Outcome(rows[n], scale, said, readings=(reading,), recipe=by) for n, scale, by, said in given]
+    wide, mid = scoreboard.failed(outcomes).splitlines()
+    link = '<a href="ledger.html#row-{}">{} {}</a>'
+    assert wide == (
+        f"- **Wide, nearest**, not reproduced: {link.format(2, 2, 'the last layer survives')}; "
+        f"inconclusive: {link.format(13, 13, 'first and last layers represent differently')}."
+    )
+    assert mid == f"- **Mid, first**, not reproduced: {link.format(4, 4, 'first and last are inverted')}."
+
+
 def test_what_is_recorded_of_row_15_is_counted_run_by_run() -> None:
     dataset = results.recorded("dissociation", "mid")
     use = dataset["final_batch_use"].transpose("recipe", "seed", "set", "layer").values

@@ -40,18 +40,19 @@ def blocks() -> dict[str, str]:
     every = [results.load(path) for path in sorted(results.data_dir().glob("*.nc"))]
     counts, pruned = claims.multiverse(every), results.recorded("pruning", "wide")
     halves = [results.recorded(name, "mid") for name in ("factorial", "other_half")]
-    short = claims.table(judged)
+    short, shown = claims.table(judged), [o for o in judged if _searched(o)]
     of_15 = {("dissociation", "mid"): results.recorded("dissociation", "mid")}
     of_added = claims.evaluate(of_15, rows=claims.ADDED, rules=dissociation.RULES)
     return {
         "findings": findings.findings(judged, [claims.ends(every, letter) for letter in "PS"], halves, pruned),
         "claims": f"{short.markdown()}\n\n{short.caption()}.",
-        "strip": claims.strip([o for o in judged if _searched(o)]),
+        "strip": claims.strip(shown),
         "explorable": explorable(halves, MID),
         "ledger": claims.table(judged, counts, origins=True)._repr_html_(),
         "added": claims.table(of_added, origins=True)._repr_html_(),
         "scoreboard": scoreboard.markdown(),
         "kept": scoreboard.summary(judged),
+        "failed": scoreboard.failed(shown),
         "unfinished": scoreboard.unfinished(results.recorded("dissociation", "mid")),
         "example": findings.example(results.recorded("layer_patterns", "wide")),
     }

@@ -2,12 +2,14 @@
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from html import escape
 
 import pandas as pd
 import xarray as xr
 
 from ..chapters.ch08_two_numbers import runs, tables
-from ..claims import Outcome
+from ..claims import Outcome, Verdict
+from ..claims.table import model_of
 from ..experiments import dissociation, embedding_scale, endings, other_half, search, sweep_table
 from ..recipes import FROZEN
 from ..store import results
@@ -98,6 +100,25 @@ def summary(outcomes: Sequence[Outcome]) -> str:
 def _of_wide(outcome: Outcome, recipe: str) -> bool:
     judged = outcome.scale.split(" + ")[-1] == "P" and outcome.verdict is not None and bool(outcome.readings)
     return judged and outcome.recipe.partition(":")[0] == recipe
+
+
+def failed(outcomes: Sequence[Outcome]) -> str:
+    """The rows that did not come out, as a Markdown list: a line a model and recipe, each row a link to the ledger.
+
+    Parameters
+    ----------
+    outcomes
+        Of `claims.evaluate` on the recorded datasets, for each frozen recipe.
+    """
+    words = (Verdict.NOT_REPRODUCED, Verdict.INCONCLUSIVE)
+    rows: dict[str, dict[Verdict, list[str]]] = {}
+    for outcome in outcomes:
+        if outcome.verdict in words and outcome.readings and not outcome.here:
+            row = outcome.row
+            link = f'<a href="ledger.html#row-{row.number}">{row.number} {escape(row.claim)}</a>'
+            rows.setdefault(model_of(outcome), {word: [] for word in words})[outcome.verdict].append(link)
+    said = {of: [f"{word}: {', '.join(links)}" for word, links in each.items() if links] for of, each in rows.items()}
+    return "\n".join(f"- **{of}**, {'; '.join(parts)}." for of, parts in said.items())
 
 
 def unfinished(dataset: xr.Dataset) -> str:

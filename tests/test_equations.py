@@ -38,6 +38,7 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, BeautifulSoup]:
     settings = {
         "source_suffix": {".md": "markdown"},
         "extensions": ["myst_parser", "sphinx.ext.mathjax", "relusparsity.book.equations"],
+        "numfig": True,  # as Jupyter Book has it
         "myst_enable_extensions": ["dollarmath", "amsmath"],
     }
     app = Sphinx(folder / "book", None, folder / "html", folder / "trees", "html", settings, status=None, warning=None)

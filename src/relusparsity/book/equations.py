@@ -6,6 +6,7 @@ from typing import Any
 
 from docutils import nodes
 from sphinx.application import Sphinx
+from sphinx.config import Config
 
 
 def by_chapter(docname: str, position: int) -> str:
@@ -18,6 +19,11 @@ def by_chapter(docname: str, position: int) -> str:
     """
     chapter = re.match(r"\d+", posixpath.basename(docname))
     return f"{int(chapter[0])}.{position}" if chapter else str(position)
+
+
+def settle(app: Sphinx, config: Config) -> None:
+    """Have Sphinx show the numbers of `number`, and not those that it gives to figures; called by Sphinx."""
+    config.math_numfig = False
 
 
 def number(app: Sphinx, document: nodes.document) -> None:
@@ -36,5 +42,6 @@ def number(app: Sphinx, document: nodes.document) -> None:
 
 def setup(app: Sphinx) -> dict[str, Any]:
     """Connect to Sphinx."""
+    app.connect("config-inited", settle)
     app.connect("doctree-read", number)
     return {"parallel_read_safe": True, "parallel_write_safe": True, "env_version": 1}

@@ -23,10 +23,10 @@ in_short()
 # off", "rather than randomly", and not "as a result of outliers".
 #
 # **What would falsify it.** Silence that is rarity: units that are quiet for 8,192 tokens and fire when more text is read.
-# A stock of dead units that empties again. Row 9 of the ledger has the threshold. Rows 10 and 11 ask for the *cause*, and
-# need training runs with altered updates, which are not made yet.
+# A stock of dead units that empties again. Row 9 of the ledger has the threshold; rows 10 and 11 ask for the *cause* and
+# wait for their experiment.
 
-# %% tags=["parameters"]
+# %% tags=["parameters", "remove-input"]
 scale = "laptop"
 
 # %% tags=["remove-input"]
@@ -41,24 +41,21 @@ every = [wide, wide_first, mid, laptop]
 # %% [markdown]
 # ## Two words, kept apart
 #
-# **Death is about time, silence about text.** A unit is **dead(n)** at token $t$ of the training stream if it has not
-# fired in the last $n$ tokens:
+# **Death is about time, silence about text.** A unit with activation $a_s$ at token $s$ is **dead(n)** at token $t$ of the
+# training stream if it has not fired in the last $n$ tokens:
 #
-# $$\text{dead}_n(t) \iff t \ge n \text{ and } a_s = 0 \text{ at each of the tokens } s = t-n+1, \dots, t$$ (eq-dead)
+# $$t \ge n \quad\text{and}\quad a_{t-n+1} = \dots = a_t = 0$$ (eq-dead)
 #
-# where $a_s$ is its activation and $n$ is counted in tokens: 1,048,576 for Wide and Mid. Its **onset** is its last firing,
-# known only $n$ tokens later. A dead unit that fires again is a **revival**. A unit is **silent** on a held-out sample if it
-# fires at none of its tokens *under frozen weights*; the sample's size belongs to the word.
-#
-# A unit may be dead and not silent, if the held-out text has what the last $n$ training tokens lacked; or silent and not
-# dead. The count runs inside the training step and misses no token. These are the library's lines:
+# We count $n$ in tokens: 1,048,576 for Wide and Mid. A dead unit that fires again is a **revival**. A unit is **silent** on
+# a held-out sample if it fires at none of its tokens *under frozen weights*. A unit may be dead and not silent, if the
+# sample has what the last $n$ training tokens lacked, or silent and not dead. The count runs inside the training step and
+# misses no token:
 
 # %% tags=["remove-input"]
 words.lines_that_matter()
 
 # %% [markdown]
-# Our models are **Wide** (6 layers of 32,768 units), **Mid** (6 × 8,192) and **Laptop** (6 × 1,024), with layers counted
-# from 0.
+# Layers are numbered from 0, and our models are **Wide**, **Mid** and **Laptop** (6 × 1,024).
 #
 # (who-dies-when)=
 # (the-wide-models)=
@@ -85,10 +82,6 @@ figures.survival(wide)
 # %% tags=["remove-input"]
 words.rates(wide)
 
-# %% [markdown]
-# In Laptop it is other layers and other quarters. No one sign holds for all, and a correlation would say nothing about the
-# cause.
-
 # %% tags=["remove-input", "hide-output"] mystnb={"code_prompt_show": "The share of each quarter that dies later", "code_prompt_hide": "Hide the quarters"}
 tables.by_rate(wide)
 
@@ -112,9 +105,8 @@ figures.revivals(wide)
 words.turns_over(mid)
 
 # %% [markdown]
-# So "units turn off" needs two readings. Of one unit it is often false: it went off and came back. Of the stock it is true
-# in Wide. The learning rate falls to a tenth of its peak meanwhile, and a model that moves less wakes fewer units; these
-# runs cannot tell that part from the rest.
+# So "turning off" has two readings. Of one unit it often fails: it comes back. Of the stock it holds in Wide. The learning
+# rate falls to a tenth meanwhile, and a model that moves less may wake fewer units; these runs cannot tell.
 
 # %% tags=["remove-input", "hide-output"] mystnb={"code_prompt_show": "The same in Mid", "code_prompt_hide": "Hide Mid"}
 figures.revivals(mid)
@@ -130,8 +122,8 @@ figures.deaths_and_revivals(wide)
 # (fig-drift-before-death-laptop-default)=
 # ## Before a unit dies
 #
-# A unit fires where its pre-activation $z = w \cdot x + b$ is above zero. It can fall silent because the mean of $z$ sinks
-# (its weights turn away from the mean input, or its bias falls), because the spread of $z$ narrows, or both.
+# A unit fires where its pre-activation $z = w \cdot x + b$ is above zero. It falls silent if the mean of $z$ sinks, if its
+# spread narrows, or both.
 
 # %% tags=["remove-input"]
 words.before_death(wide)
@@ -140,9 +132,7 @@ words.before_death(wide)
 figures.drift_before_death(wide)
 
 # %% [markdown]
-# What the dotted lines do is training; where the solid line parts from them is death. Which of the two causes the other is
-# not shown. After the last firing the mean of $z$ rises again, towards zero, and the weights shrink. The section on Wide
-# below says why.
+# What comes first need not be the cause. After the last firing the weights shrink: the section on Wide says why.
 
 # %% tags=["remove-input", "hide-output"] mystnb={"code_prompt_show": "Where dead and living units lie at the end", "code_prompt_hide": "Hide the medians"}
 tables.medians(wide)
@@ -162,9 +152,9 @@ words.silence(mid)
 figures.woken(*every)
 
 # %% [markdown]
-# Even a unit that stays silent on the million may be rare. {cite:t}`good1953population` estimates how many would fire in as
-# much text again: about as many as fired in exactly *one* draw so far. With $S_\ell$ units of layer $\ell$ silent on the
-# small sample, $B_\ell$ of them silent on the large one too, and $G_\ell$ the estimate's upper bound (95 %),
+# Even a unit silent on the million may be rare. In as much text again about as many would fire as fired in exactly *one*
+# draw so far {cite:p}`good1953population`. Of $S_\ell$ units of layer $\ell$ silent on the small sample $B_\ell$ are silent on
+# both; $G_\ell$ is the estimate's upper bound (95 %).
 #
 # $$\text{beyond chance} = \frac{\sum_\ell (B_\ell - G_\ell)}{\sum_\ell S_\ell}$$ (eq-beyond-chance)
 
@@ -173,6 +163,9 @@ words.beyond_chance(mid)
 
 # %% tags=["remove-input"]
 words.two_words(mid)
+
+# %% [markdown]
+# Means over seeds, with their range:
 
 # %% tags=["remove-input"]
 tables.silence(every)
@@ -185,8 +178,7 @@ tables.chance(wide)
 
 # %% [markdown]
 # (is-the-forecast-any-good)=
-# **Is the estimate any good?** It can be tried where the answer is known: one random half of the large sample's documents
-# forecasts what the other half wakes. In Mid it is high rather than low, as the rule needs.
+# Tried where the answer is known, from one half of the documents to the other, the estimate is high rather than low.
 
 # %% tags=["remove-input", "hide-output"] mystnb={"code_prompt_show": "Forecasts against what happened: Mid, layer by layer", "code_prompt_hide": "Hide the forecasts"}
 tables.forecasts(mid)
@@ -213,9 +205,8 @@ tables.domains(wide)
 words.arithmetic(wide)
 
 # %% [markdown]
-# A unit that fires at no token gets no gradient. AdamW then only multiplies its weights, step after step, by one minus
-# learning rate $\eta$ times decay $\lambda$, and leaves its bias, which our recipes do not decay. From the last firing at
-# step $t$ to the last step $T$,
+# A unit that fires at no token gets no gradient. AdamW then only multiplies its weights by one minus learning rate $\eta$
+# times decay $\lambda$, and leaves its bias, which our recipes do not decay. From step $t$ after its last firing to the end,
 #
 # $$\lVert w_T \rVert = \lVert w_t \rVert \prod_{s=t}^{T-1} (1 - \eta_s \lambda)$$ (eq-decay)
 
@@ -229,16 +220,15 @@ words.arithmetic(mid)
 tables.remains(every)
 
 # %% [markdown]
-# Medians over the followed units that are dead at the end. By *first* Wide lies between the two, nearer to certainty than
-# to Mid. So we read row 9 in Wide as a check of the counting, and in Mid as a test of the claim.
+# Medians over followed units, dead at the end. By *first* too, Wide's dead lie far below zero. So row 9 checks our counting
+# in Wide, and tests the claim in Mid.
 #
 # ## Try it
 #
 # **1.** A unit of Mid dies as the warm-up ends. Which share of its weights is left at the end? And at twice the decay?
 #
 # :::{dropdown} Answer
-# By {eq}`eq-decay` with a rate that falls to a tenth: 15 %. At twice the decay 2.3 %, about the square. In Wide decay is
-# twice as strong, and nearly five times as many steps follow.
+# By {eq}`eq-decay` with a rate that falls to a tenth: 15 %, and at twice the decay 2.3 %, about the square.
 # :::
 #
 # **2.** A unit fires at one token in two million, at random. Is it dead? Is it silent on a million tokens? How would you
@@ -250,16 +240,16 @@ tables.remains(every)
 # :::
 #
 # (on-this-machine)=
+# (fig-dead-over-training-laptop-default)=
 # ## The same on your machine
 
 # %% tags=["remove-input"]
 words.laptop(laptop)
 
 # %% [markdown]
-# `papermill notebooks/03_neuron_death.py` trains Laptop here, or reads back what it trained before, and lays it beside the
-# recorded run.
+# `papermill notebooks/03_neuron_death.py` trains Laptop here, or reads back what it trained before.
 
-# %% tags=["nbval-ignore-output", "hide-output"] mystnb={"code_prompt_show": "Laptop on this machine, beside the recorded run", "code_prompt_hide": "Hide this machine's run"}
+# %% tags=["nbval-ignore-output", "remove-input", "hide-output"] mystnb={"code_prompt_show": "Laptop on this machine, beside the recorded run", "code_prompt_hide": "Hide this machine's run"}
 live_scale = scales.live(scale)
 here = experiment.run(experiment.config(live_scale))
 figures.dead_over_training(laptop, here)
@@ -275,7 +265,7 @@ tables.fates(laptop)
 # %% tags=["remove-input"]
 tables.judged(*every)
 
-# %% tags=["nbval-ignore-output", "hide-output"] mystnb={"code_prompt_show": "Row 9 read from the run of this machine", "code_prompt_hide": "Hide this machine's row"}
+# %% tags=["nbval-ignore-output", "remove-input", "hide-output"] mystnb={"code_prompt_show": "Row 9 read from the run of this machine", "code_prompt_hide": "Hide this machine's row"}
 own = claims.evaluate({}, {("neuron_death", live_scale): here}, rows=claims.for_chapter(3))
 claims.table([outcome for outcome in own if outcome.here])
 
@@ -283,13 +273,11 @@ claims.table([outcome for outcome in own if outcome.here])
 # (limits-cost-what-next)=
 # ## What we cannot say
 #
-# - **Why units die.** What goes before death, such as a spread that narrows, may follow from a third thing. Rows 10 and 11
-#   ask for updates with randomised directions and without outliers.
-# - **Whether death lasts under another schedule.** All of Wide's and Mid's learning rates fall to a tenth.
+# - **Why units die.** What goes before death, such as a spread that narrows, may follow from a third thing.
+# - **Whether death lasts under another schedule.** Wide's and Mid's learning rates all fall to a tenth.
 # - **At another n.** A larger n confirms fewer deaths and sees fewer revivals.
-# - **On other text.** Wide and Mid read English; C4 is the only kind that they were not trained on.
-# - **Good–Turing assumes exchangeable draws.** Neighbouring sequences share documents; hence the forecast with documents as
-#   draws, in the counts above.
+# - **On other text.** All of it is English; only C4 is of a kind that Wide and Mid were not trained on.
+# - **Good–Turing takes draws as exchangeable.** Ours are sequences, and neighbouring ones share documents.
 
 # %% tags=["remove-input", "hide-output"] mystnb={"code_prompt_show": "Runs, minutes and machines", "code_prompt_hide": "Hide the cost"}
 tables.cost(every)

@@ -20,14 +20,14 @@ def in_short() -> Short:
         f"{spread(silent['wide'], ' %')} in Wide fire at none of a million others: few were merely rare. Only Mid's "
         "number is a test.",
         (
-            f"At the end of Wide's training (6 × 32,768 units, recipe *{wide.attrs['recipe']}*), "
-            f"{between(dead.values)} % of a layer's units have not fired for {wide.attrs['dead_after']:,} tokens: "
-            f"fewest in layer {least}, most in layer {most}.",
-            f"Death is often undone on the way: a run of Wide counts {between(words.per_100_deaths(wide))} revivals "
-            "per 100 deaths. The stock of dead units stays all the same: in the last tenth of training at most "
-            f"{percent(back)} of the dead of any layer come back.",
-            f"In Wide weight decay leaves {words.two(left['wide'])} % of a dead unit's weights and a bias below zero, "
-            f"so that hardly any text could wake it. In Mid (6 × 8,192, recipe *{mid.attrs['recipe']}*) it leaves "
-            f"{words.two(left['mid'])} %: more text might have.",
+            f"At the end of Wide's training (6 × 32,768 units, recipe *{wide.attrs['recipe']}*) "
+            f"{between(dead.values)} % of a layer's units are dead: they have not fired for "
+            f"{wide.attrs['dead_after']:,} tokens. Fewest are in layer {least}, most in layer {most}.",
+            f"Death is often undone: a run of Wide counts {between(words.per_100_deaths(wide))} revivals per 100 "
+            f"deaths. Yet the stock of dead units stays: in the last tenth of training at most {percent(back)} of the "
+            "dead of any layer come back.",
+            f"Weight decay leaves {words.two(left['wide'])} % of a dead unit's weights in Wide, and a bias below zero: "
+            f"hardly any text could wake it. In Mid (6 × 8,192, recipe *{mid.attrs['recipe']}*) it leaves "
+            f"{words.two(left['mid'])} %: more text might.",
         ),
     )

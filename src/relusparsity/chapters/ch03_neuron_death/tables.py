@@ -32,15 +32,14 @@ def silence(datasets: Sequence[xr.Dataset]) -> pd.DataFrame:
     rows = {}
     for dataset in datasets:
         found = words.row_9(dataset)
-        of = {name: dataset[name].sum("layer").astype(float) for name in ("silent_small", "silent_both", "dead_count")}
+        of = {name: dataset[name].sum("layer").astype(float) for name in ("silent_small", "silent_both")}
         both = dataset["dead_and_silent_count"].sum("layer").astype(float)
         units = dataset.sizes["layer"] * dataset.sizes["unit"]
         rows[words.name(dataset)] = {
             "silent, % of units": _spread(100 * of["silent_small"] / units),
-            "of these, silent on the larger sample too, %": _spread(found[words.NAMED[0]]),
+            "of these, on the larger sample too, %": _spread(found[words.NAMED[0]]),
             "beyond chance, %": _spread(found[words.NAMED[1]]),
-            "of the silent on both, dead, %": _spread(100 * both / of["silent_both"]),
-            "of the dead, silent on both, %": _spread(100 * both / of["dead_count"]),
+            "of those on both, dead, %": _spread(100 * both / of["silent_both"]),
         }
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis("model")
 

@@ -75,10 +75,10 @@ def stock(dataset: xr.Dataset) -> Said:
     order = half.sortby(half)["layer"].values.tolist()
     every = len(order) == dataset.sizes["layer"]
     return Said(
-        f"**Units die in {'every layer' if every else f'{len(order)} layers'}, and each layer has its time.** Half as "
-        f"many units as are dead at the end are dead after {two(half.min())} million tokens in layer {order[0]}, and "
-        f"after {two(half.max())} million in layer {order[-1]}. In the last tenth of training no layer's share of "
-        f"dead units changes by more than {two(change.max())} points."
+        f"**Units die in {'every layer' if every else f'{len(order)} layers'}, and each layer has its time.** Layer "
+        f"{order[0]} has half of its final dead after {two(half.min())} million tokens, layer {order[-1]} after "
+        f"{two(half.max())} million. In the last tenth of training no layer's share of dead units changes by more than "
+        f"{two(change.max())} points."
     )
 
 
@@ -114,10 +114,10 @@ def stock_stays(dataset: xr.Dataset) -> Said:
     deaths, back = 100 * late["deaths"].sum() / dataset["deaths"].sum(), 100 * late["revivals"] / late["dead_before"]
     less = float(ratio) < float(per_100_deaths(dataset).mean())
     return Said(
-        f"**What stays is the stock of dead units.** {'Revivals' if less else 'Death gets no more final: revivals'} "
-        f"per 100 deaths {'fall' if less else 'rise'}, to {float(ratio):.0f} in the last tenth of training. But both "
-        f"have become rare. That tenth has {percent(float(deaths))} of all deaths, and in no layer more than "
-        f"{percent(float(back.max()))} of the dead come back in it."
+        f"**What stays is the stock of dead units.** Revivals per 100 deaths {'fall' if less else 'even rise'}, to "
+        f"{float(ratio):.0f} in the last tenth of training. But both become rare: that tenth has "
+        f"{percent(float(deaths))} of all deaths, and at most {percent(float(back.max()))} of any layer's dead come "
+        "back in it."
     )
 
 
@@ -142,10 +142,11 @@ def rates(dataset: xr.Dataset) -> Said:
     which = {1: "rarest", 4: "busiest"}.get(int(quarter.idxmax("rate_quarter")), "middle")
     others = quarter.where(quarter < quarter.max(), drop=True).values
     return Said(
-        "**How often a unit fires before training says little about its death.** Sort the followed units of a layer "
-        f"into quarters by that rate: the shares that die later lie within {two(before.max())} points. The rate after "
-        f"the warm-up says more in some layers. In layer {layer} {two(quarter.max())} % of the {which} quarter die "
-        f"later, and {between(np.round(others))} % of the others."
+        "**How often a unit fires before training says little about its death.** We follow "
+        f"{dataset.sizes['history_unit']} units per layer one by one. Between quarters of them, by that rate, the "
+        f"share that dies differs by at most {two(before.max())} points. After the warm-up the rate says more, in "
+        f"some layers: of layer {layer}'s {which} quarter {two(quarter.max())} % die later, of its others "
+        f"{between(np.round(others))} %."
     )
 
 
@@ -181,16 +182,15 @@ def two_words(dataset: xr.Dataset) -> Said:
     both, dead = (dataset[n].sum("layer").astype(float) for n in ("silent_both", "dead_and_silent_count"))
     return Said(
         f"Are they dead? Of {shape(dataset)}'s units silent on both samples, {between(100 * (dead / both).values)} % "
-        f"were dead({dataset.attrs['dead_after']:,}) when training ended. So *silent* and *dead* stay two words, one "
-        "about text and one about time, which here name nearly the same units."
+        f"were dead({dataset.attrs['dead_after']:,}) when training ended. The two words name nearly the same units "
+        "here, and still say different things of them."
     )
 
 
 def beyond_chance(dataset: xr.Dataset) -> Said:
     """What is left of row 9's share once chance has its due."""
     return Said(
-        f"For {shape(dataset)} this is {spread(row_9(dataset)[NAMED[1]], ' %')}; row 9 of the ledger asks for 80. "
-        "Draws are sequences, because firings bunch in them."
+        f"For {shape(dataset)} this is {spread(row_9(dataset)[NAMED[1]], ' %')}; row 9 of the ledger asks for 80."
     )
 
 
@@ -218,7 +218,7 @@ def shrinks(datasets: Sequence[xr.Dataset]) -> Said:
     low, high = np.quantile(off, [0.01, 0.99])
     return Said(
         f"Of {len(off):,} followed units of {' and '.join(map(shape, datasets))} that died once and never came back, "
-        f"98 in 100 end with the norm that {{eq}}`eq-decay` gives, within {two(100 * max(high - 1, 1 - low))} %."
+        f"98 in 100 end with the norm that this product gives, within {two(100 * max(high - 1, 1 - low))} %."
     )
 
 
@@ -229,7 +229,7 @@ def domains(dataset: xr.Dataset) -> Said:
     most = 100 * float(other.max()) / float(dataset["silent_both"].sum("layer").mean("seed"))
     sample = dataset["domain_silent_units"].attrs["sample_tokens"]
     return Said(
-        f"**Nor do {shape(dataset)}'s silent units wait for their kind of text.** Of the units silent on {sample:,} "
+        f"**{shape(dataset)}'s silent units do not wait for their kind of text.** Of the units silent on {sample:,} "
         f"tokens of one kind, {between(np.round(other))} fire on as much of another, at most {two(most)} % of them. A "
         f"second sample of the same kind wakes {between(np.round(own))}."
     )

@@ -2,14 +2,13 @@
 
 from .coming_back import deaths_and_revivals, revivals
 from .deaths import dead_over_training, death_onsets, survival
-from .details import domains, drift_before_death
+from .details import drift_before_death
 from .silence import woken
 
 __all__ = [
     "dead_over_training",
     "death_onsets",
     "deaths_and_revivals",
-    "domains",
     "drift_before_death",
     "revivals",
     "survival",

@@ -47,10 +47,10 @@ def revivals(dataset: xr.Dataset) -> Figure:
     course = "Late in training fewer of the dead come back than early" if fewer else "Dead units come back"
     finding = f"{course}; in the last part there are {late:.0f} revivals per 100 deaths"
     caption = (
-        f"A unit is dead once it has not fired for {style.si(after)} training tokens, and revives when it fires again. "
-        f"Training is cut into {len(x)} parts; {how_many(dataset.sizes['seed'], 'seed')} are counted together. Above: "
-        "of 100 dead units, how many come back per million tokens (log axis). Below: revivals per 100 deaths of the "
-        f"same part, not drawn where fewer than {lives.LEAST_DEATHS} units die; at 100 as many come back as die."
+        f"Counts of {how_many(dataset.sizes['seed'], 'seed')} together, in {len(x)} parts of training; dead: no "
+        f"firing in {style.si(after)} tokens. Above: of 100 dead units, how many come back per million tokens (log "
+        f"axis). Below: revivals per 100 deaths of the same part, where at least {lives.LEAST_DEATHS} units die; at "
+        "100 as many come back as die."
     )
     drawn = [("", found)]
     return figure(f"{__name__}.revivals", Chart(panels, [220, 200]), caption, drawn, finding, dataset)

@@ -147,9 +147,9 @@ def dead_over_training(dataset: xr.Dataset, live: xr.Dataset | None = None) -> F
         panels.append(panel)
         drawn.append((source, xr.Dataset({"dead_units": dead})))
     caption = (
-        "Units that have not fired in the last tokens of the training stream (how many: above the panel), % "
-        f"of the layer; {how_many(dataset.sizes['seed'], 'seed')} thin, mean thick. Undefined, so not drawn, "
-        "before that many tokens. The curve falls where more units revive than die."
+        "Share of the layer's units that have not fired in the last tokens of the training stream (how many: above "
+        f"the panel); {how_many(dataset.sizes['seed'], 'seed')} thin, mean thick. A curve falls where more units "
+        "revive than die."
     )
     last = 100 * drawn[0][1]["dead_units"].isel(step=-1).mean("seed") / units(dataset, "dead_over_training")
     low, least, high, most = lowest(last)

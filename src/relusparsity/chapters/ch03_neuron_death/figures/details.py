@@ -1,4 +1,4 @@
-"""Figures of chapter 03, continued: what units look like before they die, and units silent on one domain only."""
+"""Figures of chapter 03, continued: what units look like before they die."""
 
 import numpy as np
 import xarray as xr
@@ -6,7 +6,7 @@ import xarray as xr
 from ....plots import style
 from ....plots.chart import Axis, Chart, Control, Mark, Panel, State
 from ....plots.figure import Figure, figure
-from ....plots.reading import attribute, how_many, layers, percent, tokens, units, variable
+from ....plots.reading import how_many, layers, tokens, variable
 
 QUANTITIES = {
     "preactivation_mean": "mean of z",
@@ -35,13 +35,11 @@ def drift_before_death(dataset: xr.Dataset) -> Figure:
     curves, dying = np.stack([found for found, _ in each]), each[0][1]
     numbers = list(dying)
     chart = _of_one_layer(curves, numbers, middle, (float(edges[0]), float(edges[-1])))
-    counted = ", ".join(f"{n} in layer {i}" for i, n in dying.items())
     caption = (
-        "z is a unit's pre-activation. Units observed from before the run, one layer at a time, moved so that the last "
-        f"firing before their first death is at 0. Solid: median of the dying ones ({counted}; all seeds). Dotted: for "
-        "each of those, the median of the units of its layer and seed that never die, at the same steps: what training "
-        f"does to every unit. Bins of {style.si(edges[1] - edges[0])} tokens; none is drawn with fewer than "
-        f"{LEAST_UNITS} units. Look at where the solid line leaves the dotted one."
+        f"z is a unit's pre-activation. Solid: median of {min(dying.values()):,} to {max(dying.values()):,} followed "
+        "units per layer that die, moved so that the last firing before their first death is at 0. Dotted: units of "
+        "the same layer and seed that never die, at the same steps, which shows what training does to all. Look at "
+        "where solid and dotted part."
     )
     coords = {"group": ["dying", "never dying"], "layer": numbers, "tokens_from_onset": middle}
     table = {n: (("group", "layer", "tokens_from_onset"), curves[q]) for q, n in enumerate(QUANTITIES)}
@@ -157,46 +155,3 @@ def aligned_at_onset(
         if here.any(axis=1).sum() >= LEAST_UNITS:
             out[:, b] = np.median(of_dying[here]), np.median(of_never[here])
     return out[0], out[1], len(seed)
-
-
-def domains(dataset: xr.Dataset) -> Figure:
-    """Units silent on one domain that fire on another, layer by layer.
-
-    Parameters
-    ----------
-    dataset : Dataset
-        `domain_silent_units` (seed, layer, silent_on, fires_on), units, with the attribute `sample_tokens` (its
-        diagonal counts units that fire on a second sample of the same domain); the number of units.
-    """
-    dims = ("seed", "layer", "silent_on", "fires_on")
-    silent = variable(dataset, "domains", "domain_silent_units", *dims)
-    sample, n_units = attribute(silent, "domains", "sample_tokens"), units(dataset, "domains")
-    share = 100 * silent.mean("seed").values / n_units
-    on, fires = silent["silent_on"].values.tolist(), silent["fires_on"].values.tolist()
-    numbers = layers(silent)
-    whole = share.mean(axis=0)
-    hover = "silent on {y}, fires on {x}\n{z} % of units"
-
-    def panel(z: np.ndarray, title: str, row: int = 0, col: int = 0) -> Panel:
-        cells = Mark("cells", fires, on, style.ACCENT, hover=hover, z=z)
-        return Panel(title, Axis(words=True), Axis(words=True, downwards=True), [cells], row=row, col=col)
-
-    each = [
-        panel(whole, "all layers"),
-        *(panel(share[k], f"layer {i}", (k + 2) // 2, k % 2) for k, i in enumerate(numbers)),
-    ]
-    chart = Chart(each, [30 + 26 * len(on)] * (1 + max(p.row for p in each)), 2)
-    caption = (
-        f"Share of units (%) that fire at none of {style.si(sample)} tokens of the row's domain but do fire in "
-        f"as many of the column's; mean of {how_many(silent.sizes['seed'], 'seed')}. On the diagonal the other "
-        "text is a second sample of the same domain: what chance gives, to be taken off the rest of the row. "
-        "A unit that is silent on one kind of text need not be dead."
-    )
-    beyond = whole - np.diag(whole)[:, None]
-    row, column = np.unravel_index(beyond.argmax(), beyond.shape)
-    finding = (
-        f"{percent(float(whole[row, column]))} of units are silent on {on[row]} and fire on {fires[column]}; on other "
-        f"text from {on[row]}, {percent(float(whole[row, row]))} do"
-    )
-    drawn = [("", xr.Dataset({"domain_silent_units": silent}))]
-    return figure(f"{__name__}.domains", chart, caption, drawn, finding, dataset)

@@ -47,9 +47,8 @@ every = [wide, wide_first, mid, laptop]
 # $$t \ge n \quad\text{and}\quad a_{t-n+1} = \dots = a_t = 0$$ (eq-dead)
 #
 # We count $n$ in tokens: 1,048,576 for Wide and Mid. A dead unit that fires again is a **revival**. A unit is **silent** on
-# a held-out sample if it fires at none of its tokens *under frozen weights*. A unit may be dead and not silent, if the
-# sample has what the last $n$ training tokens lacked, or silent and not dead. The count runs inside the training step and
-# misses no token:
+# a held-out sample if it fires at none of its tokens *under frozen weights*. Neither implies the other. The count of
+# deaths runs inside the training step and misses no token:
 
 # %% tags=["remove-input"]
 words.lines_that_matter()
@@ -260,7 +259,7 @@ tables.fates(laptop)
 # %% [markdown]
 # ## Claims
 #
-# Row 9 is judged on Wide and Mid. Rows 10 and 11 wait for their experiment.
+# Row 9 is judged on Wide and Mid.
 
 # %% tags=["remove-input"]
 tables.judged(*every)
@@ -283,5 +282,4 @@ claims.table([outcome for outcome in own if outcome.here])
 tables.cost(every)
 
 # %% [markdown]
-# Next: the units that live. What do they fire on, and is it more of one thing in the first layer or in the last?
-# [Chapter 4](04_feature_specificity.ipynb).
+# Next: what the living units fire on, in [chapter 4](04_feature_specificity.ipynb).

@@ -2,6 +2,7 @@
 
 from ... import store
 from ...claims.short import Short, between, spread
+from ...claims.table import number
 from ...plots.reading import percent
 from . import lives, words
 
@@ -20,9 +21,9 @@ def in_short() -> Short:
         f"{spread(silent['wide'], ' %')} in Wide fire at none of a million others: few were merely rare. Only Mid's "
         "number is a test.",
         (
-            f"At the end of Wide's training (6 × 32,768 units, recipe *{wide.attrs['recipe']}*) "
-            f"{between(dead.values)} % of a layer's units are dead: they have not fired for "
-            f"{wide.attrs['dead_after']:,} tokens. Fewest are in layer {least}, most in layer {most}.",
+            f"At the end of Wide's training (6 × 32,768 units, recipe *{wide.attrs['recipe']}*) from "
+            f"{number(float(dead.min()))} % of a layer's units (layer {least}) to {number(float(dead.max()))} % (layer "
+            f"{most}) are dead: they have not fired for {wide.attrs['dead_after']:,} tokens.",
             f"Death is often undone: a run of Wide counts {between(words.per_100_deaths(wide))} revivals per 100 "
             f"deaths. Yet the stock of dead units stays: in the last tenth of training at most {percent(back)} of the "
             "dead of any layer come back.",

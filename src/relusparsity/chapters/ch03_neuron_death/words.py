@@ -69,16 +69,13 @@ def shape(dataset: xr.Dataset) -> str:
 
 def stock(dataset: xr.Dataset) -> Said:
     """How the dead units of each layer become more."""
-    late = lives.last_part(dataset)
-    change = 100 * abs(late["dead_after"] - late["dead_before"]) / (dataset.sizes["unit"] * dataset.sizes["seed"])
     half = (lives.half_dead(dataset) / 1e6).dropna("layer")
     order = half.sortby(half)["layer"].values.tolist()
     every = len(order) == dataset.sizes["layer"]
     return Said(
         f"**Units die in {'every layer' if every else f'{len(order)} layers'}, and each layer has its time.** Layer "
         f"{order[0]} has half of its final dead after {two(half.min())} million tokens, layer {order[-1]} after "
-        f"{two(half.max())} million. In the last tenth of training no layer's share of dead units changes by more than "
-        f"{two(change.max())} points."
+        f"{two(half.max())} million."
     )
 
 

@@ -38,8 +38,7 @@ def drift_before_death(dataset: xr.Dataset) -> Figure:
     caption = (
         f"z is a unit's pre-activation. Solid: median of {min(dying.values()):,} to {max(dying.values()):,} followed "
         "units per layer that die, moved so that the last firing before their first death is at 0. Dotted: units of "
-        "the same layer and seed that never die, at the same steps, which shows what training does to all. Look at "
-        "where solid and dotted part."
+        "the same layer and seed that never die, at the same steps, which shows what training does to all."
     )
     coords = {"group": ["dying", "never dying"], "layer": numbers, "tokens_from_onset": middle}
     table = {n: (("group", "layer", "tokens_from_onset"), curves[q]) for q, n in enumerate(QUANTITIES)}

@@ -52,8 +52,7 @@ def woken(*datasets: xr.Dataset) -> Figure:
     large = {attribute(dataset["silent_both"], "woken", "large_sample_tokens") for dataset in datasets}
     caption = (
         f"Of a layer's units that fire at none of {_tokens(small)} held-out tokens, the share that fires at one of "
-        f"{_tokens(large)} others (log axis). Points are seeds, lines their means; a layer of whose units none "
-        "is silent, or none wakes, has none."
+        f"{_tokens(large)} others (log axis). Points are seeds, lines their means; a layer without such units has none."
     )
     few, many = int(np.argmin(shares)), int(np.argmax(shares))
     finding = f"More text wakes {percent(shares[few])} of the silent units in {drawn[few][0]}"

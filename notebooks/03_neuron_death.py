@@ -42,9 +42,9 @@ every = [wide, wide_first, mid, laptop]
 # ## Two words, kept apart
 #
 # **Death is about time, silence about text.** A unit with activation $a_s$ at token $s$ is **dead(n)** at token $t$ of the
-# training stream if it has not fired in the last $n$ tokens:
+# training stream if it has not fired in the last $n$ tokens, of which there must have been as many:
 #
-# $$t \ge n \quad\text{and}\quad a_{t-n+1} = \dots = a_t = 0$$ (eq-dead)
+# $$a_{t-n+1} = \dots = a_t = 0$$ (eq-dead)
 #
 # We count $n$ in tokens: 1,048,576 for Wide and Mid. A dead unit that fires again is a **revival**. A unit is **silent** on
 # a held-out sample if it fires at none of its tokens *under frozen weights*. Neither implies the other. The count of

@@ -11,7 +11,7 @@ import torch
 import xarray as xr
 
 from relusparsity import store
-from relusparsity.chapters.ch03_neuron_death import figures, lives, short, tables, words
+from relusparsity.chapters.ch03_neuron_death import decay, figures, lives, short, tables, words
 from relusparsity.config import TrainConfig
 from relusparsity.counting import deaths
 from relusparsity.errors import UserError
@@ -85,13 +85,13 @@ def test_decay_alone_is_what_adamw_does_without_a_gradient(schedule: str) -> Non
         optimizer.step()
     since = np.array([0, 640, 3_200, 6_272, 6_400])
     expected = weight.item() / np.array([*(course[at // 128] for at in since[:-1]), weight.item()])
-    np.testing.assert_allclose(lives.decay_alone(train, since), expected, rtol=1e-12)
+    np.testing.assert_allclose(decay.decay_alone(train, since), expected, rtol=1e-12)
     assert expected[0] < 0.5 and expected[-1] == 1
 
 
 def test_units_that_died_once_shrink_by_decay_alone(mid: xr.Dataset) -> None:
     """And none of those that came back is among them."""
-    found, seen = lives.shrunk(mid), mid["history_tokens"].values
+    found, seen = decay.shrunk(mid), mid["history_tokens"].values
     by_hand = []
     for seed in range(mid.sizes["seed"]):
         for layer in range(6):
@@ -222,7 +222,7 @@ def test_the_estimate_is_high_rather_than_low(mid: xr.Dataset) -> None:
 
 def test_the_answers_of_the_exercises_are_right(wide: xr.Dataset, mid: xr.Dataset) -> None:
     answers = re.findall(r":::\{dropdown\} Answer\n(.*?)# :::", NOTEBOOK.read_text(), re.DOTALL)
-    train = lives.train_config(mid)
+    train = decay.train_config(mid)
     kept = {1: 1.0, 2: 1.0}
     for tokens in range(train.warmup, train.tokens, train.batch_tokens):
         for times in kept:
@@ -235,7 +235,7 @@ def test_the_answers_of_the_exercises_are_right(wide: xr.Dataset, mid: xr.Datase
     missed = (generator.poisson(mid.attrs["dead_after"] / 2e6, 100_000) == 0).mean()
     assert float(numbers["missed"]) == pytest.approx(100 * missed, abs=0.6)
     assert f"chance of {numbers['missed']} %" in answers[1]
-    firings = lives.train_config(wide).tokens / 2e6
+    firings = decay.train_config(wide).tokens / 2e6
     assert 90 < firings < 130 and "a hundred times" in answers[1]
 
 

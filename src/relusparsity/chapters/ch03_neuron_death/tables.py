@@ -10,7 +10,7 @@ from ... import claims
 from ...claims.short import between
 from ...claims.table import number
 from ...store import results
-from . import lives, words
+from . import decay, lives, words
 
 
 def fates(dataset: xr.Dataset) -> pd.DataFrame:
@@ -50,7 +50,7 @@ def remains(datasets: Sequence[xr.Dataset]) -> pd.DataFrame:
     for dataset in datasets:
         found = lives.remains(dataset)
         rows[words.name(dataset)] = {
-            "decay λ": number(lives.train_config(dataset).weight_decay),
+            "decay λ": number(decay.train_config(dataset).weight_decay),
             "weights, % of the living's": words.two(found["weights"]),
             "bias, % of the mean of z": words.two(found["bias"]),
             "mean of z, standard deviations below 0": words.two(found["below"]),

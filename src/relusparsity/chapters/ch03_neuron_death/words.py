@@ -13,7 +13,7 @@ from ...claims.table import number
 from ...counting.deaths import DeathTracker
 from ...plots.figure import model_of
 from ...plots.reading import percent
-from . import lives
+from . import decay, lives
 from .figures.details import BINS_BEFORE, QUANTITIES, aligned
 
 NAMED = ("silent on both (%)", "beyond chance (%)")
@@ -193,7 +193,7 @@ def beyond_chance(dataset: xr.Dataset) -> Said:
 
 def arithmetic(dataset: xr.Dataset) -> Said:
     """Whether the dead of a model could still fire in more text."""
-    of, train = lives.remains(dataset), lives.train_config(dataset)
+    of, train = lives.remains(dataset), decay.train_config(dataset)
     if of["below"] > FAR:
         return Said(
             f"**In {shape(dataset)} the test could hardly fail.** By *{dataset.attrs['recipe']}*, with λ = "
@@ -211,7 +211,7 @@ def arithmetic(dataset: xr.Dataset) -> Said:
 
 def shrinks(datasets: Sequence[xr.Dataset]) -> Said:
     """How exactly decay alone explains what becomes of a dead unit's weights."""
-    off = np.concatenate([of.recorded / of.alone for of in map(lives.shrunk, datasets)])
+    off = np.concatenate([of.recorded / of.alone for of in map(decay.shrunk, datasets)])
     low, high = np.quantile(off, [0.01, 0.99])
     return Said(
         f"Of {len(off):,} followed units of {' and '.join(map(shape, datasets))} that died once and never came back, "
@@ -246,9 +246,9 @@ def laptop(dataset: xr.Dataset) -> Said:
 
 def kept(dataset: xr.Dataset, times: float = 1.0) -> float:
     """The share of its weights (percent) that a unit keeps which dies as the warm-up ends, at some times the decay."""
-    train = lives.train_config(dataset)
+    train = decay.train_config(dataset)
     train = replace(train, weight_decay=times * train.weight_decay)
-    return 100 * float(lives.decay_alone(train, np.array([train.warmup]))[0])
+    return 100 * float(decay.decay_alone(train, np.array([train.warmup]))[0])
 
 
 def missed(once_in: float, tokens: int) -> float:

@@ -42,7 +42,7 @@ every = [wide, wide_first, mid, laptop]
 # ## Two words, kept apart
 #
 # **Death is about time, silence about text.** A unit with activation $a_s$ at token $s$ is **dead(n)** at token $t$ of the
-# training stream if it has not fired in the last $n$ tokens, of which there must have been as many:
+# training stream if it has not fired in the last $n$ tokens, once there have been as many:
 #
 # $$a_{t-n+1} = \dots = a_t = 0$$ (eq-dead)
 #
@@ -131,7 +131,8 @@ words.before_death(wide)
 figures.drift_before_death(wide)
 
 # %% [markdown]
-# What comes first need not be the cause. After the last firing the weights shrink: the section on Wide says why.
+# What comes first need not be the cause. After the last firing the weights shrink: {ref}`the section on Wide
+# <silence-is-death-here>` says why.
 
 # %% tags=["remove-input", "hide-output"] mystnb={"code_prompt_show": "Where dead and living units lie at the end", "code_prompt_hide": "Hide the medians"}
 tables.medians(wide)

@@ -166,7 +166,7 @@ def test_sentences_are_those_of_the_data(wide: xr.Dataset, mid: xr.Dataset) -> N
     both, small = (mid[name].sum("layer").values for name in ("silent_both", "silent_small"))
     assert f"{100 * (both / small).mean():.1f} %" in words.silence(mid).text
     rare = 1 - mid["silent_both"].sum("seed") / mid["silent_small"].sum("seed")
-    assert f"layer {int(rare.argmax('layer'))}, where" in words.silence(mid).text
+    assert f"Layer {int(rare.argmax('layer'))} has the largest share of them" in words.silence(mid).text
     share = wide["death_share_by_rate"].mean("seed").sel(measured_at="after the warm-up", layer=5).values
     assert f"layer 5's rarest quarter {100 * share[0]:.0f} % die later" in words.rates(wide).text
     assert "in 5 of 6 layers" in words.before_death(wide).text

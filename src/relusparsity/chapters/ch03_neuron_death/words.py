@@ -125,7 +125,7 @@ def turns_over(dataset: xr.Dataset) -> Said:
     (a, x), (b, y) = sorted((int(layer), float(back.sel(layer=layer))) for layer in back.sortby(back)["layer"][-2:])
     return Said(
         f"In {shape(dataset)} the same holds, but more slowly: its last tenth still has {two(x)} and {two(y)} "
-        f"revivals per 100 dead units in layers {a} and {b}. There the stock stays while its members change."
+        f"revivals per 100 dead units in layers {a} and {b}. There the stock hardly changes, but its members do."
     )
 
 
@@ -163,14 +163,14 @@ def before_death(dataset: xr.Dataset) -> Said:
 
 
 def silence(dataset: xr.Dataset) -> Said:
-    """How many silent units stay silent, and how many are dead."""
+    """How many silent units stay silent, and how many were rare."""
     found, rare = row_9(dataset), lives.woken(dataset).mean("seed")
     small, large = (f"{dataset.attrs[f'{size}_sample_tokens']:,}" for size in ("small", "large"))
     return Said(
-        f"**In {shape(dataset)} most silent units stay silent on a hundred times as much text.** Of the units that "
-        f"fire at none of {small} held-out tokens, {spread(found[NAMED[0]], ' %')} fire at none of {large} others. "
-        f"The rest were rare: the largest part in layer {int(rare.idxmax('layer'))}, where {two(rare.max())} % of the "
-        "silent units fire."
+        f"**In {shape(dataset)} most silent units stay silent on a hundred times as much text.** Of the units that fire "
+        f"at none of {small} held-out tokens, {spread(found[NAMED[0]], ' %')} fire at none of {large} others. The rest "
+        f"were rare. Layer {int(rare.idxmax('layer'))} has the largest share of them: {two(rare.max())} % of its silent "
+        "units fire."
     )
 
 

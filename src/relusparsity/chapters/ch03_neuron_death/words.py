@@ -167,10 +167,10 @@ def silence(dataset: xr.Dataset) -> Said:
     found, rare = row_9(dataset), lives.woken(dataset).mean("seed")
     small, large = (f"{dataset.attrs[f'{size}_sample_tokens']:,}" for size in ("small", "large"))
     return Said(
-        f"**In {shape(dataset)} most silent units stay silent on a hundred times as much text.** Of the units that fire "
-        f"at none of {small} held-out tokens, {spread(found[NAMED[0]], ' %')} fire at none of {large} others. The rest "
-        f"were rare. Layer {int(rare.idxmax('layer'))} has the largest share of them: {two(rare.max())} % of its silent "
-        "units fire."
+        f"**In {shape(dataset)} most silent units stay silent on a hundred times as much text.** Of the units that "
+        f"fire at none of {small} held-out tokens, {spread(found[NAMED[0]], ' %')} fire at none of {large} others. "
+        f"The rest were rare. Layer {int(rare.idxmax('layer'))} has the largest share of them: {two(rare.max())} % of "
+        "its silent units fire."
     )
 
 

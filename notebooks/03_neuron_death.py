@@ -56,10 +56,6 @@ words.lines_that_matter()
 # %% [markdown]
 # Layers are numbered from 0, and our models are **Wide**, **Mid** and **Laptop** (6 × 1,024).
 #
-# (who-dies-when)=
-# (the-wide-models)=
-# (fig-death-onsets-laptop-default)=
-# (fig-survival-laptop-default)=
 # ## Who dies, and when
 
 # %% tags=["remove-input"]
@@ -75,7 +71,6 @@ figures.death_onsets(wide)
 figures.survival(wide)
 
 # %% [markdown]
-# (is-it-written-at-the-start)=
 # ### Can early firing predict death?
 
 # %% tags=["remove-input"]
@@ -85,7 +80,6 @@ words.rates(wide)
 tables.by_rate(wide)
 
 # %% [markdown]
-# (fig-deaths-and-revivals-laptop-default)=
 # ## Who comes back
 
 # %% tags=["remove-input"]
@@ -117,8 +111,6 @@ tables.fates(mid)
 figures.deaths_and_revivals(wide)
 
 # %% [markdown]
-# (what-happens-to-a-unit-before-it-dies)=
-# (fig-drift-before-death-laptop-default)=
 # ## Before a unit dies
 #
 # A unit fires where its pre-activation $z = w \cdot x + b$ is above zero. It falls silent if the mean of $z$ sinks, if its
@@ -138,11 +130,6 @@ figures.drift_before_death(wide)
 tables.medians(wide)
 
 # %% [markdown]
-# (silent-against-dead-and-what-chance-explains)=
-# (the-mid-models)=
-# (fig-silent-vs-dead-mid-first)=
-# (fig-silent-vs-dead-wide-nearest)=
-# (fig-silent-vs-dead-laptop-default)=
 # ## Silent, or rare?
 
 # %% tags=["remove-input"]
@@ -177,15 +164,12 @@ tables.chance(mid)
 tables.chance(wide)
 
 # %% [markdown]
-# (is-the-forecast-any-good)=
 # Tried where the answer is known, from one half of the documents to the other, the estimate is high rather than low.
 
 # %% tags=["remove-input", "hide-output"] mystnb={"code_prompt_show": "Forecasts against what happened: Mid, layer by layer", "code_prompt_hide": "Hide the forecasts"}
 tables.forecasts(mid)
 
 # %% [markdown]
-# (dead-on-one-domain-alive-on-another)=
-# (fig-domains-laptop-default)=
 # ### Another kind of text
 
 # %% tags=["remove-input"]
@@ -198,7 +182,6 @@ tables.domains(mid)
 tables.domains(wide)
 
 # %% [markdown]
-# (silence-is-death-here)=
 # ## Why Wide cannot decide it
 
 # %% tags=["remove-input"]
@@ -239,8 +222,6 @@ tables.remains(every)
 # word tells it from a unit that is off. Its revivals do, or more text: over Wide's training it would fire a hundred times.
 # :::
 #
-# (on-this-machine)=
-# (fig-dead-over-training-laptop-default)=
 # ## The same on your machine
 
 # %% tags=["remove-input"]
@@ -270,7 +251,6 @@ own = claims.evaluate({}, {("neuron_death", live_scale): here}, rows=claims.for_
 claims.table([outcome for outcome in own if outcome.here])
 
 # %% [markdown]
-# (limits-cost-what-next)=
 # ## What we cannot say
 #
 # - **Why units die.** What goes before death, such as a spread that narrows, may follow from a third thing.

@@ -3,12 +3,12 @@
 import ast
 import inspect
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 import xarray as xr
 
-from ...claims.short import between, measured, spread
+from ...claims.short import Said, between, measured, spread
 from ...claims.table import number
 from ...counting.deaths import DeathTracker
 from ...plots.figure import model_of
@@ -21,19 +21,6 @@ NAMED = ("silent on both (%)", "beyond chance (%)")
 
 FAR = 30
 """Standard deviations below zero from which on we say that hardly any text could make a unit fire."""
-
-
-@dataclass(frozen=True)
-class Said:
-    """A paragraph, as Markdown."""
-
-    text: str
-
-    def _repr_markdown_(self) -> str:
-        return self.text
-
-    def __repr__(self) -> str:
-        return self.text
 
 
 def name(dataset: xr.Dataset) -> str:

@@ -15,324 +15,252 @@ from relusparsity.chapters.ch03_neuron_death.short import in_short
 in_short()
 
 # %% [markdown]
-# **Question.** Do hidden units die in training: which, when, and for good? And when a unit is silent on held-out
-# text, is it dead, or only rare? The paper {cite:p}`wild2024uncovering` speaks of neurons "turning off", "rather than
-# randomly", and not "as a result of outliers".
+# *You will learn* which units die and when, how often death is undone, and which of our models can show that a silent unit
+# is more than rare. *8 minutes to read; to run, a quarter of an hour the first time, then seconds.*
 #
-# **What would falsify it.** Silence that is rarity: units that stay quiet for 8,192 tokens and fire when more text is
-# read, as often as chance lets one expect. Death that does not last: units that come back as often as they go. The
-# threshold is row 9 of the ledger. Rows 10 and 11, on the *cause*, need training runs with altered updates, which
-# this part of the book does not have; it says so instead of guessing.
+# **Question.** Do hidden units die in training: which, when, and for how long? And when a unit is silent on held-out text,
+# is it dead, or only rare? The abstract of Wild and Anderson {cite:p}`wild2024uncovering` speaks of neurons "turning
+# off", "rather than randomly", and not "as a result of outliers".
+#
+# **What would falsify it.** Silence that is rarity: units that are quiet for 8,192 tokens and fire when more text is read.
+# A stock of dead units that empties again. Row 9 of the ledger has the threshold; rows 10 and 11 ask for the *cause* and
+# wait for their experiment.
 
-# %% tags=["parameters"]
+# %% tags=["parameters", "remove-input"]
 scale = "laptop"
 
-# %%
+# %% tags=["remove-input"]
 from relusparsity import claims, scales, store
-from relusparsity.chapters.ch03_neuron_death import experiment, figures, tables
+from relusparsity.chapters.ch03_neuron_death import experiment, figures, tables, words
+
+# %% tags=["remove-input"]
+wide, wide_first = (store.recorded("neuron_death", "wide", recipe) for recipe in ("nearest", "first"))
+mid, laptop = (store.recorded("neuron_death", shape) for shape in ("mid", "laptop"))
+every = [wide, wide_first, mid, laptop]
 
 # %% [markdown]
 # ## Two words, kept apart
 #
-# - A unit is **dead(n)** if it has not fired in the last $n$ tokens *of the training stream*. The count runs inside
-#   the training step and misses no token. Its **onset** is its last firing, known only $n$ tokens later. A dead unit
-#   that fires again is a **revival**.
-# - A unit is **silent** on a held-out sample if it fires at none of its tokens *under frozen weights*. Silence says
-#   nothing without the size of the sample.
+# **Death is about time, silence about text.** A unit with activation $a_s$ at token $s$ is **dead(n)** at token $t$ of the
+# training stream if it has not fired in the last $n$ tokens, once there have been as many:
 #
-# Death is about time, silence about text. A unit may be dead and not silent (the held-out text has what the last $n$
-# training tokens lacked), or silent and not dead.
+# $$a_{t-n+1} = \dots = a_t = 0$$ (eq-dead)
+#
+# We count $n$ in tokens: 1,048,576 for Wide and Mid. A dead unit that fires again is a **revival**. A unit is **silent** on
+# a held-out sample if it fires at none of its tokens *under frozen weights*. Neither implies the other. The count of
+# deaths runs inside the training step and misses no token:
 
-# %%
-recorded = store.recorded("neuron_death", "laptop")
-made, n = store.provenance(recorded)["config"], recorded.attrs["dead_after"]
-print(f"{made['train']['tokens']:,} training tokens; dead: no firing in the last {n:,} of them")
-print(f"{recorded.sizes['unit']:,} units a layer, {recorded.sizes['seed']} seeds")
-print("held-out tokens:", *(f"{recorded.attrs[f'{size}_sample_tokens']:,} ({size})" for size in ("small", "large")))
+# %% tags=["remove-input"]
+words.lines_that_matter()
 
 # %% [markdown]
-# ## Who dies when
+# Layers are numbered from 0, and our models are **Wide**, **Mid** and **Laptop** (6 × 1,024).
 #
-# Each bar counts units by their last firing before their first death. Early bars are units that fell silent while the
-# model learned its first things; late bars are units that training retired slowly. Compare the layers: the chapter
-# before showed *that* they come apart, this shows *when*.
+# ## Who dies, and when
 
-# %%
-figures.death_onsets(recorded)
+# %% tags=["remove-input"]
+words.stock(wide)
+
+# %% tags=["remove-input"]
+figures.dead_over_training(wide)
+
+# %% tags=["remove-input", "hide-output"] mystnb={"code_prompt_show": "When units die for the first time, layer by layer", "code_prompt_hide": "Hide the figure"}
+figures.death_onsets(wide)
+
+# %% tags=["remove-input", "hide-output"] mystnb={"code_prompt_show": "How many units have never died so far", "code_prompt_hide": "Hide the figure"}
+figures.survival(wide)
 
 # %% [markdown]
-# The same data as survival curves. Every unit is followed for equally long, so the Kaplan–Meier estimate is the plain
-# share; it ends $n$ tokens before training does, since a later death cannot be confirmed.
+# ### Can early firing predict death?
 
-# %%
-figures.survival(recorded)
+# %% tags=["remove-input"]
+words.rates(wide)
+
+# %% tags=["remove-input", "hide-output"] mystnb={"code_prompt_show": "The share of each quarter that dies later", "code_prompt_hide": "Hide the quarters"}
+tables.by_rate(wide)
 
 # %% [markdown]
 # ## Who comes back
-#
-# A first death is not the end of the story. The share of units that are dead *at a moment* rises with deaths and
-# falls with revivals:
 
-# %%
-figures.dead_over_training(recorded)
+# %% tags=["remove-input"]
+words.coming_back(wide)
 
-# %%
-figures.deaths_and_revivals(recorded)
+# %% tags=["remove-input"]
+tables.fates(wide)
 
-# %% [markdown]
-# In percent of a layer's units, mean over seeds: units that ever died, units that came back at least once, units dead
-# when training ended.
+# %% tags=["remove-input"]
+words.stock_stays(wide)
 
-# %%
-tables.fates(recorded)
+# %% tags=["remove-input"]
+figures.revivals(wide)
 
-# %% [markdown]
-# Where the first column is much larger than the last, death(n) is a state and not a fate, and a figure of first
-# deaths alone overstates what is lost.
-#
-# ## Is it written at the start?
-#
-# If death struck at random, how often a unit fires early on would tell nothing about its end. The units followed from
-# before the run are sorted, within their layer, into quarters by their firing rate; below is the share of each
-# quarter (percent) that dies later. First by the rate before the first step, when weights are random:
-
-# %%
-later = 100 * recorded["death_share_by_rate"].mean("seed")
-later.sel(measured_at="before training").to_pandas().astype(float).round(1)
+# %% tags=["remove-input"]
+words.turns_over(mid)
 
 # %% [markdown]
-# Then by the rate after the warm-up, among units still alive:
+# So "turning off" has two readings. Of one unit it often fails: it comes back. Of the stock it holds in Wide. The learning
+# rate falls to a tenth meanwhile, and a model that moves less may wake fewer units; these runs cannot tell.
 
-# %%
-later.sel(measured_at="after the warm-up").to_pandas().astype(float).round(1)
+# %% tags=["remove-input", "hide-output"] mystnb={"code_prompt_show": "The same in Mid", "code_prompt_hide": "Hide Mid"}
+figures.revivals(mid)
 
-# %% [markdown]
-# A row that falls from left to right says: the rare die. One that rises says: the busy die. A flat row says that the
-# rate at that moment predicts nothing. Before training layers 1 and 2 rise and layer 5 falls. After the warm-up, in
-# every seed, the busiest quarter of layer 1 and the rarest of layer 5 die most. So no one sign holds for all layers,
-# and in Wide the signs are others (below). This is a correlation and decides nothing about the cause, for which rows 10
-# and 11 ask.
-#
-# ## What happens to a unit before it dies
-#
-# A unit fires where its pre-activation $z = w \cdot x + b$ is above zero. It can fall silent because the mean of $z$
-# sinks (the weights turn away from the mean input, or the bias falls), because its spread narrows, or both. Below,
-# the dying units are moved so that their last firing is at zero; dotted, the units of the same layer and seed that
-# never die, at the same steps. What both do is training; where they part is death.
+# %% tags=["remove-input", "hide-output"] mystnb={"code_prompt_show": "Mid in numbers", "code_prompt_hide": "Hide the numbers"}
+tables.fates(mid)
 
-# %%
-figures.drift_before_death(recorded)
-
-# %% [markdown]
-# Medians at the end of training, by fate, mean over seeds. `input_alignment` is the cosine between a unit's input
-# weights and the mean input of its layer: a strongly negative one means that the unit points away from what all
-# tokens share. NaN marks a layer without dead units among those followed.
-
-# %%
-quantities = ["preactivation_mean", "input_alignment", "input_bias"]
-medians = recorded["fate_median"].sel(quantity=quantities).mean("seed")
-medians.to_series().astype(float).unstack(["quantity", "fate"]).sort_index(axis=1).round(3)
-
-# %% [markdown]
-# ## Silent against dead, and what chance explains
-#
-# Now the other word. A first sample of held-out text finds some units silent. A second, much larger and disjoint one
-# is read for exactly these units. Three outcomes are possible for each: it fires (it was only rare), it stays silent
-# and chance would let it fire in yet more text, or it stays silent beyond what chance allows.
-#
-# The middle part is estimated after {cite:t}`good1953population`: the number of new units that a further sample of
-# the same size would wake is about the number that fired in exactly *one* of the draws so far. Draws are sequences,
-# because firings bunch in them: counting tokens as draws would make a unit that fired five times in one sentence look
-# well established.
-
-# %%
-figures.silent_vs_dead(recorded)
-
-# %% [markdown]
-# The counts behind it, over all layers, one column per seed. `good_turing_documents` is the same forecast with whole
-# documents as draws; `good_turing_upper` bounds the forecast at 95 %.
-
-# %%
-silent = ["silent_small", "silent_both"]
-forecast = ["good_turing_expected", "good_turing_upper", "good_turing_documents"]
-counts = recorded[[*silent, *forecast, "dead_count", "dead_and_silent_count"]].sum("layer")
-counts.to_dataframe().astype(float).round(1).T
-
-# %% [markdown]
-# ### Is the forecast any good?
-#
-# It can be tried where the answer is known. The documents of the large sample are split into two random halves, 200
-# times: the first half forecasts how many of the units silent so far will wake in the second. Below for the first
-# seed, layer by layer, the median and the range of 95 % of the splits. The forecast may be high, because it counts
-# units of middling rate in full; one that is *too low* would make the row's rule too lenient.
-
-# %%
-first = recorded[["woken_observed", "woken_expected"]].isel(seed=0)
-first.to_array("count").to_series().astype(float).unstack(["count", "level"]).round(1)
-
-# %% [markdown]
-# How much does the number of silent units hang on which documents were read? Here the documents of the large sample
-# are drawn again with replacement (a bootstrap; each draw leaves out about a third of the documents, so it leans
-# upwards). Units silent in both samples, first seed:
-
-# %%
-recorded["silent_both_bootstrap"].isel(seed=0).to_pandas().round(1)
-
-# %% [markdown]
-# ## Dead on one domain, alive on another
-#
-# A unit may be silent because its kind of text did not come up. The held-out text has domains: the packages whose
-# documentation it is. From the largest ones, samples of equal size are read.
-
-# %%
-figures.domains(recorded)
-
-# %% [markdown]
-# The control is on the diagonal: units silent on one sample of a domain that fire on a *second sample of the same
-# domain*, as large. What stands beside the diagonal is due to the domain only as far as it exceeds it. Units of all
-# layers, mean over seeds; rows: silent on, columns: fires on.
-
-# %%
-recorded["domain_silent_units"].sum("layer").mean("seed").to_pandas().astype(float).round(1)
-
-# %% [markdown]
-# ## The Wide models
-#
-# The same measurements on Wide: 6 × 32,768 units, trained on English (chapter 2).
-#
-# Units die in every layer, and the layers have their own times. Of the units that die, the last layer loses a fifth to
-# a quarter before the warm-up is over, at 8 million tokens; layer 1 loses more than four fifths of its in the next
-# twenty million, layer 2 from two fifths to more than four; layer 0 begins last, at some 15 million, and layer 4 goes
-# on longest.
-
-# %%
-wide = store.recorded("neuron_death", "wide")
-figures.death_onsets(wide)
-
-# %%
+# %% tags=["remove-input", "hide-output"] mystnb={"code_prompt_show": "Deaths and revivals of Wide, layer by layer", "code_prompt_hide": "Hide the figure"}
 figures.deaths_and_revivals(wide)
 
 # %% [markdown]
-# Units that ever died, that came back at least once, and that are dead at the end, in percent, mean over seeds. Many
-# units die more than once: coming back is common on the way and rare at the end.
-
-# %%
-tables.fates(wide)
-
-# %% [markdown]
-# Is it written at the start? Hardly before the first step: on average the quarters of a layer lie within nine points,
-# where chance alone gives the mean of one (128 units in each of three seeds) a standard deviation of up to two and a
-# half.
-
-# %%
-later = 100 * wide["death_share_by_rate"].mean("seed")
-later.sel(measured_at="before training").to_pandas().astype(float).round(1)
-
-# %%
-later.sel(measured_at="after the warm-up").to_pandas().astype(float).round(1)
-
-# %% [markdown]
-# After the warm-up the rate says something. In every seed the rarest quarter of layers 4 and 5 dies most, in layer 5
-# twice as often as any other. In layer 0 it is the busiest quarter, in every seed. In layers 2 and 3 the seeds have no
-# order in common, and in layer 1, where nearly all die, the quarters lie within three points. In Laptop it is the
-# busiest quarter of layer 1 that dies most, and no unit of layer 0 dies at all.
+# ## Before a unit dies
 #
-# What happens before a unit's last firing: the mean pre-activation sinks in units that die and in units that live, by
-# the last firing somewhat further in the dying, most in layers 0 and 1. The spread, alike before, is by then narrower
-# in them (in all but one layer of one seed), and the upper tail no longer reaches zero. While a unit is silent no
-# gradient reaches it, and its weights shrink at the pace of weight decay alone.
+# A unit fires where its pre-activation $z = w \cdot x + b$ is above zero. It falls silent if the mean of $z$ sinks, if its
+# spread narrows, or both.
 
-# %%
+# %% tags=["remove-input"]
+words.before_death(wide)
+
+# %% tags=["remove-input"]
 figures.drift_before_death(wide)
 
 # %% [markdown]
-# ### Silence is death here
-#
-# Of the units silent on one set of 8,192 tokens nearly all stay silent on a million more; chance lets one expect fewer
-# than ten to wake in yet another million, out of more than a hundred thousand. In Laptop a good part of the silent
-# units were only rare.
+# What comes first need not be the cause. After the last firing the weights shrink: {ref}`the section on Wide
+# <silence-is-death-here>` says why.
 
-# %%
-figures.silent_vs_dead(wide)
-
-# %%
-counts = wide[[*silent, *forecast, "dead_count", "dead_and_silent_count"]].sum("layer")
-counts.to_dataframe().astype(float).round(1).T
+# %% tags=["remove-input", "hide-output"] mystnb={"code_prompt_show": "Where dead and living units lie at the end", "code_prompt_hide": "Hide the medians"}
+tables.medians(wide)
 
 # %% [markdown]
-# Nor do they sleep until their kind of text comes up. Of the many units silent on one domain, hardly any fires on
-# another, about as many as on a second sample of the same one: one to two dozen out of a hundred and thirty thousand.
-# That holds of C4 too, web text of which the models have seen none. Units of all layers, mean over seeds; rows: silent
-# on, columns: fires on.
+# ## Silent, or rare?
 
-# %%
-wide["domain_silent_units"].sum("layer").mean("seed").to_pandas().astype(float).round(1)
+# %% tags=["remove-input"]
+words.silence(mid)
 
-# %% [markdown]
-# ## The Mid models
-#
-# Five seeds of Mid, 6 × 8,192 units, with *first*, a recipe of less decay (chapter 2), and for fewer tokens. Fewer
-# units are silent, and a larger part of them is only rare (4 to 5 %, against half a percent in Wide); but here too
-# silence on 8,192 tokens is nearly always silence on a million:
-
-# %%
-mid = store.recorded("neuron_death", "mid")
-figures.silent_vs_dead(mid)
-
-# %%
-counts = mid[[*silent, *forecast, "dead_count", "dead_and_silent_count"]].sum("layer")
-counts.to_dataframe().astype(float).round(1).T
-
-# %%
-tables.fates(mid)
+# %% tags=["remove-input"]
+figures.woken(*every)
 
 # %% [markdown]
-# ## On this machine
+# Even a unit silent on the million may be rare. In as much text again about as many would fire as fired in exactly *one*
+# draw so far {cite:p}`good1953population`. Of $S_\ell$ units of layer $\ell$ silent on the small sample $B_\ell$ are silent on
+# both; $G_\ell$ is the estimate's upper bound (95 %).
 #
-# Everything above is recorded data. The same, run here (or read back, if it has run before):
+# $$\text{beyond chance} = \frac{\sum_\ell (B_\ell - G_\ell)}{\sum_\ell S_\ell}$$ (eq-beyond-chance)
 
-# %% tags=["nbval-ignore-output"]
+# %% tags=["remove-input"]
+words.beyond_chance(mid)
+
+# %% tags=["remove-input"]
+words.two_words(mid)
+
+# %% [markdown]
+# Means over seeds, with their range:
+
+# %% tags=["remove-input"]
+tables.silence(every)
+
+# %% tags=["remove-input", "hide-output"] mystnb={"code_prompt_show": "The counts behind it, seed by seed: Mid", "code_prompt_hide": "Hide the counts"}
+tables.chance(mid)
+
+# %% tags=["remove-input", "hide-output"] mystnb={"code_prompt_show": "The counts behind it, seed by seed: Wide", "code_prompt_hide": "Hide the counts"}
+tables.chance(wide)
+
+# %% [markdown]
+# Tried where the answer is known, from one half of the documents to the other, the estimate is high rather than low.
+
+# %% tags=["remove-input", "hide-output"] mystnb={"code_prompt_show": "Forecasts against what happened: Mid, layer by layer", "code_prompt_hide": "Hide the forecasts"}
+tables.forecasts(mid)
+
+# %% [markdown]
+# ### Another kind of text
+
+# %% tags=["remove-input"]
+words.domains(mid)
+
+# %% tags=["remove-input", "hide-output"] mystnb={"code_prompt_show": "Silent on one kind, firing on another: Mid", "code_prompt_hide": "Hide the table"}
+tables.domains(mid)
+
+# %% tags=["remove-input", "hide-output"] mystnb={"code_prompt_show": "Silent on one kind, firing on another: Wide", "code_prompt_hide": "Hide the table"}
+tables.domains(wide)
+
+# %% [markdown]
+# ## Why Wide cannot decide it
+
+# %% tags=["remove-input"]
+words.arithmetic(wide)
+
+# %% [markdown]
+# A unit that fires at no token gets no gradient. AdamW then only multiplies its weights by one minus learning rate $\eta$
+# times decay $\lambda$, and leaves its bias, which our recipes do not decay. From step $t$ after its last firing to the end,
+#
+# $$\lVert w_T \rVert = \lVert w_t \rVert \prod_{s=t}^{T-1} (1 - \eta_s \lambda)$$ (eq-decay)
+
+# %% tags=["remove-input"]
+words.shrinks([wide, mid])
+
+# %% tags=["remove-input"]
+words.arithmetic(mid)
+
+# %% tags=["remove-input"]
+tables.remains(every)
+
+# %% [markdown]
+# Medians over followed units, dead at the end. By *first* too, Wide's dead lie far below zero. So row 9 checks our counting
+# in Wide, and tests the claim in Mid.
+#
+# ## Try it
+#
+# **1.** A unit of Mid dies as the warm-up ends. Which share of its weights is left at the end? And at twice the decay?
+#
+# :::{dropdown} Answer
+# By {eq}`eq-decay` with a rate that falls to a tenth: 15 %, and at twice the decay 2.3 %, about the square.
+# :::
+#
+# **2.** A unit fires at one token in two million, at random. Is it dead? Is it silent on a million tokens? How would you
+# tell it from a unit that is off?
+#
+# :::{dropdown} Answer
+# At any moment it is dead(1,048,576) with a chance of 59 %, and silent on as many held-out tokens with the same. Neither
+# word tells it from a unit that is off. Its revivals do, or more text: over Wide's training it would fire a hundred times.
+# :::
+#
+# ## The same on your machine
+
+# %% tags=["remove-input"]
+words.laptop(laptop)
+
+# %% [markdown]
+# `papermill notebooks/03_neuron_death.py` trains Laptop here, or reads back what it trained before.
+
+# %% tags=["nbval-ignore-output", "remove-input", "hide-output"] mystnb={"code_prompt_show": "Laptop on this machine, beside the recorded run", "code_prompt_hide": "Hide this machine's run"}
 live_scale = scales.live(scale)
 here = experiment.run(experiment.config(live_scale))
-figures.dead_over_training(recorded, here)
+figures.dead_over_training(laptop, here)
+
+# %% tags=["remove-input", "hide-output"] mystnb={"code_prompt_show": "Who came back in Laptop (recorded)", "code_prompt_hide": "Hide the table"}
+tables.fates(laptop)
 
 # %% [markdown]
 # ## Claims
 #
-# Row 9 asks for a large sample of a million tokens and is judged on Wide and Mid (the ledger's P and S); what the
-# recorded Laptop runs show stands beside it. Rows 10 and 11 need an experiment that does not exist yet.
+# Row 9 is judged on Wide and Mid.
 
-# %%
-scales_of = {"wide": wide, "mid": mid, "laptop": recorded}
-every = {("neuron_death", name): dataset for name, dataset in scales_of.items()}
-claims.table(claims.evaluate(every, rows=claims.for_chapter(3)))
+# %% tags=["remove-input"]
+tables.judged(*every)
 
-# %% [markdown]
-# The same row read from the run of this machine:
-
-# %% tags=["nbval-ignore-output"]
+# %% tags=["nbval-ignore-output", "remove-input", "hide-output"] mystnb={"code_prompt_show": "Row 9 read from the run of this machine", "code_prompt_hide": "Hide this machine's row"}
 own = claims.evaluate({}, {("neuron_death", live_scale): here}, rows=claims.for_chapter(3))
 claims.table([outcome for outcome in own if outcome.here])
 
 # %% [markdown]
-# ## Limits, cost, what next
+# ## What we cannot say
 #
-# - **dead(n) depends on n.** A larger n confirms fewer deaths and sees fewer revivals. It is stated with every
-#   number.
-# - **Good–Turing assumes exchangeable draws.** Neighbouring sequences share documents; hence the second forecast with
-#   documents as draws, and the random halves.
-# - **Nothing here shows a cause.** What goes before death, such as a spread that narrows, could follow from a third
-#   thing. That takes interventions: updates with randomised directions (row 10), updates without their outliers (row
-#   11).
-# - **Silent on this text.** Laptop's text is documentation of Python packages, Wide's is Wikipedia, books and
-#   transcripts; the domains show how far that matters among them, and nothing beyond.
-#
-# What the training runs cost, in seconds, one per seed (shared by all chapters):
+# - **Why units die.** What goes before death, such as a spread that narrows, may follow from a third thing.
+# - **Whether death lasts under another schedule.** Wide's and Mid's learning rates all fall to a tenth.
+# - **At another n.** A larger n confirms fewer deaths and sees fewer revivals.
+# - **On other text.** All of it is English; only C4 is of a kind that Wide and Mid were not trained on.
+# - **Good–Turing takes draws as exchangeable.** Ours are sequences, and neighbouring ones share documents.
 
-# %%
-for dataset in (wide, mid, recorded):
-    print(store.provenance(dataset)["environment"]["device"])
-    print("wall seconds, one a seed:", store.provenance(dataset)["wall_seconds"])
+# %% tags=["remove-input", "hide-output"] mystnb={"code_prompt_show": "Runs, minutes and machines", "code_prompt_hide": "Hide the cost"}
+tables.cost(every)
 
 # %% [markdown]
-# Next: the units that live. What do they fire on, and is it more of one thing in the first layer or in the last?
+# Next: what the living units fire on, in [chapter 4](04_feature_specificity.ipynb).

@@ -112,8 +112,8 @@ def test_figures_and_claims_read_it(recorded: xr.Dataset, tmp_path) -> None:
         figures.deaths_and_revivals,
         figures.dead_over_training,
         figures.drift_before_death,
-        figures.silent_vs_dead,
-        figures.domains,
+        figures.revivals,
+        figures.woken,
     ):
         draw(again)
     rows = claims.evaluate({("neuron_death", "smoke"): again}, rows=claims.for_chapter(3))

@@ -60,7 +60,7 @@ def test_the_emptiest_is_not_the_first_and_mid_ends_as_full_as_the_source() -> N
     assert abs(ends("mid")[:, 5].mean() - 95.6) < 5 < abs(ends("mid")[:, 0].mean() - 13.3), "as its second line says"
 
 
-def test_the_silent_are_dead_rather_than_rare_and_death_is_often_undone() -> None:
+def test_silent_units_of_wide_stay_silent_and_death_is_often_undone() -> None:
     death = store.recorded("neuron_death", "wide")
     silent = 100 * (death["silent_both"].sum("layer") / death["silent_small"].sum("layer"))
     assert f"{float(silent.mean()):.1f} %" in short("03").finding and float(silent.min()) > 50

@@ -22,10 +22,10 @@ TEXT = """\
   32,768), *{judged}*, the later of two recipes that are judged, ends at {first} and {last} % ({seeds} fresh seeds). Of
   all {runs} recorded runs, whatever the recipe, the one at the smallest distance from the two numbers ends at
   {closest[0]} and {closest[5]} %; of {narrow_runs} at Mid's width, at {narrow[0]} and {narrow[5]} %.
-- **Silent units stay silent, and can go.** Of Wide's units that are silent on 8,192 tokens, {silent} % are silent on a
-  million others too. About {idle} % of all its units are silent on the million. Removing half of all units, silent ones
-  alone, changes the loss on web text by {half} %; removing as many at random from the same layers raises it by
-  {random} %."""
+- **Silent units stay silent, and can go.** Of Mid's units that are silent on 8,192 tokens, {of_mid} % are silent on a
+  million others too; of Wide's {silent} %, where weight decay alone makes them so. About {idle} % of Wide's units are
+  silent on the million. Removing half of all its units, silent ones alone, changes the loss on web text by {half} %;
+  removing as many at random from the same layers raises it by {random} %."""
 
 NEAR = 5
 """Points within which the ledger calls two numbers in agreement."""
@@ -56,7 +56,9 @@ def findings(
         If a run has both numbers, or the half that is removed is not all silent: then a finding says something else.
     """
     judged = [outcome for outcome in outcomes if outcome.verdict and outcome.readings]
-    wide = {outcome.row.number: outcome for outcome in reversed(judged) if outcome.scale == "P"}
+    wide, mid = (
+        {outcome.row.number: outcome for outcome in reversed(judged) if outcome.scale == letter} for letter in "PS"
+    )
     use = np.concatenate([c["final_batch_use"].mean("set").transpose("recipe", "seed", "layer").values for c in cells])
     emptied = use[use.mean(1).min(1) < FULL]
     lowest = Counter({layer: 0 for layer in range(use.shape[2])})
@@ -85,6 +87,7 @@ def findings(
         closest=_closest(ends[0]),
         narrow_runs=len(ends[1]),
         narrow=_closest(ends[1]),
+        of_mid=_mean(mid["9"], "silent on both (%)"),
         silent=_mean(wide["9"], "silent on both (%)"),
         idle=f"{float(idle.mean()):.0f}",
         half=_mean(wide["12"], "lowest-rate half (% loss)"),

@@ -1,6 +1,28 @@
 """Places of pages that lie in other pages by now; `furniture` leads old links to them."""
 
 MOVED = {
+    "chapters/03_neuron_death": {
+        "who-dies-when": "03_neuron_death.html#who-dies-and-when",
+        "the-wide-models": "03_neuron_death.html#who-dies-and-when",
+        "fig-death-onsets-laptop-default": "03_neuron_death.html#who-dies-and-when",
+        "fig-survival-laptop-default": "03_neuron_death.html#who-dies-and-when",
+        "is-it-written-at-the-start": "03_neuron_death.html#can-early-firing-predict-death",
+        "fig-deaths-and-revivals-laptop-default": "03_neuron_death.html#who-comes-back",
+        "what-happens-to-a-unit-before-it-dies": "03_neuron_death.html#before-a-unit-dies",
+        "fig-drift-before-death-laptop-default": "03_neuron_death.html#before-a-unit-dies",
+        "silent-against-dead-and-what-chance-explains": "03_neuron_death.html#silent-or-rare",
+        "the-mid-models": "03_neuron_death.html#silent-or-rare",
+        "fig-silent-vs-dead-mid-first": "03_neuron_death.html#silent-or-rare",
+        "fig-silent-vs-dead-wide-nearest": "03_neuron_death.html#silent-or-rare",
+        "fig-silent-vs-dead-laptop-default": "03_neuron_death.html#silent-or-rare",
+        "is-the-forecast-any-good": "03_neuron_death.html#another-kind-of-text",
+        "dead-on-one-domain-alive-on-another": "03_neuron_death.html#another-kind-of-text",
+        "fig-domains-laptop-default": "03_neuron_death.html#another-kind-of-text",
+        "silence-is-death-here": "03_neuron_death.html#why-wide-cannot-decide-it",
+        "on-this-machine": "03_neuron_death.html#the-same-on-your-machine",
+        "fig-dead-over-training-laptop-default": "03_neuron_death.html#the-same-on-your-machine",
+        "limits-cost-what-next": "03_neuron_death.html#what-we-cannot-say",
+    },
     "chapters/01_model_and_training": {
         "before-any-training": "01_model_and_training.html#before-and-after-training",
         "limits-cost-what-next": "01_model_and_training.html#what-we-cannot-say",

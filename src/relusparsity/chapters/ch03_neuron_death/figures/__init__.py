@@ -1,20 +1,16 @@
-"""Figures of chapter 03: which units die, when, who comes back, and what precedes it."""
+"""Figures of chapter 03: which units die, when, who comes back, what precedes it, and whom more text wakes."""
 
-from .deaths import (
-    dead_over_training,
-    death_onsets,
-    deaths_and_revivals,
-    silent_vs_dead,
-    survival,
-)
-from .details import domains, drift_before_death
+from .coming_back import deaths_and_revivals, revivals
+from .deaths import dead_over_training, death_onsets, survival
+from .details import drift_before_death
+from .silence import woken
 
 __all__ = [
     "dead_over_training",
     "death_onsets",
     "deaths_and_revivals",
-    "domains",
     "drift_before_death",
-    "silent_vs_dead",
+    "revivals",
     "survival",
+    "woken",
 ]

@@ -1,18 +1,18 @@
-"""Figures of chapter 03, continued: what units look like before they die, and units silent on one domain only."""
+"""Figures of chapter 03, continued: what units look like before they die."""
 
 import numpy as np
 import xarray as xr
 
 from ....plots import style
-from ....plots.chart import Axis, Chart, Mark, Panel
+from ....plots.chart import Axis, Chart, Control, Mark, Panel, State
 from ....plots.figure import Figure, figure
-from ....plots.reading import attribute, how_many, layers, percent, tokens, units, variable
+from ....plots.reading import how_many, layers, tokens, variable
 
 QUANTITIES = {
-    "preactivation_mean": "pre-activation, mean",
-    "preactivation_std": "pre-activation, standard deviation",
-    "preactivation_p99": "pre-activation, 99th percentile",
-    "input_weight_norm": "norm of the input weights",
+    "preactivation_mean": "mean of z",
+    "preactivation_std": "standard deviation of z",
+    "preactivation_p99": "99th percentile of z",
+    "input_weight_norm": "norm of input weights",
 }
 BINS_BEFORE, BINS_AFTER = 12, 4
 LEAST_UNITS = 10  # a median of fewer is not drawn
@@ -28,48 +28,49 @@ def drift_before_death(dataset: xr.Dataset) -> Figure:
         history_unit); `history_tokens` (history_step); `death_onset` (seed, layer, unit), missing if never; the
         coordinate `history_unit` (the units' indices).
     """
-    found = {n: _history(dataset, n) for n in QUANTITIES}
     seen = tokens(dataset, "drift_before_death", "history_tokens", "history_step")
-    onset = variable(dataset, "drift_before_death", "death_onset", "seed", "layer", "unit")
-    onset = onset.isel(unit=found["preactivation_mean"]["history_unit"].values.astype(int))
-    # most units must have been followed for that long before they die
-    known = onset.values[np.isfinite(onset.values)]
-    back = min(float(seen.max()) / 2, *np.quantile(known, [0.9])) if known.size else float(seen.max()) / 2
-    edges = np.linspace(-back, back * BINS_AFTER / BINS_BEFORE, BINS_BEFORE + BINS_AFTER + 1)
+    edges = _edges(dataset, seen)
     middle = (edges[:-1] + edges[1:]) / 2
-    numbers = layers(onset)
-    panels, table, dying, curves_of = [], {}, {}, {}
-    reach = (float(edges[0]), float(edges[-1]))
-    for row, (name, what) in enumerate(QUANTITIES.items()):
-        panel = Panel(what, Axis("tokens from the last firing", tokens=True, limits=reach), Axis(), row=row, cursor=0.0)
-        curves = np.full((2, len(numbers), len(middle)), np.nan)
-        for k, i in enumerate(numbers):
-            of_layer = found[name].sel(layer=i).values
-            curves[0, k], curves[1, k], dying[i] = aligned_at_onset(of_layer, onset.sel(layer=i).values, seen, edges)
-            colour, group = style.layer_colour(i, len(numbers)), f"layer {i}"
-            hover = f"layer {i}, {{x}} tokens from the last firing\nnever dying, same steps: {{y}}"
-            panel.marks.append(
-                Mark("line", middle, curves[1, k], colour, group=group, hover=hover, dash="dot", width=1.3)
-            )
-            hover = f"layer {i}, {{x}} tokens from the last firing\nmedian of {dying[i]} dying units: {{y}}"
-            legend = str(i) if row == 0 else ""
-            panel.marks.append(Mark("line", middle, curves[0, k], colour, legend, group, hover))
-            panel.marks.append(Mark("points", middle, curves[0, k], colour, group=group, size=4))
-        panels.append(panel)
-        curves_of[name] = curves
-        table[name] = (("group", "layer", "tokens_from_onset"), curves)
-    coords = {"group": ["dying", "never dying"], "layer": numbers, "tokens_from_onset": middle}
-    counted = ", ".join(f"{n} in layer {i}" for i, n in dying.items())
+    each = [aligned(dataset, name) for name in QUANTITIES]
+    curves, dying = np.stack([found for found, _ in each]), each[0][1]
+    numbers = list(dying)
+    chart = _of_one_layer(curves, numbers, middle, (float(edges[0]), float(edges[-1])))
     caption = (
-        "Units observed from before the run, moved so that the last firing before their first death is at 0. "
-        f"Solid: median of the dying ones ({counted}; all seeds). Dotted: for each of those, the median of the "
-        "units of its layer and seed that never die, at the same steps, so that what training does to every "
-        f"unit is taken off. Bins of {style.si(edges[1] - edges[0])} tokens; none is drawn with fewer than "
-        f"{LEAST_UNITS} units."
+        f"z is a unit's pre-activation. Solid: median of {min(dying.values()):,} to {max(dying.values()):,} followed "
+        "units per layer that die, moved so that the last firing before their first death is at 0. Dotted: units of "
+        "the same layer and seed that never die, at the same steps, which shows what training does to all."
     )
-    chart = Chart(panels, [130] * len(panels))
-    drawn, finding = [("", xr.Dataset(table, coords))], _before(curves_of["preactivation_mean"], numbers)
+    coords = {"group": ["dying", "never dying"], "layer": numbers, "tokens_from_onset": middle}
+    table = {n: (("group", "layer", "tokens_from_onset"), curves[q]) for q, n in enumerate(QUANTITIES)}
+    drawn, finding = [("", xr.Dataset(table, coords))], _before(curves[0], numbers)
     return figure(f"{__name__}.drift_before_death", chart, caption, drawn, finding, dataset)
+
+
+def _of_one_layer(curves: np.ndarray, numbers: list[int], middle: np.ndarray, reach: tuple[float, float]) -> Chart:
+    """A panel per quantity, with a choice of the layer: (quantity, dying or not, layer, bin) → chart."""
+    panels: list[Panel] = []
+    states = [State(str(i), {}) for i in numbers]
+    for q, what in enumerate(QUANTITIES.values()):
+        known = curves[q][np.isfinite(curves[q])]
+        low, high = (float(known.min()), float(known.max())) if known.size else (0.0, 1.0)
+        room = 0.06 * (high - low) or 1.0
+        axis = Axis("tokens from the last firing", tokens=True, limits=reach)
+        panel = Panel("", axis, Axis(limits=(low - room, high + room)), row=q // 2, col=q % 2, cursor=0.0)
+        for group, name, colour in ((1, "never dying", style.INK), (0, "dying", style.ACCENT)):
+            hover = f"{{x}} tokens from the last firing\n{name}, median: {{y}}"
+            values = curves[q, group]
+            dash = "dot" if group else "solid"
+            line = Mark("line", middle, values[0], colour, name if q == 0 else "", name, hover, dash=dash)  # type: ignore[arg-type]
+            marks = [line] if group else [line, Mark("points", middle, values[0], colour, group=name, size=4)]
+            panel.marks += marks
+            for k, state in enumerate(states):
+                state.marks |= {mark: {"y": values[k]} for mark in marks}
+        panel.title = f"layer {numbers[0]}: {what}"
+        for i, state in zip(numbers, states, strict=True):
+            state.titles[panel] = f"layer {i}: {what}"
+        panels.append(panel)
+    control = Control("choice", "Layer", states, 0)
+    return Chart(panels, [150, 150], 2, control, legend="")
 
 
 def _before(curves: np.ndarray, numbers: list[int]) -> str:
@@ -79,12 +80,40 @@ def _before(curves: np.ndarray, numbers: list[int]) -> str:
     lower = [str(i) for k, i in enumerate(numbers) if known[k] and dying[k] < never[k]]
     if not known.any():
         return "Too few units die to see what they do before"
-    which = f"in {how_many(len(lower), 'layer')} of {known.sum()}"
-    return f"Just before they die, units have a lower mean pre-activation than those that live {which}"
+    return (
+        f"In {len(lower)} of {how_many(int(known.sum()), 'layer')}, dying units have a lower mean pre-activation than "
+        "living ones just before their last firing"
+    )
 
 
-def _history(dataset: xr.Dataset, name: str) -> xr.DataArray:
-    return variable(dataset, "drift_before_death", name, "seed", "history_step", "layer", "history_unit")
+def aligned(dataset: xr.Dataset, name: str) -> tuple[np.ndarray, dict[int, int]]:
+    """Medians of one quantity around the last firing: (dying or not, layer, bin), and how many units die by layer.
+
+    Bin `BINS_BEFORE` - 1 is the last before it.
+    """
+    values = variable(dataset, "drift_before_death", name, "seed", "history_step", "layer", "history_unit")
+    seen, onset = tokens(dataset, "drift_before_death", "history_tokens", "history_step"), _onset(dataset)
+    edges, numbers = _edges(dataset, seen), layers(onset)
+    curves, dying = np.full((2, len(numbers), len(edges) - 1), np.nan), {}
+    for k, i in enumerate(numbers):
+        curves[0, k], curves[1, k], dying[i] = aligned_at_onset(
+            values.sel(layer=i).values, onset.sel(layer=i).values, seen, edges
+        )
+    return curves, dying
+
+
+def _onset(dataset: xr.Dataset) -> xr.DataArray:
+    """Of the followed units: (seed, layer, unit)."""
+    onset = variable(dataset, "drift_before_death", "death_onset", "seed", "layer", "unit")
+    return onset.isel(unit=dataset["history_unit"].values.astype(int))
+
+
+def _edges(dataset: xr.Dataset, seen: np.ndarray) -> np.ndarray:
+    """Edges of the bins, in tokens from the last firing; most units have been followed for as long before they die."""
+    onset = _onset(dataset).values
+    known = onset[np.isfinite(onset)]
+    back = min(float(seen.max()) / 2, *np.quantile(known, [0.9])) if known.size else float(seen.max()) / 2
+    return np.linspace(-back, back * BINS_AFTER / BINS_BEFORE, BINS_BEFORE + BINS_AFTER + 1)
 
 
 def aligned_at_onset(
@@ -125,46 +154,3 @@ def aligned_at_onset(
         if here.any(axis=1).sum() >= LEAST_UNITS:
             out[:, b] = np.median(of_dying[here]), np.median(of_never[here])
     return out[0], out[1], len(seed)
-
-
-def domains(dataset: xr.Dataset) -> Figure:
-    """Units silent on one domain that fire on another, layer by layer.
-
-    Parameters
-    ----------
-    dataset : Dataset
-        `domain_silent_units` (seed, layer, silent_on, fires_on), units, with the attribute `sample_tokens` (its
-        diagonal counts units that fire on a second sample of the same domain); the number of units.
-    """
-    dims = ("seed", "layer", "silent_on", "fires_on")
-    silent = variable(dataset, "domains", "domain_silent_units", *dims)
-    sample, n_units = attribute(silent, "domains", "sample_tokens"), units(dataset, "domains")
-    share = 100 * silent.mean("seed").values / n_units
-    on, fires = silent["silent_on"].values.tolist(), silent["fires_on"].values.tolist()
-    numbers = layers(silent)
-    whole = share.mean(axis=0)
-    hover = "silent on {y}, fires on {x}\n{z} % of units"
-
-    def panel(z: np.ndarray, title: str, row: int = 0, col: int = 0) -> Panel:
-        cells = Mark("cells", fires, on, style.ACCENT, hover=hover, z=z)
-        return Panel(title, Axis(words=True), Axis(words=True, downwards=True), [cells], row=row, col=col)
-
-    each = [
-        panel(whole, "all layers"),
-        *(panel(share[k], f"layer {i}", (k + 2) // 2, k % 2) for k, i in enumerate(numbers)),
-    ]
-    chart = Chart(each, [30 + 26 * len(on)] * (1 + max(p.row for p in each)), 2)
-    caption = (
-        f"Share of units (%) that fire at none of {style.si(sample)} tokens of the row's domain but do fire in "
-        f"as many of the column's; mean of {how_many(silent.sizes['seed'], 'seed')}. On the diagonal the other "
-        "text is a second sample of the same domain: what chance gives, to be taken off the rest of the row. "
-        "A unit that is silent on one kind of text need not be dead."
-    )
-    beyond = whole - np.diag(whole)[:, None]
-    row, column = np.unravel_index(beyond.argmax(), beyond.shape)
-    finding = (
-        f"{percent(float(whole[row, column]))} of units are silent on {on[row]} and fire on {fires[column]}; on other "
-        f"text from {on[row]}, {percent(float(whole[row, row]))} do"
-    )
-    drawn = [("", xr.Dataset({"domain_silent_units": silent}))]
-    return figure(f"{__name__}.domains", chart, caption, drawn, finding, dataset)

@@ -3,7 +3,9 @@
 import dataclasses
 import json
 import math
+import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -616,6 +618,13 @@ def test_the_strip_has_a_chip_for_every_verdict_of_a_recipe() -> None:
     assert html.count('class="group"') == 1 and 'href="ledger.html#row-2"' in html
     assert "the last layer survives: inconclusive" in html and 'class="chip inconclusive"' in html
     assert 'id="row-2"' in claims.table(outcomes)._repr_html_()
+
+
+def test_the_style_sheet_turns_every_group_of_the_front_pages_strip(root: Path) -> None:
+    groups = re.findall(r'data-group="(\d+)"', (root / "book/index.md").read_text())
+    style = (root / "src/relusparsity/book/static/book.css").read_text()
+    turned = re.findall(r'\.verdict-strip:has\(input\[value="(\d+)"\]:checked\)', style)
+    assert len(groups) > 1 and set(groups) <= set(turned)
 
 
 def test_every_row_closes_a_chapter() -> None:

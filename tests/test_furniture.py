@@ -17,7 +17,7 @@ from pybtex.database import parse_string
 from sphinx.application import Sphinx
 
 from relusparsity import claims
-from relusparsity.book import cards, furniture, offline, outside, printed
+from relusparsity.book import cards, furniture, offline, outside, printed, social
 from relusparsity.errors import UserError
 from relusparsity.version import __version__
 
@@ -92,6 +92,14 @@ def test_a_page_says_what_it_found_and_has_a_card_of_that_size(site: Path) -> No
     assert said["og:image"].startswith("https://example.org/_images/card-")
     assert imread(site / said["og:image"].removeprefix("https://example.org/")).shape[:2] == (630, 1200)
     assert head(site / "one.html")["description"].startswith("Does batch use fall,"), "without the word in bold"
+
+
+def test_a_long_title_stays_on_its_card(tmp_path: Path) -> None:
+    imsave(tmp_path / "picture.png", zeros((4, 6, 3)))
+    for title in ("Which layer of a ReLU Transformer empties? It depends on the recipe", "W" * 30 + " " + "M" * 40):
+        social.draw(tmp_path / "card.png", title, "What it says.", tmp_path / "picture.png", "The book")
+        card = imread(tmp_path / "card.png")[20:, :, :3]
+        assert (card[:, -40:] == 1).all() and (card[:150] < 0.5).any(), title
 
 
 def test_the_first_use_of_a_term_is_a_link_with_a_card(site: Path) -> None:

@@ -7,6 +7,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.image import imread
 from matplotlib.lines import Line2D
+from matplotlib.text import Text
 
 WIDTH, HEIGHT = 1200, 630
 """Pixels: what services that show cards ask for."""
@@ -27,9 +28,9 @@ def draw(path: Path, title: str, about: str, picture: Path, book: str) -> None:
     """
     figure = Figure(figsize=(WIDTH / 100, HEIGHT / 100), dpi=100, facecolor="white")
     FigureCanvasAgg(figure)
-    heading = textwrap.wrap(title, 58)[:2]
+    written = figure.text(0.04, 0.93, "", size=25, color=INK, va="top", family="serif", weight="bold")
+    heading = _heading(title, written)
     top = 0.93 - 0.085 * len(heading)
-    figure.text(0.04, 0.93, "\n".join(heading), size=25, color=INK, va="top", family="serif", weight="bold")
     axes = figure.add_axes((0.04, 0.1, 0.56, top - 0.13))
     axes.imshow(imread(picture), interpolation="antialiased")
     axes.set_anchor("NW")
@@ -42,3 +43,13 @@ def draw(path: Path, title: str, about: str, picture: Path, book: str) -> None:
     figure.add_artist(Line2D([0, 1], [0.995, 0.995], color=BLUE, linewidth=10))
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, metadata={"Software": None})
+
+
+def _heading(title: str, written: Text) -> list[str]:
+    """Write a title in at most two lines, the longest that end before the card's margin."""
+    for letters in range(58, 0, -1):
+        lines = textwrap.wrap(title, letters)[:2]
+        written.set_text("\n".join(lines))
+        if written.get_window_extent().x1 <= 0.96 * WIDTH:
+            break
+    return lines

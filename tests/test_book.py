@@ -110,6 +110,14 @@ def test_counting_what_is_compared() -> None:
     assert not compared(ignored)
 
 
+@pytest.mark.parametrize("chapter", CHAPTERS)
+def test_what_a_cell_writes_links_to_pages(chapter: str) -> None:
+    """Only in a text of its own does MyST turn a link to a notebook into one to its page."""
+    outputs = [output for cell in executed(chapter).cells for output in cell.get("outputs", [])]
+    written = ["".join(each.get("data", {}).get("text/markdown", "")) for each in outputs]
+    assert [text for text in written if ".ipynb)" in text] == [], "link to the page: .html"
+
+
 @pytest.mark.slow
 def test_no_link_inside_the_book_is_dead(pages: Path) -> None:
     ours = [page for page in pages.rglob("*.html") if "_static" not in page.parts]

@@ -67,7 +67,7 @@ def of_mid(mid: xr.Dataset) -> Said:
         f"{number(float(abs(use.sel(layer=LAST) - BATCH_USE[LAST]).max().round(1)))} points of W&A's number in every "
         f"seed; layer {FIRST} keeps {between(use.sel(layer=FIRST).round(1))} %. Mid has a quarter of Wide's units on "
         "a residual stream half as wide, twice the learning rate, half the weight decay and 49 million tokens. "
-        "Trained five times as long, its layer 0 falls much further ([chapter 6](06_limits_and_capacity.ipynb))."
+        "Trained five times as long, its layer 0 falls much further ([chapter 6](06_limits_and_capacity.html))."
     )
 
 

@@ -151,7 +151,7 @@ def sought() -> Said:
                 f"- **Stop:** with the first run that does, or after {search.MOST}. {len(rows)} are written, {ran} of "
                 "them have run; the others may follow from what these find.",
                 "- **Screens**, from the fourth run on: at 3,700 steps a run stops where layer 5 is under 92 %, or "
-                "where γ of layer 0 is under that of layer 1 ([chapter 7](07_which_layer.ipynb) says what γ is); at "
+                "where γ of layer 0 is under that of layer 1 ([chapter 7](07_which_layer.html) says what γ is); at "
                 "7,300 steps where layer 0 is over 45 %.",
                 f"- **Where:** `experiments/search.py`, of {search.DATE}; what was added on {search.LATER}, after the "
                 "first three runs, says so.",

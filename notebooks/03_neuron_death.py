@@ -123,8 +123,8 @@ words.before_death(wide)
 figures.drift_before_death(wide)
 
 # %% [markdown]
-# What comes first need not be the cause. After the last firing the weights shrink: {ref}`the section on Wide
-# <silence-is-death-here>` says why.
+# What comes first need not be the cause. After the last firing the weights shrink:
+# <a href="#why-wide-cannot-decide-it">the section on Wide</a> says why.
 
 # %% tags=["remove-input", "hide-output"] mystnb={"code_prompt_show": "Where dead and living units lie at the end", "code_prompt_hide": "Hide the medians"}
 tables.medians(wide)

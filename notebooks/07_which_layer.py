@@ -32,15 +32,7 @@ treatment = "add 2"  # what is done to it: see *On this machine*
 
 # %% tags=["remove-input"]
 from relusparsity import claims, plots, scales, store
-from relusparsity.chapters.ch07_which_layer import (
-    experiment,
-    figures,
-    tables,
-    trajectories,
-    treatments,
-    words,
-    yardstick,
-)
+from relusparsity.chapters.ch07_which_layer import experiment, figures, tables, trajectories, treatments, words
 from relusparsity.experiments import dissociation, other_half, recipe_effects
 from relusparsity.plots.explorable import MID, Explorable
 
@@ -48,7 +40,6 @@ from relusparsity.plots.explorable import MID, Explorable
 first, second = (store.recorded(name, "mid") for name in ("factorial", "other_half"))
 cells, named = other_half.both(first, second), trajectories.named(other_half.both(first, second))
 single, treated, embedded = (store.recorded(name, "mid") for name in ("exploration", "dissociation", "embedding_scale"))
-streams = store.recorded("residual_stream", "mid")
 mid, nearest = (store.recorded("layer_patterns", shape) for shape in ("mid", "wide"))
 wide = store.recorded("layer_patterns", "wide", "first")
 
@@ -120,8 +111,9 @@ words.counted(cells)
 # What a difference is worth: standard deviations of batch use at the end, in points.
 
 # %% tags=["remove-input"]
+streams = store.recorded("residual_stream", "mid")
 again = [embedded.sel(recipe="std 0.02, speed 3 %, positions 1"), streams.sel(recipe="stream 512, 8,192 units")]
-yardstick.table([mid, *again], cells)
+tables.yardsticks([mid, *again], cells)
 
 # %% tags=["remove-input", "hide-output"] mystnb={"code_prompt_show": "Without the recipes that keep every layer full", "code_prompt_hide": "Hide the comparison"}
 recipe_effects.without_full_recipes(cells)

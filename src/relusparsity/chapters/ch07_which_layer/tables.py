@@ -11,7 +11,7 @@ from ...claims.short import Said
 from ...experiments import arms, dissociation, embedding_scale, endings, factorial, other_half, variants
 from ...interventions.inputs import Intervention
 from ...store import results
-from . import trajectories, treatments
+from . import trajectories, treatments, yardstick
 
 PLANNED = {
     "factorial": factorial,
@@ -44,6 +44,9 @@ def treated(dataset: xr.Dataset) -> pd.DataFrame:
                 "seeds": count,
             }
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis("treatment")
+
+
+yardsticks = yardstick.table  # for the notebook, which names few modules
 
 
 def scales(dataset: xr.Dataset) -> pd.DataFrame:

@@ -5,6 +5,7 @@ import importlib
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -18,6 +19,8 @@ import pytest
 os.environ["RELUSPARSITY_SCALE"] = "smoke"
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # models this small lose more by waiting for a second thread
 os.environ["RELUSPARSITY_RUNS"] = tempfile.mkdtemp(prefix="relusparsity-tests-")
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:  # begun in the background of a shell; some tests interrupt
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 class NoTests:

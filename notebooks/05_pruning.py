@@ -15,6 +15,9 @@ from relusparsity.chapters.ch05_pruning.short import in_short
 in_short()
 
 # %% [markdown]
+# *You will learn* how many units can be taken out of a trained model, chosen in which way, and at what cost. *7 minutes to
+# read, 2 to run once the Laptop models are trained.*
+#
 # **Question.** If many hidden units never or hardly ever fire, how many can be taken out of the trained model, and
 # what does that cost? A third party's summary of the paper {cite:p}`wild2024uncovering` reports that units can be pruned
 # with "minimal impact"; how many were, and how they were chosen, is not known to us.

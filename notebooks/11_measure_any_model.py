@@ -15,6 +15,9 @@ from relusparsity.chapters.ch11_measure_any_model.short import in_short
 in_short()
 
 # %% [markdown]
+# *You will learn* how to count exactly in a model of your own, and against which reading its number must be held. *12
+# minutes to read, 2 to run.*
+#
 # **Question.** Chapters 1 to 6 look at models that were trained for the purpose. Does the instrument work
 # on a model that nobody here trained, and what does it read on one that has learned nothing? Only against that
 # reading can a number from a real checkpoint be called sparse.

@@ -34,7 +34,7 @@ scale = "laptop"
 # %% tags=["remove-input"]
 from relusparsity import claims, plots, scales, store
 from relusparsity.chapters.ch02_layer_patterns import figures, tables, words
-from relusparsity.experiments import layer_patterns
+from relusparsity.experiments import costs, layer_patterns
 
 wide, mid, recorded = (store.recorded("layer_patterns", name) for name in ("wide", "mid", "laptop"))
 
@@ -233,7 +233,7 @@ own = claims.evaluate({}, {("layer_patterns", live_scale): here}, rows=claims.fo
 claims.table([outcome for outcome in own if outcome.here])
 
 # %% tags=["remove-input", "hide-output"] mystnb={"code_prompt_show": "What the recorded runs cost", "code_prompt_hide": "Hide the cost"}
-tables.cost(wide, mid, recorded)
+costs.cost({"Wide": wide, "Mid": mid, "Laptop": recorded})
 
 # %% [markdown]
 # Next: the units that stopped firing. Which ones, when, and for good? [Chapter 3](03_neuron_death.ipynb).

@@ -32,6 +32,7 @@ scale = "laptop"
 # %% tags=["remove-input"]
 from relusparsity import claims, scales, store
 from relusparsity.chapters.ch03_neuron_death import experiment, figures, tables, words
+from relusparsity.experiments import costs
 
 # %% tags=["remove-input"]
 wide, wide_first = (store.recorded("neuron_death", "wide", recipe) for recipe in ("nearest", "first"))
@@ -260,7 +261,7 @@ claims.table([outcome for outcome in own if outcome.here])
 # - **Good–Turing takes draws as exchangeable.** Ours are sequences, and neighbouring ones share documents.
 
 # %% tags=["remove-input", "hide-output"] mystnb={"code_prompt_show": "Runs, minutes and machines", "code_prompt_hide": "Hide the cost"}
-tables.cost(every)
+costs.cost({words.name(dataset): dataset for dataset in every})
 
 # %% [markdown]
 # Next: what the living units fire on, in [chapter 4](04_feature_specificity.ipynb).

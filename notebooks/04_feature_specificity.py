@@ -33,6 +33,7 @@ import pandas as pd
 
 from relusparsity import plots, scales, store
 from relusparsity.chapters.ch04_feature_specificity import experiment, figures, tables, words
+from relusparsity.experiments import costs
 
 pd.set_option("display.max_colwidth", None)
 
@@ -211,7 +212,7 @@ tables.judged({"Laptop": laptop})
 tables.read_here(here)
 
 # %% tags=["remove-input", "hide-output"] mystnb={"code_prompt_show": "Runs, minutes and machines", "code_prompt_hide": "Hide the cost"}
-tables.cost(models | {"Laptop": laptop})
+costs.cost(models | {"Laptop": laptop})
 
 # %% [markdown]
 # ## What next

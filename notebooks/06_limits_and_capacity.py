@@ -72,11 +72,10 @@ words.same_tokens(long, mid)
 # %% tags=["remove-input", "hide-output"] mystnb={"code_prompt_show": "First after three lengths of training", "code_prompt_hide": "Hide the lengths"}
 tables.by_tokens(mid, repeated, long)
 
-# %% [markdown]
-# **Reading a text again is not what empties the layers.** The longer runs read their text nearly three times. The control
-# reads as many tokens once over the whole text, and four times over a quarter of it, same seed:
-
 # %% tags=["remove-input"]
+words.again(repeated)
+
+# %% tags=["remove-input", "hide-output"] mystnb={"code_prompt_show": "The control, layer by layer", "code_prompt_hide": "Hide the control"}
 tables.by_recipe(repeated)
 
 # %% [markdown]

@@ -33,7 +33,7 @@ treatment = "add 2"  # what is done to it: see *On this machine*
 # %% tags=["remove-input"]
 from relusparsity import claims, plots, scales, store
 from relusparsity.chapters.ch07_which_layer import experiment, figures, tables, trajectories, treatments, words
-from relusparsity.experiments import dissociation, other_half, recipe_effects
+from relusparsity.experiments import costs, dissociation, other_half, recipe_effects
 from relusparsity.plots.explorable import MID, Explorable
 
 # %% tags=["remove-input"]
@@ -111,9 +111,11 @@ words.counted(cells)
 # What a difference is worth: standard deviations of batch use at the end, in points.
 
 # %% tags=["remove-input"]
+from relusparsity.chapters.ch07_which_layer import yardstick
+
 streams = store.recorded("residual_stream", "mid")
 again = [embedded.sel(recipe="std 0.02, speed 3 %, positions 1"), streams.sel(recipe="stream 512, 8,192 units")]
-tables.yardsticks([mid, *again], cells)
+yardstick.table([mid, *again], cells)
 
 # %% tags=["remove-input", "hide-output"] mystnb={"code_prompt_show": "Without the recipes that keep every layer full", "code_prompt_hide": "Hide the comparison"}
 recipe_effects.without_full_recipes(cells)
@@ -284,7 +286,8 @@ claims.table(of_15)
 # Runs done and planned (std 1 with the third seed is missing in the crossing, and half of the treated runs):
 
 # %% tags=["remove-input", "hide-output"] mystnb={"code_prompt_show": "Runs, minutes and machines", "code_prompt_hide": "Hide the cost"}
-tables.cost({"factorial": first, "other_half": second, "dissociation": treated, "embedding_scale": embedded})
+done = {"factorial": first, "other_half": second, "dissociation": treated, "embedding_scale": embedded}
+costs.cost(done, tables.planned())
 
 # %% [markdown]
 # Before you quote a number of sparsity, read [the six lines on the front page](../index.md). Next: measure your own model, in [chapter 11](11_measure_any_model.ipynb).

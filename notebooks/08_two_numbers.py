@@ -31,7 +31,7 @@ scale = "laptop"
 # %% tags=["remove-input"]
 from relusparsity import claims, plots, scales, store
 from relusparsity.chapters.ch08_two_numbers import figures, runs, tables, words
-from relusparsity.experiments import layer_patterns
+from relusparsity.experiments import costs, layer_patterns
 
 # %% tags=["remove-input"]
 wide = runs.recorded()
@@ -198,7 +198,7 @@ claims.verdicts({by: claims.evaluate(datasets) for by, datasets in data.items()}
 # are made again on a GPU, with `make record SCALE=wide ONLY="lead"` and the like:
 
 # %% tags=["remove-input", "hide-output"] mystnb={"code_prompt_show": "Runs, minutes, machines and commits", "code_prompt_hide": "Hide the cost"}
-tables.cost({name: store.recorded(name, "wide") for name in runs.DATASETS})
+costs.cost({name: store.recorded(name, "wide") for name in runs.DATASETS})
 
 # %% tags=["nbval-ignore-output", "hide-output"] mystnb={"code_prompt_show": "Where this machine's run ends", "code_prompt_hide": "Hide the run"}
 here = layer_patterns.run(layer_patterns.config(scales.live(scale)))

@@ -102,9 +102,19 @@ def test_the_prose_of_the_chapter_holds() -> None:
     assert "at 30.8 %" in words.same_tokens(long, mid).text
     read = 100 * repeated["final_batch_use"].astype(float).mean(["set", "seed"]).sel(layer=0)
     assert float(read.sel(recipe="a quarter, four times")) > float(read.sel(recipe="each text once")), "not emptier"
+    assert "is not what empties" in words.again(repeated).text
+    turned = repeated.assign(final_batch_use=repeated["final_batch_use"][::-1].assign_coords(recipe=repeated["recipe"]))
+    assert "Text read again empties layer 0" in words.again(turned).text
+    at_first, ends = 30.8, [float(use.sel(recipe="lr × 2", layer=0)), 69.3]
+    assert (ends[1] - at_first) / (ends[1] - ends[0]) > 0.8, "most of the difference is there early"
+    last = 100 * streams["final_batch_use"].astype(float).mean(["set", "seed"])
+    narrow, broad = (last.sel(recipe=f"stream {size}, 8,192 units") for size in ("256", "1,024"))
+    assert (broad > narrow).sel(layer=[0, 1, 2, 3]).all(), "early layers keep more on a wider stream"
+    wide = store.recorded("residual_stream", "wide")["final_batch_use"].astype(float).mean(["set", "seed"])
+    assert wide.isel(recipe=1).sel(layer=5) < wide.isel(recipe=0).sel(layer=5), "which does not bring layer 5 back"
     widths = store.recorded("capacity", "mid")
     share = (widths["used_units"].astype(float).mean("seed") / widths["d_ff"]).isel(d_ff=-1)
-    assert float(share.sel(layer=5)) < float(share.sel(layer=0)) < 0.9
+    assert 0.645 < float(share.sel(layer=5)) < 0.655 and 0.65 < float(share.sel(layer=0)) < 0.9
     loss = widths["heldout_loss"].astype(float)
     assert "More than 4,096 units buy nothing" in words.paid(widths).text
     assert loss.sel(d_ff=[16_384, 32_768]).min() > loss.sel(d_ff=8_192).min()

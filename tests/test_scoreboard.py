@@ -1,5 +1,7 @@
 """The scoreboard counts what the experiments' own tables say, and leaves out what has no end yet."""
 
+from pathlib import Path
+
 import pandas as pd
 import pytest
 
@@ -77,3 +79,9 @@ def test_what_is_recorded_of_row_15_is_counted_run_by_run() -> None:
     assert "2 have all the runs that it reads, and it holds in 0 of them" in said
     fewer = dataset.assign(final_batch_use=dataset["final_batch_use"].where(dataset["seed"] != 3))
     assert scoreboard.unfinished(fewer).endswith("waits for seeds 3, 4.")
+
+
+def test_the_front_page_says_how_far_row_15_is(root: Path) -> None:
+    readings = dissociation.judge(results.recorded("dissociation", "mid")).readings
+    text = (root / "book/index.md").read_text().replace("\n", " ")
+    assert sum(each.holds is not None for each in readings) == 2 and "row 15 has two of its three" in text

@@ -92,6 +92,7 @@ def test_the_prose_of_the_chapter_holds(wide: dict[str, xr.Dataset], ends: pd.Da
     seeds = ends.loc[[name for name in ends.index if name.startswith("nearest, seed")][:3]]
     assert 6.5 < max(np.ptp(seeds[layer].to_numpy(float)) for layer in (0, 5)) < 7.5
     helped = [("rotary, decay 1", "fan-in, decay 1"), ("rate ÷ 2, decay 3.5", "rate ÷ 4, decay 7")]
+    assert ends.loc["fan-in, decay 1", "lowest"] == 0
     loss = [ends.loc[after, "loss"] - ends.loc[before, "loss"] for before, after in helped]
     assert loss[0] < 0 < loss[1]
     assert ends.loc["rate ÷ 4, decay 7", "loss"] - ends.loc["first, seed 2", "loss"] > 0.5
@@ -121,3 +122,21 @@ def test_runs_to_come_are_those_without_a_day() -> None:
     assert words.expected().text.startswith(
         f"{len(rows)} runs are to come. The forecasts of {reach} reach into the box"
     )
+
+
+def test_the_rules_of_the_search_are_read_from_where_they_are_written() -> None:
+    said = words.sought().text
+    assert "8.3 to 18.3 %" in said and "90.6 to 100 %" in said and f"after {search.MOST}" in said
+    run = sweep_table.row("lead", "wide").config().runs[0]
+    for screen in search.screens(run):
+        assert screen.words in said and f"at step {screen.step:,}" in said
+    assert f"the first {sum(not row.screened for row in search.ROWS)} runs" in said
+
+
+def test_the_two_frozen_recipes_differ_in_the_words_of_three_rows() -> None:
+    names = ("layer_patterns", "neuron_death", "pruning", "feature_specificity")
+    found = {}
+    for by in runs.FROZEN:
+        data = {(name, "wide"): store.recorded(name, "wide", by) for name in names}
+        found[by] = {o.row.number: o.verdict for o in claims.evaluate(data) if o.scale == "P" and o.verdict}
+    assert [row for row in found["first"] if found["first"][row] != found["nearest"][row]] == ["1", "3", "13"]

@@ -23,9 +23,9 @@ TEXT = """\
   all {runs} recorded runs, whatever the recipe, the one at the smallest distance from the two numbers ends at
   {closest[0]} and {closest[5]} %; of {narrow_runs} at Mid's width, at {narrow[0]} and {narrow[5]} %.
 - **Silent units stay silent, and can go.** Of Mid's units that are silent on 8,192 tokens, {of_mid} % are silent on a
-  million others too; of Wide's {silent} %, where weight decay alone makes them so. About {idle} % of Wide's units are
-  silent on the million. Removing half of all its units, silent ones alone, changes the loss on web text by {half} %;
-  removing as many at random from the same layers raises it by {random} %."""
+  million others too; of Wide's {silent} %, whose weights decay has nearly taken away. About {idle} % of Wide's units
+  are silent on the million. Removing half of all its units, silent ones alone, changes the loss on web text by
+  {half} %; removing as many at random from the same layers raises it by {random} %."""
 
 NEAR = 5
 """Points within which the ledger calls two numbers in agreement."""

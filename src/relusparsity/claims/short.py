@@ -64,6 +64,18 @@ def spread(values: Sequence[float], unit: str = "") -> str:
     return mean if len(some) == 1 else f"{mean} ({number(min(some))} to {number(max(some))})"
 
 
+def listed(words: Sequence[str]) -> str:
+    """Words as a sentence has them.
+
+    Examples
+    --------
+    >>> listed(["53.9", "94.8", "100"]), listed(["37"])
+    ('53.9, 94.8 and 100', '37')
+    """
+    *others, last = words
+    return f"{', '.join(others)} and {last}" if others else last
+
+
 def between(values: ArrayLike) -> str:
     """The smallest and the largest value.
 

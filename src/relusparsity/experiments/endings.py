@@ -21,6 +21,11 @@ def use(dataset: xr.Dataset) -> xr.DataArray:
     return 100 * dataset["final_batch_use"].astype(float).isel(set=slice(SETS)).mean("set")
 
 
+def of_layer(name: object) -> object:
+    """What readers call a layer's row or column, whose name is its number; any other name as it is."""
+    return f"layer {name}" if isinstance(name, int) else name
+
+
 def distance(batch_use: np.ndarray) -> float:
     """How far a recipe is from the source: root mean square over its stated layers of the difference, in points.
 

@@ -41,13 +41,13 @@ def first_token(*datasets: xr.Dataset) -> pd.DataFrame:
         use = 100 * dataset["position_use"].astype(float).mean("seed").transpose("layer", "position").to_pandas()
         rows[title(dataset.attrs["scale"]), "first token"] = use[0]
         rows[title(dataset.attrs["scale"]), f"from position {SETTLED}"] = use.loc[:, SETTLED:].mean(axis=1)
-    return pd.DataFrame({" ".join(name): row for name, row in rows.items()}).T.round(2).rename(columns=_of_layer)
+    return pd.DataFrame({" ".join(name): row for name, row in rows.items()}).T.round(2).rename(columns=endings.of_layer)
 
 
 def by_seed(dataset: xr.Dataset) -> pd.DataFrame:
     """How each seed ends: batch use (percent) of each layer, and the loss."""
     table = endings.by_seed({"": dataset}).droplevel("recipe").drop(columns="distance")
-    return table.rename(columns=_of_layer).rename_axis("seed").rename_axis(columns=None)
+    return table.rename(columns=endings.of_layer).rename_axis("seed").rename_axis(columns=None)
 
 
 def before_and_after(dataset: xr.Dataset) -> pd.DataFrame:
@@ -55,14 +55,14 @@ def before_and_after(dataset: xr.Dataset) -> pd.DataFrame:
     table = layer_patterns.before_and_after(dataset)
     steps = dict(zip(sorted(set(table.columns.get_level_values(1))), ("before", "after"), strict=True))
     table.columns = [f"{window.replace('_', ' ')}, {steps[step]}" for window, step in table.columns]
-    return table.rename(index=_of_layer).rename_axis("%")
+    return table.rename(index=endings.of_layer).rename_axis("%")
 
 
 def bunched(dataset: xr.Dataset) -> pd.DataFrame:
     """Points by which as much text, its tokens drawn at random, would wake more of each layer: mean over seeds."""
     gap = 100 * (dataset["final_rarefied_use"] - dataset["final_window_use"]).astype(float).mean("seed")
     table = gap.sel(window=[512, 8192]).transpose("window", "layer").to_pandas().round(1)
-    return table.rename(columns=_of_layer, index=lambda window: f"{window:,} tokens").rename_axis(None, axis=1)
+    return table.rename(columns=endings.of_layer, index=lambda window: f"{window:,} tokens").rename_axis(None, axis=1)
 
 
 def learned(*datasets: xr.Dataset) -> pd.DataFrame:
@@ -78,23 +78,5 @@ def learned(*datasets: xr.Dataset) -> pd.DataFrame:
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis("model")
 
 
-def cost(*datasets: xr.Dataset) -> pd.DataFrame:
-    """What the recorded runs took: a row a model."""
-    rows = {}
-    for dataset in datasets:
-        facts = results.provenance(dataset)
-        seconds = np.ravel(facts["wall_seconds"]).astype(float)
-        rows[title(dataset.attrs["scale"])] = {
-            "runs": len(seconds),
-            "minutes per run": f"{seconds.mean() / 60:.1f}",
-            "device": facts["environment"]["device"],
-        }
-    return pd.DataFrame.from_dict(rows, orient="index").rename_axis("model")
-
-
 def _range(values: np.ndarray, digits: int) -> str:
     return f"{values.mean():.{digits}f} ({values.min():.{digits}f} to {values.max():.{digits}f})"
-
-
-def _of_layer(name: object) -> object:
-    return f"layer {name}" if isinstance(name, int) else name

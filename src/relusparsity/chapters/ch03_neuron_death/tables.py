@@ -7,9 +7,7 @@ import pandas as pd
 import xarray as xr
 
 from ... import claims
-from ...claims.short import between
 from ...claims.table import number
-from ...store import results
 from . import decay, lives, words
 
 
@@ -142,17 +140,6 @@ def judged(*datasets: xr.Dataset) -> claims.Table:
             other = claims.evaluate({("neuron_death", str(dataset.attrs["scale"])): dataset}, rows=rows)
             outcomes += [outcome for outcome in other if outcome.readings]
     return claims.table(outcomes)
-
-
-def cost(datasets: Sequence[xr.Dataset]) -> pd.DataFrame:
-    """What the training runs took, which all chapters share."""
-    rows = {}
-    for dataset in datasets:
-        facts = results.provenance(dataset)
-        minutes = np.ravel(facts["wall_seconds"]).astype(float) / 60
-        device = facts["environment"]["device"]
-        rows[words.name(dataset)] = {"runs": len(minutes), "minutes per run": between(minutes.round(1)), "on": device}
-    return pd.DataFrame.from_dict(rows, orient="index").rename_axis("model")
 
 
 def _of(dataset: xr.Dataset) -> list[int]:

@@ -3,7 +3,6 @@
 import inspect
 from collections.abc import Mapping, Sequence
 
-import numpy as np
 import pandas as pd
 import xarray as xr
 
@@ -11,7 +10,6 @@ from ... import claims
 from ...claims.short import Said
 from ...claims.statistics import matched_delta
 from ...claims.table import number
-from ...store import results
 from . import compared, words
 
 RULES = {
@@ -114,20 +112,6 @@ def read_here(here: xr.Dataset) -> claims.Table:
     """The chapter's row of the ledger, as the run of this machine reads it."""
     own = {("feature_specificity", here.attrs["scale"]): here}
     return claims.table([each for each in claims.evaluate({}, own, rows=claims.for_chapter(4)) if each.here])
-
-
-def cost(named: Mapping[str, xr.Dataset]) -> pd.DataFrame:
-    """What the recorded runs took: a row a model."""
-    rows = {}
-    for name, dataset in named.items():
-        facts = results.provenance(dataset)
-        seconds = np.ravel(facts["wall_seconds"]).astype(float)
-        rows[name] = {
-            "runs": len(seconds),
-            "minutes of training": number(float(seconds.sum()) / 60),
-            "device": facts["environment"]["device"],
-        }
-    return pd.DataFrame.from_dict(rows, orient="index").rename_axis("model")
 
 
 def lines_that_matter() -> Said:

@@ -21,13 +21,13 @@ def in_short() -> Short:
     left = endings.use(others).sel(layer=0).mean("seed").values.tolist()
     emptiest = endings.use(long).mean("seed")
     return Short(
-        f"One run of Mid (6 × 8,192 units) ends near W&A's 13.3 and 95.6 %, at {_mean(long, 0)} and {_mean(long, 5)} "
+        f"One run of Mid (6 × 8,192 units) ends near W&A's {words.SOURCE} %, at {_mean(long, 0)} and {_mean(long, 5)} "
         f"%, with layer {int(emptiest.argmin('layer'))} its emptiest; and {widths[-1]:,} units per layer are not too "
         "many to be used.",
         (
             f"That run has five times the usual tokens; the recipe, *first*, ends layer 0 at {_mean(mid, 0)} % after "
             f"{_millions(mid)} million ({between(np.round(endings.use(mid).sel(layer=0), 1))} over {mid.sizes['seed']} "
-            f"seeds). Three other recipes trained as long leave layer 0 at {words.listed(left)} %.",
+            f"seeds). Three other recipes trained as long leave layer 0 at {words.tenths(left)} %.",
             f"{widths[-1] // widths[0]} times as many units per layer give {between(grown)} times as many used ones; "
             f"layer 5 then uses {number(float(share[-1]))} % of its own, layer 0 {number(float(share[0]))} % "
             f"(*first*, {len(widths)} widths).",

@@ -40,7 +40,7 @@ def by_tokens(*datasets: xr.Dataset) -> pd.DataFrame:
 
 
 def _shown(table: pd.DataFrame) -> pd.DataFrame:
-    table = table.rename(columns={layer: f"layer {layer}" for layer in range(6)}, index=CALLED)
+    table = table.rename(columns=endings.of_layer, index=CALLED)
     return table.rename_axis(columns=None)
 
 

@@ -5,9 +5,13 @@ from collections.abc import Sequence
 import numpy as np
 import xarray as xr
 
-from ...claims.short import Said, between
+from ...claims.short import Said, between, listed
 from ...claims.table import number
 from ...experiments import endings
+from ...source import BATCH_USE
+
+SOURCE = " and ".join(map(str, BATCH_USE.values()))
+"""The two numbers that the source states, in percent."""
 
 LONG = "lr × 2"
 """What the sweep of longer runs calls *first*."""
@@ -29,19 +33,18 @@ def longer(long: xr.Dataset, mid: xr.Dataset) -> Said:
     lowest = int(endings.use(of).mean("seed").argmin("layer"))
     others = [float(_end(long, 0).sel(recipe=name).mean()) for name in long["recipe"].values if name != LONG]
     return Said(
-        "**One run of Mid, trained five times as long, ends near W&A's 13.3 and 95.6 %, and other recipes do not.** "
+        f"**One run of Mid, trained five times as long, ends near W&A's {SOURCE} %, and other recipes do not.** "
         f"With *first*, layer 0 ends at {number(float(_end(mid, 0).mean()))} % after "
         f"{_millions(mid['tokens'].values[-1])} million tokens ({between(np.round(_end(mid, 0), 1))} over "
         f"{mid.sizes['seed']} seeds) and at {number(first)} % after {_millions(long['tokens'].values[-1])} million "
         f"(one seed), layer 5 at {number(last)} %; layer {lowest} is its lowest. Three other recipes leave layer 0 at "
-        f"{listed(others)} %."
+        f"{tenths(others)} %."
     )
 
 
-def listed(values: Sequence[float]) -> str:
+def tenths(values: Sequence[float]) -> str:
     """'53.9, 94.8 and 100'."""
-    *rest, last = [number(round(value, 1)) for value in sorted(values)]
-    return f"{', '.join(rest)} and {last}" if rest else last
+    return listed([number(round(value, 1)) for value in sorted(values)])
 
 
 def same_tokens(long: xr.Dataset, mid: xr.Dataset) -> Said:
@@ -67,9 +70,9 @@ def grown(dataset: xr.Dataset) -> Said:
     steps = np.diff(used.values, axis=0)
     grows = [int(layer) for layer in np.flatnonzero((steps > 0).all(axis=0))]
     rest = [layer for layer in range(used.sizes["layer"]) if layer not in grows]
-    said = f" Of layers {' and '.join(map(str, rest))} one seed per width cannot say." if rest else ""
+    said = f" Of layers {listed([str(layer) for layer in rest])} one seed per width cannot say." if rest else ""
     return Said(
-        f"**Layers {', '.join(map(str, grows[:-1]))} and {grows[-1]} go on using more units at every doubling, up to "
+        f"**Layers {listed([str(layer) for layer in grows])} go on using more units at every doubling, up to "
         f"{widths[-1]:,}.**{said} {widths[-1] // widths[0]} times as many units per layer give {between(times)} times "
         "as many used ones (Mid's stream, *first*). But the share of layer 5 that is in use falls from "
         f"{number(float(share.isel(d_ff=0)[-1]))} to {number(float(wide[-1]))} %, below that of layer 0, "
@@ -120,4 +123,16 @@ def repeated(streams: xr.Dataset, mid: xr.Dataset) -> Said:
         f"The run of 8,192 units on 512 repeats seed {seed} of *first* in Mid, and ends within "
         f"{number(float(abs(one - two).max()))} points of it in every layer: so much do two runs of one seed differ "
         "on a GPU."
+    )
+
+
+def again(repeated: xr.Dataset) -> Said:
+    """Whether reading a text again empties layer 0 further."""
+    use = _end(repeated, 0).mean("seed")
+    once, often = (float(use.sel(recipe=name)) for name in ("each text once", "a quarter, four times"))
+    claim = "Text read again empties layer 0" if often < once else "Reading a text again is not what empties the layers"
+    return Said(
+        f"**{claim}.** The longer runs read their text nearly three times. The control, same seed, reads as many "
+        f"tokens once over the whole text, and four times over a quarter of it: layer 0 ends at {number(once)} and at "
+        f"{number(often)} %."
     )

@@ -20,7 +20,7 @@ def in_short() -> Short:
     early = named.sel(step=named["step"][int(abs(named["tokens"].values - cells["tokens"].values[-1] / 4).argmin())])
     treated = store.recorded("dissociation", "mid")
     some = treatments.read(treated)
-    of = {arm: words.listed(treatments.values(some, arm)) for arm in some[0].values}
+    of = {arm: words.rounded(treatments.values(some, arm)) for arm in some[0].values}
     return Short(
         f"The recipe decides which layer empties: of {cells.sizes['recipe']} recipes for Mid (6 × 8,192 units), "
         f"{sum(counts.values())} end with a layer under {100 * FULL:g} %, and the emptiest is "

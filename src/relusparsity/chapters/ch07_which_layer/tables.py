@@ -8,10 +8,9 @@ import pandas as pd
 import xarray as xr
 
 from ...claims.short import Said
-from ...experiments import arms, dissociation, embedding_scale, endings, factorial, other_half, variants
+from ...experiments import arms, dissociation, embedding_scale, endings, factorial, other_half
 from ...interventions.inputs import Intervention
-from ...store import results
-from . import trajectories, treatments, yardstick
+from . import trajectories, treatments
 
 PLANNED = {
     "factorial": factorial,
@@ -20,6 +19,11 @@ PLANNED = {
     "embedding_scale": embedding_scale,
 }
 """Name of a dataset → what says which runs were planned."""
+
+
+def planned(scale: str = "mid") -> dict[str, int]:
+    """How many runs each dataset was planned to hold."""
+    return {name: len(experiment.config(scale).runs) for name, experiment in PLANNED.items()}
 
 
 def treated(dataset: xr.Dataset) -> pd.DataFrame:
@@ -44,9 +48,6 @@ def treated(dataset: xr.Dataset) -> pd.DataFrame:
                 "seeds": count,
             }
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis("treatment")
-
-
-yardsticks = yardstick.table  # for the notebook, which names few modules
 
 
 def scales(dataset: xr.Dataset) -> pd.DataFrame:
@@ -92,37 +93,19 @@ def _held(held: object) -> str:
 def one_at_a_time(dataset: xr.Dataset) -> pd.DataFrame:
     """Batch use (percent) of each layer at the end and loss, a row per changed ingredient, *base* first."""
     table = endings.by_recipe(dataset).drop(columns="distance")
-    return table.loc[["base", *(name for name in table.index if name != "base")]].rename(columns=_of_layer)
+    return table.loc[["base", *(name for name in table.index if name != "base")]].rename(columns=endings.of_layer)
 
 
 def halves(named: Mapping[str, xr.Dataset]) -> pd.DataFrame:
     """Millions of training tokens by which half of what a layer loses is lost: a row a model, a column a layer."""
     rows = {name: trajectories.half_lost(dataset) / 1e6 for name, dataset in named.items()}
     shown = {
-        name: {_of_layer(layer): "–" if value != value else f"{value:.1f}" for layer, value in enumerate(row.values)}
+        name: {
+            endings.of_layer(layer): "–" if value != value else f"{value:.1f}" for layer, value in enumerate(row.values)
+        }
         for name, row in rows.items()
     }
     return pd.DataFrame.from_dict(shown, orient="index").rename_axis("million tokens")
-
-
-def _of_layer(column: object) -> object:
-    return f"layer {column}" if isinstance(column, int) else column
-
-
-def cost(named: Mapping[str, xr.Dataset]) -> pd.DataFrame:
-    """What recorded runs took: how many there are, of how many planned, their minutes and where; a row an "
-    "experiment."""
-    rows = {}
-    for name, dataset in named.items():
-        facts = results.provenance(dataset)
-        runs, seconds = np.ravel(facts["runs"]), np.ravel(facts["wall_seconds"]).astype(float)
-        made = int((runs != variants.NOT_RUN).sum())
-        rows[name] = {
-            "runs": f"{made} of {len(PLANNED[name].config(dataset.attrs['scale']).runs)}",
-            "minutes": round(float(seconds.sum()) / 60),
-            "device": facts["environment"]["device"],
-        }
-    return pd.DataFrame.from_dict(rows, orient="index").rename_axis("dataset")
 
 
 def lines_that_matter() -> Said:

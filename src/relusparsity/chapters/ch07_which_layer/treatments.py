@@ -11,7 +11,7 @@ from ...claims.short import Said, between
 from ...claims.table import number
 from ...experiments import dissociation
 from . import trajectories
-from .words import listed, millions, seeds
+from .words import millions, rounded, seeds
 
 READ = ((1, "centre", "centred"), (5, "add 2", "with the vector"))
 """Layer, treatment and its word, of what row 15 reads."""
@@ -40,7 +40,7 @@ def dissociated(dataset: xr.Dataset) -> Said:
     """What happened to the two layers that row 15 reads."""
     some = read(dataset)
     of = {
-        (layer, arm): listed(values(some, f"U_{layer}, {arm} (%)"))
+        (layer, arm): rounded(values(some, f"U_{layer}, {arm} (%)"))
         for layer in (1, 5)
         for arm in ("twin", "treated", "placebo")
     }
@@ -102,8 +102,8 @@ def placebos(dataset: xr.Dataset) -> Said:
         else f"{small} of {len(both)} by less than the quarter that the rule allows"
     )
     return Said(
-        f"{word}They end layer 1 at {listed(values(some, 'U_1, placebo (%)'))} % and layer 5 at "
-        f"{listed(values(some, 'U_5, placebo (%)'))} %: "
+        f"{word}They end layer 1 at {rounded(values(some, 'U_1, placebo (%)'))} % and layer 5 at "
+        f"{rounded(values(some, 'U_5, placebo (%)'))} %: "
         f"{between(np.round(shares[1]))} % and {between(np.round(shares[5]))} % of what the "
         f"treatments do, {how}. {verdict(dataset)}"
     )
@@ -175,5 +175,5 @@ def others(dataset: xr.Dataset) -> Said:
     return Said(
         f"A vector along the mean does what one across it does, within {number(round(apart, 1))} points "
         f"({seeds(min(runs))}). With vectors of a half, one and two standard deviations layer 5 ends at "
-        f"{listed(weaker)} %: {'the longer, the emptier' if rises else 'not always the longer, the emptier'}."
+        f"{rounded(weaker)} %: {'the longer, the emptier' if rises else 'not always the longer, the emptier'}."
     )

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from ...claims.short import Said
+from ...claims.short import Said, listed
 from ...claims.table import number
 from ...experiments import arms, embedding_scale, recipe_effects
 from ...plots.recipes import FULL
@@ -110,10 +110,9 @@ def millions(tokens: float) -> str:
     return number(tokens / 1e6)
 
 
-def listed(some: Sequence[float]) -> str:
-    """'37 and 10'."""
-    *others, last = [number(round(value, 0 if value >= 10 else 1)) for value in some]
-    return f"{', '.join(others)} and {last}" if others else last
+def rounded(some: Sequence[float]) -> str:
+    """'37 and 10': whole, and tenths below ten."""
+    return listed([number(round(value, 0 if value >= 10 else 1)) for value in some])
 
 
 def seeds(count: int) -> str:

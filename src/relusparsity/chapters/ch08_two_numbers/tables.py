@@ -2,12 +2,10 @@
 
 from collections.abc import Mapping
 
-import numpy as np
 import pandas as pd
 import xarray as xr
 
 from ...experiments import endings, search
-from ...store import results
 from . import runs
 
 SAID = {"fan_in": "fan-in", "xavier": "Xavier"}
@@ -163,20 +161,6 @@ def recipes(datasets: Mapping[str, xr.Dataset]) -> pd.DataFrame:
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis("run")
 
 
-def cost(datasets: Mapping[str, xr.Dataset]) -> pd.DataFrame:
-    """What the recorded runs took and how each dataset is made again, a row a dataset."""
-    rows = {}
-    for name, dataset in datasets.items():
-        facts = results.provenance(dataset)
-        rows[name] = {
-            "runs": len(np.ravel(facts["runs"])),
-            "minutes": round(float(np.ravel(facts["wall_seconds"]).astype(float).sum()) / 60),
-            "device": facts["environment"]["device"],
-            "commit": str(facts["environment"]["commit"])[:12],
-        }
-    return pd.DataFrame.from_dict(rows, orient="index").rename_axis("dataset")
-
-
 def _between(interval: search.Interval) -> str:
     return "{:g} to {:g}".format(*interval)
 
@@ -185,8 +169,4 @@ def by_seed(recipes: Mapping[str, xr.Dataset]) -> pd.DataFrame:
     """How each seed of the frozen recipes ends: batch use in percent, distance in points, loss."""
     table = endings.by_seed(recipes).reset_index()
     table.insert(0, "run", [f"{name}, seed {seed}" for name, seed in zip(table["recipe"], table["seed"], strict=True)])
-    return (
-        table.drop(columns=["recipe", "seed"])
-        .rename(columns={layer: f"layer {layer}" for layer in range(6)})
-        .set_index("run")
-    )
+    return table.drop(columns=["recipe", "seed"]).rename(columns=endings.of_layer).set_index("run")

@@ -8,7 +8,7 @@ import xarray as xr
 
 from ...claims.short import Said, between, spread
 from ...claims.table import number
-from ...experiments import endings, search
+from ...experiments import endings, search, sweep_table
 from ...source import BATCH_USE
 from . import runs
 
@@ -113,9 +113,8 @@ def frozen(recipes: Mapping[str, xr.Dataset]) -> Said:
             apart[layer] = max(apart.get(layer, 0.0), float(of.max() - of.min()))
     most = max(apart, key=lambda layer: apart[layer])
     return Said(
-        f"**Fresh seeds of a frozen recipe end near each other in layers 0 and 5**, within {apart[FIRST]:.1f} and "
-        f"{apart[LAST]:.1f} points, and not in layer {most} ({apart[most]:.0f} points). {'; '.join(parts)} (three "
-        "seeds each)."
+        f"**Fresh seeds of one recipe lie up to {apart[FIRST]:.1f} points apart in layer {FIRST}, {apart[LAST]:.1f} in "
+        f"layer {LAST} and {apart[most]:.0f} in layer {most}.** {'; '.join(parts)} (three seeds each)."
     )
 
 
@@ -142,17 +141,21 @@ def sought() -> Said:
     """The target of the search, its stop rule and its screens, from where they are written."""
     low_high = {layer: f"{number(low)} to {number(high)} %" for layer, (low, high) in search.TARGET.items()}
     rows = (*search.ROWS, *search.MORE)
-    ran = sum(bool(row.date) for row in rows)
+    ran, exempt = (sum(map(bool, each)) for each in ((row.date for row in rows), (not row.screened for row in rows)))
+    run = sweep_table.row("lead", "wide").config().runs[0]
+    by_step: dict[int, list[str]] = {}
+    for screen in search.screens(run):
+        by_step.setdefault(screen.step, []).append(screen.words)
+    stops = "; ".join(f"at step {step:,} where {' or '.join(rules)}" for step, rules in by_step.items())
     return Said(
         "\n".join(
             [
-                f"- **Sought:** one recipe that ends layer 0 at {low_high[FIRST]}, as the lowest, and layer 5 at "
-                f"{low_high[LAST]}.",
+                f"- **Sought:** one recipe that ends layer {FIRST} at {low_high[FIRST]}, as the lowest, and layer "
+                f"{LAST} at {low_high[LAST]}.",
                 f"- **Stop:** with the first run that does, or after {search.MOST}. {len(rows)} are written, {ran} of "
                 "them have run; the others may follow from what these find.",
-                "- **Screens**, from the fourth run on: at 3,700 steps a run stops where layer 5 is under 92 %, or "
-                "where γ of layer 0 is under that of layer 1 ([chapter 7](07_which_layer.html) says what γ is); at "
-                "7,300 steps where layer 0 is over 45 %.",
+                f"- **Screens**, but for the first {exempt} runs, stop a run, one of {run.train.steps:,} steps "
+                f"{stops} (γ: [chapter 7](07_which_layer.html)).",
                 f"- **Where:** `experiments/search.py`, of {search.DATE}; what was added on {search.LATER}, after the "
                 "first three runs, says so.",
             ]
@@ -173,6 +176,6 @@ def expected() -> Said:
             low <= forecast[layer][0] and forecast[layer][1] <= high for layer, (low, high) in search.TARGET.items()
         )
     return Said(
-        f"{len(to_come)} runs are to come. The forecasts of {reach} reach into the box, that of {within or 'none'} "
-        "lies in it."
+        f"{len(to_come)} runs are to come. The forecasts of {reach} reach into the box; {within or 'none'} of them "
+        f"{'lies' if within == 1 else 'lie'} wholly in it."
     )

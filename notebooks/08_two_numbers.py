@@ -44,7 +44,12 @@ lead, rotary, one_sum = (store.recorded(name, "wide") for name in ("lead", "rota
 # batch of 8,192 held-out tokens, $U_0$ that of the first layer, $U_5$ that of the last. The distance $D$ of a run is how
 # far it ends from both numbers, in points:
 #
-# $$2 D^2 = (U_0 - 13.3)^2 + (U_5 - 95.6)^2$$ (eq-distance)
+# $$
+# \begin{aligned}
+# 2 D^2 = {} & (U_0 - 13.3)^2 \\
+# & + (U_5 - 95.6)^2
+# \end{aligned}
+# $$ (eq-distance)
 #
 # Recipes go by what they change. *First* has tied embeddings of standard deviation 0.02, Xavier matrices, learned
 # positions, a learning rate of 6e-4 and weight decay 1; *nearest*, the nearest when it was named, has half that rate,

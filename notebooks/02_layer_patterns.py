@@ -236,4 +236,4 @@ claims.table([outcome for outcome in own if outcome.here])
 costs.cost({"Wide": wide, "Mid": mid, "Laptop": recorded})
 
 # %% [markdown]
-# Next: the units that stopped firing. Which ones, when, and for good? [Chapter 3](03_neuron_death.ipynb).
+# Next: the units that stopped firing. Which ones, when, and which come back? [Chapter 3](03_neuron_death.ipynb).

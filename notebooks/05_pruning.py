@@ -77,7 +77,7 @@ for name in ("silent_sample_tokens", "evaluation_tokens", "random_draws", "d_ff"
 tables.silent_removal(recorded)
 
 # %% [markdown]
-# Chapter 3 asks how many of the silent units are dead for good. Here it is enough that a unit which fires once in some
+# Chapter 3 asks how many of the silent units are dead. Here it is enough that a unit which fires once in some
 # hundred thousand tokens cannot matter much for the mean loss; it may still matter for the one text that it is about.
 #
 # ## What more can go

@@ -40,7 +40,7 @@ def about(dataset: xr.Dataset) -> pd.DataFrame:
             "hidden layer 0": facts["layers"][0],
             "a unit fires where": facts["rule"]["name"],
             "tokens counted": f"{facts['text']['tokens']:,}",
-            "loss, nats a token": f"{float(dataset['final_loss'].sel(model=name).item()):.3f}",
+            "loss, nats per token": f"{float(dataset['final_loss'].sel(model=name).item()):.3f}",
             "loss of even guessing": f"{np.log(dataset.attrs['vocab_size']):.3f}",
         }
     return pd.DataFrame(columns)[dataset["model"].values.tolist()]

@@ -283,7 +283,7 @@ claims.table(of_15)
 # - **γ is one number per layer.** A layer may have several common directions.
 # - **Why units die** is not answered by where they do.
 #
-# Runs done and planned (std 1 with the third seed is missing in the crossing, and half of the treated runs):
+# Runs and what they took:
 
 # %% tags=["remove-input", "hide-output"] mystnb={"code_prompt_show": "Runs, minutes and machines", "code_prompt_hide": "Hide the cost"}
 done = {"factorial": first, "other_half": second, "dissociation": treated, "embedding_scale": embedded}

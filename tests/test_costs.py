@@ -1,4 +1,4 @@
-"""What recorded runs took, on a dataset made up and on one whose runs are not all made."""
+"""What recorded runs took, on datasets made up and on a recorded one."""
 
 import json
 
@@ -8,6 +8,7 @@ import xarray as xr
 
 from relusparsity import store
 from relusparsity.experiments import costs, dissociation, variants
+from relusparsity.version import commits
 
 
 def made(commit: str) -> xr.Dataset:
@@ -19,6 +20,17 @@ def made(commit: str) -> xr.Dataset:
 def test_runs_that_were_made_are_counted_and_their_minutes_summed(commit: str, shown: str) -> None:
     assert costs.cost({"x": made(commit)}).loc["x"].tolist() == [1, "2", "cpu", shown]
     assert costs.cost({"x": made(commit)}, {"x": 2}).loc["x", "runs"] == "1 of 2"
+
+
+def test_each_commit_that_made_runs_is_named_once() -> None:
+    facts = {"environment": {"commit": "c" * 40}}
+    assert commits(facts) == ["c" * 40] and commits({}) == []
+    by_recipe = {"commits": ["b" * 40, None, "a" * 40]}
+    by_seed = {"commits": [["b" * 40, "a" * 40], [None, "b" * 40]]}
+    assert commits(facts | by_recipe) == commits(facts | by_seed) == ["b" * 40, "a" * 40]
+    several = made("c" * 40)
+    several.attrs["provenance"] = json.dumps(json.loads(several.attrs["provenance"]) | by_seed)
+    assert costs.cost({"x": several}).loc["x", "commit"] == f"{'b' * 12}, {'a' * 12}"
 
 
 def test_recorded_runs_are_those_of_the_dataset() -> None:

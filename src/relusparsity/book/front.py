@@ -53,7 +53,6 @@ def blocks() -> dict[str, str]:
         "scoreboard": scoreboard.markdown(),
         "kept": scoreboard.summary(judged),
         "failed": scoreboard.failed(shown),
-        "unfinished": scoreboard.unfinished(results.recorded("dissociation", "mid")),
         "example": findings.example(results.recorded("layer_patterns", "wide")),
     }
 

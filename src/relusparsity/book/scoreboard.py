@@ -5,7 +5,6 @@ from collections.abc import Iterator, Sequence
 from html import escape
 
 import pandas as pd
-import xarray as xr
 
 from ..chapters.ch08_two_numbers import runs, tables
 from ..claims import Outcome, Verdict
@@ -119,26 +118,3 @@ def failed(outcomes: Sequence[Outcome]) -> str:
             rows.setdefault(model_of(outcome), {word: [] for word in words})[outcome.verdict].append(link)
     said = {of: [f"{word}: {', '.join(links)}" for word, links in each.items() if links] for of, each in rows.items()}
     return "\n".join(f"- **{of}**, {'; '.join(parts)}." for of, parts in said.items())
-
-
-def unfinished(dataset: xr.Dataset) -> str:
-    """In two sentences: what is recorded of row 15's runs, whose predictions are scored, and what it waits for.
-
-    Parameters
-    ----------
-    dataset
-        Of `experiments.dissociation`, with `final_batch_use` (recipe, seed, set, layer); a run that was not made is
-        missing throughout.
-    """
-    ends = dataset["final_batch_use"].notnull().any(["set", "layer"])
-    finding = dissociation.judge(dataset)
-    read = {reading.seed: reading.holds for reading in finding.readings if reading.holds is not None}
-    runs = list(dissociation.arms("mid"))
-    asked = sorted({run.seed for _, run in runs})
-    waits = [str(seed) for seed in asked if seed not in read]
-    return (
-        f"The runs with treated layers belong to row 15 of the ledger, which reads *{dissociation.verdict(finding)}*: "
-        f"{int(ends.sum())} of {len(runs)} are recorded. Its rule asks for {len(asked)} seeds; {len(read)} have all "
-        f"the runs that it reads, and it holds in {sum(read.values())} of them"
-        + (f"; the verdict waits for {'seeds' if len(waits) > 1 else 'seed'} {', '.join(waits)}." if waits else ".")
-    )

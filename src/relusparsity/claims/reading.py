@@ -13,6 +13,7 @@ from ..checks import shown
 from ..errors import UserError
 from ..shapes import title
 from ..store.renamed import WORDS
+from ..version import commits
 
 Floats = NDArray[np.float64]
 
@@ -162,10 +163,11 @@ def recipe(dataset: xr.Dataset) -> str:
 
 
 def made(dataset: xr.Dataset) -> str:
-    """Machine, commit and text of a recorded dataset, hashes cut to twelve digits; "" where it does not name them."""
+    """Machine, commits and text of a recorded dataset, hashes cut to twelve digits; "" where it does not name them."""
     kept = provenance(dataset)
     known = kept.get("environment", {})
-    said = [known.get("device", ""), f"commit {known['commit']}" if "commit" in known else ""]
+    by = commits(kept)
+    said = [known.get("device", ""), f"commit{'s' if len(by) > 1 else ''} {', '.join(by)}" if by else ""]
     if "checksum" in kept.get("corpus", {}):
         said.append(f"text sha256 {kept['corpus']['checksum']}")
     return re.sub(r"\b([0-9a-f]{12})[0-9a-f]+", r"\1", ", ".join(filter(None, said)))

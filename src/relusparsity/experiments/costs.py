@@ -7,11 +7,12 @@ import pandas as pd
 import xarray as xr
 
 from ..store import results
+from ..version import commits
 from . import variants
 
 
 def cost(named: Mapping[str, xr.Dataset], planned: Mapping[str, int] | None = None) -> pd.DataFrame:
-    """Runs, their minutes in all, where they ran and by which commit: a row a dataset.
+    """Runs, their minutes in all, where they ran and by which commits: a row a dataset.
 
     Parameters
     ----------
@@ -24,11 +25,10 @@ def cost(named: Mapping[str, xr.Dataset], planned: Mapping[str, int] | None = No
     for name, dataset in named.items():
         facts = results.provenance(dataset)
         made = int((np.ravel(facts["runs"]) != variants.NOT_RUN).sum())
-        commit = str(facts["environment"]["commit"])
         rows[name] = {
             "runs": f"{made} of {planned[name]}" if planned else made,
             "minutes": f"{np.ravel(facts['wall_seconds']).astype(float).sum() / 60:.0f}",
             "device": facts["environment"]["device"],
-            "commit": "unknown" if commit.startswith("unknown") else commit[:12],
+            "commit": ", ".join("unknown" if each.startswith("unknown") else each[:12] for each in commits(facts)),
         }
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis("runs of")

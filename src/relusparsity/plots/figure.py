@@ -11,6 +11,7 @@ import xarray as xr
 
 from ..errors import UserError
 from ..shapes import title
+from ..version import commits
 from .chart import Chart
 from .described import described
 from .reading import how_many
@@ -182,8 +183,8 @@ def _origin(model: str, dataset: xr.Dataset) -> str:
     """Where a dataset's numbers come from, as far as it says so."""
     if "provenance" not in dataset.attrs:
         return f"{model}: computed from recorded runs, and names no commit"
-    commit = json.loads(dataset.attrs["provenance"])["environment"].get("commit", "unknown")
-    return f"{model}: measured by relusparsity at commit {commit}"
+    by = commits(json.loads(dataset.attrs["provenance"])) or ["unknown"]
+    return f"{model}: measured by relusparsity at commit{'s' if len(by) > 1 else ''} {', '.join(by)}"
 
 
 def table(drawn: list[tuple[str, xr.Dataset]]) -> str:

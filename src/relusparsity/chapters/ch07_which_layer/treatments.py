@@ -11,7 +11,7 @@ from ...claims.short import Said, between
 from ...claims.table import number
 from ...experiments import dissociation
 from . import trajectories
-from .words import millions, rounded, seeds
+from .words import COUNTED, millions, rounded, seeds
 
 READ = ((1, "centre", "centred"), (5, "add 2", "with the vector"))
 """Layer, treatment and its word, of what row 15 reads."""
@@ -88,7 +88,7 @@ def checked(dataset: xr.Dataset) -> Said:
 
 
 def placebos(dataset: xr.Dataset) -> Said:
-    """What the placebos did, and what row 15 says so far."""
+    """What the placebos did, and what row 15 says."""
     some = read(dataset)
     shares = {layer: moved(some, layer) for layer in (1, 5)}
     both = [*shares[1], *shares[5]]
@@ -110,17 +110,13 @@ def placebos(dataset: xr.Dataset) -> Said:
 
 
 def verdict(dataset: xr.Dataset) -> str:
-    """What the ledger's row 15 says of the seeds that have run, in a sentence."""
-    finding, some = dissociation.judge(dataset), read(dataset)
-    held = sum(bool(reading.holds) for reading in some)
-    word = dissociation.verdict(finding)
-    if word != "not yet tested":
-        return f"Row 15 is {word}: it holds in {held} of {len(some)} seeds."
-    each = "fails in " + ("both" if len(some) == 2 else seeds(len(some))) if not held else f"holds in {seeds(held)}"
+    """The ledger's word for row 15, and what the centred layer does of what the row asks."""
+    some = read(dataset)
+    held, word = sum(bool(reading.holds) for reading in some), dissociation.verdict(dissociation.judge(dataset))
     short = [number(value) for value in values(some, "U_1, treated (%)") if value < 90]
-    low = f" In {seeds(len(short))} of these the centred layer 1, too, ends under the 90 % asked for." if short else ""
-    lost = " It asks for all three, so it can no longer be *reproduced*." if held < len(some) else ""
-    return f"Row 15 {each} of the seeds run so far; its verdict waits for three.{lost}{low}"
+    low = f"; in {seeds(len(short))} the centred layer 1, too, ends under the 90 % asked for" if short else ""
+    of = f"{COUNTED[held]} of {seeds(len(some))}" if held else "no seed"
+    return f"Row 15 is {word}: it holds in {of}{low}."
 
 
 def paired(dataset: xr.Dataset, layer: int, *treatments: str) -> tuple[list[float], int]:

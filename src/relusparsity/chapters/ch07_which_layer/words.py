@@ -9,6 +9,7 @@ from itertools import product
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import xarray as xr
 
 from ...claims.short import Said, listed
@@ -158,8 +159,21 @@ def _at_one_speed(dataset: xr.Dataset) -> str:
     said = " and ".join(f"layer {layers} at standard deviation {std:g}" for std, layers in which.items())
     same = len(set(which.values())) == 1
     return f"Where a step moves the embeddings by {100 * speed:g} %, the emptiest is {said}" + (
-        ": at one speed, the standard deviation alone does not choose the layer." if same else "."
+        f": at one speed, the standard deviation alone does not choose the layer. {_by_positions(ends, speed)}"
+        if same
+        else "."
     )
+
+
+def _by_positions(ends: pd.DataFrame, speed: float) -> str:
+    """Which layer ends emptiest most often with the smaller and the larger positions, at a speed of the embeddings."""
+    said = []
+    for positions in sorted(embedding_scale.SCALES):
+        named = [embedding_scale.named(std, speed, positions) for std in embedding_scale.STDS]
+        layers = Counter(ends.loc[named, "lowest"].dropna().astype(int))
+        layer, runs = layers.most_common(1)[0]
+        said.append(f"layer {layer} in {runs} of {layers.total()} runs")
+    return f"With the smaller positions it is {said[0]}, with the larger {said[1]} (seen after the runs)."
 
 
 def _order(half: xr.DataArray, recipe: str) -> str:

@@ -72,7 +72,7 @@ plots.batch_use(wide)
 # %% [markdown]
 # At the end batch use is measured once more, in float32 and on far more text. Percent, a row per seed:
 
-# %% tags=["remove-input"]
+# %% tags=["remove-input"] table="How each seed of Wide ends, by its recipe nearest: batch use of each layer (percent), and the loss"
 tables.by_seed(wide)
 
 # %% tags=["remove-input"]

@@ -86,7 +86,7 @@ tables.by_rate(wide)
 # %% tags=["remove-input"]
 words.coming_back(wide)
 
-# %% tags=["remove-input"]
+# %% tags=["remove-input"] table="Units of Wide, nearest, that died, that came back, and that are dead at the end: percent by layer, all seeds together"
 tables.fates(wide)
 
 # %% tags=["remove-input"]

@@ -136,7 +136,7 @@ figures.specificity(mid)
 # and its strongest activation, the token in double brackets; what follows it the unit has not seen. ⏎ is a line end, ␣ a
 # space. Wide by *nearest*:
 
-# %% tags=["remove-input"]
+# %% tags=["remove-input"] table="What chosen units of the first seed of Wide, nearest, fire on: layers 0 and 5"
 tables.chosen(recipes["nearest"], layers=[0, 5])
 
 # %% [markdown]

@@ -60,7 +60,7 @@ plots.batch_use(tables.named(long).sel(recipe="first"))
 # embeddings* a pilot run had emptied layer 0; here layers 1 to 3 empty instead. *Modern* (RMSNorm, rotary positions, no
 # biases, normal matrices, decay 0.1) keeps layer 0 full.
 
-# %% tags=["remove-input"]
+# %% tags=["remove-input"] table="How each recipe of Mid ends after a longer training: batch use in percent and loss, the nearest to the source first"
 tables.by_recipe(long)
 
 # %% tags=["remove-input", "hide-output"] mystnb={"code_prompt_show": "The four recipes over training", "code_prompt_hide": "Hide the figure"}
@@ -103,7 +103,7 @@ figures.width(widths)
 # share, one is saturation. The last row is the yardstick, what changing only the seed does. (The figure draws means of the
 # seeds.)
 
-# %% tags=["remove-input"]
+# %% tags=["remove-input"] table="By how much the used units of each layer multiply when the width doubles: Mid, first seed, a row a doubling"
 tables.growth(widths)
 
 # %% tags=["remove-input"]

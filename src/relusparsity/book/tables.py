@@ -8,12 +8,15 @@ rest, so that nothing is computed anew.
 
 import re
 from itertools import accumulate
+from pathlib import Path
 from typing import Any
 
 from bs4 import BeautifulSoup, Tag
 from docutils import nodes
 from sphinx.application import Sphinx
 from sphinx.transforms.post_transforms import SphinxPostTransform
+
+from . import captions
 
 LONG_NAME = 12
 """Characters of a row's name beyond which a narrow column would break it word by word; no longer word stays whole."""
@@ -36,14 +39,17 @@ PLACES = re.compile(r"(?<=[_./=:(])(?=\w)|(?<=[a-z]{3})(?=[A-Z])")
 
 
 class ReadableTables(SphinxPostTransform):
-    """Put `marked` in the place of what pandas printed."""
+    """Put `marked` in the place of what pandas printed, under its caption."""
 
     default_priority = 900  # after MyST-NB has chosen the HTML of each output
 
     def run(self, **_: Any) -> None:
-        for raw in list(self.document.findall(nodes.raw)):
-            if 'class="dataframe"' in raw.astext():
-                raw.replace_self(nodes.raw("", marked(raw.astext()), **raw.attributes))
+        found = [raw for raw in self.document.findall(nodes.raw) if 'class="dataframe"' in raw.astext()]
+        said = captions.of(Path(self.env.doc2path(self.env.docname))) if found else []
+        for position, (raw, caption) in enumerate(zip(found, said, strict=True), 1):
+            above = captions.above(caption, self.env.docname, position)
+            table = re.sub(r"(<table[^>]*>)", rf"\g<1>{above}", raw.astext(), count=1)
+            raw.replace_self(nodes.raw("", marked(table), **raw.attributes))
 
 
 def marked(html: str) -> str:

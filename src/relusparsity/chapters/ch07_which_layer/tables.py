@@ -73,7 +73,7 @@ def scales(dataset: xr.Dataset) -> pd.DataFrame:
 
 
 def contrasts(dataset: xr.Dataset) -> pd.DataFrame:
-    """The sentences written before the runs, and what came of each."""
+    """What was written of the embeddings' scale before the runs, and what came."""
     table = embedding_scale.contrasts(dataset)
     table["chance"] = [f"{100 * chance:.0f} %" for chance in table["chance"]]
     table["holds"] = [_held(held) for held in table["holds"]]
@@ -82,7 +82,7 @@ def contrasts(dataset: xr.Dataset) -> pd.DataFrame:
 
 
 def forecast(judged: pd.DataFrame) -> pd.DataFrame:
-    """The forecast of the other sixteen recipes, with a word for each."""
+    """What was forecast of the other sixteen recipes, and what came."""
     return judged.assign(holds=[_held(held) for held in judged["holds"]]).rename_axis("forecast")
 
 

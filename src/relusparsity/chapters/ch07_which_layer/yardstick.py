@@ -35,7 +35,7 @@ def repeats(of_one_recipe: Sequence[xr.Dataset]) -> tuple[np.ndarray, int, int]:
 
 
 def table(of_one_recipe: Sequence[xr.Dataset], cells: xr.Dataset) -> pd.DataFrame:
-    """Standard deviations of batch use, points, a row a kind of difference and a column a layer.
+    """What a difference of batch use is worth: standard deviations at the end, in points, by what differs.
 
     Parameters
     ----------
@@ -48,8 +48,8 @@ def table(of_one_recipe: Sequence[xr.Dataset], cells: xr.Dataset) -> pd.DataFram
     one = use(of_one_recipe[0])
     every = use(cells).transpose("recipe", "seed", "layer")
     rows = {
-        f"a repeat of one seed ({runs} runs, {seeds} seeds of *first*)": again,
-        f"another seed ({one.sizes['seed']} of *first*)": one.std("seed", ddof=1).values,
+        f"a repeat of one seed ({runs} runs, {seeds} seeds of first)": again,
+        f"another seed ({one.sizes['seed']} of first)": one.std("seed", ddof=1).values,
         f"another seed ({every.sizes['seed']} each of {every.sizes['recipe']} recipes)": np.sqrt(
             every.var("seed", ddof=1).mean("recipe").values
         ),

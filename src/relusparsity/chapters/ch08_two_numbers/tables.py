@@ -13,7 +13,7 @@ SAID = {"fan_in": "fan-in", "xavier": "Xavier"}
 
 
 def levers(datasets: Mapping[str, xr.Dataset]) -> pd.DataFrame:
-    """What moving a lever does to both ends and to the loss: a row a pair of `runs.PAIRS`."""
+    """What moving a lever does to both ends and to the loss: a row a pair of runs."""
     ends, rows = runs.ends(dict(datasets)), []
     for before, after in runs.PAIRS:
         changed = runs.changed(datasets[before], datasets[after])

@@ -149,9 +149,9 @@ plots.recipes(single, name="one-ingredient")
 #
 # $$\gamma_\ell = \frac{\lVert\mu_\ell\rVert}{\lVert\sigma_\ell\rVert}$$ (eq-gamma)
 #
-# is how large what all tokens have in common is beside what tells them apart; it has no unit. Where γ is large, a unit
-# whose weights point away from the mean is off at every token. The same number of its input predicts which features of a
-# sparse autoencoder start dead {cite:p}`simon2026outliers`.
+# is how large what all tokens have in common is beside what tells them apart; γ (gamma) has no unit. Where it is large,
+# a unit whose weights point away from the mean is off at every token. The same number of its input predicts which
+# features of a sparse autoencoder start dead {cite:p}`simon2026outliers`.
 
 # %% tags=["remove-input"]
 figures.gamma(mid, named, cells)

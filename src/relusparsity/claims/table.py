@@ -67,7 +67,7 @@ class Table:
         together = sorted(self.outcomes, key=lambda outcome: order.get(outcome.row, len(order)))
         for row, outcomes in groupby(together, key=lambda outcome: outcome.row):
             kept = list(outcomes)
-            scales = [*row.scales, *(o.scale for o in kept)]
+            scales = [*row.scales, "P", "S", "L", *(o.scale for o in kept)]  # judged first, then the larger first
             yield row, sorted(kept, key=lambda o: (o.here, scales.index(o.scale)))  # recipes of a model stand together
 
     def caption(self) -> str:

@@ -150,6 +150,14 @@ def interpreter(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
+def undrawn(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No drawings in reports, which take seconds a page, but where they are looked at."""
+    if "one_file" not in request.node.name:
+        empty = {"drawings": {size: {"svg": "<svg></svg>"} for size in ("wide", "narrow")}}
+        monkeypatch.setattr("relusparsity.plots.moves.figure", lambda chart: empty)
+
+
+@pytest.fixture
 def one_thread() -> Iterator[None]:
     """The same sums in the same order in every process."""
     torch = importlib.import_module("torch")

@@ -12,7 +12,7 @@ from torch import nn
 import relusparsity
 from relusparsity.anymodel import calibrate
 from relusparsity.errors import UserError
-from test_track import assert_counts
+from track_made import assert_counts
 
 SEQUENCES, POSITIONS, WIDTH = 3, 7, 8
 X = torch.randn(SEQUENCES, POSITIONS, WIDTH, generator=torch.Generator().manual_seed(1))

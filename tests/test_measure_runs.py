@@ -22,12 +22,7 @@ from relusparsity.measure import text
 from relusparsity.store import results
 from relusparsity.train import loop
 
-
-@pytest.fixture(autouse=True)
-def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No drawings, which take seconds a page."""
-    empty = {"drawings": {size: {"svg": "<svg></svg>"} for size in ("wide", "narrow")}}
-    monkeypatch.setattr("relusparsity.plots.moves.figure", lambda chart: empty)
+pytestmark = pytest.mark.usefixtures("undrawn")
 
 
 @pytest.fixture(scope="module")

@@ -16,11 +16,11 @@ import zstandard
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from corpora_made import config, decoded, jsonl, texts
 from relusparsity import paths
 from relusparsity.corpora import bpe, load, pipes, text
 from relusparsity.corpora.document import LONGEST, pieces
 from relusparsity.errors import UserError
-from test_corpora import config, decoded, jsonl, texts
 
 PACK: dict[str, Callable[[bytes], bytes]] = {
     "": bytes,

@@ -15,7 +15,7 @@ from tokenizers import Tokenizer, models
 
 import relusparsity
 from any_models import GATED, KINDS, SMOOTH, build, inputs, names, stored
-from test_track import assert_counts
+from track_made import assert_counts
 
 bridge = pytest.importorskip(
     "transformer_lens.model_bridge", reason="TransformerLens is not installed: pip install transformer-lens==4.3.0"

@@ -7,7 +7,7 @@ from torch import nn
 
 import relusparsity
 from any_models import build, inputs, names, stored
-from test_track import assert_counts, shaped
+from track_made import assert_counts, shaped
 
 if __name__ == "__main__":
     torch.set_num_threads(1)

@@ -1,4 +1,4 @@
-"""`TrackDeaths`: deaths and revivals in a training by `transformers.Trainer`, saved and resumed with its checkpoints."""
+"""`TrackDeaths`: deaths and revivals while `transformers.Trainer` trains, saved and resumed with its checkpoints."""
 
 import json
 from pathlib import Path
@@ -6,7 +6,7 @@ from typing import Any
 
 from safetensors import safe_open
 from safetensors.torch import save_file
-from torch import Tensor, nn
+from torch import Tensor
 from transformers import TrainerCallback
 
 from ..errors import UserError
@@ -59,10 +59,10 @@ class TrackDeaths(TrainerCallback):  # type: ignore[misc]
         self.resume_from = resume_from
         self.deaths: Deaths | None = None
 
-    def on_train_begin(self, args: Any, state: Any, control: Any, model: nn.Module, **_: Any) -> None:
+    def on_train_begin(self, args: Any, state: Any, control: Any, **given: Any) -> None:
         if self.deaths is not None:  # a training that ended with an error left it running
-            self.deaths.stop()
-        self.deaths = track_deaths(model, self.dead_after, self.layers, of=self.of, rule=self.rule)
+            self.deaths.leave()
+        self.deaths = track_deaths(given["model"], self.dead_after, self.layers, of=self.of, rule=self.rule)
         if state.global_step:
             self.deaths.load_state_dict(read(self._checkpoint(args, state) / FILE))
         self.deaths.start()

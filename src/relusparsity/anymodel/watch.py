@@ -89,6 +89,10 @@ class Watch:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        self.leave()
+
+    def leave(self) -> None:
+        """Watch no longer, whatever was seen; the model is left as it was."""
         self._undo.close()
 
     def _attach(self, layer: int, place: Place) -> RemovableHandle:

@@ -19,8 +19,7 @@ from .place import Place
 from .ruled import Ruled, not_a_number, one_width, same_layer
 from .rules import Rule
 
-NUMBERS = ("dead_after", "steps", "tokens", "sequences")
-"""Of a state."""
+NUMBERS = ("dead_after", "steps", "tokens", "sequences")  # of a state
 
 
 class Deaths(Ruled):
@@ -84,8 +83,11 @@ class Deaths(Ruled):
         fired = self.rule.fired(layer, place, activation)
         if call.real is not None:
             fired = fired & call.real[..., None]
-        # seen anew, since a dimension of one may have any stride, which reading eight units at once does not bear
-        per_unit = metrics.unit_counts(fired.contiguous().view(fired.shape))
+        if fired.device.type == "cpu":
+            # seen anew, since a dimension of one may have any stride, which reading eight units at once does not bear
+            per_unit = metrics.unit_counts(fired.contiguous().view(fired.shape))
+        else:  # the same in one launch
+            per_unit = fired.sum(1, dtype=torch.int32)
         seen.unit_tokens += per_unit.sum(0)
         seen.sequence_units += (per_unit > 0).sum()
         lengths = call.lengths_of(activation.shape[0], activation.shape[1])
@@ -227,8 +229,7 @@ class Deaths(Ruled):
         """
         tracker = self._begun()
         one_width(tracker.widths, "since_fired()")
-        names = [place.name for place in self.places]
-        found = self._course.dataset(tracker, self._now(tracker), names)
+        found = self._course.dataset(tracker, self._now(tracker), [place.name for place in self.places])
         found.attrs |= {"name": type(self.model).__name__, "rule": self.rule.name}
         return found
 

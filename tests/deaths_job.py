@@ -101,10 +101,23 @@ def trained(way: str, rank: int) -> dict[str, np.ndarray]:
     return found | {name: value.numpy() for name, value in state.items() if isinstance(value, Tensor)}
 
 
+def said_of_a_nan(rank: int) -> str:
+    """What a process says where an activation of the other's is NaN."""
+    model = Two()
+    try:
+        with relusparsity.track_deaths(model, 8, "[ab]") as deaths:
+            model(torch.full((1, 2, 12), torch.nan if rank else 1.0))
+            deaths.step()
+    except FloatingPointError as error:
+        return str(error)
+    return ""
+
+
 if __name__ == "__main__":
     torch.set_num_threads(1)
     torch.distributed.init_process_group("gloo")
     rank = torch.distributed.get_rank()
     for way in ("ddp", "fsdp2"):
         np.savez(Path(sys.argv[1]) / f"{way}-{rank}.npz", **trained(way, rank))
+    (Path(sys.argv[1]) / f"nan-{rank}.txt").write_text(said_of_a_nan(rank))
     torch.distributed.destroy_process_group()

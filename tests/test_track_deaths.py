@@ -231,6 +231,8 @@ def test_two_processes_count_what_one_would(tmp_path: Path) -> None:
             for name in ("last_fired", "onset", "dead", "deaths", "revivals"):
                 np.testing.assert_array_equal(found[name].reshape(2, -1), expected[name], err_msg=name)
             np.testing.assert_array_equal(found["kept_when"][:, 1], expected["tokens"])
+    for rank in (0, 1):
+        assert "a: an activation is NaN" in (tmp_path / f"nan-{rank}.txt").read_text()
 
 
 # What comes out

@@ -273,8 +273,9 @@ def track_deaths(
         To be used with ``with``, or with ``start()`` and ``stop()``. Call ``step()`` once after every step of the
         optimiser; it is the resolution: a firing is dated to the end of its step. What the model reads in training
         mode counts, however many forward passes make a step; what it reads after ``model.eval()`` does not, nor does
-        padding, nor what activation checkpointing runs again. ``state_dict()`` goes into your checkpoint. Memory
-        depends on the units, not on the text. Inside the block a compiled model runs uncompiled.
+        padding, nor what activation checkpointing runs again. A module that one call runs several times, as ALBERT's,
+        reads its text as often. ``state_dict()`` goes into your checkpoint. Memory depends on the units, not on the
+        text. Inside the block a compiled model runs uncompiled.
 
     Raises
     ------

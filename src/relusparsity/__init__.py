@@ -8,7 +8,8 @@ from .errors import UserError
 from .version import __version__
 
 if TYPE_CHECKING:
-    from .anymodel import track
+    from .anymodel.deaths import track_deaths
+    from .anymodel.track import track
 
 if "ipykernel" in sys.modules:
     # tqdm wants ipywidgets in a notebook, whose bars a finished page cannot show; it falls back to text, which is right
@@ -16,12 +17,12 @@ if "ipykernel" in sys.modules:
         warnings.filterwarnings("ignore", message="IProgress not found")
         import tqdm.auto  # noqa: F401
 
-__all__ = ["UserError", "__version__", "track"]
+__all__ = ["UserError", "__version__", "track", "track_deaths"]
 
 
 def __getattr__(name: str) -> Any:
-    if name == "track":  # torch is slow to import, and the command line's --help should not be
-        from .anymodel import track
+    if name in ("track", "track_deaths"):  # torch is slow to import, and the command line's --help should not be
+        from .anymodel import track, track_deaths
 
-        return track
+        return {"track": track, "track_deaths": track_deaths}[name]
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

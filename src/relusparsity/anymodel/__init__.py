@@ -1,8 +1,9 @@
 """Watch any model: find the hidden activations of its MLPs, and count exactly while it runs as it always does."""
 
 from .attach import find
+from .deaths import Deaths, track_deaths
 from .place import Place
 from .rules import Rule, above
 from .track import Use, track
 
-__all__ = ["Place", "Rule", "Use", "above", "find", "track"]
+__all__ = ["Deaths", "Place", "Rule", "Use", "above", "find", "track", "track_deaths"]

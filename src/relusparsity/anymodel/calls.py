@@ -3,6 +3,7 @@
 import inspect
 import sys
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -62,7 +63,8 @@ class Thread(threading.local):
 class Calls:
     """Follows the calls of the modules that take tokens: the model, its encoder, its decoder."""
 
-    def __init__(self) -> None:
+    def __init__(self, passes_over: Callable[[], bool]) -> None:
+        self.passes_over = passes_over  # whether a call that begins now is nobody's concern
         self.mine = Thread()
         self.block = object()
         self.running: set[int] = set()  # threads in which the model runs
@@ -90,7 +92,7 @@ class Calls:
         return handles
 
     def now(self) -> Told | None:
-        """The call that a layer runs in; None in the backward pass, where checkpointing runs layers again.
+        """The call that a layer runs in; None if it is passed over, or runs again in the backward pass.
 
         Raises
         ------
@@ -101,7 +103,7 @@ class Calls:
         if mine.open and mine.block is self.block:
             mine.seen = True
             return mine.open[-1]
-        if torch._C._current_graph_task_id() != -1:
+        if torch._C._current_graph_task_id() != -1 or self.passes_over():
             return None
         if self.running:
             raise UserError(
@@ -119,8 +121,8 @@ class Calls:
             mine.block, mine.open = self.block, []
         outer = mine.open[-1] if mine.open else None
         if outer is None:
-            if torch._C._current_graph_task_id() != -1:
-                return  # the whole model runs again, for its gradients
+            if torch._C._current_graph_task_id() != -1 or self.passes_over():
+                return  # in the first case the whole model runs again, for its gradients
             _refuse_records()
             mine.seen = False
             mine.inside.clear()

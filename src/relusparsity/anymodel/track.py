@@ -1,6 +1,6 @@
 """`track`: count which hidden units of any model fire, while it runs as it always does."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,11 +17,12 @@ from ..errors import UserError
 from ..store import results
 from ..store.schema import UNITS
 from .attach import Choice, Side
-from .rules import Rule, exact
-from .watch import Watch
+from .place import Place
+from .ruled import LAYER_NAME, Ruled, not_a_number, one_width, same_layer
+from .rules import Rule
 
 
-class Use(Watch, Layers):
+class Use(Ruled, Layers):
     """What was counted; filled while its `with` block runs, read at any time.
 
     Attributes
@@ -38,18 +39,14 @@ class Use(Watch, Layers):
         of: Side | None = None,
         rule: Rule | None = None,
     ) -> None:
-        if rule is not None and not isinstance(rule, Rule):
-            raise UserError(f"rule = {rule!r}: expected a Rule, such as above(0.1, layers), or None.")
-        super().__init__(model, choose, of if of is not None else rule.of if rule else "output")
-        self.rule = exact(self.places) if rule is None else rule
-        self.rule.check(self.places)
+        super().__init__(model, choose, of, rule)
         self.layers: list[LayerUse | None] = [None] * len(self.places)
         self._thresholds: dict[int, Tensor] = {}  # those of units, on the device of their layer
 
-    def __exit__(self, kind: type[BaseException] | None, *rest: object) -> None:
-        super().__exit__(kind, *rest)
-        if kind is None:
-            self.check()
+    def flags(self) -> Iterator[tuple[Place, Tensor]]:
+        for place, use in zip(self.places, self.layers, strict=True):
+            if use is not None:
+                yield place, use.not_a_number
 
     def observe(self, layer: int, activation: Tensor, call: Call) -> None:
         place = self.places[layer]
@@ -57,13 +54,8 @@ class Use(Watch, Layers):
         if use is None:
             self.rule.check_width(layer, place, activation.shape[-1])
             use = self.layers[layer] = LayerUse(activation.shape[-1], activation.device)
-        elif use.units != activation.shape[-1]:
-            raise UserError(f"{place.name} gave {activation.shape[-1]} units, and {use.units} before; match one layer.")
-        elif use.unit_tokens.device != activation.device:
-            raise UserError(
-                f"{place.name} runs on {activation.device}, and on {use.unit_tokens.device} before; a tracker counts a "
-                "layer on one device: in place of DataParallel use one process for each, and Use.gather."
-            )
+        else:
+            same_layer(place, activation, use.units, use.unit_tokens.device)
         sequences = self._calls.mine.sequences
         if use.open is not sequences.get(layer):  # another thread's call came between
             use.open = sequences.get(layer)
@@ -76,9 +68,7 @@ class Use(Watch, Layers):
                 threshold = self._thresholds[layer]
             gpu.update(use, activation, threshold, call)
         else:
-            # The largest is NaN if any is; read only at the end, for a GPU need not wait.
-            nan = torch.isnan(activation.amax(-1))
-            use.not_a_number |= (nan if call.real is None else nan & call.real).any()
+            use.not_a_number |= not_a_number(activation, call)
             use.update(self.rule.fired(layer, place, activation), call.real, call.continues, call.lengths)
         assert use.open is not None
         sequences[layer] = use.open
@@ -86,29 +76,6 @@ class Use(Watch, Layers):
 
     def also(self, layer: int, activation: Tensor, call: Call) -> None:
         """For those who want more than counts of what a layer does (sequence, position, unit)."""
-
-    def check(self) -> None:
-        """Raise if anything went wrong in counting.
-
-        Raises
-        ------
-        FloatingPointError
-            If an activation was NaN.
-        UserError
-            If an error stopped a forward call halfway through the counting.
-        """
-        if self._calls.cut and not self.failed:
-            self.failed = "a forward call ended with an error after some of its layers were counted"
-        if self.failed:
-            raise UserError(f"counting stopped halfway ({self.failed}); its counts are not whole, track again.")
-        flags: dict[torch.device, dict[str, Tensor]] = {}  # one waiting for each device
-        for place, use in zip(self.places, self.layers, strict=True):
-            if use is not None:
-                flags.setdefault(use.not_a_number.device, {})[place.name] = use.not_a_number
-        for found in flags.values():
-            for name, nan in zip(found, torch.stack(list(found.values())).tolist(), strict=True):
-                if nan:
-                    raise FloatingPointError(f"{name}: an activation is NaN, firing is undefined; nothing is reported")
 
     def counts(self) -> list[LayerUse]:
         """The counts of every layer.
@@ -154,12 +121,7 @@ class Use(Watch, Layers):
             If layers differ in width; read `layers` one by one then.
         """
         uses = self.counts()
-        if len({use.units for use in uses}) > 1:
-            widths = ", ".join(str(use.units) for use in uses)
-            raise UserError(
-                f"the layers have different widths ({widths}); choose layers of one width, or, in Python, read "
-                "use.layers one by one."
-            )
+        width = one_width([use.units for use in uses], "use.layers")
         by_layer = ("seed", "layer")
         shown = max(int(use.window_count.count_nonzero()) for use in uses)
         sizes = uses[0].windows[:shown]
@@ -191,7 +153,7 @@ class Use(Watch, Layers):
         dataset = results.described(values, UNITS | ADDED)
         dataset = dataset.set_coords(["seed", "layer", "window", "percentile", "layer_name"])
         dataset.attrs |= {
-            "d_ff": uses[0].units,
+            "d_ff": width,
             "final_sample_tokens": max(use.tokens for use in uses),
             "rule": self.rule.name,
         }
@@ -212,8 +174,7 @@ class Use(Watch, Layers):
         return "\n".join(lines)
 
 
-ADDED = {
-    "layer_name": ("1", "module that the layer's hidden activations were read from"),
+ADDED = LAYER_NAME | {
     "layer_tokens": ("tokens", "tokens that the layer has seen, padding left out"),
     "layer_sequences": ("sequences", "sequences that the layer has seen"),
 }

@@ -57,7 +57,7 @@ class Watch:
             if any(isinstance(self.model.get_submodule(name), torch.jit.ScriptModule) for name in around(place.name)):
                 raise UserError(f"{place.name}: {SCRIPT}")
         self.failed = ""
-        self._calls = Calls()
+        self._calls = Calls(self.passes_over)
         self._layouts = Layouts(self.model, self.places, self._calls)
         self._callers = Callers(self.model, self.places, self._calls)
         if type(self)._attach is not Watch._attach and len(list(self._callers.first())) < len(self.places):
@@ -65,6 +65,10 @@ class Watch:
         self._lock = threading.Lock()
         self._handles: list[RemovableHandle] = []
         self._undo = contextlib.ExitStack()
+
+    def passes_over(self) -> bool:
+        """Whether a call of the model that begins now is not to be watched."""
+        return False
 
     def observe(self, layer: int, activation: Tensor, call: Call) -> None:
         """Take one call's activations (sequence, position, unit) of a layer; `call` tells which are padding."""
@@ -85,6 +89,10 @@ class Watch:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        self.leave()
+
+    def leave(self) -> None:
+        """Watch no longer, whatever was seen; the model is left as it was."""
         self._undo.close()
 
     def _attach(self, layer: int, place: Place) -> RemovableHandle:

@@ -86,7 +86,7 @@ words.unused(wide)
 # %% tags=["remove-input"]
 words.learned(wide, mid)
 
-# %% tags=["remove-input"]
+# %% tags=["remove-input"] table="Loss before and after training, bits per byte and accuracy"
 tables.endings(wide, mid, laptop)
 
 # %% tags=["remove-input"]
@@ -111,7 +111,7 @@ tables.per_seed(wide, mid, recorded)
 # abstract, its first page and a third party's summary. What they state is in the column W&A. Ten of the
 # choices, and why:
 
-# %% tags=["remove-input"]
+# %% tags=["remove-input"] table="The ten choices that matter most: what the source says, ours, and why"
 tables.main_choices(wide, mid, laptop)
 
 # %% [markdown]
@@ -123,7 +123,7 @@ tables.main_choices(wide, mid, laptop)
 # reads the documentation of Python packages (their docstrings), which every installation brings along.
 # :::
 
-# %% tags=["remove-input", "hide-output"] mystnb={"code_prompt_show": "Every field of the configuration", "code_prompt_hide": "Hide the fields"}
+# %% tags=["remove-input", "hide-output"] mystnb={"code_prompt_show": "Every field of the configuration", "code_prompt_hide": "Hide the fields"} table="Every field of the configuration: what the source says, and ours"
 tables.choices(wide, mid, laptop)
 
 # %% [markdown]
@@ -132,7 +132,7 @@ tables.choices(wide, mid, laptop)
 # **A point of use stands for ten units in Laptop and for hundreds in Wide.** So read the first two rows before any
 # percentage.
 
-# %% tags=["remove-input"]
+# %% tags=["remove-input"] table="Size and cost of one run of each model"
 tables.sizes(wide, mid, laptop)
 
 # %% [markdown]
@@ -176,7 +176,7 @@ live_scale = scales.live(scale)
 here = experiment.run(experiment.config(live_scale))
 figures.loss_curves(recorded, here)
 
-# %% tags=["nbval-ignore-output", "remove-input", "hide-output"] mystnb={"code_prompt_show": "Final losses beside the recorded ones", "code_prompt_hide": "Hide the losses"}
+# %% tags=["nbval-ignore-output", "remove-input", "hide-output"] mystnb={"code_prompt_show": "Final losses beside the recorded ones", "code_prompt_hide": "Hide the losses"} table="Final losses of Laptop: recorded, and on this machine"
 tables.beside(recorded, here)
 
 # %% tags=["remove-input"]

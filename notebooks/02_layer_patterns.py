@@ -57,7 +57,7 @@ words.lines_that_matter()
 # The models are **Wide** (6 layers of 32,768 units; recipe *nearest*), **Mid** (6 × 8,192; recipe *first*) and
 # **Laptop** (6 × 1,024). [Chapter 8](08_two_numbers.ipynb) tells how the recipes were found.
 
-# %% tags=["remove-input", "hide-output"] mystnb={"code_prompt_show": "Text, training, seeds and samples", "code_prompt_hide": "Hide the runs"}
+# %% tags=["remove-input", "hide-output"] mystnb={"code_prompt_show": "Text, training, seeds and samples", "code_prompt_hide": "Hide the runs"} table="The runs of this chapter: text, training, seeds and samples"
 tables.about(wide, mid, recorded)
 
 # %% [markdown]
@@ -72,7 +72,7 @@ plots.batch_use(wide)
 # %% [markdown]
 # At the end batch use is measured once more, in float32 and on far more text. Percent, a row per seed:
 
-# %% tags=["remove-input"] table="How each seed of Wide ends, by its recipe nearest: batch use of each layer (percent), and the loss"
+# %% tags=["remove-input"] table="Batch use (percent) and loss at the end, by seed. Wide, nearest"
 tables.by_seed(wide)
 
 # %% tags=["remove-input"]
@@ -84,14 +84,14 @@ words.of_mid(mid)
 # %% tags=["remove-input"]
 plots.batch_use(mid)
 
-# %% tags=["remove-input", "hide-output"] mystnb={"code_prompt_show": "Mid, seed by seed", "code_prompt_hide": "Hide the seeds"}
+# %% tags=["remove-input", "hide-output"] mystnb={"code_prompt_show": "Mid, seed by seed", "code_prompt_hide": "Hide the seeds"} table="Batch use (percent) and loss at the end, by seed. Mid, first"
 tables.by_seed(mid)
 
 # %% [markdown]
 # A pattern can be the mark of a model that learned badly, so the loss stands beside it, on about a million held-out
 # tokens for Wide and Mid (mean and range over seeds):
 
-# %% tags=["remove-input"]
+# %% tags=["remove-input"] table="How well the models predict: loss, bits per byte and accuracy, mean and range over seeds"
 tables.learned(wide, mid, recorded)
 
 # %% [markdown]
@@ -107,7 +107,7 @@ figures.use_over_training(wide)
 # The summary's order of events for layer 0, first the token, then the sequence, is read from the upper two panels; rows
 # 7 and 8 below judge it.
 
-# %% tags=["remove-input", "hide-output"] mystnb={"code_prompt_show": "Before training and after it, in numbers", "code_prompt_hide": "Hide the numbers"}
+# %% tags=["remove-input", "hide-output"] mystnb={"code_prompt_show": "Before training and after it, in numbers", "code_prompt_hide": "Hide the numbers"} table="Token, sequence and batch use before and after training, percent. Wide, nearest"
 tables.before_and_after(wide)
 
 # %% [markdown]
@@ -148,7 +148,7 @@ words.flat(wide)
 # %% tags=["remove-input"]
 figures.window_curves(wide)
 
-# %% tags=["remove-input", "hide-output"] mystnb={"code_prompt_show": "The gap between the curves, in points", "code_prompt_hide": "Hide the gap"}
+# %% tags=["remove-input", "hide-output"] mystnb={"code_prompt_show": "The gap between the curves, in points", "code_prompt_hide": "Hide the gap"} table="By how many points as much text in random order wakes more of each layer. Wide, nearest"
 tables.bunched(wide)
 
 # %% [markdown]
@@ -160,7 +160,7 @@ words.first_token(wide, tables.SETTLED)
 # %% tags=["remove-input", "hide-output"] mystnb={"code_prompt_show": "Token use by position", "code_prompt_hide": "Hide the figure"}
 figures.use_by_position(wide)
 
-# %% tags=["remove-input", "hide-output"] mystnb={"code_prompt_show": "The first token in numbers, of Wide and Laptop", "code_prompt_hide": "Hide the numbers"}
+# %% tags=["remove-input", "hide-output"] mystnb={"code_prompt_show": "The first token in numbers, of Wide and Laptop", "code_prompt_hide": "Hide the numbers"} table="Token use at a sequence's first token and later, percent. Wide and Laptop"
 tables.first_token(wide, recorded)
 
 # %% [markdown]
@@ -214,7 +214,7 @@ figures.use_over_training(recorded)
 # %% tags=["remove-input", "hide-output"] mystnb={"code_prompt_show": "Laptop as recorded, by how much text", "code_prompt_hide": "Hide the figure"}
 figures.window_curves(recorded)
 
-# %% tags=["remove-input", "hide-output"] mystnb={"code_prompt_show": "Laptop, seed by seed", "code_prompt_hide": "Hide the seeds"}
+# %% tags=["remove-input", "hide-output"] mystnb={"code_prompt_show": "Laptop, seed by seed", "code_prompt_hide": "Hide the seeds"} table="Batch use (percent) and loss at the end, by seed. Laptop"
 tables.by_seed(recorded)
 
 # %% [markdown]

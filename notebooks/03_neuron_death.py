@@ -77,7 +77,7 @@ figures.survival(wide)
 # %% tags=["remove-input"]
 words.rates(wide)
 
-# %% tags=["remove-input", "hide-output"] mystnb={"code_prompt_show": "The share of each quarter that dies later", "code_prompt_hide": "Hide the quarters"}
+# %% tags=["remove-input", "hide-output"] mystnb={"code_prompt_show": "The share of each quarter that dies later", "code_prompt_hide": "Hide the quarters"} table="Percent of units that die later, by quarter of their firing rate before. Wide, nearest"
 tables.by_rate(wide)
 
 # %% [markdown]
@@ -86,7 +86,7 @@ tables.by_rate(wide)
 # %% tags=["remove-input"]
 words.coming_back(wide)
 
-# %% tags=["remove-input"] table="Units of Wide, nearest, that died, that came back, and that are dead at the end: percent by layer, all seeds together"
+# %% tags=["remove-input"] table="Death and return, percent of units by layer. Wide, nearest"
 tables.fates(wide)
 
 # %% tags=["remove-input"]
@@ -105,7 +105,7 @@ words.turns_over(mid)
 # %% tags=["remove-input", "hide-output"] mystnb={"code_prompt_show": "The same in Mid", "code_prompt_hide": "Hide Mid"}
 figures.revivals(mid)
 
-# %% tags=["remove-input", "hide-output"] mystnb={"code_prompt_show": "Mid in numbers", "code_prompt_hide": "Hide the numbers"}
+# %% tags=["remove-input", "hide-output"] mystnb={"code_prompt_show": "Mid in numbers", "code_prompt_hide": "Hide the numbers"} table="Death and return, percent of units by layer. Mid, first"
 tables.fates(mid)
 
 # %% tags=["remove-input", "hide-output"] mystnb={"code_prompt_show": "Deaths and revivals of Wide, layer by layer", "code_prompt_hide": "Hide the figure"}
@@ -127,7 +127,7 @@ figures.drift_before_death(wide)
 # What comes first need not be the cause. After the last firing the weights shrink:
 # <a href="#why-wide-cannot-decide-it">the section on Wide</a> says why.
 
-# %% tags=["remove-input", "hide-output"] mystnb={"code_prompt_show": "Where dead and living units lie at the end", "code_prompt_hide": "Hide the medians"}
+# %% tags=["remove-input", "hide-output"] mystnb={"code_prompt_show": "Where dead and living units lie at the end", "code_prompt_hide": "Hide the medians"} table="Living and dead units at the end, medians. Wide, nearest"
 tables.medians(wide)
 
 # %% [markdown]
@@ -155,19 +155,19 @@ words.two_words(mid)
 # %% [markdown]
 # Means over seeds, with their range:
 
-# %% tags=["remove-input"]
+# %% tags=["remove-input"] table="Silent and dead side by side: percent, mean over seeds and their range"
 tables.silence(every)
 
-# %% tags=["remove-input", "hide-output"] mystnb={"code_prompt_show": "The counts behind it, seed by seed: Mid", "code_prompt_hide": "Hide the counts"}
+# %% tags=["remove-input", "hide-output"] mystnb={"code_prompt_show": "The counts behind it, seed by seed: Mid", "code_prompt_hide": "Hide the counts"} table="The counts behind row 9, by seed. Mid, first"
 tables.chance(mid)
 
-# %% tags=["remove-input", "hide-output"] mystnb={"code_prompt_show": "The counts behind it, seed by seed: Wide", "code_prompt_hide": "Hide the counts"}
+# %% tags=["remove-input", "hide-output"] mystnb={"code_prompt_show": "The counts behind it, seed by seed: Wide", "code_prompt_hide": "Hide the counts"} table="The counts behind row 9, by seed. Wide, nearest"
 tables.chance(wide)
 
 # %% [markdown]
 # Tried where the answer is known, from one half of the documents to the other, the estimate is high rather than low.
 
-# %% tags=["remove-input", "hide-output"] mystnb={"code_prompt_show": "Forecasts against what happened: Mid, layer by layer", "code_prompt_hide": "Hide the forecasts"}
+# %% tags=["remove-input", "hide-output"] mystnb={"code_prompt_show": "Forecasts against what happened: Mid, layer by layer", "code_prompt_hide": "Hide the forecasts"} table="Forecasts against what happened, by layer. Mid, first"
 tables.forecasts(mid)
 
 # %% [markdown]
@@ -176,10 +176,10 @@ tables.forecasts(mid)
 # %% tags=["remove-input"]
 words.domains(mid)
 
-# %% tags=["remove-input", "hide-output"] mystnb={"code_prompt_show": "Silent on one kind, firing on another: Mid", "code_prompt_hide": "Hide the table"}
+# %% tags=["remove-input", "hide-output"] mystnb={"code_prompt_show": "Silent on one kind, firing on another: Mid", "code_prompt_hide": "Hide the table"} table="Units silent on one kind of text that fire on another. Mid, first"
 tables.domains(mid)
 
-# %% tags=["remove-input", "hide-output"] mystnb={"code_prompt_show": "Silent on one kind, firing on another: Wide", "code_prompt_hide": "Hide the table"}
+# %% tags=["remove-input", "hide-output"] mystnb={"code_prompt_show": "Silent on one kind, firing on another: Wide", "code_prompt_hide": "Hide the table"} table="Units silent on one kind of text that fire on another. Wide, nearest"
 tables.domains(wide)
 
 # %% [markdown]
@@ -200,7 +200,7 @@ words.shrinks([wide, mid])
 # %% tags=["remove-input"]
 words.arithmetic(mid)
 
-# %% tags=["remove-input"]
+# %% tags=["remove-input"] table="What is left of units that are dead at the end, medians"
 tables.remains(every)
 
 # %% [markdown]
@@ -236,7 +236,7 @@ live_scale = scales.live(scale)
 here = experiment.run(experiment.config(live_scale))
 figures.dead_over_training(laptop, here)
 
-# %% tags=["remove-input", "hide-output"] mystnb={"code_prompt_show": "Who came back in Laptop (recorded)", "code_prompt_hide": "Hide the table"}
+# %% tags=["remove-input", "hide-output"] mystnb={"code_prompt_show": "Who came back in Laptop (recorded)", "code_prompt_hide": "Hide the table"} table="Death and return, percent of units by layer. Laptop"
 tables.fates(laptop)
 
 # %% [markdown]

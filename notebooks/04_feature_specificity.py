@@ -99,13 +99,13 @@ words.narrow(mid, recipes["first"])
 # %% tags=["remove-input"]
 words.by_random(models)
 
-# %% tags=["remove-input", "hide-output"] mystnb={"code_prompt_show": "δ of every seed, with the intervals", "code_prompt_hide": "Hide δ"}
+# %% tags=["remove-input", "hide-output"] mystnb={"code_prompt_show": "δ of every seed, with the intervals", "code_prompt_hide": "Hide δ"} table="δ of both measures, by seed, with intervals"
 tables.deltas(models)
 
 # %% [markdown]
 # Not every unit takes part: many are silent ([chapter 3](03_neuron_death.ipynb)), or fire under 100 times.
 
-# %% tags=["remove-input", "hide-output"] mystnb={"code_prompt_show": "How many units are compared", "code_prompt_hide": "Hide the counts"}
+# %% tags=["remove-input", "hide-output"] mystnb={"code_prompt_show": "How many units are compared", "code_prompt_hide": "Hide the counts"} table="How many units are compared"
 tables.units(models)
 
 # %% [markdown]
@@ -136,17 +136,17 @@ figures.specificity(mid)
 # and its strongest activation, the token in double brackets; what follows it the unit has not seen. ⏎ is a line end, ␣ a
 # space. Wide by *nearest*:
 
-# %% tags=["remove-input"] table="What chosen units of the first seed of Wide, nearest, fire on: layers 0 and 5"
+# %% tags=["remove-input"] table="What chosen units of layers 0 and 5 fire on. Wide, nearest"
 tables.chosen(recipes["nearest"], layers=[0, 5])
 
 # %% [markdown]
 # One unit of each kind is an illustration, and strongest activations flatter: where the token types tell another story,
 # believe them.
 
-# %% tags=["remove-input", "hide-output"] mystnb={"code_prompt_show": "All layers of Wide, nearest", "code_prompt_hide": "Hide the units"}
+# %% tags=["remove-input", "hide-output"] mystnb={"code_prompt_show": "All layers of Wide, nearest", "code_prompt_hide": "Hide the units"} table="What chosen units of every layer fire on. Wide, nearest"
 tables.chosen(recipes["nearest"])
 
-# %% tags=["remove-input", "hide-output"] mystnb={"code_prompt_show": "All layers of Wide, first", "code_prompt_hide": "Hide the units"}
+# %% tags=["remove-input", "hide-output"] mystnb={"code_prompt_show": "All layers of Wide, first", "code_prompt_hide": "Hide the units"} table="What chosen units of every layer fire on. Wide, first"
 tables.chosen(recipes["first"])
 
 # %% tags=["remove-input", "hide-output"] mystnb={"code_prompt_show": "Three contexts of each unit that bunches most. Wide, nearest", "code_prompt_hide": "Hide the contexts"}
@@ -166,10 +166,10 @@ figures.delta({"Laptop, recorded": laptop, "this machine": here})
 # %% tags=["remove-input", "hide-output"] mystnb={"code_prompt_show": "Both measures against firing rate, Laptop", "code_prompt_hide": "Hide the figure"}
 figures.specificity(laptop)
 
-# %% tags=["remove-input", "hide-output"] mystnb={"code_prompt_show": "Laptop's layers, without holding the firing rate equal", "code_prompt_hide": "Hide the medians"}
+# %% tags=["remove-input", "hide-output"] mystnb={"code_prompt_show": "Laptop's layers, without holding the firing rate equal", "code_prompt_hide": "Hide the medians"} table="Both measures by layer, firing rates not held equal. Laptop"
 tables.medians(laptop)
 
-# %% tags=["remove-input", "hide-output"] mystnb={"code_prompt_show": "What Laptop's units fire on", "code_prompt_hide": "Hide the units"}
+# %% tags=["remove-input", "hide-output"] mystnb={"code_prompt_show": "What Laptop's units fire on", "code_prompt_hide": "Hide the units"} table="What chosen units of every layer fire on. Laptop"
 tables.chosen(laptop)
 
 # %% [markdown]

@@ -60,7 +60,7 @@ plots.batch_use(tables.named(long).sel(recipe="first"))
 # embeddings* a pilot run had emptied layer 0; here layers 1 to 3 empty instead. *Modern* (RMSNorm, rotary positions, no
 # biases, normal matrices, decay 0.1) keeps layer 0 full.
 
-# %% tags=["remove-input"] table="How each recipe of Mid ends after a longer training: batch use in percent and loss, the nearest to the source first"
+# %% tags=["remove-input"] table="Batch use (percent) and loss after a longer training. Mid"
 tables.by_recipe(long)
 
 # %% tags=["remove-input", "hide-output"] mystnb={"code_prompt_show": "The four recipes over training", "code_prompt_hide": "Hide the figure"}
@@ -69,13 +69,13 @@ plots.recipes(tables.named(long), name="longer")
 # %% tags=["remove-input"]
 words.same_tokens(long, mid)
 
-# %% tags=["remove-input", "hide-output"] mystnb={"code_prompt_show": "First after three lengths of training", "code_prompt_hide": "Hide the lengths"}
+# %% tags=["remove-input", "hide-output"] mystnb={"code_prompt_show": "First after three lengths of training", "code_prompt_hide": "Hide the lengths"} table="First after three lengths of training. Mid"
 tables.by_tokens(mid, repeated, long)
 
 # %% tags=["remove-input"]
 words.again(repeated)
 
-# %% tags=["remove-input", "hide-output"] mystnb={"code_prompt_show": "The control, layer by layer", "code_prompt_hide": "Hide the control"}
+# %% tags=["remove-input", "hide-output"] mystnb={"code_prompt_show": "The control, layer by layer", "code_prompt_hide": "Hide the control"} table="Batch use (percent) and loss of the control, text read again. Mid"
 tables.by_recipe(repeated)
 
 # %% [markdown]
@@ -103,7 +103,7 @@ figures.width(widths)
 # share, one is saturation. The last row is the yardstick, what changing only the seed does. (The figure draws means of the
 # seeds.)
 
-# %% tags=["remove-input"] table="By how much the used units of each layer multiply when the width doubles: Mid, first seed, a row a doubling"
+# %% tags=["remove-input"] table="By how much the used units multiply when the width doubles. Mid's stream, one seed"
 tables.growth(widths)
 
 # %% tags=["remove-input"]
@@ -113,7 +113,7 @@ words.paid(widths)
 # Layers 1 and 2 follow no rule that one seed could show: their counts jump between widths by as much as between seeds. All
 # widths have one learning rate; the best one may shift with the width.
 
-# %% tags=["remove-input", "hide-output"] mystnb={"code_prompt_show": "The loss at each width, read while training", "code_prompt_hide": "Hide the loss"}
+# %% tags=["remove-input", "hide-output"] mystnb={"code_prompt_show": "The loss at each width, read while training", "code_prompt_hide": "Hide the loss"} table="Held-out loss at each width, read while training. Mid's stream"
 tables.losses(widths)
 
 # %% [markdown]
@@ -123,7 +123,7 @@ tables.losses(widths)
 # units *per number of the stream*, four models of Mid keep the first shares below; if by the *units alone*, the second.
 # Each was to come within five points.
 
-# %% tags=["remove-input"]
+# %% tags=["remove-input"] table="Layer 5's batch use on other streams: what each reading predicted, and what came"
 tables.readings(streams)
 
 # %% tags=["remove-input"]
@@ -191,10 +191,10 @@ words.repeated(streams, mid)
 # %% tags=["remove-input", "hide-output"] mystnb={"code_prompt_show": "Laptop, as recorded: used units, growth and loss by width", "code_prompt_hide": "Hide Laptop"}
 figures.width(small)
 
-# %% tags=["remove-input", "hide-output"] mystnb={"code_prompt_show": "Laptop, as recorded: growth per doubling", "code_prompt_hide": "Hide the growth"}
+# %% tags=["remove-input", "hide-output"] mystnb={"code_prompt_show": "Laptop, as recorded: growth per doubling", "code_prompt_hide": "Hide the growth"} table="By how much the used units multiply when the width doubles. Laptop, recorded"
 tables.growth(small)
 
-# %% tags=["remove-input", "hide-output"] mystnb={"code_prompt_show": "Laptop, as recorded: loss, and units that fire at a single token, layer by layer", "code_prompt_hide": "Hide the widths"}
+# %% tags=["remove-input", "hide-output"] mystnb={"code_prompt_show": "Laptop, as recorded: loss, and units that fire at a single token, layer by layer", "code_prompt_hide": "Hide the widths"} table="Loss, and token use of each layer, at each width. Laptop, recorded"
 tables.by_width(small)
 
 # %% tags=["nbval-ignore-output", "hide-output"] mystnb={"code_prompt_show": "This machine's four widths", "code_prompt_hide": "Hide the runs"}

@@ -21,9 +21,10 @@ in_short()
 # **Question.** Wild and Anderson {cite:p}`wild2024uncovering` speak of the first layer. Our models empty another one:
 # which, and why that one?
 #
-# **What would falsify our answers.** One pattern that all recipes share. A layer that empties although its input has no
-# common direction left, or a placebo that does as much as the treatment: then that direction marks emptying and does not
-# cause it. <a href="../ledger.html#row-15">Row 15 of the ledger</a> has the thresholds, written before the runs.
+# **What would falsify our answers.** The first fails if all recipes share one pattern. The second fails if a layer empties
+# without a common direction in its input, or if a placebo moves it as far as the treatment: then that direction marks
+# emptying and does not cause it. <a href="../ledger.html#row-15">Row 15 of the ledger</a>, a claim of ours, has stricter
+# thresholds, written before the runs.
 
 # %% tags=["parameters"]
 scale = "laptop"
@@ -46,13 +47,13 @@ wide = store.recorded("layer_patterns", "wide", "first")
 # %% [markdown]
 # A layer *empties* as fewer of its hidden units fire in a batch of 8,192 held-out tokens: its batch use falls. Layers
 # are counted from 0. Our models are **Wide** (6 layers of 32,768 units), **Mid** (6 × 8,192), where nearly all of this was
-# run, and **Laptop** (6 × 1,024). Two recipes have names, *first* and *nearest*: the two that
-# [chapter 8](08_two_numbers.ipynb) shows to be frozen in a search for the paper's numbers.
+# run, and **Laptop** (6 × 1,024). Two recipes have names, *first* and *nearest*: we found
+# them while searching for W&A's numbers, and froze them ([chapter 8](08_two_numbers.ipynb)).
 #
 # ## Where a model empties: 32 recipes
 #
-# **Among these, the scale of the initial embeddings goes with which layer empties.** Five ingredients at two levels each make 32 recipes,
-# which differ in nothing else (where the output matrix is tied to embeddings of standard deviation 1, the logits are
+# **Which layer empties goes by the scale of the initial embeddings.** Five ingredients at two levels each make 32 recipes
+# for Mid, two seeds each, which differ in nothing else (where the output matrix is tied to embeddings of standard deviation 1, the logits are
 # divided by $\sqrt{d_\text{model}}$). Look for one pattern that all recipes share.
 
 # %% tags=["remove-input"]
@@ -76,20 +77,20 @@ figures.ingredients(found)
 # The first two endpoints were named before the runs, the third after them. Pairs matter too: what one ingredient does to
 # layer 0 depends on the others.
 
-# %% tags=["remove-input", "hide-output"] mystnb={"code_prompt_show": "All effects on the lowest layer, pairs included", "code_prompt_hide": "Hide the effects"}
+# %% tags=["remove-input", "hide-output"] mystnb={"code_prompt_show": "All effects on the lowest layer, pairs included", "code_prompt_hide": "Hide the effects"} table="Effects on the index of the emptiest layer, pairs included. Mid"
 recipe_effects.table(found, recipe_effects.LOWEST)
 
-# %% tags=["remove-input", "hide-output"] mystnb={"code_prompt_show": "All effects on layer 0, pairs included", "code_prompt_hide": "Hide the effects"}
+# %% tags=["remove-input", "hide-output"] mystnb={"code_prompt_show": "All effects on layer 0, pairs included", "code_prompt_hide": "Hide the effects"} table="Effects on layer 0's batch use, logits, pairs included. Mid"
 recipe_effects.table(found, recipe_effects.USE)
 
 # %% [markdown]
 # ### A forecast, and how it failed
 #
-# **Half of the recipes predict where the other half empties, but not how far.** From the main effects and pairs of the
+# **Half of the recipes predict where the other half empties, and mostly how far; they miss the extremes.** From the main effects and pairs of the
 # first sixteen we wrote down a forecast of the others before they ran. The two counts hold. Both sentences on extremes
 # fail: layer 0 falls further than we said, and the recipe at the edge of the design leaves more of layer 2.
 
-# %% tags=["remove-input"]
+# %% tags=["remove-input"] table="What was forecast of the other sixteen recipes, and what came. Mid"
 tables.forecast(other_half.judged(first, second))
 
 # %% [markdown]
@@ -117,10 +118,10 @@ streams = store.recorded("residual_stream", "mid")
 again = [embedded.sel(recipe="std 0.02, speed 3 %, positions 1"), streams.sel(recipe="stream 512, 8,192 units")]
 yardstick.table([mid, *again], cells)
 
-# %% tags=["remove-input", "hide-output"] mystnb={"code_prompt_show": "Without the recipes that keep every layer full", "code_prompt_hide": "Hide the comparison"}
+# %% tags=["remove-input", "hide-output"] mystnb={"code_prompt_show": "Without the recipes that keep every layer full", "code_prompt_hide": "Hide the comparison"} table="Effects on the emptiest layer, with and without the six full recipes. Mid"
 recipe_effects.without_full_recipes(cells)
 
-# %% tags=["remove-input", "hide-output"] mystnb={"code_prompt_show": "The logit counted over all sets, and over one", "code_prompt_hide": "Hide the comparison"}
+# %% tags=["remove-input", "hide-output"] mystnb={"code_prompt_show": "The logit counted over all sets, and over one", "code_prompt_hide": "Hide the comparison"} table="Effects on layer 0: all held-out sets counted, and one. Mid"
 recipe_effects.coarser_logit(cells)
 
 # %% [markdown]
@@ -135,7 +136,7 @@ recipe_effects.coarser_logit(cells)
 #   the steps, and the highest loss).
 # - *Not told from another seed:* RMSNorm for LayerNorm, and no biases.
 
-# %% tags=["remove-input", "hide-output"] mystnb={"code_prompt_show": "The fourteen recipes in numbers", "code_prompt_hide": "Hide the table"}
+# %% tags=["remove-input", "hide-output"] mystnb={"code_prompt_show": "The fourteen recipes in numbers", "code_prompt_hide": "Hide the table"} table="Batch use (percent) and loss of fourteen recipes. Mid, one seed"
 tables.one_at_a_time(single)
 
 # %% tags=["remove-input", "hide-output"] mystnb={"code_prompt_show": "The fourteen recipes over training", "code_prompt_hide": "Hide the figure"}
@@ -165,10 +166,14 @@ words.named(named)
 #
 # ## The layer that was spared, and the layer that was emptied
 #
-# The base is *first*: tied embeddings of standard deviation 0.02, Xavier matrices, pre-LayerNorm, learned positions,
+# The treated runs start from *first*: tied embeddings of standard deviation 0.02, Xavier matrices, pre-LayerNorm, learned positions,
 # decay 1, rate 6e-4. It empties layers 1 and 2 and keeps layer 5. One layer's input is treated all through training, and
-# when read. *Centre* subtracts its running mean; *add 2* adds one random vector, orthogonal to the mean and twice as long
-# as $\sigma$:
+# also when the layer is measured. *Centre* subtracts its running mean; *add 2* adds one random vector, orthogonal to the
+# mean and twice as long as $\sigma$.
+#
+# Each has a **placebo**, which adds the same change at a random half of the tokens and subtracts it at the others, by a
+# sign drawn for each. It does much itself: centring's takes the mean away at a half of the tokens and doubles it at the
+# other half, and a unit is in use if it fires at one of 8,192 tokens.
 
 # %% tags=["remove-input"]
 tables.lines_that_matter()
@@ -186,10 +191,11 @@ treatments.placebos(treated)
 treatments.checked(treated)
 
 # %% [markdown]
-# A placebo adds the same change at half of the tokens and subtracts it at the others, by a sign drawn for each. It is no
-# sham: centring's takes the mean away at every second token and doubles it at the others, and a unit is in use if it fires
-# at one of 8,192. Either the rule asked too much of this placebo, or the size of what is added empties a layer and not its
-# direction alone. These runs cannot tell the two apart.
+# Either the rule asked too much of these placebos, or the size of what is added empties a layer and not its direction
+# alone. For layers 1 and 5 these runs cannot tell the two apart.
+
+# %% tags=["remove-input"] table="Treatments beside their placebos: batch use of the treated layer at the end, percent. Mid, first"
+treatments.beside(treated)
 
 # %% tags=["remove-input"]
 treatments.whole(treated)
@@ -197,22 +203,27 @@ treatments.whole(treated)
 # %% tags=["remove-input"]
 treatments.others(treated)
 
-# %% tags=["remove-input", "hide-output"] mystnb={"code_prompt_show": "All treatments of layers 0, 1 and 5", "code_prompt_hide": "Hide the treatments"}
+# %% tags=["remove-input"]
+treatments.written(treated)
+
+# %% tags=["remove-input", "hide-output"] mystnb={"code_prompt_show": "All treatments of layers 0, 1 and 5", "code_prompt_hide": "Hide the treatments"} table="Batch use and γ of treated layers at the end. Mid, first, three seeds"
 tables.treated(treated)
 
 # %% [markdown]
 # ## What "the scale of the embeddings" is
 #
-# It is three things: the standard deviation of the embeddings, the share of themselves by which a step moves them, and how
-# large the learned positions are beside them. We crossed the three, and wrote before that the positions do it.
+# **It is three things, and the standard deviation alone does not choose the layer.** The three are the standard deviation
+# of the embeddings, the share of themselves by which a step moves them, and how large the learned positions are beside
+# them. We crossed them by *first* at Mid (tied embeddings, three seeds, 49 million tokens), and wrote before the runs that
+# the positions' scale would matter most.
 
 # %% tags=["remove-input"]
 words.scale(embedded)
 
-# %% tags=["remove-input"]
+# %% tags=["remove-input"] table="What was written of the embeddings' scale before the runs, and what came. Mid"
 tables.contrasts(embedded)
 
-# %% tags=["remove-input"]
+# %% tags=["remove-input"] table="The emptiest layer by the embeddings' scale, speed and positions. Mid, three seeds"
 tables.scales(embedded)
 
 # %% [markdown]
@@ -228,13 +239,13 @@ words.wave(wide)
 figures.waves(wide, trajectories.lost(wide), trajectories.half_lost(wide))
 
 # %% [markdown]
-# So there seem to be two waves: one in the last layers while the learning rate rises, and one that begins in layers 1 and
-# 2 and ends in layer 0. By *nearest*, at half the rate, layers 3 and 4 take longest. All layers dip in the first million
-# tokens and come back ([chapter 2](02_layer_patterns.ipynb)); that dip is left out here. This is exploration. We guess that
+# So there seem to be two waves by *first*: one in the last layers while the learning rate rises, and one that goes through
+# layers 1 to 3 and reaches layer 0 last. By *nearest*, at half the rate, the order is another: layers 3 and 4 take longest. All layers dip in the
+# first million tokens and come back ([chapter 2](02_layer_patterns.ipynb)); that million is left out here. This is exploration. We guess that
 # the early wave goes by the learning rate over the size of the initial weights; later runs are to test it. By how many
 # million tokens half of a layer's loss has come:
 
-# %% tags=["remove-input"]
+# %% tags=["remove-input"] table="When half of what a layer loses is lost, million tokens. Wide"
 tables.halves({"Wide, first": wide, "Wide, nearest": nearest})
 
 # %% [markdown]
@@ -247,12 +258,12 @@ tables.halves({"Wide, first": wide, "Wide, nearest": nearest})
 # None: every layer keeps 99 % or more. Untie the output matrix as well and raise the rate, and layer 3 is.
 # :::
 #
-# **2.** Below, a vector is added to layer 3 of Laptop. What do you expect of its placebo there, and of a layer that hardly
-# empties by itself?
+# **2.** Below, a vector is added to layer 3 of Laptop. What do you expect of its placebo there?
 #
 # :::{dropdown} How to see
-# `papermill notebooks/07_which_layer.py -p treatment "add 2, placebo"`, then `-p layer 0`. When we tried it, the placebo
-# left layer 3 as full as its twin: in so short a training, unlike in Mid, it does not do what the vector does.
+# `papermill notebooks/07_which_layer.py -p treatment "add 2, placebo"`, and for another layer `-p layer 0`. When we tried it, the placebo
+# left layer 3 as full as its twin: in so short a training, unlike in layers 0, 1 and 5 of Mid, it does not do what the
+# vector does.
 # :::
 #
 # ## On this machine
@@ -278,6 +289,7 @@ claims.table(of_15)
 # %% [markdown]
 # ## Limits, cost, what next
 #
+# - **One recipe and three seeds** for the treated layers, and placebos that change each token as much as the treatment.
 # - **Mid, mostly**, and 49 million tokens. In Wide, some recipes leave layer 0 the lowest
 #   ([chapter 8](08_two_numbers.ipynb)).
 # - **γ is one number per layer.** A layer may have several common directions.
@@ -286,8 +298,9 @@ claims.table(of_15)
 # Runs and what they took:
 
 # %% tags=["remove-input", "hide-output"] mystnb={"code_prompt_show": "Runs, minutes and machines", "code_prompt_hide": "Hide the cost"}
-done = {"factorial": first, "other_half": second, "dissociation": treated, "embedding_scale": embedded}
-costs.cost(done, tables.planned())
+done = {"sixteen recipes": first, "the other sixteen": second, "treated layers": treated, "embeddings' scale": embedded}
+costs.cost(done)
 
 # %% [markdown]
-# Before you quote a number of sparsity, read [the six lines on the front page](../index.md). Next: measure your own model, in [chapter 11](11_measure_any_model.ipynb).
+# Before you quote a number of sparsity, read [the six lines on the front page](../index.md). Next: can one model have both
+# of W&A's numbers? [Chapter 8](08_two_numbers.ipynb).

@@ -58,7 +58,7 @@ lead, rotary, one_sum = (store.recorded(name, "wide") for name in ("lead", "rota
 # deviation one over the square root of a matrix's number of inputs, trained 1.75 times as long. *Rate ÷ 2* and *rate ÷ 4*
 # are *first* at these rates.
 
-# %% tags=["remove-input", "hide-output"] mystnb={"code_prompt_show": "The recipes, setting by setting", "code_prompt_hide": "Hide the recipes"}
+# %% tags=["remove-input", "hide-output"] mystnb={"code_prompt_show": "The recipes, setting by setting", "code_prompt_hide": "Hide the recipes"} table="The recipes of Wide, setting by setting"
 tables.recipes(wide)
 
 # %% [markdown]
@@ -78,7 +78,7 @@ words.order(wide, ends)
 # Only *first* and *nearest* have fresh seeds; every other point is one run. Seeds of one recipe lie up to seven points
 # apart in layers 0 and 5. No verdict of the ledger rests on a point without fresh seeds.
 
-# %% tags=["remove-input", "hide-output"] mystnb={"code_prompt_show": "All runs in numbers", "code_prompt_hide": "Hide the runs"}
+# %% tags=["remove-input", "hide-output"] mystnb={"code_prompt_show": "All runs in numbers", "code_prompt_hide": "Hide the runs"} table="Batch use, distance to W&A and loss of every run of Wide"
 tables.all_runs(wide)
 
 # %% [markdown]
@@ -91,7 +91,7 @@ words.exchanged(ends)
 # Each row below is a pair of runs: the second differs from the first in the change alone. Where two things change at
 # once, their shares cannot be told apart.
 
-# %% tags=["remove-input"]
+# %% tags=["remove-input"] table="What one change does to layers 0 and 5, and to the loss. Wide"
 tables.levers(wide)
 
 # %% tags=["remove-input"]
@@ -119,10 +119,10 @@ words.lead(lead)
 # %% tags=["remove-input"]
 words.foretold(tables.first_rows(lead), "Intervals written of the first three runs")
 
-# %% tags=["remove-input", "hide-output"] mystnb={"code_prompt_show": "The first three runs, interval by interval", "code_prompt_hide": "Hide the intervals"}
+# %% tags=["remove-input", "hide-output"] mystnb={"code_prompt_show": "The first three runs, interval by interval", "code_prompt_hide": "Hide the intervals"} table="The first three runs of the search, interval by interval. Wide"
 tables.first_rows(lead)
 
-# %% tags=["remove-input", "hide-output"] mystnb={"code_prompt_show": "The runs to come, and what we expect of each", "code_prompt_hide": "Hide the runs to come"}
+# %% tags=["remove-input", "hide-output"] mystnb={"code_prompt_show": "The runs to come, and what we expect of each", "code_prompt_hide": "Hide the runs to come"} table="The runs to come, and our forecast of each. Wide"
 tables.to_come()
 
 # %% tags=["remove-input"]
@@ -138,7 +138,7 @@ words.expected()
 # %% tags=["remove-input"]
 words.foretold(tables.written(wide), "Thresholds written of these runs")
 
-# %% tags=["remove-input", "hide-output"] mystnb={"code_prompt_show": "The thresholds, one by one", "code_prompt_hide": "Hide the thresholds"}
+# %% tags=["remove-input", "hide-output"] mystnb={"code_prompt_show": "The thresholds, one by one", "code_prompt_hide": "Hide the thresholds"} table="Thresholds written before earlier runs, one by one. Wide"
 tables.written(wide)
 
 # %% tags=["remove-input", "hide-output"] mystnb={"code_prompt_show": "One sum, four recipes: over training", "code_prompt_hide": "Hide the figure"}
@@ -158,13 +158,13 @@ words.frozen(frozen)
 # seeds ran. Fresh seeds guard against a lucky seed. They do not guard against a search that went by the very numbers that
 # rows 1 to 3 ask for: what they show is that such a recipe exists.
 
-# %% tags=["remove-input", "hide-output"] mystnb={"code_prompt_show": "Seed by seed", "code_prompt_hide": "Hide the seeds"}
+# %% tags=["remove-input", "hide-output"] mystnb={"code_prompt_show": "Seed by seed", "code_prompt_hide": "Hide the seeds"} table="Batch use, distance to W&A and loss of fresh seeds. Wide"
 tables.by_seed(frozen)
 
 # %% [markdown]
 # The same rules give the two recipes different words in three rows, 1, 3 and 13:
 
-# %% tags=["remove-input"]
+# %% tags=["remove-input"] table="The ledger's verdicts on first and nearest. Wide"
 names = ("layer_patterns", "neuron_death", "pruning", "feature_specificity")
 data = {by: {(name, "wide"): store.recorded(name, "wide", by) for name in names} for by in runs.FROZEN}
 claims.verdicts({by: claims.evaluate(datasets) for by, datasets in data.items()}, "wide")

@@ -52,7 +52,7 @@ def blocks() -> dict[str, str]:
         "added": claims.table(of_added, origins=True)._repr_html_(),
         "scoreboard": scoreboard.markdown(),
         "kept": scoreboard.summary(judged),
-        "failed": scoreboard.failed(shown),
+        "failed": scoreboard.failed([*shown, *of_added]),
         "example": findings.example(results.recorded("layer_patterns", "wide")),
     }
 

@@ -11,22 +11,20 @@ from ..version import commits
 from . import variants
 
 
-def cost(named: Mapping[str, xr.Dataset], planned: Mapping[str, int] | None = None) -> pd.DataFrame:
+def cost(named: Mapping[str, xr.Dataset]) -> pd.DataFrame:
     """Runs, their minutes in all, where they ran and by which commits: a row a dataset.
 
     Parameters
     ----------
     named
         What a row is called → its dataset.
-    planned
-        How many runs were planned, where some are yet to come.
     """
     rows = {}
     for name, dataset in named.items():
         facts = results.provenance(dataset)
         made = int((np.ravel(facts["runs"]) != variants.NOT_RUN).sum())
         rows[name] = {
-            "runs": f"{made} of {planned[name]}" if planned else made,
+            "runs": made,
             "minutes": f"{np.ravel(facts['wall_seconds']).astype(float).sum() / 60:.0f}",
             "device": facts["environment"]["device"],
             "commit": ", ".join("unknown" if each.startswith("unknown") else each[:12] for each in commits(facts)),

@@ -136,7 +136,7 @@ def contrasts(dataset: xr.Dataset) -> pd.DataFrame:
         ),
         (f"by {lower:+.2f} layers", lower < 0),
         (f"{abs(mean['std']):.2f} and {abs(mean['positions']):.2f}", abs(mean["std"]) < abs(mean["positions"])),
-        (f"{abs(mean['speed']):.2f} and {abs(mean['positions']):.2f}", abs(mean["speed"]) < abs(mean["positions"])),
+        (f"{abs(mean['speed']):.3f} and {abs(mean['positions']):.3f}", abs(mean["speed"]) < abs(mean["positions"])),
     ]
     known = not any(move.isna().any() for pairs in by_factor.values() for move in pairs)
     return arms.said(CONTRASTS, came, known=known)

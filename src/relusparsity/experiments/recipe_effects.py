@@ -171,7 +171,7 @@ def table(found: xr.Dataset, endpoint: str) -> pd.DataFrame:
     shown["95 % interval"] = [_interval(a, b) for a, b in zip(at["low"].values, at["high"].values, strict=True)]
     shown["p"], shown["p, Holm"] = ([_p(p) for p in at[name].values] for name in ("p", "p_holm"))
     if endpoint == USE:
-        shown["points at the mean"] = at["points"].values.round(2) + 0.0
+        shown["points at the mean"] = (100 * at["points"].values).round() + 0.0
     return shown.iloc[np.argsort(-np.abs(at["effect"].values), kind="stable")]
 
 

@@ -8,22 +8,9 @@ import pandas as pd
 import xarray as xr
 
 from ...claims.short import Said
-from ...experiments import arms, dissociation, embedding_scale, endings, factorial, other_half
+from ...experiments import arms, dissociation, embedding_scale, endings
 from ...interventions.inputs import Intervention
 from . import trajectories, treatments
-
-PLANNED = {
-    "factorial": factorial,
-    "other_half": other_half,
-    "dissociation": dissociation,
-    "embedding_scale": embedding_scale,
-}
-"""Name of a dataset → what says which runs were planned."""
-
-
-def planned(scale: str = "mid") -> dict[str, int]:
-    """How many runs each dataset was planned to hold."""
-    return {name: len(experiment.config(scale).runs) for name, experiment in PLANNED.items()}
 
 
 def treated(dataset: xr.Dataset) -> pd.DataFrame:

@@ -1,9 +1,10 @@
 """Sentences of chapter 07 on layers whose input was treated; the recorded data choose the words."""
 
 from collections.abc import Sequence
-from itertools import pairwise
+from itertools import pairwise, product
 
 import numpy as np
+import pandas as pd
 import xarray as xr
 
 from ...claims.reading import Reading
@@ -109,6 +110,19 @@ def placebos(dataset: xr.Dataset) -> Said:
     )
 
 
+def written(dataset: xr.Dataset) -> Said:
+    """How many of the intervals written before the runs hold, and which way the others of added vectors fail."""
+    table = dissociation.predicted(dataset)
+    added = table["arm"].str.startswith("add")
+    held = [f"{int(part['holds'].sum())} of {len(part)}" for part in (table[~added], table[added])]
+    failed = table[added & (table["holds"] == False)]  # noqa: E712, None is neither
+    further = sum(row["came"] < float(row["written before"].split("–")[0]) for _, row in failed.iterrows())
+    return Said(
+        f"Of the intervals that we wrote before the runs, {held[0]} hold for centred and untreated layers and "
+        f"{held[1]} for added vectors; of the {len(failed)} that fail, {further} expected the layer to end fuller."
+    )
+
+
 def verdict(dataset: xr.Dataset) -> str:
     """The ledger's word for row 15, and what the centred layer does of what the row asks."""
     some = read(dataset)
@@ -127,33 +141,37 @@ def paired(dataset: xr.Dataset, layer: int, *treatments: str) -> tuple[list[floa
     return all_ran.mean("seed").values.tolist(), all_ran.sizes["seed"]
 
 
-def alike(dataset: xr.Dataset) -> list[tuple[int, str, tuple[float, float, float], int]]:
-    """Where a placebo moves its layer nine tenths as far as its treatment does, or further.
-
-    A layer, its treatment, what it ends with untreated, treated and with the placebo (percent), and of how many seeds.
-    """
-    out = []
-    for treatment in ("centre", "add 2"):
-        for layer in dissociation.LAYERS:
-            (twin, treated, placebo), count = paired(dataset, layer, treatment, f"{treatment}, placebo")
-            if abs(treated - twin) >= FAR and abs(placebo - twin) >= 0.9 * abs(treated - twin):
-                out.append((layer, treatment, (twin, treated, placebo), count))
-    return out
-
-
 def whole(dataset: xr.Dataset) -> Said:
-    """Where a placebo does as much as its treatment, and what follows by the test that the chapter sets at its top."""
-    told = []
-    for layer, treatment, ends, count in alike(dataset):
-        twin, treated, placebo = (number(round(value, 1)) for value in ends)
-        word = "centring" if treatment == "centre" else "the vector"
-        told.append(f"layer {layer} at {placebo} % ({word} itself: {treated} %; untreated: {twin} %; {seeds(count)})")
-    if not told:
-        return Said("In no layer does a placebo do as much as its treatment.")
+    """What layer 0 says of the chapter's own test: whether it fills and empties by the vector that all tokens share."""
+    gamma = dataset["gamma"].astype(float).isel(step=-1).sel(layer=0).mean("seed")
+    (twin, _, filled), _ = paired(dataset, 0, "centre", "centre, placebo")
+    (_, _, emptied), _ = paired(dataset, 0, "add 2", "add 2, placebo")
+    at = [float(gamma.sel(recipe=arm)) for arm in (dissociation.TWIN, *PLACEBOS)]
+    if not (filled - twin >= FAR and at[1] > at[0] / 2 and twin - emptied >= FAR and at[2] < at[0]):
+        return Said("In layer 0 the placebos do not tell direction and size apart.")
     return Said(
-        f"Elsewhere a placebo does as much as its treatment, or nearly: it ends {', '.join(told)}. **By the test set "
-        "at the top the claim fails in these layers: without a common direction they move as far.**"
+        f"**By the test at the top the claim fails in layer 0.** Under a placebo it fills to {filled:.0f} % with its "
+        f"common direction nearly whole (γ {at[1]:.2f}, untreated {at[0]:.2f}), and under the other it empties to "
+        f"{emptied:.0f} % with less of it ({at[2]:.2f})."
     )
+
+
+PLACEBOS = ("centre, placebo, layer 0", "add 2, placebo, layer 0")
+
+
+def beside(dataset: xr.Dataset) -> pd.DataFrame:
+    """Treatments beside their placebos: batch use of the treated layer at the end, percent, and the placebo's share."""
+    rows = {}
+    for treatment, layer in product(("centre", "add 2"), dissociation.LAYERS):
+        (twin, treated, placebo), count = paired(dataset, layer, treatment, f"{treatment}, placebo")
+        rows[f"{treatment}, layer {layer}"] = {
+            "untreated": f"{twin:.1f}",
+            "treated": f"{treated:.1f}",
+            "placebo": f"{placebo:.1f}",
+            "placebo's share of the move": f"{100 * (placebo - twin) / (treated - twin):.0f} %",
+            "seeds": count,
+        }
+    return pd.DataFrame.from_dict(rows, orient="index").rename_axis("treatment")
 
 
 def others(dataset: xr.Dataset) -> Said:
@@ -168,8 +186,16 @@ def others(dataset: xr.Dataset) -> Said:
     weaker = [of(treatment, 5) for treatment in ("add 0.5", "add 1", "add 2")]
     rises = all(a > b for a, b in pairwise(weaker))
     runs = [int(use.sel(recipe=arm).notnull().all("layer").sum()) for arm in dissociation.ARMS if "along" in arm]
+    first = [of(treatment, 0) for treatment in ("add 0.5", "add 1")]
+    before = float(end.sel(recipe=dissociation.TWIN, layer=0))
+    fuller = (
+        f" Not so in layer 0: a half and one leave it a little fuller ({rounded(first)} %, untreated {before:.0f} %)."
+        if min(first) > before
+        else ""
+    )
     return Said(
-        f"A vector along the mean does what one across it does, within {number(round(apart, 1))} points "
+        "A vector along the mean does what one across it does, at two standard deviations and within "
+        f"{number(round(apart, 1))} points "
         f"({seeds(min(runs))}). With vectors of a half, one and two standard deviations layer 5 ends at "
-        f"{rounded(weaker)} %: {'the longer, the emptier' if rises else 'not always the longer, the emptier'}."
+        f"{rounded(weaker)} %: {'the longer, the emptier' if rises else 'not always the longer, the emptier'}.{fuller}"
     )

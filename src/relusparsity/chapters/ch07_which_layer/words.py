@@ -5,7 +5,6 @@ Those on treated layers are in `treatments`.
 
 from collections import Counter
 from collections.abc import Sequence
-from itertools import product
 from typing import Any
 
 import numpy as np
@@ -29,7 +28,8 @@ def counted(cells: xr.Dataset) -> Said:
         abs(table.loc[["embedding", "lr"], f"effect, {which} set{'s' * (which == 'all')}"]) for which in ("one", "all")
     )
     return Said(
-        "**Signs** stand whatever is counted, sizes do not: counted over one held-out batch in place of all, the "
+        "**Signs** of the effects told from zero stand whatever is counted, sizes do not: counted over one held-out "
+        "batch in place of all, the "
         f"embeddings' effect on layer 0 is {one['embedding']:.1f} logits, not {every['embedding']:.1f}, and the "
         f"rate's {one['lr']:.1f}, not {every['lr']:.1f}."
     )
@@ -131,19 +131,14 @@ def scale(dataset: xr.Dataset) -> Said:
     }
     called = {"std": "the standard deviation", "speed": "the speed", "positions": "the positions' scale"}
     first, *rest = sorted(means, key=lambda factor: -abs(means[factor]))
+    levels = {"std": embedding_scale.STDS, "speed": embedding_scale.SPEEDS, "positions": embedding_scale.SCALES}[first]
+    rises = (means[first] > 0) == (levels[0] > levels[1])  # a move is that from the second level to the first
+    way = f"a larger one makes it {'larger' if rises else 'smaller'}"
     others = " and ".join(f"{called[factor]} by {abs(means[factor]):.2f}" for factor in rest)
-    ends = arms.ends(dataset).groupby("arm").mean()
-    beside = ends["U_1"] - ends["U_2"]
-    pairs = [
-        [beside[embedding_scale.named(*of, at)] for at in embedding_scale.SCALES]
-        for of in product(*embedding_scale.LEVELS[:2])
-    ]
-    emptier = sum(large < small for large, small in pairs)
     return Said(
         f"**{COUNTED[failed].capitalize()} of the {COUNTED[known]} contrasts written before the runs "
         f"{'fails' if failed == 1 else 'fail'}.** {called[first].capitalize()} moves γ of layer 0 most, by "
-        f"{abs(means[first]):.2f}; {others}, means over pairs of arms. In {emptier} of {len(pairs)} pairs larger "
-        f"positions leave layer 1 emptier beside layer 2. {_at_one_speed(dataset)}"
+        f"{abs(means[first]):.2f} ({way}); {others}, means over pairs of arms. {_at_one_speed(dataset)}"
     )
 
 

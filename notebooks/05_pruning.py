@@ -16,7 +16,7 @@ in_short()
 
 # %% [markdown]
 # *You will learn* how many units can be taken out of a trained model at no cost, what the next ones cost, and why a random
-# half is not always what it sounds like. *7 minutes to read, 2 to run once the Laptop models are trained.*
+# half is not always what it sounds like. *7 minutes to read, 3 to run once the Laptop models are trained.*
 #
 # **Question.** If many hidden units never or hardly ever fire, how many can be taken out of the trained model, and what does
 # that cost? A third party's summary of Wild and Anderson {cite:p}`wild2024uncovering` reports that units can be pruned with
@@ -30,8 +30,8 @@ in_short()
 scale = "laptop"
 
 # %% tags=["remove-input"]
-from relusparsity import claims, plots, scales, store
-from relusparsity.chapters.ch05_pruning import experiment, figures, tables, words
+from relusparsity import plots, scales, store
+from relusparsity.chapters.ch05_pruning import experiment, figures, forecasts, tables, words
 from relusparsity.experiments import costs
 
 # %% tags=["remove-input"]
@@ -74,16 +74,15 @@ words.split(nearest)
 words.silent(models)
 
 # %% [markdown]
-# A *masked* unit has weights of zero, and all shapes stay; a *removed* one makes the matrices smaller. Then a GPU, which
-# multiplies in TF32 with ten bits, rounds the same sums otherwise. The last two columns are for units silent on the very
-# text that is read.
+# A *masked* unit has weights of zero, and all shapes stay; a *removed* one makes the matrices smaller, and a GPU (TF32, ten
+# bits) rounds the same sums otherwise. The last two columns are for units silent on the very text that is read.
 
 # %% tags=["remove-input"]
 tables.silent(models)
 
 # %% [markdown]
-# Whether silent units are dead is [chapter 3](03_neuron_death.ipynb)'s question. A unit that fires once in a million tokens
-# cannot matter much for the mean loss; it may still matter for the one text that it is about.
+# Whether silent units are dead is [chapter 3](03_neuron_death.ipynb)'s question. One that fires once in a million tokens may
+# still matter for the text that it is about.
 #
 # ## Half of all units
 
@@ -132,8 +131,11 @@ figures.taken(models)
 # %% tags=["remove-input"]
 words.matched(wide)
 
+# %% tags=["remove-input", "hide-output"] mystnb={"code_prompt_show": "What we expect of both draws, written before their runs: cost in % of the loss on C4", "code_prompt_hide": "Hide what we expect"}
+forecasts.table(models)
+
 # %% [markdown]
-# The ledger's row 12 calls the matched draw "random half". Its verdict below stands for that draw and for no other.
+# Row 12 of the ledger calls the matched draw "random half". Its verdict stands for that draw alone.
 #
 # ## Beyond the silent units
 
@@ -150,8 +152,7 @@ words.asked(models)
 tables.beyond(models)
 
 # %% [markdown]
-# What is saved in return: a layer's MLP takes work and memory in proportion to the units left in it. No sparse kernel is
-# needed, for smaller matrices are dense.
+# In return a layer's MLP takes work and memory in proportion to the units left in it, in dense matrices.
 #
 # ## Try it
 #
@@ -182,6 +183,9 @@ live_scale = scales.live(scale)
 here = experiment.run(experiment.config(live_scale))
 plots.pruning(laptop, here)
 
+# %% tags=["nbval-ignore-output", "remove-input", "hide-output"] mystnb={"code_prompt_show": "Ties at random, and a uniform draw: Laptop on this machine", "code_prompt_hide": "Hide the draws"}
+figures.drawn(plots.on_this_machine(here))
+
 # %% tags=["remove-input", "hide-output"] mystnb={"code_prompt_show": "Laptop's silent units (recorded; loss on held-out text)", "code_prompt_hide": "Hide the table"}
 tables.silent({"Laptop": laptop})
 
@@ -195,7 +199,7 @@ tables.affordable(laptop, percent=1)
 # ## What we cannot say
 #
 # - **A uniform draw, and ties broken at random**, are not in the recorded data. Nor are fresh seeds for row 12b.
-# - **Other text.** A unit that idles on web text and held-out text may serve another domain; its removal would show there.
+# - **Other text.** A unit that idles here may serve another domain; its removal would show there.
 # - **The best that pruning can do.** Removing a little, training on and removing again is known to go further.
 # - **Better scores.** Firing rate ignores how much a unit says when it fires.
 # - **Why Wide and Mid differ.** Their width and their stream differ together, and *nearest* was not run in Mid.
@@ -207,9 +211,8 @@ tables.affordable(laptop, percent=1)
 # %% tags=["remove-input"]
 tables.judged(nearest, first, mid)
 
-# %% tags=["nbval-ignore-output", "remove-input", "hide-output"] mystnb={"code_prompt_show": "The same row, read from the run of this machine", "code_prompt_hide": "Hide the row"}
-own = claims.evaluate({}, {("pruning", live_scale): here}, rows=claims.for_chapter(5))
-claims.table([outcome for outcome in own if outcome.here])
+# %% tags=["nbval-ignore-output", "remove-input", "hide-output"] mystnb={"code_prompt_show": "Rows 12 and 12b, read from the run of this machine", "code_prompt_hide": "Hide the rows"}
+tables.read_here(here)
 
 # %% tags=["remove-input", "hide-output"] mystnb={"code_prompt_show": "Runs, minutes of training and machines", "code_prompt_hide": "Hide the cost"}
 costs.cost(models | {"Laptop": laptop})

@@ -50,7 +50,9 @@ def pruning(dataset: xr.Dataset, live: xr.Dataset | None = None, evaluation: str
         whole = variable(data, "pruning", "baseline_loss", "seed", "evaluation").sel(evaluation=evaluation, drop=True)
         rise = 100 * (loss / whole - 1)
         rise = rise.transpose("seed", "chosen_by", "share").isel(share=thinned(rise.sizes["share"], 40))
-        panels.append(_loss_panel(rise, titled(f"change of the loss on {TEXTS.get(evaluation, evaluation)}, %", source), row))
+        panels.append(
+            _loss_panel(rise, titled(f"change of the loss on {TEXTS.get(evaluation, evaluation)}, %", source), row)
+        )
         rises.append(rise.mean("seed"))
         left = variable(data, "pruning", "units_left", "seed", "chosen_by", "share", "layer")
         drawn.append(
@@ -94,7 +96,8 @@ def _loss_panel(rise: xr.DataArray, title: str, row: int) -> Panel:
         )
         name = named(method)
         of_seeds = rise.sel(chosen_by=method).values
-        panel.marks += seed_curves(share, of_seeds, style.INK, hover, name if row == 1 else "", name, DASHES[n % 4])
+        colour = style.INK if n else style.ACCENT
+        panel.marks += seed_curves(share, of_seeds, colour, hover, name if row == 1 else "", name, DASHES[n % 4])
     return panel
 
 
@@ -107,7 +110,7 @@ def _units_left(data: xr.Dataset, curves: list[Panel]) -> tuple[Panel, Control]:
     start = int(np.argmin(np.abs(share - 50)))
 
     def title(at: int) -> str:
-        losses = ", ".join(f"{m} {v:.3f}" for m, v in zip(methods, loss[at], strict=True))
+        losses = ", ".join(f"{m} {v:.2f}" for m, v in zip(methods, loss[at], strict=True))
         return f"units left in each layer, {share[at]:.3g} % removed\nloss: {losses}"
 
     marks: dict[int, Mark] = {}

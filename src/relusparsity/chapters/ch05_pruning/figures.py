@@ -5,12 +5,13 @@ from collections.abc import Mapping
 import numpy as np
 import xarray as xr
 
+from ...claims.table import number
 from ...plots import style
 from ...plots.axes import PERCENT, layer_axis
-from ...plots.chart import Axis, Chart, Mark, Panel
+from ...plots.chart import Axis, Chart, Mark, Panel, seed_curves
 from ...plots.figure import Figure, figure
 from ...plots.pruning import DASHES, TEXTS
-from ...plots.reading import layers, percent
+from ...plots.reading import layers, percent, variable
 from . import spared
 
 MOST = 1.0
@@ -34,12 +35,13 @@ def taken(models: Mapping[str, xr.Dataset], share: float = 0.5) -> Figure:
         bars = Mark("bars", numbers, off.values, colours, hover=hover, bar_width=0.7, opacity=0.9)
         hover = f"{name}, layer {{x}}\n{{y}} % of its units are taken"
         ticks = Mark("points", numbers, goes.values, style.INK, "", "taken", hover, symbol="tick", size=46, width=3)
-        title = f"{name}: units that are silent (bars) and that are taken (lines), % of the layer"
+        title = f"{name}: silent (bars), taken (lines), %"
         panels.append(Panel(title, layer_axis(numbers), Axis(limits=PERCENT), [bars, ticks], row=row))
         drawn.append((name, xr.Dataset({"silent_percent": off, "taken_percent": goes})))
     sample = next(iter(models.values())).attrs["silent_sample_tokens"]
     caption = (
-        f"Bars: units that fire at none of {style.si(sample)} held-out tokens, mean over seeds. Lines: what rate, and so "
+        f"Percent of each layer, mean over seeds. Bars: units silent on {style.si(sample)} tokens. Lines: what rate, "
+        f"and so "
         f"the matched draw, takes of each layer when {percent(100 * share)} of all units go. Look at the lines on the "
         "floor: more units are silent than go, and those of the first layers go first."
     )
@@ -92,6 +94,44 @@ def beyond(models: Mapping[str, xr.Dataset]) -> Figure:
     return figure(f"{__name__}.beyond", chart, caption, drawn, finding, *models.values())
 
 
+def drawn(dataset: xr.Dataset) -> Figure:
+    """Cost by share removed where ties are broken at random, and of a uniform draw, beside the recorded choices.
+
+    Parameters
+    ----------
+    dataset : Dataset
+        As of the chapter's experiment; those of before 2026-11-29 lack what is drawn here.
+    """
+    loss = variable(dataset, "drawn", "drawn_loss", "seed", "drawn", "drawn_share", "evaluation")
+    on = spared.text(dataset)
+    base = dataset["baseline_loss"].sel(evaluation=on)
+    rise = (100 * (loss.sel(evaluation=on) / base - 1)).transpose("seed", "drawn", "drawn_share").astype(float)
+    before = spared.cost(dataset).sel(share=dataset["share"] <= float(rise["drawn_share"].max()) + 1e-6)
+    axis = Axis("units removed, %", limits=(0.0, 100 * float(rise["drawn_share"].max())))
+    panel = Panel(f"change of the loss on {TEXTS[on]}, %", axis, Axis())
+    x = np.concatenate([[0.0], 100 * rise["drawn_share"].values])
+    for place, choice in enumerate(rise["drawn"].values.tolist()):
+        values = rise.sel(drawn=choice).values
+        values = np.hstack([np.zeros((len(values), 1)), values])
+        hover = f"{choice}\n{{x}} % of units removed\nmean loss {{y}} % (seeds {{0}} to {{1}} %)"
+        panel.marks += seed_curves(x, values, style.ACCENT, hover, choice, choice, DASHES[place])
+    for place, method in ((0, "rate"), (2, "random")):
+        mean, name = before.sel(chosen_by=method).mean("seed").values, f"{spared.NAMES[method]}, ties by layer"
+        hover = f"{name}\n{{x}} % of units removed\nmean loss {{y}} %"
+        across = 100 * before["share"].values
+        panel.marks.append(Mark("line", across, mean, style.INK, name, name, hover, dash=DASHES[place]))  # type: ignore[arg-type]
+    last = {str(choice): float(rise.sel(drawn=choice).mean("seed")[-1]) for choice in rise["drawn"].values}
+    said = ", ".join(f"{name} {number(cost)} %" for name, cost in last.items())
+    finding = f"Without {100 * float(rise['drawn_share'][-1]):.0f} % of all units the loss is higher by: {said}"
+    caption = (
+        f"Change of the loss on {TEXTS[on]}, % of that of the whole model; seeds thin, their mean thick. Solid, dashed "
+        "and dotted in colour: the lowest rates with ties broken at random, as many of each layer at random, and a "
+        "uniform draw. In ink: the choices that cut ties layer by layer."
+    )
+    table = xr.Dataset({"cost_percent": rise})
+    return figure(f"{__name__}.drawn", Chart([panel], [260], legend=""), caption, [("", table)], finding, dataset)
+
+
 def _listed(names: list[str]) -> str:
     return " and ".join(filter(None, [", ".join(names[:-1]), *names[-1:]])) or "none"
 
@@ -104,4 +144,5 @@ def _seeds(x: xr.DataArray, rise: xr.DataArray, name: str, method: str, place: i
     across, up = (np.hstack([each, gap]).ravel()[:-1] for each in (np.where(np.isfinite(ys), xs, np.nan), ys))
     hover = f"{name}, {method}\n{{x}} % of the units that fire\nloss {{y}} % higher"
     label = method if legend else ""
-    return Mark("line", across, up, style.INK, label, method, hover, width=1.3, dash=DASHES[place % 4])  # type: ignore[arg-type]
+    colour = style.INK if place else style.ACCENT
+    return Mark("line", across, up, colour, label, method, hover, width=1.3, dash=DASHES[place % 4])  # type: ignore[arg-type]

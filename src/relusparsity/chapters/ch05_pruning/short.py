@@ -24,8 +24,7 @@ def in_short() -> Short:
             f"another {of_rest:.0f} % of Wide's units that fire are gone (6 × 32,768 units, recipe "
             f"*{wide.attrs['recipe']}*, {wide.sizes['seed']} seeds, loss on C4).",
             f"A *matched draw* of as many units, at random from the layers that the half came from, costs {nearest} by "
-            f"*{wide.attrs['recipe']}* and {other} by *{first.attrs['recipe']}*. It is no random half of the model, for "
-            "silent units tie and are cut layer by layer.",
+            f"*{wide.attrs['recipe']}* and {other} by *{first.attrs['recipe']}*. It is no random half of the model.",
             f"In Mid (6 × 8,192, *{mid.attrs['recipe']}*) {between(100 * spared.silent(mid).mean('layer'))} % are "
             f"silent, and the half that fires least costs {spread(words.of(mid, 'rate').tolist(), ' %')}.",
         ),

@@ -91,4 +91,6 @@ def below(dataset: xr.Dataset) -> xr.DataArray:
     """
     shares = dataset["share"].values.astype(float)
     places = [int(np.flatnonzero(shares <= float(each) + 1e-6)[-1]) for each in asked(dataset)]
-    return cost(dataset).isel(share=xr.DataArray(places, dims="seed"), seed=xr.DataArray(range(len(places)), dims="seed"))
+    return cost(dataset).isel(
+        share=xr.DataArray(places, dims="seed"), seed=xr.DataArray(range(len(places)), dims="seed")
+    )

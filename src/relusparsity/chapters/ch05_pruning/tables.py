@@ -11,7 +11,7 @@ from ... import claims
 from ...claims.short import Said
 from ...claims.table import number
 from ...interventions import units
-from . import spared
+from . import experiment, forecasts, rows, spared
 
 
 def lines_that_matter() -> Said:
@@ -58,51 +58,60 @@ def _named(table: pd.DataFrame) -> pd.DataFrame:
 
 def silent(models: Mapping[str, xr.Dataset]) -> pd.DataFrame:
     """What removing the silent units does: a row a model, mean over seeds and their range."""
-    rows = {}
+    found = {}
     for name, dataset in models.items():
         off = 100 * spared.silent(dataset).mean("layer")
-        rows[name] = {
+        found[name] = {
             "silent, % of units": _spread(off, 1),
             "largest change of the loss, %": _least(spared.silent_cost(dataset)),
             "of a logit, masked": number(float(dataset["masked_difference"].max())),
             "of a logit, removed": f"{float(dataset['removed_difference'].max()):.1g}",
         }
-    return pd.DataFrame.from_dict(rows, orient="index").rename_axis("model")
+    return pd.DataFrame.from_dict(found, orient="index").rename_axis("model")
 
 
 def half(models: Mapping[str, xr.Dataset], share: float = 0.5) -> pd.DataFrame:
     """Cost in percent of the loss of removing `share` of all units, by method: a row a model, mean and range."""
-    rows = {}
+    found = {}
     for name, dataset in models.items():
         rise = spared.cost(dataset).isel(share=spared.at(dataset, share))
-        rows[name] = {spared.NAMES[str(by)]: _spread(rise.sel(chosen_by=by), 2) for by in rise["chosen_by"].values}
-    return pd.DataFrame.from_dict(rows, orient="index").rename_axis("model").rename_axis(columns="units chosen by")
+        found[name] = {spared.NAMES[str(by)]: _spread(rise.sel(chosen_by=by), 2) for by in rise["chosen_by"].values}
+        if forecasts.recorded(dataset) and share == 0.5:
+            found[name] |= {choice: _spread(forecasts.cost(dataset, choice, "half"), 2) for choice in experiment.DRAWN}
+    return pd.DataFrame.from_dict(found, orient="index").rename_axis("model").rename_axis(columns="units chosen by")
 
 
 def beyond(models: Mapping[str, xr.Dataset]) -> pd.DataFrame:
     """How near the recorded shares come to what row 12b reads, and what removal costs there: a row a model."""
-    rows = {}
+    found = {}
     for name, dataset in models.items():
         rise = spared.below(dataset)
-        of_rest = [float(spared.beyond(dataset).isel(seed=n).sel(share=s)) for n, s in enumerate(rise["share"].values)]
-        rows[name] = {
+        found[name] = {
             "row 12b reads at, % of units": _spread(100 * spared.asked(dataset), 1),
             "measured at, %": _spread(100 * rise["share"], 0),
-            "beyond the silent, % of units that fire": _spread(100 * np.array(of_rest), 0),
-        } | {f"cost by {spared.NAMES[str(by)]}, %": _spread(rise.sel(chosen_by=by), 1) for by in rise["chosen_by"].values}
-    return pd.DataFrame.from_dict(rows, orient="index").rename_axis("model")
+        } | {f"cost by {spared.NAMES[by]}, %": _spread(rise.sel(chosen_by=by), 1) for by in ("rate", "random")}
+    return pd.DataFrame.from_dict(found, orient="index").rename_axis("model")
 
 
 def judged(*datasets: xr.Dataset) -> claims.Table:
     """The ledger's rows of this chapter, for every recorded model and recipe; of two recipes of a shape, both."""
-    rows = claims.for_chapter(5)
+    own = claims.for_chapter(5)
     first = {("pruning", str(dataset.attrs["scale"])): dataset for dataset in reversed(datasets)}
-    outcomes = claims.evaluate(first, rows=rows)
+    outcomes = claims.evaluate(first, rows=own)
     for dataset in datasets:
         if not any(dataset is of for of in first.values()):
-            other = claims.evaluate({("pruning", str(dataset.attrs["scale"])): dataset}, rows=rows)
+            other = claims.evaluate({("pruning", str(dataset.attrs["scale"])): dataset}, rows=own)
             outcomes += [outcome for outcome in other if outcome.readings]
     return claims.table(outcomes)
+
+
+def read_here(dataset: xr.Dataset) -> claims.Table:
+    """Rows 12 and 12b, read from the run of this machine without a verdict."""
+    here = {("pruning", str(dataset.attrs["scale"])): dataset}
+    added = tuple(row for row in claims.ADDED if row.number in rows.RULES)
+    outcomes = claims.evaluate({}, here, rows=claims.for_chapter(5))
+    outcomes += claims.evaluate({}, here, rows=added, rules=rows.RULES)
+    return claims.table([outcome for outcome in outcomes if outcome.here])
 
 
 def _least(values: xr.DataArray) -> str:

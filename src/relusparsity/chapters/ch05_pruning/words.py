@@ -37,10 +37,11 @@ def percent(value: float) -> str:
 def split(dataset: xr.Dataset) -> Said:
     """How much text chooses the units, and how much judges them."""
     return Said(
-        f"Firing is counted on {dataset.attrs['silent_sample_tokens']:,} held-out tokens, and the loss is read on other "
-        "text, so that no unit is judged on the text that chose it. For Wide and Mid we show the loss on **C4**, web "
-        "text that they were not trained on; Laptop has only held-out text of its own kind. Every figure and table has "
-        f"one of the two. The matched draw is the mean of {dataset.attrs['random_draws']} draws."
+        f"Firing is counted on {dataset.attrs['silent_sample_tokens']:,} held-out tokens. The loss is read on other "
+        f"text, "
+        "so that no unit is judged on the text that chose it: of Wide and Mid on **C4**, which they were not trained "
+        "on, "
+        f"of Laptop on held-out text. The matched draw is the mean of {dataset.attrs['random_draws']} draws."
     )
 
 
@@ -64,7 +65,8 @@ def half(models: Mapping[str, xr.Dataset]) -> Said:
     if low < 100 * HALF:
         return Said(f"**Half of Wide's units cost {costs} of the loss.** Not all of them are silent.")
     return Said(
-        f"**Half of Wide's units can go at no cost that can be measured, for all of them are silent.** In every seed of "
+        f"**Half of Wide's units can go at no cost that can be measured, for all of them are silent.** In every seed "
+        f"of "
         f"both recipes at least {percent(low)} of the units fire at no token of the sample. So this half says nothing "
         "about a *ranking* by firing rate: up to the silent share there is nothing to rank."
     )
@@ -89,25 +91,31 @@ def ties(dataset: xr.Dataset, first: float = 0.1) -> Said:
     alone = bool((goes.isel(layer=slice(1, None)) < 0.01).all())
     where = "all taken from layer 0" if alone else f"{between(np.round(goes.isel(layer=0)))} % of layer 0"
     return Said(
-        "**Ties are cut layer by layer.** Units that never fire have one rate, zero. The sort keeps the order in which it "
-        f"finds them, from layer 0 on. So the first tenth of all units of {spared.name(dataset)} is {where}. Up to the "
-        "silent share the layers of a cut show this order, and not what a layer can spare."
+        "**Ties are cut layer by layer.** All units that never fire have the same rate, zero. The sort keeps the "
+        "order in "
+        f"which it finds them, from layer 0 on: the first tenth of all units of {spared.name(dataset)} is {where}. So "
+        f"up "
+        "to the silent share a cut shows this order, and not what a layer can spare."
     )
 
 
 def matched(models: Mapping[str, xr.Dataset]) -> Said:
     """What the ties make of the matched draw, and so of what it costs."""
-    said, costs = [], []
+    said, last = [], []
     for name, dataset in models.items():
         goes = 100 * spared.taken(dataset, HALF).mean("seed")
+        last.append(float(goes.isel(layer=-1)))
         top = sorted(int(layer) for layer in goes.sortby(goes, ascending=False)["layer"].values[:2])
-        said.append(f"{percent(float(goes.sel(layer=top).min()))} or more of layers {listed(list(map(str, top)))} in {name}")
-        costs.append(f"{spread(of(dataset, 'random').tolist(), ' %')} in {name}")
+        said.append(
+            f"{percent(float(goes.sel(layer=top).min()))} or more of layers {listed(list(map(str, top)))} in {name}"
+        )
     return Said(
-        f"**The matched draw inherits this order, and is no random half of the model.** It takes {', '.join(said)}, and "
-        f"next to none of layer 5. What it costs, {'; '.join(costs)}, is the price of emptying a few layers at random. "
-        "Broken at random, ties would spread the cut, and the matched draw would cost something else. How much was not "
-        "recorded; nor was a **uniform draw** over all layers."
+        f"**The matched draw inherits this order, and is no random half of the model.** It takes {', '.join(said)}"
+        f"{', and none of the last layer' if max(last) < 0.05 else ''}. So its cost is the price of emptying a few "
+        f"layers at random. Broken at random, ties would "
+        "spread the cut, and the matched draw would cost something else. How much was not recorded; nor was a "
+        "**uniform "
+        "draw** over all layers."
     )
 
 
@@ -118,8 +126,7 @@ def beyond(models: Mapping[str, xr.Dataset]) -> Said:
     how = "is cheaper than the matched draw in every seed" if cheaper else "is not always cheaper than the matched draw"
     return Said(
         f"**Beyond the silent units the ranking is tested, and it {how}; but it is not free.** There all silent units "
-        "are gone, whatever their order, so that the cut no longer depends on ties between them. What goes is a unit that "
-        "fires, and the loss rises."
+        "are gone, whatever their order, and what goes is a unit that fires."
     )
 
 
@@ -135,10 +142,13 @@ def asked(models: Mapping[str, xr.Dataset]) -> Said:
         return Said(f"Row 12b asks for at most {MOST:g} %. Just before its point the cost is {listed(parts)}.")
     return Said(
         '<a href="../ledger.html#row-12b">Row 12b</a> asks for at most '
-        f"{MOST:g} % of loss where half of the units that fire are gone too. At the largest measured share before that, "
-        f"rate already costs {listed(parts)}, and in no seed does its curve fall as more goes. So **on these seeds the "
-        "first half of row 12b would fail in both models**. This is no verdict: the row wants fresh seeds. Its second "
-        "half, a uniform draw that costs five times as much, cannot be said from these data at all."
+        f"{MOST:g} % of loss where half of the units that fire are gone too. At the largest measured share before "
+        f"that, "
+        f"rate already costs {listed(parts)}, and no seed's curve falls after that. So **on these seeds the first "
+        f"half of "
+        "row 12b would fail**. This is no verdict, for the row wants fresh seeds; and of its second half, a uniform "
+        "draw "
+        "that costs five times as much, these data say nothing."
     )
 
 
@@ -146,10 +156,11 @@ def laptop(dataset: xr.Dataset) -> Said:
     """What Laptop shows otherwise."""
     off = 100 * spared.silent(dataset).mean("layer")
     by = {method: float(of(dataset, method).mean()) for method in spared.NAMES}
-    well = "as well as" if by["magnitude"] <= by["rate"] else "worse than"
+    well = "at least as well as" if by["magnitude"] <= by["rate"] else "worse than"
     return Said(
-        f"**In Laptop rates are spread out, and each step costs a little.** {tenths(off)} % of its units are silent on "
-        f"{dataset.attrs['silent_sample_tokens']:,} tokens. Half of all units cost {number(by['rate'])} % by rate and "
+        f"**In Laptop rates are spread out, and each step costs a little.** {tenths(off)} % of its units are silent. "
+        f"Half of all "
+        f"units cost {number(by['rate'])} % by rate and "
         f"{number(by['random'])} % by the matched draw, of the loss on held-out text; the weights do {well} the rate. "
         "Size, text and recipe all differ from Wide's."
     )
@@ -157,7 +168,9 @@ def laptop(dataset: xr.Dataset) -> Said:
 
 def tenth(dataset: xr.Dataset, share: float = 0.1) -> Said:
     """Answer: from where a tenth of all units comes, with ties cut by layer and at random."""
-    goes, chance = (100 * each.mean("seed") for each in (spared.taken(dataset, share), spared.by_chance(dataset, share)))
+    goes, chance = (
+        100 * each.mean("seed") for each in (spared.taken(dataset, share), spared.by_chance(dataset, share))
+    )
     cut = [f"layer {int(at)}" for at in goes["layer"].values if float(goes.sel(layer=at)) >= 0.05]
     return Said(
         f"By layer: {listed(cut)} alone, {percent(float(goes.max()))} of its units. At random each layer would give in "
@@ -171,8 +184,10 @@ def firing_hit(dataset: xr.Dataset) -> Said:
     hit = 100 * spared.hit(dataset, HALF)
     left = 100 - 100 * spared.taken(dataset, HALF).mean("seed")
     return Said(
-        f"The uniform draw, {percent(100 * HALF)} against {tenths(hit)} %: most of what the matched draw takes is silent. "
+        f"The uniform draw, {percent(100 * HALF)} against {tenths(hit)} %: most of what the matched draw takes is "
+        f"silent. "
         f"It still costs {spread(of(dataset, 'random').tolist(), ' %')} of the loss, for of layer "
-        f"{int(left.idxmin('layer'))} it leaves {number(float(left.min()))} % of the units, and by chance. Which of the "
+        f"{int(left.idxmin('layer'))} it leaves {number(float(left.min()))} % of the units, and by chance. Which of "
+        f"the "
         "two costs more cannot be told from these data."
     )

@@ -14,8 +14,8 @@ def in_short() -> Short:
     cost = " or ".join(dict.fromkeys(value if isinstance(value, str) else number(value) for value in halves))
     silent = 100 * spared.silent(wide).mean("layer")
     nearest, other = (spread(words.of(each, "random").tolist(), " %") for each in (wide, first))
-    low = {each.attrs["scale"]: spared.below(each) for each in (wide, mid)}
-    of_rest = 100 * float(spared.beyond(wide).sel(share=low["wide"]["share"]).mean())
+    low = spared.below(wide)
+    of_rest = 100 * float(low["beyond"].mean())
     return Short(
         f"Half of Wide's units can be removed at a cost of {cost} % of the loss, because {between(silent)} % of them "
         f"fire at none of {wide.attrs['silent_sample_tokens']:,} tokens.",

@@ -75,7 +75,8 @@ def beyond(dataset: xr.Dataset) -> xr.DataArray:
     Missing where less goes than is silent.
     """
     off = silent(dataset).mean("layer")
-    return ((dataset["share"].astype(float) - off) / (1 - off)).where(lambda some: some >= 0)
+    past = (dataset["share"].astype(float) - off) / (1 - off)
+    return past.where(past >= 0).transpose("seed", "share")
 
 
 def asked(dataset: xr.Dataset) -> xr.DataArray:
@@ -87,10 +88,9 @@ def asked(dataset: xr.Dataset) -> xr.DataArray:
 def below(dataset: xr.Dataset) -> xr.DataArray:
     """Cost in percent at the largest measured share that is not above the one of row 12b: (seed, chosen_by).
 
-    `share` is a coordinate of the seeds.
+    Coordinates of the seeds: `share`, and `beyond`, which is that share as `beyond` gives it.
     """
     shares = dataset["share"].values.astype(float)
     places = [int(np.flatnonzero(shares <= float(each) + 1e-6)[-1]) for each in asked(dataset)]
-    return cost(dataset).isel(
-        share=xr.DataArray(places, dims="seed"), seed=xr.DataArray(range(len(places)), dims="seed")
-    )
+    each = {"share": xr.DataArray(places, dims="seed"), "seed": xr.DataArray(range(len(places)), dims="seed")}
+    return cost(dataset).isel(each).assign_coords(beyond=beyond(dataset).isel(each))

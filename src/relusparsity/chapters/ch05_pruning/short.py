@@ -20,7 +20,7 @@ def in_short() -> Short:
         f"Half of Wide's units can be removed at a cost of {cost} % of the loss, because {between(silent)} % of them "
         f"fire at none of {wide.attrs['silent_sample_tokens']:,} tokens.",
         (
-            f"Beyond the silent ones it costs: {spread(low['wide'].sel(chosen_by='rate').values.tolist(), ' %')} once "
+            f"Beyond the silent ones removal costs {spread(low.sel(chosen_by='rate').values.tolist(), ' %')} once "
             f"another {of_rest:.0f} % of Wide's units that fire are gone (6 × 32,768 units, recipe "
             f"*{wide.attrs['recipe']}*, {wide.sizes['seed']} seeds, loss on C4).",
             f"A *matched draw* of as many units, at random from the layers that the half came from, costs {nearest} by "

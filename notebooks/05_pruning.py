@@ -43,18 +43,18 @@ models = wide | {"Mid, first": mid}
 # %% [markdown]
 # ## What is removed, and what it costs
 #
-# To remove unit $u$ of a layer is to delete its row of $W_\text{in}$, its bias and its column of $W_\text{out}$. The model
-# is not trained again. The **cost** is the change of its loss $L$,
+# To remove a unit is to delete its row of $W_\text{in}$, its bias and its column of $W_\text{out}$. The model is not trained
+# again. The **cost** is the change of its loss $L$,
 #
 # $$\text{cost} = \frac{L(\text{pruned})}{L(\text{whole})} - 1$$ (eq-cost)
 #
 # in percent, with both losses in nats per token. Three ways choose what goes:
 #
-# - **Rate** takes the units with the lowest firing rate, over all layers together. How many leave each layer follows.
-# - **Magnitude** takes the units with the smallest $\lVert w_\text{in}\rVert\,\lVert w_\text{out}\rVert$, *as many from each
-#   layer* as rate takes.
-# - **The matched draw** takes units at random, again *as many from each layer* as rate takes. It asks which units of a layer
-#   go, and not from which layers they come.
+# - **Rate**: the units with the lowest firing rate, over all layers together.
+# - **Magnitude**: those with the smallest $\lVert w_\text{in}\rVert\,\lVert w_\text{out}\rVert$, *as many from each layer* as
+#   rate takes.
+# - **The matched draw**: units at random, again *as many from each layer* as rate takes. It asks which units of a layer go,
+#   and not from which layers they come.
 #
 # The library's own lines that rank units and that take them out:
 
@@ -198,7 +198,7 @@ tables.affordable(laptop, percent=1)
 # %% [markdown]
 # ## What we cannot say
 #
-# - **A uniform draw, and ties broken at random**, are not in the recorded data. Nor are fresh seeds for row 12b.
+# - **A uniform draw, and ties broken at random**, are not recorded in Wide or Mid. Nor are fresh seeds for row 12b.
 # - **Other text.** A unit that idles here may serve another domain; its removal would show there.
 # - **The best that pruning can do.** Removing a little, training on and removing again is known to go further.
 # - **Better scores.** Firing rate ignores how much a unit says when it fires.
@@ -220,4 +220,5 @@ costs.cost(models | {"Laptop": laptop})
 # %% [markdown]
 # ## What next
 #
-# Would a narrower layer have used the same units? [Chapter 6](06_limits_and_capacity.ipynb) changes the width.
+# Would a narrower layer have used the same units? [Chapter 6](06_limits_and_capacity.ipynb) changes the width. What removal
+# costs your own model: [chapter 11](11_measure_any_model.ipynb).

@@ -65,8 +65,7 @@ tables.lines_that_matter()
 words.split(nearest)
 
 # %% [markdown]
-# Our models are **Wide** (6 layers of 32,768 units, by two recipes), **Mid** (6 × 8,192) and **Laptop** (6 × 1,024). Layers
-# are counted from 0.
+# Our models are **Wide** (by two recipes), **Mid** and **Laptop** (6 × 1,024). Layers are counted from 0.
 #
 # ## Silent units cost nothing
 
@@ -202,7 +201,6 @@ tables.affordable(laptop, percent=1)
 # - **Other text.** A unit that idles here may serve another domain; its removal would show there.
 # - **The best that pruning can do.** Removing a little, training on and removing again is known to go further.
 # - **Better scores.** Firing rate ignores how much a unit says when it fires.
-# - **Why Wide and Mid differ.** Their width and their stream differ together, and *nearest* was not run in Mid.
 #
 # ## Claims
 #

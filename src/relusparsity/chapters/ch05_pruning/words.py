@@ -81,7 +81,7 @@ def weights(wide: Mapping[str, xr.Dataset], mid: xr.Dataset) -> Said:
         "**In Wide the weights alone do nearly as well up to there; in Mid they are no guide.** By magnitude the half "
         f"costs {found} of the loss in Wide. In Mid it costs {how} the matched draw, {number(by)} against "
         f"{number(drawn)} %. Wide's dead units have lost their weights to weight decay, Mid's keep a part of theirs "
-        "([chapter 3](03_neuron_death.ipynb))."
+        "([chapter 3](03_neuron_death.html))."
     )
 
 

@@ -1,11 +1,12 @@
 """What was written of chapter 05's new draws before any of them was recorded in Mid or Wide.
 
-On 2026-11-29 the cost of rate, of magnitude and of the matched draw was known at twelve shares, with silent units going
-layer by layer; so what rate costs at row 12b's point is known but for a new training of the same seeds, whose curves we
-interpolated. Unknown, in Laptop too, were the uniform draw, and the matched draw with ties at random. Our reading: what
-the recorded matched draw costs in Wide, *nearest*, is the price of emptying layers 0 to 2, so that a spread cut of as
-many units is cheaper there; by *first* and in Mid, where fewer units are silent, the three draws lie closer together. Beyond
-the silent units a uniform draw costs five times what rate does in Mid, and not in Wide, where rate is dear by then.
+On 2026-11-29 the cost of rate, of magnitude and of the matched draw was known at twelve shares, with silent units
+going layer by layer; so what rate costs at row 12b's point is known but for a new training of the same seeds, whose
+curves we interpolated. Unknown, in Laptop too, were the uniform draw, and the matched draw with ties at random. Our
+reading: what the recorded matched draw costs in Wide, *nearest*, is the price of emptying layers 0 to 2, so that a
+spread cut of as many units is cheaper there; by *first* and in Mid, where fewer units are silent, the three draws lie
+closer together. Beyond the silent units a uniform draw costs five times what rate does in Mid, and not in Wide, where
+rate is dear by then.
 
 Costs are in percent of the loss on C4, means over seeds and draws. A prediction holds within its interval, ends
 included; about four in five of all intervals should.

@@ -15,202 +15,208 @@ from relusparsity.chapters.ch05_pruning.short import in_short
 in_short()
 
 # %% [markdown]
-# *You will learn* how many units can be taken out of a trained model, chosen in which way, and at what cost. *7 minutes to
-# read, 2 to run once the Laptop models are trained.*
+# *You will learn* how many units can be taken out of a trained model at no cost, what the next ones cost, and why a random
+# half is not always what it sounds like. *7 minutes to read, 3 to run once the Laptop models are trained.*
 #
-# **Question.** If many hidden units never or hardly ever fire, how many can be taken out of the trained model, and
-# what does that cost? A third party's summary of the paper {cite:p}`wild2024uncovering` reports that units can be pruned
-# with "minimal impact"; how many were, and how they were chosen, is not known to us.
+# **Question.** If many hidden units never or hardly ever fire, how many can be taken out of the trained model, and what does
+# that cost? A third party's summary of Wild and Anderson {cite:p}`wild2024uncovering` reports that units can be pruned with
+# "minimal impact"; how many were, and how they were chosen, is not known to us.
 #
-# **What would falsify it.** Silent units whose removal costs something. A half of the units, those that fire least,
-# whose removal raises the loss by more than one percent. Or a random half that costs hardly more: then the firing rate
-# would not be what makes units dispensable, and the model would simply be too large. The thresholds are row 12 of the
-# ledger.
+# **What would falsify it.** Silent units whose removal costs something. A half of the units, those that fire least, whose
+# removal raises the loss by more than one percent. Or a draw at random that costs hardly more: then the model would simply
+# be too large. <a href="../ledger.html#row-12">Row 12 of the ledger</a> has the thresholds.
 
-# %% tags=["parameters"]
+# %% tags=["parameters", "remove-input"]
 scale = "laptop"
 
-# %%
-from relusparsity import claims, plots, scales, store
-from relusparsity.chapters.ch05_pruning import experiment, tables
+# %% tags=["remove-input"]
+from relusparsity import plots, scales, store
+from relusparsity.chapters.ch05_pruning import experiment, figures, forecasts, tables, words
+from relusparsity.experiments import costs
+
+# %% tags=["remove-input"]
+nearest, first = (store.recorded("pruning", "wide", recipe) for recipe in ("nearest", "first"))
+mid, laptop = (store.recorded("pruning", shape) for shape in ("mid", "laptop"))
+wide = {"Wide, nearest": nearest, "Wide, first": first}
+models = wide | {"Mid, first": mid}
 
 # %% [markdown]
-# ## What is removed, and how its cost is measured
+# ## What is removed, and what it costs
 #
-# To remove unit $u$ of a layer is to delete its row of $W_\text{in}$, its bias and its column of $W_\text{out}$. The
-# model is not trained again afterwards. The **cost** is the change of the loss on held-out text,
+# To remove a unit is to delete its row of $W_\text{in}$, its bias and its column of $W_\text{out}$. The model is not trained
+# again. The **cost** is the change of its loss $L$,
 #
-# $$\text{cost} = \frac{L(\text{pruned})}{L(\text{whole})} - 1 ,$$ (eq-cost)
+# $$\text{cost} = \frac{L(\text{pruned})}{L(\text{whole})} - 1$$ (eq-cost)
 #
-# in percent of nats per token. Three ways to choose what goes:
+# in percent, with both losses in nats per token. Three ways choose what goes:
 #
-# - **rate**: the units with the lowest firing rate, over all layers together. How many leave each layer follows from
-#   that.
-# - **magnitude**: the units with the smallest $\lVert w_\text{in}\rVert\,\lVert w_\text{out}\rVert$, *as many from
-#   each layer* as rate removes.
-# - **random**: units drawn at random, again as many from each layer; the mean over a few draws.
+# - **Rate**: the units with the lowest firing rate, over all layers together.
+# - **Magnitude**: those with the smallest $\lVert w_\text{in}\rVert\,\lVert w_\text{out}\rVert$, *as many from each layer* as
+#   rate takes.
+# - **The matched draw**: units at random, again *as many from each layer* as rate takes. It asks which units of a layer go,
+#   and not from which layers they come.
 #
-# Equal counts in each layer matter. Layers differ in what they can spare, and without them a method could look better
-# merely for taking its units from the right layer.
-#
-# Firing is counted on one part of the held-out text and the loss is measured on another, so that no unit is judged on
-# the text that chose it:
+# The library's own lines that rank units and that take them out:
 
-# %%
-recorded = store.recorded("pruning", "laptop")
-for name in ("silent_sample_tokens", "evaluation_tokens", "random_draws", "d_ff"):
-    print(f"{name}: {recorded.attrs[name]:,}")
+# %% tags=["remove-input"]
+tables.lines_that_matter()
+
+# %% tags=["remove-input"]
+words.split(nearest)
 
 # %% [markdown]
-# ## Removing silent units costs nothing
+# Our models are **Wide** (by two recipes), **Mid** and **Laptop** (6 × 1,024). Layers are counted from 0.
 #
-# A unit that outputs zero everywhere on a text contributes nothing there, whatever its weights. Masking it (weights
-# set to zero, shapes kept) must leave the logits the same to the bit; removing it makes the matrices smaller, sums are
-# rounded in another order, and the logits may move by about a hundred-thousandth. The last two columns show the
-# largest change of any logit, for units silent on the very text that is evaluated.
-#
-# The first two columns ask the harder question: units that were silent on the *other* text are removed. Some of them
-# may have been rare rather than dead, and fire here. (The loss differs from chapter 1's: this is another part of the
-# held-out text.)
+# ## Silent units cost nothing
 
-# %%
-tables.silent_removal(recorded)
+# %% tags=["remove-input"]
+words.silent(models)
 
 # %% [markdown]
-# Chapter 3 asks how many of the silent units are dead. Here it is enough that a unit which fires once in some
-# hundred thousand tokens cannot matter much for the mean loss; it may still matter for the one text that it is about.
-#
-# ## What more can go
-#
-# Remove more. The bars show which layers the units are taken from, here when half of all are gone; the curves below,
-# what that costs. Two places to look at: how far the curve of *rate* stays at zero, and where the other two leave it.
+# A *masked* unit has weights of zero, and all shapes stay; a *removed* one makes the matrices smaller, and a GPU (TF32, ten
+# bits) rounds the same sums otherwise. The last two columns are for units silent on the very text that is read.
 
-# %%
-plots.pruning(recorded)
+# %% tags=["remove-input"]
+tables.silent(models)
 
 # %% [markdown]
-# The same in numbers: change of the loss in percent, mean over seeds.
-
-# %%
-tables.costs(recorded)
-
-# %% [markdown]
-# The largest share that each method can remove for at most one percent of loss, in percent of all hidden units, one row
-# per seed (among the shares that were measured, and only if all smaller shares are affordable too):
-
-# %%
-tables.affordable(recorded, percent=1)
-
-# %% [markdown]
-# A loss is an average that may hide a change of kind, so here are three measures after removing half of the units: loss
-# in nats per token, bits per byte, and the share of tokens predicted first.
-
-# %%
-tables.quality(recorded, 0.5)
-
-# %% [markdown]
-# How to read these tables. The distance between *rate* and *random* is the worth of knowing how often a unit fires. It
-# can be negative: a unit that fires rarely may say much when it does, and then counting its firings misjudges it. The
-# distance between *magnitude* and *random* shows how much of that the weights alone reveal: a unit that stopped firing
-# early had no gradient to keep its weights up against weight decay, and could be found without any text. In Laptop the
-# weights do at least as well as the rate up to half of the units. And where *rate* removes many units at no cost, the
-# bars say from which layers they came.
+# Whether silent units are dead is [chapter 3](03_neuron_death.ipynb)'s question. One that fires once in a million tokens may
+# still matter for the text that it is about.
 #
-# What it saves: a layer's MLP costs work and memory in proportion to the units left in it, so the bars are also the
-# cost of inference, relative to the whole model. Nothing was retrained, and no sparse kernel is needed, since smaller
-# matrices are dense.
-#
-# ## The Wide models
-#
-# The same on Wide, 6 × 32,768 units. Units are ranked by their firings on a million held-out tokens, and the cost is
-# measured on other held-out text and, as below, on C4, a web text that the models were not trained on. Up
-# to the share of silent units nothing is lost at all, and beyond it the curve leaves zero at once.
+# ## Half of all units
 
-# %%
-wide = store.recorded("pruning", "wide")
-plots.pruning(wide)
+# %% tags=["remove-input"]
+words.half(wide)
 
-# %%
-tables.silent_removal(wide, "c4-eval")
+# %% tags=["remove-input"]
+plots.pruning(nearest, evaluation="c4-eval")
+
+# %% tags=["remove-input", "hide-output"] mystnb={"code_prompt_show": "The same for Wide, first", "code_prompt_hide": "Hide Wide, first"}
+plots.pruning(first, evaluation="c4-eval")
+
+# %% tags=["remove-input", "hide-output"] mystnb={"code_prompt_show": "The same for Mid", "code_prompt_hide": "Hide Mid"}
+plots.pruning(mid, evaluation="c4-eval")
 
 # %% [markdown]
-# Here a GPU multiplies in TF32, which rounds to ten bits, so other shapes of the same sums move a logit by about a
-# hundredth rather than a hundred-thousandth; masked, they still agree to the bit. Change of the loss on C4 in percent,
-# mean over seeds:
+# What half of all units costs, in percent of the loss on C4, mean over seeds and their range:
 
-# %%
-tables.costs(wide, "c4-eval")
+# %% tags=["remove-input"]
+tables.half(models)
 
-# %% [markdown]
-# Laptop behaves differently (size, text and recipe differ together). There firing rates are spread out, and after the
-# first fifth each further step costs more. Here units fall into two heaps, the silent and those that fire a hundred
-# times and more in a million tokens, with next to none between. That makes the first three fifths of the units free;
-# and because dead units have lost their weights to weight decay, the weights alone find nearly all of them. Among units
-# that never fire the rate decides nothing: they go layer by layer from the first, so that the first tenth is all taken
-# from layer 0, and up to the share of silent units the bars show this order, not what a layer can spare. A random
-# choice of as many units in the same layers costs from the first tenth on, and much.
-#
-# In Mid, five seeds of *first*, a recipe with less decay, a smaller share is silent, so the free part ends earlier, at
-# a third of the units, and a random choice costs less, on average, than in Wide, also beyond the silent units of both.
-# The weights alone are no guide here: units chosen by magnitude cost more than as many chosen at random in the same
-# layers. Change of the loss on C4 in percent, mean over seeds:
+# %% tags=["remove-input"]
+words.weights(wide, mid)
 
-# %%
-mid = store.recorded("pruning", "mid")
-tables.costs(mid, "c4-eval")
+# %% tags=["remove-input", "hide-output"] mystnb={"code_prompt_show": "Every share. Wide, nearest: cost on C4, %, mean over seeds", "code_prompt_hide": "Hide the costs"}
+tables.costs(nearest)
 
-# %%
-tables.silent_removal(mid, "c4-eval")
+# %% tags=["remove-input", "hide-output"] mystnb={"code_prompt_show": "Every share. Wide, first: cost on C4, %, mean over seeds", "code_prompt_hide": "Hide the costs"}
+tables.costs(first)
+
+# %% tags=["remove-input", "hide-output"] mystnb={"code_prompt_show": "Every share. Mid, first: cost on C4, %, mean over seeds", "code_prompt_hide": "Hide the costs"}
+tables.costs(mid)
+
+# %% tags=["remove-input", "hide-output"] mystnb={"code_prompt_show": "Loss, bits per byte and right first guesses on C4 without half of the units. Wide, nearest", "code_prompt_hide": "Hide the measures"}
+tables.quality(nearest, 0.5)
 
 # %% [markdown]
-# ## On this machine
-#
-# Everything above is recorded data. The same, run here (or read back, if it has run before):
+# ## Ties, and what they make of the matched draw
 
-# %% tags=["nbval-ignore-output"]
+# %% tags=["remove-input"]
+words.ties(nearest)
+
+# %% tags=["remove-input"]
+figures.taken(models)
+
+# %% tags=["remove-input"]
+words.matched(wide)
+
+# %% tags=["remove-input", "hide-output"] mystnb={"code_prompt_show": "What we expect of both draws, written before their runs: cost in % of the loss on C4", "code_prompt_hide": "Hide what we expect"}
+forecasts.table(models)
+
+# %% [markdown]
+# Row 12 of the ledger calls the matched draw "random half". Its verdict stands for that draw alone.
+#
+# ## Beyond the silent units
+
+# %% tags=["remove-input"]
+words.beyond(models)
+
+# %% tags=["remove-input"]
+figures.beyond(models)
+
+# %% tags=["remove-input"]
+words.asked(models)
+
+# %% tags=["remove-input"]
+tables.beyond(models)
+
+# %% [markdown]
+# In return a layer's MLP takes work and memory in proportion to the units left in it, in dense matrices.
+#
+# ## Try it
+#
+# **1.** Remove a tenth of all units of Wide, nearest, by rate. From which layers do they come? And if ties were broken at
+# random?
+
+# %% tags=["remove-input", "hide-output"] mystnb={"code_prompt_show": "Answer", "code_prompt_hide": "Hide the answer"}
+words.tenth(nearest)
+
+# %% [markdown]
+# **2.** A uniform draw takes half of each layer. Which takes more of the units that fire in Wide, nearest: that draw, or the
+# matched draw of half of all units?
+
+# %% tags=["remove-input", "hide-output"] mystnb={"code_prompt_show": "Answer", "code_prompt_hide": "Hide the answer"}
+words.firing_hit(nearest)
+
+# %% [markdown]
+# ## The same on your machine
+
+# %% tags=["remove-input"]
+words.laptop(laptop)
+
+# %% [markdown]
+# `papermill notebooks/05_pruning.py` prunes Laptop here, once its models are trained, or reads back what it did before.
+
+# %% tags=["nbval-ignore-output", "remove-input", "hide-output"] mystnb={"code_prompt_show": "Laptop: recorded, and on this machine", "code_prompt_hide": "Hide Laptop"}
 live_scale = scales.live(scale)
 here = experiment.run(experiment.config(live_scale))
-plots.pruning(recorded, here)
+plots.pruning(laptop, here)
 
-# %% tags=["nbval-ignore-output"]
-tables.silent_removal(here)
+# %% tags=["nbval-ignore-output", "remove-input", "hide-output"] mystnb={"code_prompt_show": "Ties at random, and a uniform draw: Laptop on this machine", "code_prompt_hide": "Hide the draws"}
+figures.drawn(plots.on_this_machine(here))
+
+# %% tags=["remove-input", "hide-output"] mystnb={"code_prompt_show": "Laptop's silent units (recorded; loss on held-out text)", "code_prompt_hide": "Hide the table"}
+tables.silent({"Laptop": laptop})
+
+# %% tags=["remove-input", "hide-output"] mystnb={"code_prompt_show": "Every share. Laptop: cost on held-out text, %, mean over seeds (recorded)", "code_prompt_hide": "Hide the costs"}
+tables.costs(laptop)
+
+# %% tags=["remove-input", "hide-output"] mystnb={"code_prompt_show": "The largest share that costs at most 1 % of the loss on held-out text, % of units. Laptop, by seed (recorded)", "code_prompt_hide": "Hide the shares"}
+tables.affordable(laptop, percent=1)
 
 # %% [markdown]
+# ## What we cannot say
+#
+# - **A uniform draw, and ties broken at random**, are not recorded in Wide or Mid. Nor are fresh seeds for row 12b.
+# - **Other text.** A unit that idles here may serve another domain; its removal would show there.
+# - **The best that pruning can do.** Removing a little, training on and removing again is known to go further.
+# - **Better scores.** Firing rate ignores how much a unit says when it fires.
+#
 # ## Claims
 #
-# The ledger's row is judged on Wide and Mid (the ledger's P and S), on C4 text and with units silent on a million
-# tokens. Laptop's values stand beside it, without a verdict and with the reasons.
+# Row 12 is judged on C4, with units silent on a million tokens.
 
-# %%
-scales_of = {"wide": wide, "mid": mid, "laptop": recorded}
-every = {("pruning", name): dataset for name, dataset in scales_of.items()}
-claims.table(claims.evaluate(every, rows=claims.for_chapter(5)))
+# %% tags=["remove-input"]
+tables.judged(nearest, first, mid)
 
-# %% [markdown]
-# The same row, read from the run of this machine:
+# %% tags=["nbval-ignore-output", "remove-input", "hide-output"] mystnb={"code_prompt_show": "Rows 12 and 12b, read from the run of this machine", "code_prompt_hide": "Hide the rows"}
+tables.read_here(here)
 
-# %% tags=["nbval-ignore-output"]
-own = claims.evaluate({}, {("pruning", live_scale): here}, rows=claims.for_chapter(5))
-claims.table([outcome for outcome in own if outcome.here])
+# %% tags=["remove-input", "hide-output"] mystnb={"code_prompt_show": "Runs, minutes of training and machines", "code_prompt_hide": "Hide the cost"}
+costs.cost(models | {"Laptop": laptop})
 
 # %% [markdown]
-# ## Limits, cost, what next
+# ## What next
 #
-# - **One text for Laptop.** Units are chosen and judged on text of the same kind. A unit that idles here may serve
-#   another domain; its removal would show there. For Wide the cost was also read on C4; other domains were not.
-# - **One shot.** Removing a little, training on and removing again is known to go further. The numbers here are a
-#   floor, not the best that pruning can do.
-# - **Simple scores.** Firing rate ignores how much a unit says when it fires; weighing each firing by its size would
-#   be the next score to try.
-# - **A model with room to spare is easy to prune.** How much of this is the size of the model is the next chapter's
-#   question.
-#
-# What the recorded training runs cost (pruning itself is some dozens of forward passes):
-
-# %%
-for dataset in (wide, mid, recorded):
-    print(store.provenance(dataset)["environment"]["device"])
-    print("wall seconds of training, one a seed:", store.provenance(dataset)["wall_seconds"])
-
-# %% [markdown]
-# Next: would a narrower layer have used the same units?
+# Would a narrower layer have used the same units? [Chapter 6](06_limits_and_capacity.ipynb) changes the width. What removal
+# costs your own model: [chapter 11](11_measure_any_model.ipynb).

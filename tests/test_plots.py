@@ -315,7 +315,7 @@ def test_the_pruning_slider_shows_units_left_and_loss(drawn):
     loss = RECORDED["loss"].mean("seed").isel(evaluation=0).sel(chosen_by="random")
     for at, state in enumerate(chart.control.states):
         np.testing.assert_allclose(state.marks[chart.panels[0].marks[0]]["y"], left.isel(share=at), rtol=1e-3)
-        assert f"random {float(loss[at]):.3f}" in state.titles[chart.panels[0]]
+        assert f"matched draw {float(loss[at]):.2f}" in state.titles[chart.panels[0]]
         np.testing.assert_allclose(list(state.cursors.values()), 100 * left["share"][[at, at]], rtol=1e-3)
 
 
@@ -328,7 +328,10 @@ def test_a_finding_is_what_the_data_say(drawn):
     assert plots.batch_use(flipped).title.startswith(f"Layer {high} ends the emptiest")
     rise = (RECORDED["loss"].isel(evaluation=0) / 4.1 - 1).mean("seed").sel(chosen_by="random").values
     free = 100 * RECORDED["share"].values[np.flatnonzero(rise > 0.01)[0] - 1]
-    assert f"{free:.0f} % at random" in drawn["pruning"].title
+    assert (
+        drawn["pruning"].title.endswith(f"and {free:.0f} % by matched draw")
+        and "on held-out text" in drawn["pruning"].title
+    )
 
 
 def test_every_layer_is_shown_with_its_units(drawn):

@@ -132,6 +132,27 @@ def test_the_lowest_of_all_units_are_chosen(scores: np.ndarray, share: float) ->
 
 
 @laws
+@given(scores_of, st.floats(0, 1, exclude_max=True), st.integers(0, 99))
+def test_ties_are_broken_at_random_among_equals_alone(scores: np.ndarray, share: float, seed: int) -> None:
+    removed = interventions.choose_lowest(scores, share, ties=seed)
+    by_order = interventions.choose_lowest(scores, share)
+    assert sorted(scores[removed]) == sorted(scores[by_order]), "the same scores go, of other units"
+    drawn = interventions.random_scores(scores.shape, seed)
+    ranked = sorted(range(scores.size), key=lambda i: (scores.flat[i], drawn.flat[i]))
+    assert set(np.flatnonzero(removed)) == set(ranked[: removed.sum()])
+
+
+def test_ties_at_random_favour_no_layer_and_differ_by_seed() -> None:
+    scores = np.zeros((6, 5000))
+    scores[:, 2500:] = 1  # half of each layer ties at zero
+    first, second = (interventions.choose_lowest(scores, 0.25, ties=seed) for seed in (0, 1))
+    assert interventions.choose_lowest(scores, 0.25).sum(1).tolist() == [2500, 2500, 2500, 0, 0, 0]
+    np.testing.assert_allclose(first.sum(1), 1250, atol=120)
+    assert not first[:, 2500:].any() and not np.array_equal(first, second)
+    np.testing.assert_array_equal(first, interventions.choose_lowest(scores, 0.25, ties=0))
+
+
+@laws
 @given(scores_of, st.data())
 def test_as_many_in_each_layer(scores: np.ndarray, data: st.DataObject) -> None:
     layers, units = scores.shape

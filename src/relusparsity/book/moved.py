@@ -39,6 +39,15 @@ MOVED = {
         "fig-specificity-on-this-machine": "04_feature_specificity.html#the-same-on-your-machine",
         "limits-cost-what-next": "04_feature_specificity.html#what-we-cannot-say",
     },
+    "chapters/05_pruning": {
+        "what-is-removed-and-how-its-cost-is-measured": "05_pruning.html#what-is-removed-and-what-it-costs",
+        "removing-silent-units-costs-nothing": "05_pruning.html#silent-units-cost-nothing",
+        "what-more-can-go": "05_pruning.html#half-of-all-units",
+        "the-wide-models": "05_pruning.html#half-of-all-units",
+        "fig-pruning-laptop-default": "05_pruning.html#the-same-on-your-machine",
+        "on-this-machine": "05_pruning.html#the-same-on-your-machine",
+        "limits-cost-what-next": "05_pruning.html#what-we-cannot-say",
+    },
     "chapters/06_limits_and_capacity": {
         "where-a-model-empties-sixteen-recipes": "07_which_layer.html#where-a-model-empties-32-recipes",
         "what-each-ingredient-does": "07_which_layer.html#what-each-ingredient-does",

@@ -19,14 +19,18 @@ def magnitude(model: Model) -> np.ndarray:
     return torch.stack(rows).detach().float().cpu().numpy()
 
 
-def choose_lowest(scores: np.ndarray, share: float) -> np.ndarray:
+def choose_lowest(scores: np.ndarray, share: float, ties: int | None = None) -> np.ndarray:
     """The `share` of all hidden units with the lowest scores, whatever their layer: (layer, unit) → bool.
 
-    Ties go to the unit that comes first.
+    Ties go to the unit that comes first, which is one of the first layers; with a seed for `ties`, at random.
     """
     _check_share(share)
+    flat = scores.ravel()
+    order = np.argsort(flat, kind="stable")
+    if ties is not None:
+        order = np.lexsort((random_scores(scores.shape, ties).ravel(), flat))
     removed = np.zeros(scores.size, dtype=bool)
-    removed[np.argsort(scores, axis=None, kind="stable")[: round(share * scores.size)]] = True
+    removed[order[: round(share * scores.size)]] = True
     return removed.reshape(scores.shape)
 
 

@@ -15,6 +15,7 @@ from .. import plots
 from ..anymodel.rules import EXACT
 from ..errors import UserError
 from ..plots import Figure, measured, moves, page, palette, written
+from ..plots.pruning import named as removed_by
 from ..plots.style import si
 from ..store import results, sealed
 from . import following
@@ -236,9 +237,9 @@ def _removal(of: str, data: xr.Dataset) -> Iterator[str]:
     baseline, silent = (float(data[n][0, 0]) for n in ("baseline_loss", "silent_loss"))
     figure = plots.pruning(data)
     caption = (
-        "Units are removed over all layers. Bars: units left in each layer when those that fire least go; random "
-        "ones, for comparison, are as many of each layer. Below: change of the loss on text set apart, % of that of "
-        "the whole model."
+        "Units are removed over all layers. Bars: units left in each layer when those that fire least go. The matched "
+        "draw, for comparison, takes as many of each layer at random. Below: change of the loss on text set apart, % "
+        "of that of the whole model."
     )
     yield _section(f"Removing units{of}", replace(figure, name=f"{figure.name}{of}", caption=caption))
     number = int(data["silent_units"].sum())
@@ -249,8 +250,8 @@ def _removal(of: str, data: xr.Dataset) -> Iterator[str]:
     )
     head = [
         "units removed, %",
-        *(f"{m}, loss" for m in data["chosen_by"].values),
-        *(f"{m}, %" for m in data["chosen_by"].values),
+        *(f"{removed_by(m)}, loss" for m in data["chosen_by"].values),
+        *(f"{removed_by(m)}, %" for m in data["chosen_by"].values),
     ]
     rows = []
     for at, share in enumerate(data["share"].values):

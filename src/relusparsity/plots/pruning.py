@@ -14,7 +14,19 @@ DASHES = ("solid", "dash", "dot", "dashdot")
 SYMBOLS = ("circle", "diamond", "cross", "open")
 FREE = 1
 """Percent of loss that a removal may cost, in the figure's title."""
-MEANING = {"rate": "lowest firing rate first", "magnitude": "smallest weights first", "random": "at random"}
+NAMES = {"random": "matched draw"}
+"""What readers call a method whose name in datasets says less."""
+MEANING = {
+    "rate": "lowest firing rate first",
+    "magnitude": "smallest weights first",
+    "random": "drawn at random, as many from each layer as rate takes",
+}
+TEXTS = {"heldout": "held-out text", "c4-eval": "C4"}
+
+
+def named(method: str) -> str:
+    """What readers call a method."""
+    return NAMES.get(method, method)
 
 
 def pruning(dataset: xr.Dataset, live: xr.Dataset | None = None, evaluation: str = "heldout") -> Figure:
@@ -26,7 +38,7 @@ def pruning(dataset: xr.Dataset, live: xr.Dataset | None = None, evaluation: str
         `loss` (seed, chosen_by, share, evaluation) and `baseline_loss` (seed, evaluation), nats per token;
         `units_left` (seed, chosen_by, share, layer), units; coordinates `chosen_by` (the first gets the bars) and
         `share` of all units removed.
-    evaluation : which held-out text
+    evaluation : which text the loss is of
     """
     panels, drawn, rises = [], [], []
     for row, (source, data) in enumerate(sources(dataset, live), start=1):
@@ -38,51 +50,54 @@ def pruning(dataset: xr.Dataset, live: xr.Dataset | None = None, evaluation: str
         whole = variable(data, "pruning", "baseline_loss", "seed", "evaluation").sel(evaluation=evaluation, drop=True)
         rise = 100 * (loss / whole - 1)
         rise = rise.transpose("seed", "chosen_by", "share").isel(share=thinned(rise.sizes["share"], 40))
-        panels.append(_loss_panel(rise, whole, source, row))
+        panels.append(
+            _loss_panel(rise, titled(f"change of the loss on {TEXTS.get(evaluation, evaluation)}, %", source), row)
+        )
         rises.append(rise.mean("seed"))
         left = variable(data, "pruning", "units_left", "seed", "chosen_by", "share", "layer")
         drawn.append(
             (source, xr.Dataset({"loss": loss.sel(share=rise["share"]), "units_left": left.sel(share=rise["share"])}))
         )
     bars, control = _units_left(drawn[0][1], panels)
-    first, *others = (str(m) for m in drawn[0][1]["chosen_by"].values)
+    first, *others = (named(str(m)) for m in drawn[0][1]["chosen_by"].values)
     drawn_apart = len(bars.marks) > 1
-    beside = (
-        f"symbols: where {', '.join(others)} differ" if drawn_apart else f"{', '.join(others)} take as many from each"
-    )
+    beside = f"symbols: where {', '.join(others)} differ" if drawn_apart else f"{' and '.join(others)} take as many"
+    on = TEXTS.get(evaluation, evaluation)
     caption = (
-        "Units are removed over all layers. Bars: units left in each layer when those with the "
-        f"{MEANING.get(first, first)} go; {beside}. Below: change of held-out loss ({evaluation}), % of the loss "
-        f"of the whole model, {how_many(dataset.sizes['seed'], 'seed')} thin and mean thick; vertical line: the share "
-        "that the bars show. A method is good as far as it stays at 0 where random removal has left it."
+        f"Bars: units left in each layer where {first} takes them; {beside}. Below: change of the loss on {on}, % of "
+        f"that of the whole model, {how_many(dataset.sizes['seed'], 'seed')} thin and their mean thick; the vertical "
+        "line is the share that the bars show. Look at where each curve leaves zero."
     )
     chart = Chart([bars, *panels], [210] + [240] * len(panels), control=control, legend="")
-    return figure(f"{__name__}.pruning", chart, caption, drawn, _finding(rises[0]), dataset, live=live)
+    return figure(f"{__name__}.pruning", chart, caption, drawn, _finding(rises[0], on), dataset, live=live)
 
 
-def _finding(rise: xr.DataArray) -> str:
-    """How far the first method goes within `FREE` percent of loss, and the others: (chosen_by, share) → a sentence."""
+def _finding(rise: xr.DataArray, on: str) -> str:
+    """How far each method goes within `FREE` percent of loss: (chosen_by, share) → a sentence."""
     free = (rise > FREE).cumsum("share") == 0
     share = (100 * rise["share"]).where(free).max("share").fillna(0)
-    first, *others = (f"{percent(float(share.sel(chosen_by=m)))} {MEANING.get(m, m)}" for m in rise["chosen_by"].values)
-    return f"For {FREE} % of loss {', '.join([first.replace(' %', ' % of all units can go', 1), *others])}"
+    first, *others = (
+        f"{percent(float(share.sel(chosen_by=m))) if share.sel(chosen_by=m) else 'none'} by {named(str(m))}"
+        for m in rise["chosen_by"].values
+    )
+    ways = [first.replace(" by", " of all units can go by", 1), *others]
+    return f"At a cost of {FREE} % of the loss on {on}, {', '.join(ways[:-1])} and {ways[-1]}"
 
 
-def _loss_panel(rise: xr.DataArray, whole: xr.DataArray, source: str, row: int) -> Panel:
-    share = 100 * rise["share"].values
-    best = rise.isel(chosen_by=0).values
-    top = max(float(np.nanmax(best)), 1.0)  # curves that cost more than the best method leave the panel
-    title = titled("loss, change in %", source)
+def _loss_panel(rise: xr.DataArray, title: str, row: int) -> Panel:
+    share, values = 100 * rise["share"].values, rise.values
+    low, top = min(0.0, float(np.nanmin(values))), max(float(np.nanmax(values)), 1.0)
     axis = Axis("units removed, %", limits=(float(share.min()), float(share.max())))
-    panel = Panel(title, axis, Axis(limits=(min(-0.02 * top, 1.1 * float(np.nanmin(best))), 1.1 * top)), row=row)
+    panel = Panel(title, axis, Axis(limits=(min(1.1 * low, -0.02 * top), 1.05 * top)), row=row)
     for n, method in enumerate(rise["chosen_by"].values.tolist()):
         hover = (
-            f"{method}: {MEANING.get(method, method)}\n{{x}} % of units removed\nmean loss {{y}} % "
+            f"{named(method)}: {MEANING.get(method, method)}\n{{x}} % of units removed\nmean loss {{y}} % "
             "(seeds {0} to {1} %)"
         )
-        values = rise.sel(chosen_by=method).values
-        legend = method if row == 1 else ""
-        panel.marks += seed_curves(share, values, style.INK, hover, legend, method, DASHES[n % 4])
+        name = named(method)
+        of_seeds = rise.sel(chosen_by=method).values
+        colour = style.INK if n else style.ACCENT
+        panel.marks += seed_curves(share, of_seeds, colour, hover, name if row == 1 else "", name, DASHES[n % 4])
     return panel
 
 
@@ -90,12 +105,12 @@ def _units_left(data: xr.Dataset, curves: list[Panel]) -> tuple[Panel, Control]:
     left = data["units_left"].mean("seed").transpose("share", "chosen_by", "layer")
     loss = data["loss"].mean("seed").transpose("share", "chosen_by").values
     numbers, share = layers(left), 100 * left["share"].values
-    methods = [str(m) for m in left["chosen_by"].values]
+    methods = [named(str(m)) for m in left["chosen_by"].values]
     colours = [style.layer_colour(i, len(numbers)) for i in numbers]
     start = int(np.argmin(np.abs(share - 50)))
 
     def title(at: int) -> str:
-        losses = ", ".join(f"{m} {v:.3f}" for m, v in zip(methods, loss[at], strict=True))
+        losses = ", ".join(f"{m} {v:.2f}" for m, v in zip(methods, loss[at], strict=True))
         return f"units left in each layer, {share[at]:.3g} % removed\nloss: {losses}"
 
     marks: dict[int, Mark] = {}

@@ -115,6 +115,12 @@ REMOVAL = COORDINATES | {
     "silent_removed": ("units", "units silent on the sample that the units were chosen on"),
     "masked_difference": ("1", "largest change of a logit when units silent on that text are masked"),
     "removed_difference": ("1", "largest change of a logit when units silent on that text are removed physically"),
+    "drawn": ("1", "lowest rate with ties at random, as many at random of the same layers, or uniform over all units"),
+    "drawn_share": ("1", "share of all hidden units removed"),
+    "drawn_loss": ("nats/token", "cross-entropy after removing units, mean over draws"),
+    "drawn_units_left": ("units", "units left in the layer, mean over draws"),
+    "beyond_loss": ("nats/token", "cross-entropy without the silent units and half of the rest, every draw"),
+    "beyond_removed": ("units", "silent units and half of the rest, all layers"),
 }
 
 # How variables hang together, which `packing` makes use of; a file says itself what was done, so rows may change.

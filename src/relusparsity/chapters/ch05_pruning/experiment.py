@@ -1,9 +1,12 @@
-"""Chapter 05: what removing hidden units costs, by firing rate, by weights and at random, at equal counts."""
+"""Chapter 05: what removing hidden units costs, by firing rate, by weights and at random, at equal counts.
+
+Draws that do not depend on the order of layers (`DRAWN`) were added on 2026-11-29; datasets of before lack them.
+"""
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
 import torch
@@ -21,7 +24,13 @@ from ...store import results
 from ...store.schema import REMOVAL
 from ...train import evaluate
 
+Variables = dict[str, tuple[tuple[str, ...], Any]]
+
 SHARES = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.95)
+
+DRAWN = ("rate, ties at random", "matched to it", "uniform")
+"""Choices that do not depend on the order of layers: the lowest rates, units that tie being taken at random; as many of
+each layer as those, at random; and a draw from all units of all layers alike."""
 
 NAME = "pruning"
 """Name of its datasets."""
@@ -40,13 +49,20 @@ class Config(shared.Config):
     """Random choices that the method "random" averages over."""
     evaluation_tokens: Tokens = 16_384
     """Tokens of held-out text to evaluate on; extra evaluation sets are read whole."""
+    drawn_shares: tuple[Annotated[float, real(0, 1)], ...] = (0.1, 0.5)
+    """Shares of all hidden units to remove by the choices of `DRAWN`, each the mean of `random_draws`."""
+    beyond_draws: Size = 2
+    """Draws of each choice of `DRAWN` that take the silent units' number and half of the rest, as row 12b asks."""
 
 
 def config(scale: str, recipe: str | None = None) -> Config:
     """The chapter's configuration at a shape, by its own recipe or another."""
     of = shared.config(scale, recipe)
     tokens = {"smoke": 2_048, "laptop": 16_384}.get(of.scale, 131_072)
-    return Config(of.scale, of.recipe, of.runs, evaluation_tokens=tokens)
+    if of.scale in ("smoke", "laptop"):
+        return Config(of.scale, of.recipe, of.runs, evaluation_tokens=tokens)
+    shares = tuple(share for share in SHARES if 0 < share <= 0.8)
+    return Config(of.scale, of.recipe, of.runs, evaluation_tokens=tokens, drawn_shares=shares, beyond_draws=20)
 
 
 @dataclass(frozen=True)
@@ -87,7 +103,8 @@ def run(config: Config) -> xr.Dataset:
 
     Units are ranked by their firings on the final held-out sets (attrs: silent_sample_tokens); models are evaluated on
     other text (evaluation_tokens). `rate` ranks the units of all layers together; `magnitude` and `random` then take as
-    many from each layer, so that methods differ in the choice of units alone.
+    many from each layer, so that methods differ in the choice of units alone. `drawn_loss` and `beyond_loss` are of the
+    choices of `DRAWN`, at `drawn_shares` and where the silent units' number and half of the rest go.
     """
 
     def compute() -> xr.Dataset:
@@ -100,6 +117,7 @@ def run(config: Config) -> xr.Dataset:
             "silent_sample_tokens": trained[0].dataset.attrs["final_sample_tokens"],
             "evaluation_tokens": config.evaluation_tokens,
             "random_draws": config.random_draws,
+            "beyond_draws": config.beyond_draws,
         }
         return dataset
 
@@ -115,6 +133,36 @@ def _choices(config: Config, rate: np.ndarray, size: np.ndarray) -> Iterator[tup
         yield "magnitude", place, pruning.choose_as_many(size, counts)
         for draw in range(config.random_draws):
             yield "random", place, pruning.choose_as_many(pruning.random_scores(rate.shape, draw), counts)
+
+
+def drawn(rate: np.ndarray, share: float, draw: int) -> Iterator[np.ndarray]:
+    """The units (layer, unit) that each choice of `DRAWN` removes, from the number of the draw alone."""
+    ranked = pruning.choose_lowest(rate, share, ties=3 * draw)
+    yield ranked
+    yield pruning.choose_as_many(pruning.random_scores(rate.shape, 3 * draw + 1), ranked.sum(1))
+    yield pruning.choose_lowest(pruning.random_scores(rate.shape, 3 * draw + 2), share)
+
+
+def _drawn(config: Config, rate: np.ndarray, loss: Callable[[np.ndarray], np.ndarray], evaluations: int) -> Variables:
+    """Losses (evaluation) of every draw, and the units that it leaves, for a Dataset."""
+    shape = (len(DRAWN), len(config.drawn_shares))
+    losses, left = np.zeros((*shape, evaluations)), np.zeros((*shape, len(rate)))
+    for place, share in enumerate(config.drawn_shares):
+        for draw in range(config.random_draws):
+            for kind, removed in enumerate(drawn(rate, share, draw)):
+                losses[kind, place] += loss(removed) / config.random_draws
+                left[kind, place] += (~removed).sum(1) / config.random_draws
+    silent = int((rate == 0).sum())
+    beyond = silent + (rate.size - silent) // 2
+    every = [[loss(removed) for removed in drawn(rate, beyond / rate.size, n)] for n in range(config.beyond_draws)]
+    return {
+        "drawn": (("drawn",), list(DRAWN)),
+        "drawn_share": (("drawn_share",), np.array(config.drawn_shares)),
+        "drawn_loss": (("drawn", "drawn_share", "evaluation"), losses),
+        "drawn_units_left": (("drawn", "drawn_share", "layer"), left),
+        "beyond_loss": (("drawn", "draw", "evaluation"), np.swapaxes(np.array(every), 0, 1)),
+        "beyond_removed": ((), beyond),
+    }
 
 
 def _one(run: train.Run, config: Config) -> xr.Dataset:
@@ -141,6 +189,7 @@ def _one(run: train.Run, config: Config) -> xr.Dataset:
         times[at] += 1
         left[at] = (~removed).sum(1)
     means = sums / times[:, :, None, None]
+    others = _drawn(config, firings, lambda units: scores(_removed(model, units))[:, 0], len(given))
     masked, cut = _differences(model, given["heldout"].sequences[: max(1, 8192 // run.config.model.seq_len)], batch)
     points = ("chosen_by", "share", "evaluation")
     return results.described(
@@ -160,7 +209,8 @@ def _one(run: train.Run, config: Config) -> xr.Dataset:
             "silent_removed": (("layer",), (firings == 0).sum(1)),
             "masked_difference": ((), masked),
             "removed_difference": ((), cut),
-        },
+        }
+        | others,
         REMOVAL,
     )
 

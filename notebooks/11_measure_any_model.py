@@ -62,19 +62,21 @@ with relusparsity.track(model) as use:
 print(use)
 
 # %% [markdown]
-# Call the model as often as you like, in training or inference; after the block it is as it was. What is counted are
-# integers: tokens and sequences in which each unit fired, histograms over both, and unions over windows of 1, 2, 4 …
-# tokens. They are divided once, when read, and memory does not grow with the text. `use.dataset()` has every statistic
-# of the chapters before, under the same names, and `use.firing_rate()` one array per layer.
+# Call the model as often as you like, in training or inference; after the block it is as it was. `use.dataset()` has
+# every statistic of the chapters before, under the same names, and `use.firing_rate()` one array per layer.
 #
-# :::{dropdown} Where the hidden layers are, and what does not count
+# :::{dropdown} What is counted, and where
+# Counted are integers: tokens and sequences in which each unit fired, histograms over both, and unions over windows of 1,
+# 2, 4 … tokens. They are divided once, when read, and memory does not grow with the text.
+#
 # Hidden layers are found by structure: one activation module in every numbered block. That covers OPT, GPT-2, GPT-NeoX
 # and Pythia, T5, BERT, ViT, Llama, Mistral, Qwen and their kin. In gated MLPs it is the activation of the gate. Anything
 # else takes a pattern of module names, `track(model, "*.mlp.act")`, or a function of name and module. If nothing is
 # found, or too much, one sentence says so.
 #
 # Padding does not count, where the model's own call has an attention mask. A text that is decoded token by token with a
-# cache counts as the sequence that it is.
+# cache counts as the sequence that it is. Compiled models run uncompiled inside the block, for a compiled graph runs no
+# hooks that were added later.
 # :::
 #
 # ## What the command makes
@@ -86,16 +88,17 @@ print(use)
 # python -m relusparsity measure facebook/opt-125m --text my.jsonl --tokens 1M
 # ```
 #
-# The model is a name on the Hugging Face hub, a folder that `save_pretrained` wrote, or a run of this book. Each line of
-# `my.jsonl` is a JSON object with a field "text"; .txt files and folders do as well, compressed or not. A million tokens
-# are about five megabytes of English. `measured-opt-125m/report.html` has figures like those below in one file that opens
-# anywhere, and `measured-opt-125m/dataset.nc` their numbers, unit by unit, with how they were made.
+# The model is a name on the Hugging Face hub, a folder that `save_pretrained` wrote, or a run of this book.
+# `measured-opt-125m/report.html` has figures like those below in one file that opens anywhere, and
+# `measured-opt-125m/dataset.nc` their numbers, unit by unit, with how they were made.
 #
-# :::{dropdown} Options, interruptions, several models
-# Interrupted, the command resumes. `--device`, `--dtype bfloat16` and `--batch_size` say how the model is run, `--rule
-# cett=0.2` what counts as firing, `--layers "*.mlp.act"` where to look if it should not find that itself. Weights are
-# read from safetensors only; where a repository has none, `transformers` asks the hub for a converted copy. Code that
-# comes with a model runs only with `--trust_remote_code`.
+# :::{dropdown} Text, options, several models
+# Each line of `my.jsonl` is a JSON object with a field "text"; .txt files and folders do as well, compressed or not. A
+# million tokens are about five megabytes of English. The command packs documents into sequences and attention crosses
+# them, as in training. Interrupted, it resumes. `--device`, `--dtype bfloat16` and `--batch_size` say how the model is run,
+# `--rule cett=0.2` what counts as firing, `--layers "*.mlp.act"` where to look if it should not find that itself. Weights
+# are read from safetensors only; where a repository has none, `transformers` asks the hub for a converted copy. Code
+# that comes with a model runs only with `--trust_remote_code`.
 #
 # `python -m relusparsity measure step-1000 step-2000 step-3000 --text my.jsonl` measures saved checkpoints and writes one
 # report of them all. Models are compared only on one text and by one rule; a report of two rules is refused.
@@ -108,16 +111,19 @@ display(words.zero_point(recorded), figures.zero_point(recorded))
 
 # %% [markdown]
 # The half is no accident. Random weights are drawn evenly around zero, and biases begin at zero. So a unit's weights $w$
-# are as likely as $-w$, and for whatever input $x$ of the layer one of the two gives a positive pre-activation:
+# are as likely as $-w$, and whatever the layer's input $x \ne 0$ is, one of the two gives a positive pre-activation:
 #
-# $$\Pr\bigl[\,w^\top x > 0\,\bigr] = \Pr\bigl[\,{-w^\top x} > 0\,\bigr] = \tfrac{1}{2}.$$ (eq-half)
+# $$\mathbb{E}[u] = \Pr\bigl[w^\top x > 0\bigr] = \tfrac{1}{2}.$$ (eq-half)
 #
-# The left side is the expected *token use*: the share of a layer's units that fire at a token, which we give in percent.
-# It is one half in every layer, whoever wrote the code and however deep the network is. What departs from it, in either
-# direction, was learned, or is the mark of another initialisation.
+# Here $u$ is the layer's *token use*, the share of its units that fire at a token, which we give in percent. Its mean over
+# draws of the weights is one half in every layer, whoever wrote the code. What departs from it, in either direction, was
+# learned, or is the mark of another initialisation.
 
 # %% tags=["remove-input"]
-display(tables.about(recorded), words.learned(recorded))
+words.learned(recorded)
+
+# %% tags=["remove-input", "hide-output"] mystnb={"code_prompt_show": "The five measurements", "code_prompt_hide": "Hide the measurements"}
+tables.about(recorded)
 
 # %% [markdown]
 # :::{dropdown} The zero point of your architecture
@@ -135,8 +141,6 @@ display(tables.about(recorded), words.learned(recorded))
 #
 # ## How to read a report
 #
-# The next figures are a report's own, of the trained network beside the untrained one.
-#
 # ### Use, from a token to the whole text
 
 # %% tags=["remove-input"]
@@ -152,7 +156,10 @@ display(words.still_rising(recorded), figures.windows(beside))
 # ### Firing rates of single units
 
 # %% tags=["remove-input"]
-display(words.unequal(recorded), figures.firing_rates(beside))
+words.unequal(recorded)
+
+# %% tags=["remove-input", "hide-output"] mystnb={"code_prompt_show": "How often the units of each layer fire", "code_prompt_hide": "Hide the figure"}
+figures.firing_rates(beside)
 
 # %% [markdown]
 # ### Silent units, with the evidence
@@ -161,43 +168,43 @@ display(words.unequal(recorded), figures.firing_rates(beside))
 display(words.evidence(recorded), figures.silent(trained), tables.evidence(recorded, ["trained", "untrained", "OPT"]))
 
 # %% [markdown]
-# *Would wake*: in as much text again. *Silent if drawn again*: how many would be if as many of these sequences were drawn
-# anew, with repetition. All of this holds for text *like this one*. Another kind of text may wake units that no amount
-# of the same would ([chapter 3](03_neuron_death.ipynb)), so give a checkpoint text of the kind that it was trained on.
+# *Would wake*: in as much text again. *Silent if drawn again*: if as many of these sequences were drawn with repetition.
+# Another kind of text may wake units that no amount of the same would ([chapter 3](03_neuron_death.ipynb)), so give a
+# checkpoint text of the kind that it was trained on.
 #
 # ### More that a report has
 #
-# Of two checkpoints of one training it follows the units one by one. And it shows what units fire on, with units to look
-# at that were chosen by rule, not by taste. Random weights have most selective units too: every list has a first.
+# It follows units from one checkpoint to the next, and shows what units fire on that a rule chose, not taste. Random
+# weights have most selective units too: every list has a first.
 
 # %% tags=["remove-input", "hide-output"] mystnb={"code_prompt_show": "Two checkpoints: units that fall silent from the first step to the last", "code_prompt_hide": "Hide the figure"}
 measured.changes(untrained, trained)
 
-# %% tags=["remove-input", "hide-output"] mystnb={"code_prompt_show": "What units fire on: bunching in sequences, and words", "code_prompt_hide": "Hide the figure"}
-plots.specificity(trained)
-
-# %% tags=["remove-input", "hide-output"] mystnb={"code_prompt_show": "The most selective units and others, and the words they fire on", "code_prompt_hide": "Hide the units"}
-tables.units(recorded)
+# %% tags=["remove-input", "hide-output"] mystnb={"code_prompt_show": "What units fire on: how it bunches in sequences, and the words of some", "code_prompt_hide": "Hide the units"}
+display(plots.specificity(trained), tables.units(recorded))
 
 # %% [markdown]
 # ## Activations that are never zero
 #
 # GELU and SiLU are hardly ever exactly zero. "Not exactly zero" then reads nearly everything, which is true and useless. A
 # threshold makes a number of it, and *which* threshold decides the number. So every rule has a name that stays with its
-# results, and results of different rules are never put together:
+# results, and results of different rules are never put together.
 #
+# `cett=0.2` is the rule of the Sparsing Law paper {cite:p}`luo2025sparsing`: the largest threshold on the size of a unit's
+# *output* below which everything together makes up at most 20 % of the norm of the MLP's output, mean over tokens.
+#
+# :::{dropdown} The other rules
 # - `epsilon=0.1`: a size above a fixed number, which is blind to the scale of the model.
 # - `quantile=0.9`: above a quantile of the layer's own sizes. It fixes the mean by definition; what remains is how firing
 #   is distributed over units.
-# - `cett=0.2`: the rule of the Sparsing Law paper {cite:p}`luo2025sparsing`. The largest threshold on the size of a
-#   unit's *output* below which everything together makes up at most 20 % of the norm of the MLP's output, mean over
-#   tokens. It is found from one histogram pass and verified on the text, and the error reached is kept.
-# - `cett-ppl=1`: the same, as far as the perplexity rises by at most 1 %.
+# - `cett-ppl=1`: as `cett`, as far as the perplexity rises by at most 1 %. Either threshold is found from one histogram
+#   pass and verified on the text, and the error reached is kept.
 #
 # In Python they are given to `track(model, rule=…)`: see `relusparsity.anymodel.above` and `.calibrate`.
+# :::
 
 # %% tags=["remove-input"]
-words.by_chance(recorded)
+words.chance(recorded)
 
 # %% tags=["remove-input", "hide-output"] mystnb={"code_prompt_show": "The untrained Llama under two rules, percent of units at a token", "code_prompt_hide": "Hide the table"}
 tables.rules(recorded)
@@ -206,7 +213,7 @@ tables.rules(recorded)
 # ## Removing units
 
 # %% tags=["remove-input"]
-display(words.removal(recorded), tables.costs(recorded, ["trained", "untrained", "OPT"]))
+display(words.removal(recorded), tables.costs(recorded, ["trained", "untrained"]))
 
 # %% tags=["remove-input", "hide-output"] mystnb={"code_prompt_show": "From which layers of the trained network they go", "code_prompt_hide": "Hide the figure"}
 plots.pruning(trained)
@@ -230,24 +237,21 @@ plots.pruning(trained)
 # | ours, e | `facebook/opt-350m facebook/opt-125m` | opt-350m, the one of the family that normalises *after* the residual sum, has a smaller share of silent units | its share is the same or larger |
 # | ours, f | `openai-community/gpt2` | a smooth baseline reads nearly everything: over 95 % in every layer at a token, and no unit is silent | a layer reads 95 % or less, or a unit is silent |
 # | ours, g | `openai-community/gpt2 --rule cett=0.2` | training made sparsity here too: in most layers fewer units fire than random numbers without a gate would (above) | in half of the layers or more as many or more do |
-# :::
 #
 # A unit that is silent in a long text is silent in every part of it, so reading less text than the source can only
 # raise the shares of *(a)*; where two shares are compared, the length of the text may matter. *(e)* is the least
 # sure: it follows from no theory of ours. A failed prediction is worth an issue, with the report attached.
+# :::
 #
 # ## What we cannot say
 #
 # - **The half is of this initialisation.** The trained network began as the untrained one, so training took it from
 #   there. For your model, make the baseline of *your* architecture before you speak of sparsity.
-# - **One seed, one size.** Deep networks with random weights may drift further from the half.
+# - **One seed, one size.** Of a narrow or a deep network, one draw of weights may lie further from the half.
 # - **A recognised architecture is not every architecture.** Mixtures of experts are refused, because their units see
 #   chosen tokens only. Layers of different widths are counted, but not drawn together.
-# - **Compiled models run uncompiled inside the block**, for a compiled graph runs no hooks that were added later.
 # - **Precision is part of the reading.** "Above zero" is decided in the precision that the model runs in; in bfloat16 a
 #   few activations near zero fall otherwise than in float32.
-# - **Packed text.** The command packs documents into sequences and attention crosses them, as in training. In Python you
-#   decide.
 #
 # ## Try it
 #

@@ -118,7 +118,14 @@ def windows(models: Models) -> Figure:
     widest = {name: lowest(gap)[2:] for name, gap in gaps.items()}
     said = "Text wakes fewer units than random tokens, up to {1} of a layer, in {0}"
     finding = _each({name: said.format(layer, percent(gap)) for name, (layer, gap) in widest.items()})
-    return figure(f"{__name__}.windows", Chart(panels, [290] * len(panels)), caption, drawn, finding, *_called(models))
+    return figure(
+        f"{__name__}.windows",
+        Chart(panels, [290 if len(panels) == 1 else 230] * len(panels)),
+        caption,
+        drawn,
+        finding,
+        *_called(models),
+    )
 
 
 def firing_rates(models: Models) -> Figure:
@@ -168,7 +175,7 @@ def firing_rates(models: Models) -> Figure:
     medians = {name: lowest(100 * d["firing_rate"].sel(percentile=50)) for name, d in drawn}
     said = "The median unit fires least in {}, at {} of tokens"
     finding = _each({name: said.format(least, percent(rate)) for name, (least, rate, *_) in medians.items()})
-    chart = Chart(panels, [230] * len(panels))
+    chart = Chart(panels, [230 if len(panels) == 1 else 180] * len(panels))
     return figure(f"{__name__}.firing_rates", chart, caption, drawn, finding, *_called(models))
 
 

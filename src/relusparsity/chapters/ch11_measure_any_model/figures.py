@@ -35,9 +35,9 @@ def zero_point(dataset: xr.Dataset, live: xr.Dataset | None = None) -> Figure:
             Mark("line", layers(use), one.values, colour, NAMES[model], hover=hover, dash=dash)  # type: ignore[arg-type]
         )
     caption = (
-        "Share of a layer's units that fire at one token, mean over tokens. Dotted and dashed: random weights, of this "
-        "book's network before its first step and of a freshly made OPT. Solid: the network after training. The zero "
-        "point of the scale is the half, not 100 %; look at how far each layer went from there."
+        "Share of a layer's units that fire at one token, mean over tokens. Dotted: this book's network before its "
+        "first step. Dashed: a freshly made OPT. Solid: the network after training. Look at how far each layer went "
+        "from the half."
     )
     if live is not None:
         here = _token_use(live)
@@ -52,7 +52,7 @@ def zero_point(dataset: xr.Dataset, live: xr.Dataset | None = None) -> Figure:
     finding += (
         f"{percent(float(trained.min()))} of the emptiest layer's and {percent(float(trained.max()))} of the fullest's"
     )
-    chart = Chart([panel], [300], legend="")
+    chart = Chart([panel], [250], legend="")
     return figure(f"{__name__}.zero_point", chart, caption, drawn, finding, dataset, live=live)
 
 
@@ -65,7 +65,11 @@ def layer_use(models: Mapping[str, xr.Dataset]) -> Figure:
     ever = {name: 100 - 100 * data["silent_units"].isel(seed=0) / data.attrs["d_ff"] for name, data in models.items()}
     low, high = (percent(float(of(ever["trained"]))) for of in (np.min, np.max))
     found = f"In all the text a random layer uses {percent(float(ever['untrained'].min()))} of its units or more"
-    return _of_laptop(measured.layer_use(models), f"{found}, a trained one {low} to {high}")
+    caption = (
+        "Units that fire, layer by layer, over more and more text: mean share at a token, then at least once in longer "
+        "and longer parts. What is missing to 100 % in the last row was silent."
+    )
+    return _of_laptop(measured.layer_use(models), f"{found}, a trained one {low} to {high}", caption)
 
 
 def windows(models: Mapping[str, xr.Dataset], within: int = 1024) -> Figure:
@@ -75,7 +79,11 @@ def windows(models: Mapping[str, xr.Dataset], within: int = 1024) -> Figure:
     never = int((use["trained"].isel(window=-1) < least).sum())
     found = f"Within {within:,} tokens a random layer uses {percent(least)} of its units or more; {never} of "
     found += f"{use['trained'].sizes['layer']} trained ones never do"
-    return _of_laptop(measured.windows(models), found)
+    caption = (
+        "Solid: share of a layer's units that fire at least once in n tokens of running text. Dotted: in as many "
+        "tokens drawn at random. The gap is firing that clusters in sequences."
+    )
+    return _of_laptop(measured.windows(models), found, caption)
 
 
 def firing_rates(models: Mapping[str, xr.Dataset]) -> Figure:
@@ -86,7 +94,8 @@ def firing_rates(models: Mapping[str, xr.Dataset]) -> Figure:
         f"The median unit of a random layer fires at {low['untrained']} to {high['untrained']} of tokens, that of a "
     )
     found += f"trained one at {low['trained']} to {high['trained']}"
-    return _of_laptop(measured.firing_rates(models), found)
+    drawn = measured.firing_rates(models)
+    return _of_laptop(drawn, found, drawn.caption)
 
 
 def silent(trained: xr.Dataset) -> Figure:
@@ -94,10 +103,16 @@ def silent(trained: xr.Dataset) -> Figure:
     shares = (100 * trained["silent_units"].isel(seed=0) / trained.attrs["d_ff"]).values
     most, least = int(shares.argmax()), int(shares.argmin())
     found = f"After training {percent(shares[most])} of layer {most} is silent, and {percent(shares[least])} of layer "
-    return _of_laptop(measured.silent({"trained": trained}), f"{found}{least}", "Laptop, trained")
+    caption = (
+        "Units that fired at no token of the text. Pale: as many as chance may let fire in as much text again (upper "
+        "95 % bound, Good–Turing)."
+    )
+    return _of_laptop(measured.silent({"trained": trained}), f"{found}{least}", caption, "Laptop, trained, 1 seed")
 
 
-def _of_laptop(drawn: Figure, finding: str, model: str = "Laptop, trained and untrained") -> Figure:
-    """A report's figure under the chapter's title: what it shows of its models together."""
+def _of_laptop(
+    drawn: Figure, finding: str, caption: str, model: str = "Laptop, trained and untrained, 1 seed"
+) -> Figure:
+    """A report's figure under the chapter's title and caption: what it shows of its models together."""
     _, _, numbers = drawn.csv.partition("\n")
-    return replace(drawn, title=finding, model=model, csv=f"# {finding}. {model}.\n{numbers}")
+    return replace(drawn, title=finding, model=model, caption=caption, csv=f"# {finding}. {model}.\n{numbers}")

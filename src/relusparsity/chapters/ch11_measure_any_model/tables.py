@@ -31,7 +31,7 @@ def one(dataset: xr.Dataset, model: str) -> xr.Dataset:
 
 
 WHAT = {
-    "trained": "this book's Laptop network of the first seed, after its training",
+    "trained": "Laptop of the first seed, after training",
     "untrained": "the same network before its first step",
     "OPT": "an OPT of transformers, freshly made",
     "Llama": "a Llama of transformers, freshly made",
@@ -46,7 +46,7 @@ def about(dataset: xr.Dataset) -> pd.DataFrame:
     for name, facts in results.provenance(dataset)["models"].items():
         rows[name] = {
             "what it is": WHAT[name],
-            "a unit fires where it is": facts["rule"]["name"],
+            "a unit fires where": facts["rule"]["name"].rpartition(": ")[2],
             "loss, nats per token": f"{float(dataset['final_loss'].sel(model=name).item()):.2f}",
         }
     table = pd.DataFrame.from_dict(rows, orient="index").rename_axis("name")
@@ -128,19 +128,3 @@ def rules(dataset: xr.Dataset) -> pd.DataFrame:
     error = [round(facts[f"cett_{layer}"], 3) for layer in dataset["layer"].values]
     names = {"Llama": "not exactly zero, %", "Llama, CETT 0.2": "CETT 0.2, %"}
     return use.rename(columns=names).assign(**{"its tail error": error}).rename_axis(columns=None)
-
-
-def by_chance(tail_error: float, factors: int, numbers: int = 1_000_000) -> float:
-    """Percent of random numbers above the threshold of a CETT rule: what a layer without any structure would read.
-
-    Parameters
-    ----------
-    tail_error
-        The rule's CETT: what lies below the threshold has this share of the norm of all.
-    factors
-        1: normally distributed activations; 2: products of two, as a gated MLP multiplies them.
-    """
-    rng = np.random.Generator(np.random.PCG64(0))
-    energy = np.sort(np.prod(rng.standard_normal((factors, numbers)), axis=0) ** 2)
-    below = np.searchsorted(np.cumsum(energy), tail_error**2 * energy.sum())
-    return round(100 * (1 - float(below) / numbers), 1)

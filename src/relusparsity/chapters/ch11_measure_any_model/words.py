@@ -4,6 +4,7 @@ import numpy as np
 import xarray as xr
 
 from ...claims.short import Said, between
+from ...measure.found import by_chance
 from ...plots.reading import percent
 from ...store import results
 from . import tables
@@ -115,13 +116,13 @@ def evidence(dataset: xr.Dataset) -> Said:
         f"network's {units:,} units fired at none of {read(dataset)} tokens. As much text again should wake "
         f"{table['would wake']:.0f} of them, by the number of units that fired in exactly one sequence (Good–Turing). "
         f"A unit that fires in under {bound:.2f} % of sequences is missed with a chance of 5 % or more. Sequences are "
-        "the draws, not tokens: firings cluster, and a thousand tokens of one document are not a thousand witnesses."
+        "the draws, not tokens, for a thousand tokens of one document are not a thousand witnesses."
     )
 
 
-def by_chance(dataset: xr.Dataset) -> Said:
+def chance(dataset: xr.Dataset) -> Said:
     """What a threshold rule reads where nothing was learned."""
-    gated, single = (tables.by_chance(TAIL_ERROR, factors) for factors in (2, 1))
+    gated, single = (by_chance(TAIL_ERROR, factors) for factors in (2, 1))
     return Said(
         f"**Each rule has its own zero point.** Under CETT {TAIL_ERROR} the untrained Llama reads "
         f"{between(np.round(at_token(dataset, SMOOTH), 1))} %, which looks like sparsity. Numbers without any "
@@ -152,7 +153,7 @@ def answer_friend(dataset: xr.Dataset) -> Said:
     low, high = at_token(dataset, SMOOTH).min(), at_token(dataset, SMOOTH).max()
     return Said(
         f"Nothing yet. By this rule a Llama with random weights reads {low:.1f} to {high:.1f} %, and products of "
-        f"normal numbers {tables.by_chance(TAIL_ERROR, 2)} %. And the half of random ReLU units is the zero point of "
+        f"normal numbers {by_chance(TAIL_ERROR, 2)} %. And the half of random ReLU units is the zero point of "
         "another rule: the two numbers cannot be compared."
     )
 

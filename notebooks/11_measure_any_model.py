@@ -89,8 +89,8 @@ print(use)
 # ```
 #
 # The model is a name on the Hugging Face hub, a folder that `save_pretrained` wrote, or a run of this book.
-# `measured-opt-125m/report.html` has figures like those below in one file that opens anywhere, and
-# `measured-opt-125m/dataset.nc` their numbers, unit by unit, with how they were made.
+# `measured-opt-125m/report.html` says first what was found, then shows figures like those below, in one file that opens
+# anywhere. `measured-opt-125m/dataset.nc` has the numbers, unit by unit, with how they were made.
 #
 # :::{dropdown} Text, options, several models
 # Each line of `my.jsonl` is a JSON object with a field "text"; .txt files and folders do as well, compressed or not. A

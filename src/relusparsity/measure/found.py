@@ -105,7 +105,7 @@ def _silent(data: xr.Dataset) -> str:
     said = f"{total:,} of {units:,} units ({percent(100 * total / units)}) fired at none of {read} tokens"
     if len(counts) > 1:
         share = percent(100 * float(counts[most]) / data.attrs["d_ff"])
-        said += f", most of them in layer {data['layer'].values[most]} ({share} of it)"
+        said += f"; layer {data['layer'].values[most]} has the most of them ({share} of its units)"
     if "silent_loss" not in data:
         return f"{said}."
     cost = 100 * (float(data["silent_loss"][0, 0]) / float(data["baseline_loss"][0, 0]) - 1)

@@ -44,8 +44,8 @@ model, batch = experiment.fresh("opt", config), experiment.batch(config)
 # %% [markdown]
 # ## Three lines
 #
-# **Put your model's own call into this block, and every hidden unit is counted.** `model` is a PyTorch model and `batch`
-# what its call takes. For one of `transformers`:
+# **Put your model's own call into this block, and every hidden unit is counted.** `model` is a PyTorch model and
+# `batch` what its call takes. For one of `transformers`:
 #
 # ```python
 # from transformers import AutoModelForCausalLM, AutoTokenizer
@@ -66,13 +66,13 @@ print(use)
 # every statistic of the chapters before, under the same names, and `use.firing_rate()` one array per layer.
 #
 # :::{dropdown} What is counted, and where
-# Counted are integers: tokens and sequences in which each unit fired, histograms over both, and unions over windows of 1,
-# 2, 4 … tokens. They are divided once, when read, and memory does not grow with the text.
+# Counted are integers: tokens and sequences in which each unit fired, histograms over both, and unions over windows of
+# 1, 2, 4 … tokens. They are divided once, when read, and memory does not grow with the text.
 #
 # Hidden layers are found by structure: one activation module in every numbered block. That covers OPT, GPT-2, GPT-NeoX
-# and Pythia, T5, BERT, ViT, Llama, Mistral, Qwen and their kin. In gated MLPs it is the activation of the gate. Anything
-# else takes a pattern of module names, `track(model, "*.mlp.act")`, or a function of name and module. If nothing is
-# found, or too much, one sentence says so.
+# and Pythia, T5, BERT, ViT, Llama, Mistral, Qwen and their kin. In gated MLPs it is the activation of the gate.
+# Anything else takes a pattern of module names, `track(model, "*.mlp.act")`, or a function of name and module. If
+# nothing is found, or too much, one sentence says so.
 #
 # Padding does not count, where the model's own call has an attention mask. A text that is decoded token by token with a
 # cache counts as the sequence that it is. Compiled models run uncompiled inside the block, for a compiled graph runs no
@@ -95,13 +95,13 @@ print(use)
 # :::{dropdown} Text, options, several models
 # Each line of `my.jsonl` is a JSON object with a field "text"; .txt files and folders do as well, compressed or not. A
 # million tokens are about five megabytes of English. The command packs documents into sequences and attention crosses
-# them, as in training. Interrupted, it resumes. `--device`, `--dtype bfloat16` and `--batch_size` say how the model is run,
-# `--rule cett=0.2` what counts as firing, `--layers "*.mlp.act"` where to look if it should not find that itself. Weights
-# are read from safetensors only; where a repository has none, `transformers` asks the hub for a converted copy. Code
-# that comes with a model runs only with `--trust_remote_code`.
+# them, as in training. Interrupted, it resumes. `--device`, `--dtype bfloat16` and `--batch_size` say how the model is
+# run, `--rule cett=0.2` what counts as firing, `--layers "*.mlp.act"` where to look if it should not find that itself.
+# Weights are read from safetensors only; where a repository has none, `transformers` asks the hub for a converted
+# copy. Code that comes with a model runs only with `--trust_remote_code`.
 #
-# `python -m relusparsity measure step-1000 step-2000 step-3000 --text my.jsonl` measures saved checkpoints and writes one
-# report of them all. Models are compared only on one text and by one rule; a report of two rules is refused.
+# `python -m relusparsity measure step-1000 step-2000 step-3000 --text my.jsonl` measures saved checkpoints and writes
+# one report of them all. Models are compared only on one text and by one rule; a report of two rules is refused.
 # :::
 #
 # ## What a network that learned nothing reads
@@ -110,14 +110,15 @@ print(use)
 display(words.zero_point(recorded), figures.zero_point(recorded))
 
 # %% [markdown]
-# The half is no accident. Random weights are drawn evenly around zero, and biases begin at zero. So a unit's weights $w$
-# are as likely as $-w$, and whatever the layer's input $x \ne 0$ is, one of the two gives a positive pre-activation:
+# The half is no accident. Random weights are drawn symmetrically around zero, and biases begin at zero. So a unit's
+# weights $w$ are as likely as $-w$, and whatever the layer's input $x \ne 0$ is, one of the two gives a positive
+# pre-activation:
 #
 # $$\mathbb{E}[u] = \Pr\bigl[w^\top x > 0\bigr] = \tfrac{1}{2}.$$ (eq-half)
 #
-# Here $u$ is the layer's *token use*, the share of its units that fire at a token, which we give in percent. Its mean over
-# draws of the weights is one half in every layer, whoever wrote the code. What departs from it, in either direction, was
-# learned, or is the mark of another initialisation.
+# Here $u$ is the layer's *token use*, the share of its units that fire at a token, which we give in percent. Its mean
+# over draws of the weights is one half in every layer, whoever wrote the code. What departs from it, in either
+# direction, was learned, or is the mark of another initialisation.
 
 # %% tags=["remove-input"]
 words.learned(recorded)
@@ -168,9 +169,9 @@ figures.firing_rates(beside)
 display(words.evidence(recorded), figures.silent(trained), tables.evidence(recorded, ["trained", "untrained", "OPT"]))
 
 # %% [markdown]
-# *Would wake*: in as much text again. *Silent if drawn again*: if as many of these sequences were drawn with repetition.
-# Another kind of text may wake units that no amount of the same would ([chapter 3](03_neuron_death.ipynb)), so give a
-# checkpoint text of the kind that it was trained on.
+# *Would wake*: in as much text again. *Silent if drawn again*: if as many of these sequences were drawn with
+# repetition. Another kind of text may wake units that no amount of the same would ([chapter
+# 3](03_neuron_death.ipynb)), so give a checkpoint text of the kind that it was trained on.
 #
 # ### More that a report has
 #
@@ -186,17 +187,18 @@ display(plots.specificity(trained), tables.units(recorded))
 # %% [markdown]
 # ## Activations that are never zero
 #
-# GELU and SiLU are hardly ever exactly zero. "Not exactly zero" then reads nearly everything, which is true and useless. A
-# threshold makes a number of it, and *which* threshold decides the number. So every rule has a name that stays with its
-# results, and results of different rules are never put together.
+# GELU and SiLU are hardly ever exactly zero. "Not exactly zero" then reads nearly everything, which is true and
+# useless. A threshold makes a number of it, and *which* threshold decides the number. So every rule has a name that
+# stays with its results, and results of different rules are never put together.
 #
-# `cett=0.2` is the rule of the Sparsing Law paper {cite:p}`luo2025sparsing`: the largest threshold on the size of a unit's
-# *output* below which everything together makes up at most 20 % of the norm of the MLP's output, mean over tokens.
+# `cett=0.2` is the rule of the Sparsing Law paper {cite:p}`luo2025sparsing`: the largest threshold on the size of a
+# unit's *output* below which everything together makes up at most 20 % of the norm of the MLP's output, mean over
+# tokens.
 #
 # :::{dropdown} The other rules
 # - `epsilon=0.1`: a size above a fixed number, which is blind to the scale of the model.
-# - `quantile=0.9`: above a quantile of the layer's own sizes. It fixes the mean by definition; what remains is how firing
-#   is distributed over units.
+# - `quantile=0.9`: above a quantile of the layer's own sizes. It fixes the mean by definition; what remains is how
+#   firing is distributed over units.
 # - `cett-ppl=1`: as `cett`, as far as the perplexity rises by at most 1 %. Either threshold is found from one histogram
 #   pass and verified on the text, and the error reached is kept.
 #
@@ -271,8 +273,8 @@ words.answer_wakes(recorded)
 # %% [markdown]
 # ## The same on your machine
 #
-# Everything above but the printout is recorded data. `papermill notebooks/11_measure_any_model.py` makes the same models
-# here, trains the run or reads it back if it is there, and reads the same text with all of them.
+# Everything above but the printout is recorded data. `papermill notebooks/11_measure_any_model.py` makes the same
+# models here, trains the run or reads it back if it is there, and reads the same text with all of them.
 
 # %% tags=["nbval-ignore-output", "remove-input", "hide-output"] mystnb={"code_prompt_show": "Token use of this machine over the recorded", "code_prompt_hide": "Hide the figure"}
 here = experiment.run(config)

@@ -175,8 +175,8 @@ display(words.evidence(recorded), figures.silent(trained), tables.evidence(recor
 #
 # ### More that a report has
 #
-# It follows units from one checkpoint to the next, and shows what units fire on that a rule chose, not taste. Random
-# weights have most selective units too: every list has a first.
+# It follows units from one checkpoint to the next. It shows what single units fire on, chosen by rule and not by taste.
+# (Random weights have most selective units too, for every list has a first.)
 
 # %% tags=["remove-input", "hide-output"] mystnb={"code_prompt_show": "Two checkpoints: units that fall silent from the first step to the last", "code_prompt_hide": "Hide the figure"}
 measured.changes(untrained, trained)

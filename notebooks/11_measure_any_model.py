@@ -35,6 +35,7 @@ from relusparsity import plots, scales, store
 from relusparsity.chapters.ch11_measure_any_model import experiment, figures, tables, words
 from relusparsity.plots import measured
 
+# %% tags=["remove-input"]
 recorded = store.recorded("any_model", "laptop")
 trained, untrained = (tables.one(recorded, name) for name in ("trained", "untrained"))
 beside = {"trained": trained, "untrained": untrained}

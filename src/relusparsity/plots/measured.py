@@ -51,9 +51,11 @@ def layer_use(models: Models) -> Figure:
     said = {}
     for name, shares in drawn:
         least, share, *_ = lowest(100 * shares[list(shares)[-1]])
-        said[name] = f"In all the text {least} uses the least of its units, {percent(share)}"
-        if share == 100:
-            said[name] = "In all the text every layer uses all of its units"
+        some, all_of_them = (
+            f"{least} uses the least of its units, {percent(share)}",
+            "every layer uses all of its units",
+        )
+        said[name] = f"In all the text {all_of_them if share == 100 else some}"
     chart = Chart(panels, [110] * (4 if batch else 3), len(models), share_y=True)
     finding = _each(said)
     return figure(f"{__name__}.layer_use", chart, caption, drawn, finding, *_called(models))
@@ -67,10 +69,9 @@ def _uses(data: xr.Dataset, batch: bool) -> dict[str, np.ndarray]:
     one = {n: variable(data, "layer_use", n, "seed", "layer")[0] for n in ("final_token_use", "final_sequence_use")}
     window = variable(data, "layer_use", "final_window_use", "seed", "layer", "window")[0]
     silent = variable(data, "layer_use", "silent_units", "seed", "layer")[0].values
-    length = attribute(data, "layer_use", "seq_len")
     return {
         "at a token": one["final_token_use"].values,
-        f"in a sequence of {length}": one["final_sequence_use"].values,
+        f"in a sequence of {attribute(data, 'layer_use', 'seq_len')}": one["final_sequence_use"].values,
         **({f"in {BATCH:,} tokens": window.sel(window=BATCH).values} if batch else {}),
         f"in all {style.si(_read(data))} tokens": 1 - silent / units(data, "layer_use"),
     }

@@ -51,11 +51,8 @@ def layer_use(models: Models) -> Figure:
     said = {}
     for name, shares in drawn:
         least, share, *_ = lowest(100 * shares[list(shares)[-1]])
-        some, all_of_them = (
-            f"{least} uses the least of its units, {percent(share)}",
-            "every layer uses all of its units",
-        )
-        said[name] = f"In all the text {all_of_them if share == 100 else some}"
+        some = f"{least} uses the least of its units, {percent(share)}"
+        said[name] = f"In all the text {'every layer uses all of its units' if share == 100 else some}"
     chart = Chart(panels, [110] * (4 if batch else 3), len(models), share_y=True)
     finding = _each(said)
     return figure(f"{__name__}.layer_use", chart, caption, drawn, finding, *_called(models))
@@ -104,7 +101,7 @@ def windows(models: Models) -> Figure:
             dots = 100 * random.values[i]
             panel.marks.append(Mark("line", x, dots, colour, group=group, hover=hover, dash="dot", width=1.2))
             hover = f"layer {at}, {{x}} tokens of running text\n{{y}} %"
-            legend = (together if i == 0 else "") if together else str(at) if at in _named(numbers) else ""
+            legend = together or (str(at) if at in _named(numbers) else "")
             legend = "" if legend in legends else legend
             legends.add(legend)
             panel.marks.append(Mark("line", x, 100 * window.values[i], colour, legend, group, hover))

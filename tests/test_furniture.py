@@ -245,7 +245,7 @@ def test_a_place_that_moved_to_another_chapter_is_there(root: Path) -> None:
         for target in places.values():
             there, _, place = target.partition("#")
             assert place in places_of(here.with_name(there).with_suffix(".ipynb")) | {"explorable"}, target
-    assert furniture.leads_on("chapters/11_measure_any_model") == ""
+    assert furniture.leads_on("ledger") == ""
 
 
 def places_of(chapter: Path) -> set[str]:

@@ -71,6 +71,17 @@ MOVED = {
         "limits-cost-what-next": "06_limits_and_capacity.html#limits-what-next",
         "fig-batch-use-mid-lr-2": "06_limits_and_capacity.html#fig-batch-use-mid-first",
     },
+    "chapters/11_measure_any_model": {
+        "what-was-measured": "11_measure_any_model.html#what-a-network-that-learned-nothing-reads",
+        "how-to-read-it-use-layer-by-layer": "11_measure_any_model.html#use-from-a-token-to-the-whole-text",
+        "fig-silent-trained-untrained": "11_measure_any_model.html#silent-units-with-the-evidence",
+        "two-models-or-two-checkpoints": "11_measure_any_model.html#more-that-a-report-has",
+        "what-units-fire-on": "11_measure_any_model.html#more-that-a-report-has",
+        "a-real-checkpoint": "11_measure_any_model.html#what-the-command-makes",
+        "on-this-machine": "11_measure_any_model.html#the-same-on-your-machine",
+        "fig-layer-use-trained-opt": "11_measure_any_model.html#the-same-on-your-machine",
+        "limits-cost-what-next": "11_measure_any_model.html#what-we-cannot-say",
+    },
 }
 """Page → its places that have moved, and where each is now, from the page's folder.
 

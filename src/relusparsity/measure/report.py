@@ -18,7 +18,7 @@ from ..plots import Figure, measured, moves, page, palette, written
 from ..plots.pruning import named as removed_by
 from ..plots.style import si
 from ..store import results, sealed
-from . import following
+from . import following, found
 
 STATIC = Path(plots.__file__).parents[1] / "book" / "static"
 STYLE = """
@@ -90,6 +90,8 @@ def _named(models: Sequence[xr.Dataset]) -> dict[str, xr.Dataset]:
 
 def _body(models: Mapping[str, xr.Dataset]) -> Iterator[str]:
     for name, data in models.items():
+        yield _found(name if len(models) > 1 else "", data)
+    for name, data in models.items():
         yield from _facts(name if len(models) > 1 else "", data)
     one = next(iter(models.values())) if len(models) == 1 else None
     yield _section("How much of each layer is used", measured.layer_use(models))
@@ -109,6 +111,12 @@ def _body(models: Mapping[str, xr.Dataset]) -> Iterator[str]:
         yield from _specific(f" of {name}" if len(models) > 1 else "", data)
     for name, data in models.items():
         yield from _removal(f" from {name}" if len(models) > 1 else "", data)
+
+
+def _found(name: str, data: xr.Dataset) -> str:
+    """What was found, for those who read no further; the first sentence stands out."""
+    first, *others = map(html.escape, found.sentences(data))
+    return f"<p class=found>{f'{html.escape(name)}: ' if name else ''}<b>{first}</b> {' '.join(others)}</p>"
 
 
 def _facts(name: str, data: xr.Dataset) -> Iterator[str]:
@@ -135,11 +143,6 @@ def _facts(name: str, data: xr.Dataset) -> Iterator[str]:
     if "final_loss" in data:
         rows["loss"] = f"{float(data['final_loss'][0]):.3f} nats per token on this text"
     yield "<dl>" + "".join(f"<dt>{k}</dt><dd>{html.escape(v)}</dd>" for k, v in rows.items()) + "</dl>"
-    if facts["rule"]["name"] == "not exactly zero" and float(data["final_token_use"].mean()) > 0.9:
-        yield (
-            "<p class=note>This activation is smooth: it is hardly ever exactly zero, so nearly every unit counts as "
-            "firing. Measure again with a threshold, such as --rule cett=0.2, and say so with the numbers.</p>"
-        )
 
 
 def _rule_facts(facts: Mapping[str, float]) -> str:
@@ -148,25 +151,25 @@ def _rule_facts(facts: Mapping[str, float]) -> str:
 
 
 def _table(name: str, data: xr.Dataset) -> str:
+    has = 8192 in data["window"].values
     head = [
         "layer",
         "module",
         "at a token",
         f"in {data.attrs['seq_len']:,}",
-        "in 8,192",
+        *(["in 8,192"] if has else []),
         "in all",
         "median rate",
         "silent",
     ]
     window = data["final_window_use"][0]
-    has = 8192 in data["window"].values
     rows = []
     for i, module in enumerate(data["layer_name"].values):
         use = [float(data["final_token_use"][0, i]), float(data["final_sequence_use"][0, i])]
-        use.append(float(window[i].sel(window=8192)) if has else np.nan)
+        use += [float(window[i].sel(window=8192))] if has else []
         use.append(1 - int(data["silent_units"][0, i]) / data.attrs["d_ff"])
         median = data["firing_rate_percentiles"].sel(percentile=50)[0, i]
-        cells = [f"{100 * v:.1f}" if np.isfinite(v) else "" for v in use]
+        cells = [f"{100 * v:.1f}" for v in use]
         rows.append([str(i), str(module), *cells, f"{100 * float(median):.3g}", f"{int(data['silent_units'][0, i]):,}"])
     what = f" of {html.escape(name)}" if name else ""
     return f"<p class=note>Units that fire{what}, % (median rate: % of tokens; silent: units).</p>" + _rows(

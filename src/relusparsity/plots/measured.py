@@ -14,10 +14,12 @@ from .reading import attribute, layers, lowest, percent, thinned, units, variabl
 
 Models = Mapping[str, xr.Dataset]
 LEGEND = 6  # layers that a legend names, however many there are
+BATCH = 8_192  # tokens of batch use's window
+TOGETHER = 4  # points: lines that end no further apart have one name, for there is no room for more
 
 
 def layer_use(models: Models) -> Figure:
-    """Share of each layer's units that fire at a token, in a sequence, in 8,192 tokens and at all.
+    """Share of each layer's units that fire at a token, in a sequence, in 8,192 tokens (if more were read) and at all.
 
     Parameters
     ----------
@@ -26,8 +28,9 @@ def layer_use(models: Models) -> Figure:
         `final_window_use` (seed, layer, window); attributes `final_sample_tokens`, `seq_len`, `d_ff`.
     """
     panels, drawn = [], []
-    for col, (name, data) in enumerate(_given(models, "layer_use").items()):
-        use = _uses(data)
+    batch = all(_read(data) > BATCH for data in _given(models, "layer_use").values())
+    for col, (name, data) in enumerate(models.items()):
+        use = _uses(data, batch)
         numbers = layers(data["silent_units"])
         colours = [style.layer_colour(i, len(numbers)) for i in numbers]
         for row, (what, values) in enumerate(use.items()):
@@ -41,26 +44,33 @@ def layer_use(models: Models) -> Figure:
         drawn.append((name, xr.Dataset(table, {"layer": numbers})))
     caption = (
         "Units that fire, layer by layer (0 is the first to run), over more and more text: mean share at one token, at "
-        "least once in a sequence, at least once in 8,192 tokens, at least once in the whole sample. What is missing "
-        "to 100 % in the last row was silent. Look for layers that differ in the last rows more than in the first."
+        f"least once in a sequence, {f'at least once in {BATCH:,} tokens, ' if batch else ''}at least once in the "
+        "whole sample. What is missing to 100 % in the last row was silent. Look for layers that differ in the last "
+        "rows more than in the first."
     )
-    least = {name: lowest(100 * table[list(table)[-1]]) for name, table in drawn}
-    finding = _each("In all the text {} uses the least of its units, {}", least, models)
-    chart = Chart(panels, [110] * 4, len(models), share_y=True)
+    said = {}
+    for name, shares in drawn:
+        least, share, *_ = lowest(100 * shares[list(shares)[-1]])
+        some = f"{least} uses the least of its units, {percent(share)}"
+        said[name] = f"In all the text {'every layer uses all of its units' if share == 100 else some}"
+    chart = Chart(panels, [110] * (4 if batch else 3), len(models), share_y=True)
+    finding = _each(said)
     return figure(f"{__name__}.layer_use", chart, caption, drawn, finding, *_called(models))
 
 
-def _uses(data: xr.Dataset) -> dict[str, np.ndarray]:
+def _read(data: xr.Dataset) -> int:
+    return attribute(data, "layer_use", "final_sample_tokens")
+
+
+def _uses(data: xr.Dataset, batch: bool) -> dict[str, np.ndarray]:
     one = {n: variable(data, "layer_use", n, "seed", "layer")[0] for n in ("final_token_use", "final_sequence_use")}
     window = variable(data, "layer_use", "final_window_use", "seed", "layer", "window")[0]
-    batch = window.sel(window=8192).values if 8192 in window["window"].values else np.full(len(window), np.nan)
     silent = variable(data, "layer_use", "silent_units", "seed", "layer")[0].values
-    tokens, length = attribute(data, "layer_use", "final_sample_tokens"), attribute(data, "layer_use", "seq_len")
     return {
         "at a token": one["final_token_use"].values,
-        f"in a sequence of {length}": one["final_sequence_use"].values,
-        "in 8,192 tokens": batch,
-        f"in all {style.si(tokens)} tokens": 1 - silent / units(data, "layer_use"),
+        f"in a sequence of {attribute(data, 'layer_use', 'seq_len')}": one["final_sequence_use"].values,
+        **({f"in {BATCH:,} tokens": window.sel(window=BATCH).values} if batch else {}),
+        f"in all {style.si(_read(data))} tokens": 1 - silent / units(data, "layer_use"),
     }
 
 
@@ -72,7 +82,7 @@ def windows(models: Models) -> Figure:
     models
         Datasets by name: `final_window_use` and `final_rarefied_use` (seed, layer, window).
     """
-    panels, drawn = [], []
+    panels, drawn, legends = [], [], set[str]()
     for row, (name, data) in enumerate(_given(models, "windows").items()):
         window, random = (
             variable(data, "windows", n, "seed", "layer", "window")[0]
@@ -82,13 +92,18 @@ def windows(models: Models) -> Figure:
         axis = Axis("n, tokens", log=True, tokens=True, limits=(0.8, float(x.max()) * 1.25))
         panel = Panel(_titled("units that fire within n tokens, %", name, models), axis, Axis(limits=PERCENT), row=row)
         numbers = layers(window)
+        ends = 100 * window.isel(window=-1).values
+        one = len(numbers) > 1 and ends.max() - ends.min() < TOGETHER
+        together = f"{numbers[0]} to {numbers[-1]}" if one else ""
         for i, at in enumerate(numbers):
-            colour, group = style.layer_colour(at, len(numbers)), f"layer {at}"
+            colour, group = style.layer_colour(at, len(numbers)), f"layer {together or at}"
             hover = f"layer {at}, {{x}} tokens drawn at random\n{{y}} %"
             dots = 100 * random.values[i]
             panel.marks.append(Mark("line", x, dots, colour, group=group, hover=hover, dash="dot", width=1.2))
             hover = f"layer {at}, {{x}} tokens of running text\n{{y}} %"
-            legend = str(at) if row == 0 and at in _named(numbers) else ""
+            legend = together or (str(at) if at in _named(numbers) else "")
+            legend = "" if legend in legends else legend
+            legends.add(legend)
             panel.marks.append(Mark("line", x, 100 * window.values[i], colour, legend, group, hover))
         panels.append(panel)
         drawn.append((name, xr.Dataset({"final_window_use": window, "final_rarefied_use": random})))
@@ -98,13 +113,17 @@ def windows(models: Models) -> Figure:
         "curve that still rises has units that need more text to be seen."
     )
     gaps = {name: 100 * (d["final_rarefied_use"] - d["final_window_use"]).max("window") for name, d in drawn}
-    finding = _each(
-        "Text wakes fewer units than random tokens, up to {1} of a layer, in {0}",
-        {n: lowest(-g) for n, g in gaps.items()},
-        models,
-        -1,
+    widest = {name: lowest(gap)[2:] for name, gap in gaps.items()}
+    said = "Text wakes fewer units than random tokens, up to {1} of a layer, in {0}"
+    finding = _each({name: said.format(layer, percent(gap)) for name, (layer, gap) in widest.items()})
+    return figure(
+        f"{__name__}.windows",
+        Chart(panels, [290 if len(panels) == 1 else 230] * len(panels)),
+        caption,
+        drawn,
+        finding,
+        *_called(models),
     )
-    return figure(f"{__name__}.windows", Chart(panels, [290] * len(panels)), caption, drawn, finding, *_called(models))
 
 
 def firing_rates(models: Models) -> Figure:
@@ -152,8 +171,9 @@ def firing_rates(models: Models) -> Figure:
         "means that a few units do most of the firing."
     )
     medians = {name: lowest(100 * d["firing_rate"].sel(percentile=50)) for name, d in drawn}
-    finding = _each("The median unit fires least in {}, at {} of tokens", medians, models)
-    chart = Chart(panels, [230] * len(panels))
+    said = "The median unit fires least in {}, at {} of tokens"
+    finding = _each({name: said.format(least, percent(rate)) for name, (least, rate, *_) in medians.items()})
+    chart = Chart(panels, [230 if len(panels) == 1 else 180] * len(panels))
     return figure(f"{__name__}.firing_rates", chart, caption, drawn, finding, *_called(models))
 
 
@@ -171,7 +191,12 @@ def silent(models: Models) -> Figure:
         Datasets by name: `silent_units`, `good_turing_upper` (seed, layer); attributes `final_sample_tokens`, `d_ff`.
     """
     panels, drawn = [], []
-    for row, (name, data) in enumerate(_given(models, "silent").items()):
+    silence = {
+        name: 100 * variable(data, "silent", "silent_units", "seed", "layer")[0] / units(data, "silent")
+        for name, data in _given(models, "silent").items()
+    }
+    limits = (0.0, max(1.0, *(1.08 * float(share.max()) for share in silence.values())))
+    for row, (name, data) in enumerate(models.items()):
         share = 100 / units(data, "silent")
         count, upper = (
             variable(data, "silent", n, "seed", "layer")[0].values * share
@@ -181,7 +206,6 @@ def silent(models: Models) -> Figure:
         numbers = layers(data["silent_units"])
         colours = [style.layer_colour(i, len(numbers)) for i in numbers]
         tokens = style.si(attribute(data, "silent", "final_sample_tokens"))
-        limits = (0.0, max(1.08 * float(count.max()), 1.0))
         title = _titled(f"silent in {tokens} tokens, % of units", name, models)
         panel = Panel(title, _layers_axis(numbers), Axis(limits=limits), row=row)
         for text, start, height, opacity in (
@@ -199,9 +223,11 @@ def silent(models: Models) -> Figure:
         "95 % bound from the units that fired in exactly one sequence, Good–Turing). Silent in this text is not dead: "
         "another kind of text may wake more."
     )
-    shares = {name: 100 * d["silent_units"].mean("seed") / units(models[name], "silent") for name, d in drawn}
-    most = {name: lowest(-share) for name, share in shares.items()}
-    finding = _each("Silent units are most in {}, {}", most, models, -1)
+    said = {}
+    for name, of_layers in silence.items():
+        _, _, most, highest = lowest(of_layers)
+        said[name] = f"Silent units are most in {most}, {percent(highest)}" if highest else "No unit is silent"
+    finding = _each(said)
     return figure(f"{__name__}.silent", Chart(panels, [190] * len(panels)), caption, drawn, finding, *_called(models))
 
 
@@ -238,12 +264,11 @@ def changes(before: xr.Dataset, after: xr.Dataset) -> Figure:
     return figure(f"{__name__}.changes", Chart([panel], [230]), caption, [("", drawn)], finding, before, after)
 
 
-def _each(words: str, found: Mapping[str, tuple[str, float, str, float]], models: Models, sign: int = 1) -> str:
-    """The lowest layer of each model and its number, in words; a model is named where there are several."""
-    said = [words.format(low, percent(sign * least)) for low, least, *_ in found.values()]
-    if len(models) == 1:
-        return said[0]
-    return "; ".join(f"{name}: {text[0].lower()}{text[1:]}" for name, text in zip(found, said, strict=True))
+def _each(said: Mapping[str, str]) -> str:
+    """What is said of each model; a model is named where there are several."""
+    if len(said) == 1:
+        return next(iter(said.values()))
+    return "; ".join(f"{name}: {text[0].lower()}{text[1:]}" for name, text in said.items())
 
 
 def _called(models: Models) -> list[xr.Dataset]:

@@ -24,8 +24,10 @@ def test_nanoguards_units_are_its_squared_relus() -> None:
     torch.manual_seed(0)
     model, ids = encoders.NanoGuard(SMALL).eval(), torch.randint(40, (3, 8))
     seen: list[torch.Tensor] = []
-    for block in model.transformer.h:
-        block.mlp.c_fc.register_forward_hook(lambda _, __, out: seen.append(out))
+    for layer in range(2):
+        model.get_submodule(f"transformer.h.{layer}.mlp.c_fc").register_forward_hook(
+            lambda _, __, out: seen.append(out)
+        )
     with torch.no_grad(), track(model) as use:
         assert model(ids).shape == (3, 2)
     assert [place.name for place in use.places] == ["transformer.h.0.mlp.act", "transformer.h.1.mlp.act"]

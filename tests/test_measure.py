@@ -64,7 +64,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def options(place: Path, kind: str, out: Path, *more: str) -> list[str]:
     base = ["measure", str(place / kind), "--text", str(place / "my.jsonl"), "--tokens", "1024", "--seq_len", "16"]
-    return [*base, "--out", str(out), *more]
+    return [*base, "--full", "--out", str(out), *more]
 
 
 def measured(place: Path, kind: str, out: Path, *more: str) -> xr.Dataset:
@@ -115,6 +115,34 @@ def test_the_dataset_says_what_stored_activations_say(place: Path, tmp_path: Pat
     facts = results.provenance(data)
     assert facts["text"]["tokens"] == ids.numel() == data.attrs["final_sample_tokens"]
     assert facts["rule"]["name"] == data.attrs["rule"] == "above zero"
+
+
+@pytest.mark.parametrize("kind", ["opt", "bert"])
+def test_quick_counts_the_same_and_says_what_was_left_out(kind: str, place: Path, tmp_path: Path) -> None:
+    full = measured(place, kind, tmp_path / "full")
+    command = options(place, kind, tmp_path / "quick")
+    command.remove("--full")
+    assert main(command) == 0
+    quick = results.load(tmp_path / "quick" / "dataset.nc")
+    assert set(full) - set(quick) == (
+        {"loss", "units_left", "baseline_loss", "silent_loss"} if kind == "opt" else set()
+    )
+    xr.testing.assert_equal(quick.drop_dims("share", errors="ignore"), full[list(quick)])
+    page = (tmp_path / "quick" / "report.html").read_text()
+    assert ("measure it with --full" in page) is (kind == "opt")
+    assert ("does not predict next tokens" in page) is (kind == "bert")
+
+
+def test_a_report_opens_with_what_was_found_and_leaves_out_what_the_text_was_too_short_for(
+    place: Path, tmp_path: Path
+) -> None:
+    data = measured(place, "opt", tmp_path)
+    page, use = (tmp_path / "report.html").read_text(), 100 * data["final_token_use"].values[0]
+    first = page.partition("</h1>")[2].partition("</strong>")[0]
+    assert f"{use.min():.1f} % (layer {use.argmin()})" in first and f"{use.max():.1f} % (layer {use.argmax()})" in first
+    assert f"{int(data['silent_units'].sum())} of 64 units fired at none of 1,024 tokens" in first
+    assert "8,192" not in page and 8192 not in data["window"]
+    assert len(figures_of.layer_use({"a": data}).chart) and '"in 8,192' not in figures_of.layer_use({"a": data}).chart
 
 
 @pytest.mark.parametrize(

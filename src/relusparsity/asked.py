@@ -35,6 +35,8 @@ class Asked:
     """Pattern of module names, such as "*.mlp.act"; without it they are found."""
     of: Literal["output", "input"] = "output"
     """Whether the output or the input of the modules is the hidden activation."""
+    full: bool = False
+    """Also measure the loss without the units that fire least, which takes three times as long as all the rest."""
     special_tokens: Literal["counted", "left_out"] = "counted"
     """Whether firings at special tokens count: BOS, where the tokenizer adds one, and the end of a text."""
     tokenizer: str | None = None

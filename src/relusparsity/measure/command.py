@@ -40,6 +40,7 @@ def measure(given: Asked) -> None:
         rule=given.rule,
         layers=given.layers,
         of=given.of,
+        removal=given.full,
         special_tokens=given.special_tokens,
     )
     try:

@@ -17,7 +17,7 @@ from ..errors import UserError
 from ..plots import Figure, measured, moves, page, palette, written
 from ..plots.style import si
 from ..store import results, sealed
-from . import following
+from . import following, said
 
 STATIC = Path(plots.__file__).parents[1] / "book" / "static"
 STYLE = """
@@ -89,6 +89,9 @@ def _named(models: Sequence[xr.Dataset]) -> dict[str, xr.Dataset]:
 
 def _body(models: Mapping[str, xr.Dataset]) -> Iterator[str]:
     for name, data in models.items():
+        text = said.found(f"{name}: " if len(models) > 1 else "", data)
+        yield f"<p><strong>{html.escape(text)}</strong></p>"
+    for name, data in models.items():
         yield from _facts(name if len(models) > 1 else "", data)
     one = next(iter(models.values())) if len(models) == 1 else None
     yield _section("How much of each layer is used", measured.layer_use(models))
@@ -119,7 +122,7 @@ def _facts(name: str, data: xr.Dataset) -> Iterator[str]:
     rows = {
         "model": f"{facts['model']['name']} ({facts['model']['class']}, {facts['precision']})",
         "layers": f"{len(facts['layers'])} of {data.attrs['d_ff']:,} units each: {facts['layers'][0]}, …",
-        "a unit fires where": facts["rule"]["name"] + _rule_facts(facts["rule"]["facts"]),
+        "a unit fires where": facts["rule"]["name"] + said.rule_facts(facts["rule"]["facts"]),
         "text": f"{text['tokens']:,} tokens in sequences of {text['seq_len']:,} ({files}); packed, attention crosses "
         "documents",
         "run": f"{facts['environment']['device']}, {facts['wall_seconds']:,.0f} s, relusparsity "
@@ -141,28 +144,15 @@ def _facts(name: str, data: xr.Dataset) -> Iterator[str]:
         )
 
 
-def _rule_facts(facts: Mapping[str, float]) -> str:
-    some = ", ".join(f"{name} {value:.4g}" for name, value in list(facts.items())[:6])
-    return f" ({some}{', …' if len(facts) > 6 else ''})" if facts else ""
-
-
 def _table(name: str, data: xr.Dataset) -> str:
-    head = [
-        "layer",
-        "module",
-        "at a token",
-        f"in {data.attrs['seq_len']:,}",
-        "in 8,192",
-        "in all",
-        "median rate",
-        "silent",
-    ]
     window = data["final_window_use"][0]
-    has = 8192 in data["window"].values
+    has = 8192 in data["window"].values  # or the text was shorter
+    within = ["at a token", f"in {data.attrs['seq_len']:,}", *(["in 8,192"] if has else []), "in all"]
+    head = ["layer", "module", *within, "median rate", "silent"]
     rows = []
     for i, module in enumerate(data["layer_name"].values):
         use = [float(data["final_token_use"][0, i]), float(data["final_sequence_use"][0, i])]
-        use.append(float(window[i].sel(window=8192)) if has else np.nan)
+        use += [float(window[i].sel(window=8192))] if has else []
         use.append(1 - int(data["silent_units"][0, i]) / data.attrs["d_ff"])
         median = data["firing_rate_percentiles"].sel(percentile=50)[0, i]
         cells = [f"{100 * v:.1f}" if np.isfinite(v) else "" for v in use]
@@ -230,8 +220,10 @@ def _specific(of: str, data: xr.Dataset) -> Iterator[str]:
 
 def _removal(of: str, data: xr.Dataset) -> Iterator[str]:
     if "loss" not in data:
-        why = "the model does not predict next tokens, or the text was short"
-        yield f"<p class=note>No loss{html.escape(of)}: {why}.</p>"
+        options = results.provenance(data)["config"]["options"]
+        quick = "final_loss" in data and not options.get("removal", True)
+        why = "measure it with --full" if quick else "the model does not predict next tokens, or the text was short"
+        yield f"<p class=note>No loss without units{html.escape(of)}: {why}.</p>"
         return
     baseline, silent = (float(data[n][0, 0]) for n in ("baseline_loss", "silent_loss"))
     figure = plots.pruning(data)

@@ -13,6 +13,7 @@ from .figure import Figure, figure
 from .reading import attribute, layers, lowest, percent, thinned, units, variable
 
 Models = Mapping[str, xr.Dataset]
+BATCH = 8192  # tokens of the paper's window
 LEGEND = 6  # layers that a legend names, however many there are
 
 
@@ -26,8 +27,9 @@ def layer_use(models: Models) -> Figure:
         `final_window_use` (seed, layer, window); attributes `final_sample_tokens`, `seq_len`, `d_ff`.
     """
     panels, drawn = [], []
-    for col, (name, data) in enumerate(_given(models, "layer_use").items()):
-        use = _uses(data)
+    enough = any(BATCH in data["final_window_use"]["window"].values for data in _given(models, "layer_use").values())
+    for col, (name, data) in enumerate(models.items()):
+        use = _uses(data, enough)
         numbers = layers(data["silent_units"])
         colours = [style.layer_colour(i, len(numbers)) for i in numbers]
         for row, (what, values) in enumerate(use.items()):
@@ -41,25 +43,27 @@ def layer_use(models: Models) -> Figure:
         drawn.append((name, xr.Dataset(table, {"layer": numbers})))
     caption = (
         "Units that fire, layer by layer (0 is the first to run), over more and more text: mean share at one token, at "
-        "least once in a sequence, at least once in 8,192 tokens, at least once in the whole sample. What is missing "
+        f"least once in a sequence, {'at least once in 8,192 tokens, ' * enough}at least once in the whole sample. "
+        "What is missing "
         "to 100 % in the last row was silent. Look for layers that differ in the last rows more than in the first."
     )
     least = {name: lowest(100 * table[list(table)[-1]]) for name, table in drawn}
     finding = _each("In all the text {} uses the least of its units, {}", least, models)
-    chart = Chart(panels, [110] * 4, len(models), share_y=True)
+    chart = Chart(panels, [110] * (3 + enough), len(models), share_y=True)
     return figure(f"{__name__}.layer_use", chart, caption, drawn, finding, *_called(models))
 
 
-def _uses(data: xr.Dataset) -> dict[str, np.ndarray]:
+def _uses(data: xr.Dataset, enough: bool) -> dict[str, np.ndarray]:
+    """Shares of the layers' units by how much text they fire in; `enough`: some model read 8,192 tokens."""
     one = {n: variable(data, "layer_use", n, "seed", "layer")[0] for n in ("final_token_use", "final_sequence_use")}
     window = variable(data, "layer_use", "final_window_use", "seed", "layer", "window")[0]
-    batch = window.sel(window=8192).values if 8192 in window["window"].values else np.full(len(window), np.nan)
+    batch = window.sel(window=BATCH).values if BATCH in window["window"].values else np.full(len(window), np.nan)
     silent = variable(data, "layer_use", "silent_units", "seed", "layer")[0].values
     tokens, length = attribute(data, "layer_use", "final_sample_tokens"), attribute(data, "layer_use", "seq_len")
     return {
         "at a token": one["final_token_use"].values,
         f"in a sequence of {length}": one["final_sequence_use"].values,
-        "in 8,192 tokens": batch,
+        **({"in 8,192 tokens": batch} if enough else {}),
         f"in all {style.si(tokens)} tokens": 1 - silent / units(data, "layer_use"),
     }
 

@@ -28,6 +28,8 @@ SMOLLM2, NANOGUARD, UZMORPH = "SmolLM2", "NanoGuard", "Uzmorph"
 SHUFFLED = ", shuffled"
 """How the name ends of a model whose matrices have their numbers in random order."""
 
+READ_WITH = ("transformers", "gguf", "accelerate", "safetensors")
+
 TOKENS, SEQUENCE = 32_768, 512
 APART = 4_096
 """Tokens after those that are counted on: for CETT's thresholds, and for the loss without units."""
@@ -134,7 +136,7 @@ def run(folder: Path) -> xr.Dataset:
     for end in ("", SHUFFLED):
         parts[NANOGUARD + end] = _nanoguard(NANOGUARD + end, source)
         parts[UZMORPH + end] = _uzmorph(UZMORPH + end)
-    return together(parts)
+    return together(parts, {name: version(name) for name in READ_WITH})
 
 
 def _smollm2(source: Path, folder: Path) -> xr.Dataset:
@@ -191,8 +193,14 @@ def _about(name: str) -> dict[str, str]:
     return listed.about(catalogue.everything()[name])
 
 
-def together(parts: Mapping[str, xr.Dataset]) -> xr.Dataset:
-    """Measurements of checkpoints of any depth and width as one dataset, whose rows are their layers, one by one."""
+def together(parts: Mapping[str, xr.Dataset], read_with: Mapping[str, str]) -> xr.Dataset:
+    """Measurements of checkpoints of any depth and width as one dataset, whose rows are their layers, one by one.
+
+    Parameters
+    ----------
+    read_with
+        Versions of the packages that read the checkpoints.
+    """
     rows, examples = [], []
     for name, part in parts.items():
         of = part.isel(seed=0, drop=True).reset_coords()[list(BY_LAYER)].rename_dims(layer="row")
@@ -202,18 +210,17 @@ def together(parts: Mapping[str, xr.Dataset]) -> xr.Dataset:
         mine = [str(key) for key, value in part.variables.items() if "example" in value.dims]
         if mine:
             examples.append(part[mine].assign(example_model=("example", [name] * part.sizes["example"])))
-    whole = xr.concat(rows, "row", join="outer", combine_attrs="drop")
+    whole = xr.concat(rows, "row", join="outer", combine_attrs="override")
     lost = parts[SMOLLM2].isel(seed=0, drop=True).reset_coords()[[*REMOVED, "chosen_by", "share", "evaluation"]]
     whole = whole.merge(lost.drop_vars("layer", errors="ignore")).merge(xr.concat(examples, "example"))
     facts = {name: results.provenance(part) for name, part in parts.items()}
     for key, (units_of, long_name) in DESCRIBED.items():
         whole[key].attrs = {"units": units_of, "long_name": long_name}
-    read_with = {each: version(each) for each in ("transformers", "gguf", "accelerate", "safetensors")}
     provenance = {
         "models": facts,
         "runs": [],
         "environment": next(iter(facts.values()))["environment"],
-        "read_with": read_with,
+        "read_with": dict(read_with),
         "packages": {name: _about(name) for name in PACKAGES},
         "wall_seconds": [each["wall_seconds"] for each in facts.values()],
     }

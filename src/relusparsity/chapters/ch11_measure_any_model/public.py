@@ -23,6 +23,8 @@ from ...store import results, sealed
 from . import encoders
 
 NAME, SCALE = "real_checkpoints", "laptop"
+FILE = f"{NAME}-{SCALE}-default"
+"""Of its dataset, named as those of other chapters are; no recipe of ours is in it."""
 PACKAGES = ("smollm2", "nanoguard", "uzmorph", "english", "uzbek")
 SMOLLM2, NANOGUARD, UZMORPH = "SmolLM2", "NanoGuard", "Uzmorph"
 SHUFFLED = ", shuffled"
@@ -230,4 +232,4 @@ def together(parts: Mapping[str, xr.Dataset], read_with: Mapping[str, str]) -> x
 
 if __name__ == "__main__":
     made = run(results.runs_dir() / NAME)
-    results.save(made, results.data_dir() / f"{NAME}-{SCALE}.nc")
+    results.save(made, results.data_dir() / f"{FILE}.nc")

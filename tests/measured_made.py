@@ -43,7 +43,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def options(place: Path, kind: str, out: Path, *more: str) -> list[str]:
     base = ["measure", str(place / kind), "--text", str(place / "my.jsonl"), "--tokens", "1024", "--seq_len", "16"]
-    return [*base, "--out", str(out), *more]
+    return [*base, "--full", "--out", str(out), *more]
 
 
 def measured(place: Path, kind: str, out: Path, *more: str) -> xr.Dataset:

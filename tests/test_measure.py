@@ -68,6 +68,22 @@ def test_the_dataset_says_what_stored_activations_say(place: Path, tmp_path: Pat
     assert facts["rule"]["name"] == data.attrs["rule"] == "above zero"
 
 
+@pytest.mark.parametrize("kind", ["opt", "bert"])
+def test_quick_counts_the_same_and_says_what_was_left_out(kind: str, place: Path, tmp_path: Path) -> None:
+    full = measured(place, kind, tmp_path / "full")
+    command = options(place, kind, tmp_path / "quick")
+    command.remove("--full")
+    assert main(command) == 0
+    quick = results.load(tmp_path / "quick" / "dataset.nc")
+    assert set(full) - set(quick) == (
+        {"loss", "units_left", "baseline_loss", "silent_loss"} if kind == "opt" else set()
+    )
+    xr.testing.assert_equal(quick.drop_dims("share", errors="ignore"), full[list(quick)])
+    page = (tmp_path / "quick" / "report.html").read_text()
+    assert ("measure it with --full" in page) is (kind == "opt")
+    assert ("does not predict next tokens" in page) is (kind == "bert")
+
+
 @pytest.mark.parametrize(
     ("kind", "rule", "name"),
     [

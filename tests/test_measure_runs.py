@@ -50,7 +50,7 @@ def its_corpora(run: train.Run, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def measured(run: train.Run, out: Path, *models: str) -> int:
     words = run.path.parent / "text.jsonl"
-    return main(["measure", *models, "--text", str(words), "--tokens", "512", "--out", str(out)])
+    return main(["measure", *models, "--text", str(words), "--tokens", "512", "--full", "--out", str(out)])
 
 
 def test_checkpoints_of_a_run_side_by_side(run: train.Run, tmp_path: Path) -> None:

@@ -11,10 +11,12 @@ class Asked:
     """The fields of the command `measure`: its options, with the help that each shows."""
 
     models: Annotated[tuple[str, ...], tyro.conf.Positional]
-    """Folders as save_pretrained writes them, GGUF files, names on the Hugging Face hub, or runs of train: a run's
-    folder for its last weights, runs/run-*/weights/*.safetensors for its checkpoints."""
+    """Folders as save_pretrained writes them, GGUF files, names on the Hugging Face hub, names that the command models
+    lists (smollm2), or runs of train: a run's folder for its last weights, runs/run-*/weights/*.safetensors for its
+    checkpoints."""
     text: tuple[str, ...]
-    """Text files, folders or pipes (.txt, .jsonl with a "text" a line; also .gz .xz .zst)."""
+    """Text files, folders or pipes (.txt, .jsonl with a "text" a line; also .gz .xz .zst), or texts that the command
+    models lists (english)."""
     tokens: str = "1M"
     """Tokens to count on, such as 64k or 1M; less text is used whole."""
     out: str | None = None
@@ -33,6 +35,8 @@ class Asked:
     """Pattern of module names, such as "*.mlp.act"; without it they are found."""
     of: Literal["output", "input"] = "output"
     """Whether the output or the input of the modules is the hidden activation."""
+    full: bool = False
+    """Also measure the loss without the units that fire least, which takes three times as long as all the rest."""
     special_tokens: Literal["counted", "left_out"] = "counted"
     """Whether firings at special tokens count: BOS, where the tokenizer adds one, and the end of a text."""
     tokenizer: str | None = None

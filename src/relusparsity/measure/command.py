@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import xarray as xr
@@ -12,7 +13,7 @@ from ..corpora import pipes
 from ..corpora.text import files
 from ..errors import UserError
 from ..store import results
-from . import load, report, runs
+from . import listed, load, report, runs
 from . import measure as one
 from . import text as texts
 
@@ -25,6 +26,7 @@ def measure(given: Asked) -> None:
         raise UserError("measure needs a model and, after --text, a text file; see measure --help.")
     for name in given.models:
         load.check(name)
+    given = replace(given, text=tuple(map(listed.text, given.text)))
     files(given.text)
     folders = _folders([_called(name) for name in given.models], given.out)
     for folder in folders:
@@ -38,6 +40,7 @@ def measure(given: Asked) -> None:
         rule=given.rule,
         layers=given.layers,
         of=given.of,
+        removal=given.full,
         special_tokens=given.special_tokens,
     )
     try:

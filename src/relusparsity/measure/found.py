@@ -1,6 +1,7 @@
 """What a measurement found, in sentences: use by layer, against what random weights would read, and silent units."""
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 import xarray as xr
@@ -113,3 +114,19 @@ def _silent(data: xr.Dataset) -> str:
     if changed in ("+0.00", "−0.00"):
         return f"{said}. Without them the loss on other text stays the same to a hundredth of a percent."
     return f"{said}. Without them the loss on other text changes by {changed} %."
+
+
+def rule_facts(facts: Mapping[str, float]) -> str:
+    """Facts of a rule in brackets; those of single layers, such as cett_0 and cett_1, as one, from least to most.
+
+    >>> rule_facts({"epsilon": 0.1}), rule_facts({"cett_0": 0.19, "cett_1": 0.2})
+    (' (epsilon 0.1)', ' (cett by layer 0.19 to 0.2)')
+    """
+    several: dict[str, list[float]] = {}
+    for name, value in facts.items():
+        several.setdefault(re.sub(r"_\d+$", " by layer", name), []).append(value)
+    some = []
+    for name, values in several.items():
+        ends = dict.fromkeys(f"{value:.4g}" for value in (min(values), max(values)))
+        some.append(f"{name} {' to '.join(ends)}")
+    return f" ({', '.join(some)})" if some else ""

@@ -2,7 +2,7 @@
 
 import os
 import socket
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from ..errors import UserError
 from ..models import Decoder
 from ..paths import path, shown
-from . import checkpoint, runs
+from . import checkpoint, listed, runs
 from .facts import is_causal, positions, vocabulary
 from .identity import fingerprint
 
@@ -69,7 +69,8 @@ def load(
     ----------
     name
         A folder with config.json and safetensors, as ``save_pretrained`` writes it, or ``owner/model``; or a run's
-        folder (its last weights) or one of its ``weights/*.safetensors``.
+        folder (its last weights) or one of its ``weights/*.safetensors``; or the name of a model that
+        ``python -m relusparsity models`` lists and has fetched.
     tokenizer
         Folder or name of the tokenizer, if it is not the model's.
     trust_remote_code
@@ -83,6 +84,11 @@ def load(
     at = device(device_name)
     if dtype not in DTYPES:
         raise UserError(f"dtype = {shown(dtype)!r}: expected one of {', '.join(DTYPES)}.")
+    if package := listed.find(name):
+        folder, notes = listed.model_folder(package, lambda file: _parts(load(file, "cpu")))
+        ready = load(str(folder), device_name, dtype, tokenizer, trust_remote_code)
+        notes = notes + ready.about.get("notes", [])
+        return replace(ready, name=name, about=listed.about(package) | ({"notes": notes} if notes else {}))
     if found := runs.find(name):
         own = found.run.model(at, found.step).to(DTYPES[dtype])
         return Loaded(found.name, own, found.tokenizer(tokenizer), {"run": found.run.path.name})
@@ -133,9 +139,13 @@ def load(
         raise UserError(f"{name} does not fit the memory of {at}; take --dtype bfloat16 or another --device.") from None
 
 
+def _parts(ready: Loaded) -> tuple[nn.Module, Any, list[str]]:
+    return ready.model, ready.tokenizer, ready.about.get("notes", [])
+
+
 def check(name: str) -> None:
     """Raise UserError if a name is no model, as far as can be seen without reading one."""
-    if not runs.find(name):
+    if not (listed.find(name) or runs.find(name)):
         _source(name)
 
 

@@ -53,6 +53,8 @@ class Options(Checked):
     """Units a layer whose token types are counted."""
     loss_tokens: TokensOrNone = 16_384
     """Tokens kept apart, for thresholds and for the loss without units; at most an eighth of the text."""
+    removal: bool = True
+    """Whether the loss without units is measured, on the tokens kept apart."""
     special_tokens: Literal["counted", "left_out"] = "counted"
     """Whether firings at special tokens (BOS, end of text) count; the model reads them either way."""
 
@@ -193,7 +195,7 @@ def _measure(
         if not np.isfinite(nats):
             raise FloatingPointError(f"the loss on the text is {nats}; nothing is reported")
         values["final_loss"] = (("seed",), [nats / (sequences * (seq_len - 1))])
-        if len(heldout):
+        if len(heldout) and options.removal:
             bar = _bar("loss without units", "evaluation")
             values |= removal.costs(use.model, heldout, batch, counts, options.layers, options.of, bar)
     more = results.described(values | examples, statistics.DESCRIBED)

@@ -128,7 +128,7 @@ def _facts(name: str, data: xr.Dataset) -> Iterator[str]:
     rows = {
         "model": f"{facts['model']['name']} ({facts['model']['class']}, {facts['precision']})",
         "layers": f"{len(facts['layers'])} of {data.attrs['d_ff']:,} units each: {facts['layers'][0]}, …",
-        "a unit fires where": facts["rule"]["name"] + _rule_facts(facts["rule"]["facts"]),
+        "a unit fires where": facts["rule"]["name"] + found.rule_facts(facts["rule"]["facts"]),
         "text": f"{text['tokens']:,} tokens in sequences of {text['seq_len']:,} ({files}); packed, attention crosses "
         "documents",
         "run": f"{facts['environment']['device']}, {facts['wall_seconds']:,.0f} s, relusparsity "
@@ -143,11 +143,6 @@ def _facts(name: str, data: xr.Dataset) -> Iterator[str]:
     if "final_loss" in data:
         rows["loss"] = f"{float(data['final_loss'][0]):.3f} nats per token on this text"
     yield "<dl>" + "".join(f"<dt>{k}</dt><dd>{html.escape(v)}</dd>" for k, v in rows.items()) + "</dl>"
-
-
-def _rule_facts(facts: Mapping[str, float]) -> str:
-    some = ", ".join(f"{name} {value:.4g}" for name, value in list(facts.items())[:6])
-    return f" ({some}{', …' if len(facts) > 6 else ''})" if facts else ""
 
 
 def _table(name: str, data: xr.Dataset) -> str:
@@ -234,8 +229,10 @@ def _specific(of: str, data: xr.Dataset) -> Iterator[str]:
 
 def _removal(of: str, data: xr.Dataset) -> Iterator[str]:
     if "loss" not in data:
-        why = "the model does not predict next tokens, or the text was short"
-        yield f"<p class=note>No loss{html.escape(of)}: {why}.</p>"
+        options = results.provenance(data)["config"]["options"]
+        quick = "final_loss" in data and not options.get("removal", True)
+        why = "measure it with --full" if quick else "the model does not predict next tokens, or the text was short"
+        yield f"<p class=note>No loss without units{html.escape(of)}: {why}.</p>"
         return
     baseline, silent = (float(data[n][0, 0]) for n in ("baseline_loss", "silent_loss"))
     figure = plots.pruning(data)

@@ -160,10 +160,12 @@ def how(names: Sequence[str]) -> str:
 def size(number: int) -> str:
     """Bytes for people, in the units that disks are sold by.
 
-    >>> size(92_871_040), size(1_822_580)
-    ('93 MB', '1.8 MB')
+    >>> size(92_871_040), size(1_822_580), size(224_076)
+    ('93 MB', '1.8 MB', '0.22 MB')
     """
     millions = number / 1e6
+    if 0.1 <= millions < 1:
+        return f"{millions:.2f} MB"
     return f"{millions:.1f} MB" if millions < 10 else f"{millions:,.0f} MB"
 
 

@@ -76,7 +76,7 @@ words.silent(models)
 # A *masked* unit has weights of zero, and all shapes stay; a *removed* one makes the matrices smaller, and a GPU (TF32, ten
 # bits) rounds the same sums otherwise. The last two columns are for units silent on the very text that is read.
 
-# %% tags=["remove-input"]
+# %% tags=["remove-input"] table="What removing the silent units does: mean over seeds and their range"
 tables.silent(models)
 
 # %% [markdown]
@@ -100,7 +100,7 @@ plots.pruning(mid, evaluation="c4-eval")
 # %% [markdown]
 # What half of all units costs, in percent of the loss on C4, mean over seeds and their range:
 
-# %% tags=["remove-input"]
+# %% tags=["remove-input"] table="What half of all units costs, percent of the loss on C4: mean over seeds and their range"
 tables.half(models)
 
 # %% tags=["remove-input"]
@@ -147,7 +147,7 @@ figures.beyond(models)
 # %% tags=["remove-input"]
 words.asked(models)
 
-# %% tags=["remove-input"]
+# %% tags=["remove-input"] table="How near the recorded shares come to what row 12b reads, and what removal costs there"
 tables.beyond(models)
 
 # %% [markdown]

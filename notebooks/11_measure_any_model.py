@@ -124,7 +124,7 @@ display(words.zero_point(recorded), figures.zero_point(recorded))
 # %% tags=["remove-input"]
 words.learned(recorded)
 
-# %% tags=["remove-input", "hide-output"] mystnb={"code_prompt_show": "The five measurements", "code_prompt_hide": "Hide the measurements"}
+# %% tags=["remove-input", "hide-output"] mystnb={"code_prompt_show": "The five measurements", "code_prompt_hide": "Hide the measurements"} table="The five models that were measured"
 tables.about(recorded)
 
 # %% [markdown]
@@ -166,7 +166,7 @@ figures.firing_rates(beside)
 # %% [markdown]
 # ### Silent units, with the evidence
 
-# %% tags=["remove-input"]
+# %% tags=["remove-input"] table="How many units are silent, and how many may only be rare"
 display(words.evidence(recorded), figures.silent(trained), tables.evidence(recorded, ["trained", "untrained", "OPT"]))
 
 # %% [markdown]
@@ -182,7 +182,7 @@ display(words.evidence(recorded), figures.silent(trained), tables.evidence(recor
 # %% tags=["remove-input", "hide-output"] mystnb={"code_prompt_show": "Two checkpoints: units that fall silent from the first step to the last", "code_prompt_hide": "Hide the figure"}
 measured.changes(untrained, trained)
 
-# %% tags=["remove-input", "hide-output"] mystnb={"code_prompt_show": "What units fire on: how it bunches in sequences, and the words of some", "code_prompt_hide": "Hide the units"}
+# %% tags=["remove-input", "hide-output"] mystnb={"code_prompt_show": "What units fire on: how it bunches in sequences, and the words of some", "code_prompt_hide": "Hide the units"} table="What chosen units of the trained model fire on"
 display(plots.specificity(trained), tables.units(recorded))
 
 # %% [markdown]
@@ -209,13 +209,13 @@ display(plots.specificity(trained), tables.units(recorded))
 # %% tags=["remove-input"]
 words.chance(recorded)
 
-# %% tags=["remove-input", "hide-output"] mystnb={"code_prompt_show": "The untrained Llama under two rules, percent of units at a token", "code_prompt_hide": "Hide the table"}
+# %% tags=["remove-input", "hide-output"] mystnb={"code_prompt_show": "The untrained Llama under two rules, percent of units at a token", "code_prompt_hide": "Hide the table"} table="The untrained Llama under two rules of firing, percent of units at a token"
 tables.rules(recorded)
 
 # %% [markdown]
 # ## Removing units
 
-# %% tags=["remove-input"]
+# %% tags=["remove-input"] table="Change of the loss, percent, by share of units removed"
 display(words.removal(recorded), tables.costs(recorded, ["trained", "untrained"]))
 
 # %% tags=["remove-input", "hide-output"] mystnb={"code_prompt_show": "From which layers of the trained network they go", "code_prompt_hide": "Hide the figure"}

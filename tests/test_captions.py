@@ -23,7 +23,7 @@ def notebook(folder: Path, *cells: str, **metadata: Any) -> Path:
 
 
 def test_name_and_title_follow_from_the_function_called(tmp_path: Path) -> None:
-    made = notebook(tmp_path, "costs.cost(done)", 'claims.verdicts(by["first"], "wide").head()')
+    made = notebook(tmp_path, "display(claims.x(y), costs.cost(done))", 'claims.verdicts(by["first"], "wide").head()')
     assert captions.of(made) == [
         captions.Caption(
             "costs-done", "Runs, their minutes in all, where they ran and by which commits: a row a dataset."

@@ -107,12 +107,44 @@ def test_the_placebos_share_is_that_of_its_treatments_move() -> None:
         assert treatments.moved(readings, layer) == pytest.approx([expected])
 
 
-def test_a_placebo_that_does_as_much_as_its_treatment_meets_the_chapters_own_test() -> None:
-    assert treatments.whole(ends({})).text == "In no layer does a placebo do as much as its treatment."
-    alike = ends({("add 2, placebo, layer 5", seed): (70, 31, 19) for seed in (2, 3)}, seeds=(2, 3)).copy()
-    said = treatments.whole(alike).text
-    assert "it ends layer 5 at 19 % (the vector itself: 20 %; untreated: 96 %; two seeds). **By" in said
-    assert "layer 1" not in said and "the claim fails in these layers" in said
+def test_placebos_beside_their_treatments_are_means_over_the_seeds() -> None:
+    table = treatments.beside(ends({("add 2, placebo, layer 5", seed): (70, 31, 58) for seed in (2, 3)}, seeds=(2, 3)))
+    assert table.loc["add 2, layer 5"].tolist() == ["96.0", "20.0", "58.0", "50 %", 2]
+    assert table.loc["centre, layer 1"].tolist() == ["30.0", "95.0", "40.0", "15 %", 2]
+
+
+def test_what_layer_0_says_of_the_chapters_own_test_follows_its_gamma() -> None:
+    dataset = store.recorded("dissociation", "mid")
+    use = 100 * dataset["final_batch_use"].mean(("seed", "set")).sel(layer=0)
+    gamma = dataset["gamma"].isel(step=-1).mean("seed").sel(layer=0)
+    said = treatments.whole(dataset).text
+    for arm in treatments.PLACEBOS:
+        assert f"{float(use.sel(recipe=arm)):.0f} %" in said and f"{float(gamma.sel(recipe=arm)):.2f}" in said
+    whole = dataset.assign(gamma=dataset["gamma"].where(dataset["recipe"] != treatments.PLACEBOS[1], 3.0))
+    assert "fails" in said and "do not tell" in treatments.whole(whole).text
+
+
+def test_forecasts_of_the_treated_layers_are_counted_one_by_one() -> None:
+    dataset = store.recorded("dissociation", "mid")
+    use, held, fuller = 100 * dataset["final_batch_use"].mean(("seed", "set")), {True: [], False: []}, 0
+    for arm, layer, (low, high) in (
+        *(
+            (f"{name}, layer {at}", at, of[i])
+            for name, of in dissociation.EXPECTED.items()
+            if name != "untreated"
+            for i, at in enumerate(dissociation.LAYERS)
+        ),
+        *(("untreated", at, dissociation.EXPECTED["untreated"][i]) for i, at in enumerate(dissociation.LAYERS)),
+    ):
+        came = float(use.sel(recipe=arm, layer=layer))
+        held[arm.startswith("add")].append(low <= came <= high)
+        fuller += arm.startswith("add") and came < low
+    said = treatments.written(dataset).text
+    assert (
+        f"{sum(held[False])} of {len(held[False])} hold" in said
+        and f"{sum(held[True])} of {len(held[True])} for" in said
+    )
+    assert f"{fuller} expected the layer to end fuller" in said
 
 
 def test_gamma_of_treated_layers_is_said_as_recorded() -> None:

@@ -86,8 +86,12 @@ def _imported(code: list[str]) -> Iterator[tuple[str, str]]:
 
 
 def _call(source: str, known: dict[str, str], chapter: str) -> Any:
-    """The call of a function of an imported module that a cell ends with."""
-    for node in ast.walk(ast.parse(source).body[-1]):
+    """The call of a function of an imported module that a cell ends with; of what it displays together, the last."""
+    end: Any = ast.parse(source).body[-1]
+    whole = end.value if isinstance(end, ast.Expr) else None
+    if isinstance(whole, ast.Call) and getattr(whole.func, "id", "") == "display":
+        end = whole.args[-1]
+    for node in ast.walk(end):
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and _room(node) in known:
             return node
     raise UserError(f"{chapter} ends a cell with a table that no function of the library makes: {source.strip()[-80:]}")

@@ -32,15 +32,27 @@ from IPython.display import display
 
 import relusparsity
 from relusparsity import plots, scales, store
-from relusparsity.chapters.ch11_measure_any_model import experiment, figures, tables, words
+from relusparsity.chapters.ch11_measure_any_model import experiment, figures, public_tables, tables, words
 from relusparsity.plots import measured
 
 # %% tags=["remove-input"]
-recorded = store.recorded("any_model", "laptop")
+recorded, public = (store.recorded(name, "laptop") for name in ("any_model", "real_checkpoints"))
 trained, untrained = (tables.one(recorded, name) for name in ("trained", "untrained"))
 beside = {"trained": trained, "untrained": untrained}
 config = experiment.config(scales.live(scale))
 model, batch = experiment.fresh("opt", config), experiment.batch(config)
+
+# %% [markdown]
+# ## Three checkpoints that others trained
+
+# %% tags=["remove-input"] table="Units that fire, percent, least and most of a checkpoint's layers, and silent units of all layers"
+display(words.checkpoints(public), public_tables.use(public))
+
+# %% tags=["remove-input", "hide-output"] mystnb={"code_prompt_show": "The checkpoints, their packages and licences", "code_prompt_hide": "Hide the checkpoints"}
+public_tables.about(public)
+
+# %% tags=["remove-input", "hide-output"] mystnb={"code_prompt_show": "SmolLM2 without some of its units: change of the loss, percent", "code_prompt_hide": "Hide the costs"}
+public_tables.costs(public)
 
 # %% [markdown]
 # ## Three lines
@@ -251,10 +263,8 @@ plots.pruning(trained)
 # - **The half is of this initialisation.** The trained network began as the untrained one, so training took it from
 #   there. For your model, make the baseline of *your* architecture before you speak of sparsity.
 # - **One seed, one size.** Of a narrow or a deep network, one draw of weights may lie further from the half.
-# - **A recognised architecture is not every architecture.** Mixtures of experts are refused, because their units see
-#   chosen tokens only. Layers of different widths are counted, but not drawn together.
-# - **Precision is part of the reading.** "Above zero" is decided in the precision that the model runs in; in bfloat16 a
-#   few activations near zero fall otherwise than in float32.
+# - **Not every architecture.** Mixtures of experts are refused, because their units see chosen tokens only.
+# - **Precision is part of the reading.** In bfloat16 a few activations near zero fall otherwise than in float32.
 #
 # ## Try it
 #
@@ -275,7 +285,7 @@ words.answer_wakes(recorded)
 # ## The same on your machine
 #
 # Everything above but the printout is recorded data. `papermill notebooks/11_measure_any_model.py` makes the same
-# models here, trains the run or reads it back if it is there, and reads the same text with all of them.
+# models here, trains the run or reads it back, and reads the same text with all of them.
 
 # %% tags=["nbval-ignore-output", "remove-input", "hide-output"] mystnb={"code_prompt_show": "Token use of this machine over the recorded", "code_prompt_hide": "Hide the figure"}
 here = experiment.run(config)
@@ -286,8 +296,5 @@ figures.zero_point(recorded, here)
 #
 # This chapter decides no row of [the ledger](../ledger.md): the paper makes no claim about other models. It has open
 # predictions instead; how others fared is counted in [*How we kept ourselves honest*](../honest.md).
-#
-# ## What next
-#
 # Before you quote a number of sparsity, read [the six lines on the front page](../index.md). If your model has an empty
 # layer, [chapter 7](07_which_layer.ipynb) shows which choices of a recipe decide where it lies.

@@ -228,3 +228,17 @@ def test_the_lines_that_the_chapter_shows_run(root: Path, tmp_path: Path, monkey
     assert use.sizes["layer"] == 2 and int(use["final_firing_count"].sum()) > 0
     exec(fresh, {})
     assert {"config.json", "model.safetensors", "tokenizer.json"} <= {path.name for path in Path("untrained").iterdir()}
+
+
+def test_what_is_said_of_published_checkpoints_is_what_was_recorded() -> None:
+    dataset = store.recorded("real_checkpoints", "laptop")
+    frame = dataset[["model", "final_token_use", "silent_units", "units"]].to_dataframe()
+    ends = 100 * frame.groupby("model")["final_token_use"].agg(["min", "max"])
+    said = words.checkpoints(dataset).text
+    for name in ("NanoGuard", "Uzmorph"):
+        assert ends.loc[name, "max"] < ends.loc[f"{name}, shuffled", "min"]
+        assert f"{name} {ends.loc[name, 'min']:.3g} to {ends.loc[name, 'max']:.3g} %" in said
+    trained = frame[~frame["model"].str.contains("shuffled")]
+    assert f"all {trained['units'].sum():,} trained units {trained['silent_units'].sum()} fires nowhere" in said
+    one = frame[frame["model"] == "SmolLM2"]["final_token_use"]
+    assert f"{(100 * one > found.by_chance(0.2, factors=2)).sum()} of its {len(one)} layers read more" in said

@@ -67,10 +67,7 @@ def above(caption: Caption, docname: str, position: int) -> str:
     """The HTML of a table's caption, with a link to itself."""
     title = re.sub(r"\*(.+?)\*", r"<em>\1</em>", html.escape(caption.title.rstrip(".")))
     where = f"table-{caption.name}"
-    return (
-        f'<caption id="{where}"><a href="#{where}" title="Link to this table">'
-        f"Table {by_chapter(docname, position)}</a> {title}.</caption>"
-    )
+    return f'<caption id="{where}"><a href="#{where}">Table {by_chapter(docname, position)}</a> {title}.</caption>'
 
 
 def _said(metadata: dict[str, Any]) -> str | None:

@@ -49,7 +49,8 @@ class ReadableTables(SphinxPostTransform):
         for position, (raw, caption) in enumerate(zip(found, said, strict=True), 1):
             above = captions.above(caption, self.env.docname, position)
             table = re.sub(r"(<table[^>]*>)", rf"\g<1>{above}", raw.astext(), count=1)
-            raw.replace_self(nodes.raw("", marked(table), **raw.attributes))
+            close = re.sub(r">\s+<", "><", marked(table))  # pandas indents each cell
+            raw.replace_self(nodes.raw("", close, **raw.attributes))
 
 
 def marked(html: str) -> str:

@@ -198,13 +198,7 @@ treatments.checked(treated)
 treatments.beside(treated)
 
 # %% tags=["remove-input"]
-treatments.whole(treated)
-
-# %% tags=["remove-input"]
-treatments.others(treated)
-
-# %% tags=["remove-input"]
-treatments.written(treated)
+treatments.further(treated)
 
 # %% tags=["remove-input", "hide-output"] mystnb={"code_prompt_show": "All treatments of layers 0, 1 and 5", "code_prompt_hide": "Hide the treatments"} table="Batch use and γ of treated layers at the end. Mid, first, three seeds"
 tables.treated(treated)

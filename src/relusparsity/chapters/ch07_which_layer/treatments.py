@@ -141,6 +141,11 @@ def paired(dataset: xr.Dataset, layer: int, *treatments: str) -> tuple[list[floa
     return all_ran.mean("seed").values.tolist(), all_ran.sizes["seed"]
 
 
+def further(dataset: xr.Dataset) -> Said:
+    """What follows from the other arms, in three paragraphs."""
+    return Said("\n\n".join(said(dataset).text for said in (whole, others, written)))
+
+
 def whole(dataset: xr.Dataset) -> Said:
     """What layer 0 says of the chapter's own test: whether it fills and empties by the vector that all tokens share."""
     gamma = dataset["gamma"].astype(float).isel(step=-1).sel(layer=0).mean("seed")

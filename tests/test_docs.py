@@ -14,6 +14,7 @@ import pytest
 import relusparsity
 import relusparsity.config
 from relusparsity import scales
+from relusparsity.packages import catalogue
 
 MODULES = [
     module.name
@@ -75,6 +76,9 @@ def test_the_readmes_commands_are_right(command: str) -> None:
         assert run_readme(["make", "--dry-run", *words[1:]], timeout=60)
     elif words[0] == "git":  # that all of a chapter is added: see test_new
         assert words[1] in ("add", "commit")
+    elif words[3:4] == ["measure"] and words[4] in catalogue.everything():  # which may not be here
+        given = dict(zip(words[5::2], words[6::2], strict=True))
+        assert given.pop("--text") in catalogue.everything() and set(given) == {"--tokens"}
     elif words[:3] == ["python", "-m", "relusparsity"]:
         assert run_readme([sys.executable, *("smoke" if word == "laptop" else word for word in words[1:])])
     elif words[0] == "papermill":

@@ -7,7 +7,7 @@ import pytest
 import xarray as xr
 
 from relusparsity import claims, corpora, distributed, interventions, plots, train
-from relusparsity.chapters.ch05_pruning import experiment, tables
+from relusparsity.chapters.ch05_pruning import draws, experiment, tables
 from relusparsity.errors import UserError
 from relusparsity.scales import base
 from relusparsity.train import evaluate
@@ -83,7 +83,7 @@ def test_draws_of_any_order_of_layers_are_those_of_a_reference(dataset: xr.Datas
 
 def test_only_the_counts_of_layers_differ_where_all_that_goes_is_silent(dataset: xr.Dataset) -> None:
     left = dataset["drawn_units_left"]
-    assert left["drawn"].values.tolist() == list(experiment.DRAWN)
+    assert left["drawn"].values.tolist() == list(draws.DRAWN)
     np.testing.assert_allclose(left.sel(drawn="matched to it"), left.sel(drawn="rate, ties at random"))
     for share in dataset["drawn_share"].values:
         np.testing.assert_allclose(left.sel(drawn_share=share).sum("layer"), 6 * 64 - round(float(share) * 6 * 64))

@@ -23,14 +23,11 @@ from ...models import Model
 from ...store import results
 from ...store.schema import REMOVAL
 from ...train import evaluate
+from .draws import DRAWN
 
 Variables = dict[str, tuple[tuple[str, ...], Any]]
 
 SHARES = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.95)
-
-DRAWN = ("rate, ties at random", "matched to it", "uniform")
-"""Choices that do not depend on the order of layers: the lowest rates, units that tie being taken at random; as many of
-each layer as those, at random; and a draw from all units of all layers alike."""
 
 NAME = "pruning"
 """Name of its datasets."""

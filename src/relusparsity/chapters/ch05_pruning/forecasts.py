@@ -19,7 +19,7 @@ import pandas as pd
 import xarray as xr
 
 from . import spared
-from .experiment import DRAWN
+from .draws import DRAWN
 
 DATE = "2026-11-29"
 

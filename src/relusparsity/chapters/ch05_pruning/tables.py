@@ -11,7 +11,7 @@ from ... import claims
 from ...claims.short import Said
 from ...claims.table import number
 from ...interventions import units
-from . import experiment, forecasts, rows, spared
+from . import draws, forecasts, rows, spared
 
 
 def lines_that_matter() -> Said:
@@ -77,7 +77,7 @@ def half(models: Mapping[str, xr.Dataset], share: float = 0.5) -> pd.DataFrame:
         rise = spared.cost(dataset).isel(share=spared.at(dataset, share))
         found[name] = {spared.NAMES[str(by)]: _spread(rise.sel(chosen_by=by), 2) for by in rise["chosen_by"].values}
         if forecasts.recorded(dataset) and share == 0.5:
-            found[name] |= {choice: _spread(forecasts.cost(dataset, choice, "half"), 2) for choice in experiment.DRAWN}
+            found[name] |= {choice: _spread(forecasts.cost(dataset, choice, "half"), 2) for choice in draws.DRAWN}
     return pd.DataFrame.from_dict(found, orient="index").rename_axis("model").rename_axis(columns="units chosen by")
 
 

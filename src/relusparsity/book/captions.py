@@ -37,29 +37,31 @@ class Caption:
 def of(notebook: Path) -> list[Caption]:
     """The captions of a chapter's tables that pandas printed, in their order.
 
+    A table that no function of an imported module made has its number for a name, and the title that its cell says, or
+    none.
+
     Raises
     ------
     UserError
-        For a table that no function of the library made, or one whose docstring is no title.
+        If two tables have one name, or a function that makes one has a docstring that is no title.
     """
     cells = [cell for cell in json.loads(notebook.read_bytes())["cells"] if cell["cell_type"] == "code"]
     code = ["".join(cell["source"]) for cell in cells]
     known = dict(_imported(code))
     shown = [
-        (cell, source)
+        (cell["metadata"], _call(source, known))
         for cell, source in zip(cells, code, strict=True)
         for output in cell["outputs"]
         if 'class="dataframe"' in "".join(output.get("data", {}).get("text/html", ""))
     ]
-    calls = [_call(source, known, notebook.stem) for _, source in shown]
-    short = [_name(call, 1) for call in calls]
+    short = [_name(call, 1) if call else str(position) for position, (_, call) in enumerate(shown, 1)]
     several = {name for name, count in Counter(short).items() if count > 1}
-    names = [_name(call, None) if name in several else name for call, name in zip(calls, short, strict=True)]
+    names = [_name(call, None) if name in several else name for (_, call), name in zip(shown, short, strict=True)]
     if same := [name for name, count in Counter(names).items() if count > 1]:
         raise UserError(f"{notebook.stem} has two tables of one name, {', '.join(same)}: show each once.")
     return [
-        Caption(name, _said(cell["metadata"]) or _title(known[_room(call)], call.func.attr))
-        for (cell, _), call, name in zip(shown, calls, names, strict=True)
+        Caption(name, _said(metadata) or (_title(known[_room(call)], call.func.attr) if call else ""))
+        for (metadata, call), name in zip(shown, names, strict=True)
     ]
 
 
@@ -67,7 +69,8 @@ def above(caption: Caption, docname: str, position: int) -> str:
     """The HTML of a table's caption, with a link to itself."""
     title = re.sub(r"\*(.+?)\*", r"<em>\1</em>", html.escape(caption.title.rstrip(".")))
     where = f"table-{caption.name}"
-    return f'<caption id="{where}"><a href="#{where}">Table {by_chapter(docname, position)}</a> {title}.</caption>'
+    number = f'<a href="#{where}">Table {by_chapter(docname, position)}</a>'
+    return f'<caption id="{where}">{number}{f" {title}." if title else ""}</caption>'
 
 
 def _said(metadata: dict[str, Any]) -> str | None:
@@ -82,8 +85,8 @@ def _imported(code: list[str]) -> Iterator[tuple[str, str]]:
             yield from ((each.asname or each.name, f"{node.module}.{each.name}") for each in node.names)
 
 
-def _call(source: str, known: dict[str, str], chapter: str) -> Any:
-    """The call of a function of an imported module that a cell ends with; of what it displays together, the last."""
+def _call(source: str, known: dict[str, str]) -> Any:
+    """The call of an imported module's function that a cell ends with, if any; of what it displays, the last."""
     end: Any = ast.parse(source).body[-1]
     whole = end.value if isinstance(end, ast.Expr) else None
     if isinstance(whole, ast.Call) and getattr(whole.func, "id", "") == "display":
@@ -91,7 +94,7 @@ def _call(source: str, known: dict[str, str], chapter: str) -> Any:
     for node in ast.walk(end):
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and _room(node) in known:
             return node
-    raise UserError(f"{chapter} ends a cell with a table that no function of the library makes: {source.strip()[-80:]}")
+    return None
 
 
 def _room(call: Any) -> str:

@@ -14,6 +14,7 @@ from fixtures_core import tiny_corpus
 from relusparsity import corpora, distributed, plots
 from relusparsity.__main__ import main
 from relusparsity.book import build, front, recorded, rests
+from relusparsity.chapters.ch11_measure_any_model import public
 from relusparsity.config import replace
 from relusparsity.errors import UserError
 from relusparsity.experiments import factorial, repetition

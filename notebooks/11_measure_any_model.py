@@ -35,7 +35,7 @@ from relusparsity import plots, scales, store
 from relusparsity.chapters.ch11_measure_any_model import experiment, figures, public_tables, tables, words
 from relusparsity.plots import measured
 
-# %% tags=["remove-input"]
+# %% tags=["nbval-ignore-output", "remove-input"]
 recorded, public = (store.recorded(name, "laptop") for name in ("any_model", "real_checkpoints"))
 trained, untrained = (tables.one(recorded, name) for name in ("trained", "untrained"))
 beside = {"trained": trained, "untrained": untrained}

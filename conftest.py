@@ -22,6 +22,9 @@ os.environ["RELUSPARSITY_RUNS"] = tempfile.mkdtemp(prefix="relusparsity-tests-")
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:  # begun in the background of a shell; some tests interrupt
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
+# what several test files make: their asserts speak as those of tests do
+pytest.register_assert_rewrite(*(each.stem for each in Path(__file__).parent.glob("tests/*_made.py")))
+
 
 class NoTests:
     """Finds packages that pytest would take for tests, since they have a plugin of its: it writes their asserts anew.

@@ -11,7 +11,8 @@ import xarray as xr
 
 from relusparsity import claims, plots, store
 from relusparsity.book.moved import MOVED
-from relusparsity.chapters.ch05_pruning import draws, experiment, figures, forecasts, rows, spared, tables, words
+from relusparsity.chapters.ch05_pruning import experiment, figures, forecasts, rows, spared, tables, words
+from relusparsity.chapters.ch05_pruning.draws import DRAWN
 from relusparsity.claims.reading import NotTestable
 
 NOTEBOOK = Path(__file__).parents[1] / "notebooks" / "05_pruning.py"
@@ -165,7 +166,7 @@ def with_draws(dataset: xr.Dataset, low: float, drawn: float, seeds: list[int], 
         "drawn_loss": (("seed", "drawn", "drawn_share", "evaluation"), loss[:, :, None]),
         "beyond_loss": (("seed", "drawn", "draw", "evaluation"), loss[:, :, None]),
     }
-    coords = {"drawn": list(draws.DRAWN), "drawn_share": [0.5]}
+    coords = {"drawn": list(DRAWN), "drawn_share": [0.5]}
     return dataset.assign(new).assign_coords(coords).assign_attrs(beyond_draws=draws)
 
 
@@ -206,7 +207,7 @@ def test_new_draws_are_drawn_where_they_are(wide: xr.Dataset) -> None:
 def test_intervals_are_whole_and_of_their_day() -> None:
     assert forecasts.DATE == "2026-11-29" and set(forecasts.TIMES) == set(forecasts.EXPECTED)
     for expected in forecasts.EXPECTED.values():
-        assert all(low < high and choice in draws.DRAWN for (choice, _), (low, high) in expected.items())
+        assert all(low < high and choice in DRAWN for (choice, _), (low, high) in expected.items())
 
 
 def test_old_links_still_lead_somewhere() -> None:

@@ -17,8 +17,9 @@ centring takes layer 1 from 37, 10 and 25 to 94, 86 and 86 %, in two seeds short
 intervals written before, all nine of twins and centring hold, and four of the fifteen of added vectors.
 
 Runs of seed 2 and the first nine of seed 3 were made alone on a GPU; in seven of the last ten of these PyTorch's
-compiler gave up (its limit of eight models a process), so that they ran uncompiled, which rounds otherwise in bf16. The
-others ran three at a time. The untreated run of seed 4 was made twice: its other run is an arm of `embedding_scale`.
+compiler gave up (its limit of eight models a process), so that they ran uncompiled, which rounds otherwise in bf16. Of
+the others, 32 ran three at a time, two together and one alone. The untreated run of seed 4 was made twice: its other
+run is an arm of `embedding_scale`.
 """
 
 from collections.abc import Iterator, Sequence

@@ -33,7 +33,8 @@ treatment = "add 2"  # what is done to it: see *On this machine*
 
 # %% tags=["remove-input"]
 from relusparsity import claims, plots, scales, store
-from relusparsity.chapters.ch07_which_layer import experiment, figures, tables, trajectories, treatments, words
+from relusparsity.chapters.ch07_which_layer import experiment, figures, optimizers, tables, trajectories
+from relusparsity.chapters.ch07_which_layer import treatments, widths, words
 from relusparsity.experiments import costs, dissociation, other_half, recipe_effects
 from relusparsity.plots.explorable import MID, Explorable
 
@@ -41,6 +42,7 @@ from relusparsity.plots.explorable import MID, Explorable
 first, second = (store.recorded(name, "mid") for name in ("factorial", "other_half"))
 cells, named = other_half.both(first, second), trajectories.named(other_half.both(first, second))
 single, treated, embedded = (store.recorded(name, "mid") for name in ("exploration", "dissociation", "embedding_scale"))
+other, wider = (store.recorded(name, "mid") for name in ("sign_like_steps", "width_or_rate"))
 mid, nearest = (store.recorded("layer_patterns", shape) for shape in ("mid", "wide"))
 wide = store.recorded("layer_patterns", "wide", "first")
 
@@ -204,6 +206,18 @@ treatments.further(treated)
 tables.treated(treated)
 
 # %% [markdown]
+# ## Other optimizers
+#
+# A step of AdamW moves every weight about as far, however small its gradient; Adafactor's does, too, SGD's does not.
+# Does a common direction empty a layer only by such steps, which are much like signs? Layer 1 again, three seeds.
+
+# %% tags=["remove-input"]
+optimizers.found(other)
+
+# %% tags=["remove-input", "hide-output"] mystnb={"code_prompt_show": "Layer 1 under Adafactor and SGD", "code_prompt_hide": "Hide the table"} table="Layer 1 under Adafactor and SGD, at the end. Mid, first, three seeds"
+optimizers.table(other)
+
+# %% [markdown]
 # ## What "the scale of the embeddings" is
 #
 # **It is three things, and the standard deviation alone does not choose the layer.** The three are the standard deviation
@@ -236,8 +250,16 @@ figures.waves(wide, trajectories.lost(wide), trajectories.half_lost(wide))
 # So there seem to be two waves by *first*: one in the last layers while the learning rate rises, and one that goes through
 # layers 1 to 3 and reaches layer 0 last. By *nearest*, at half the rate, the order is another: layers 3 and 4 take longest. All layers dip in the
 # first million tokens and come back ([chapter 2](02_layer_patterns.ipynb)); that million is left out here. This is exploration. We guess that
-# the early wave goes by the learning rate over the size of the initial weights; later runs are to test it. By how many
-# million tokens half of a layer's loss has come:
+# the early wave goes by the learning rate over the size of the initial weights.
+
+# %% tags=["remove-input"]
+widths.begun(wider)
+
+# %% tags=["remove-input", "hide-output"] mystnb={"code_prompt_show": "These runs so far", "code_prompt_hide": "Hide the runs"} table="Batch use (percent) by width, initial weights and output rate: the runs so far. Mid"
+widths.table(wider)
+
+# %% [markdown]
+# By how many million tokens half of a layer's loss has come:
 
 # %% tags=["remove-input"] table="When half of what a layer loses is lost, million tokens. Wide"
 tables.halves({"Wide, first": wide, "Wide, nearest": nearest})
@@ -293,6 +315,7 @@ claims.table(of_15)
 
 # %% tags=["remove-input", "hide-output"] mystnb={"code_prompt_show": "Runs, minutes and machines", "code_prompt_hide": "Hide the cost"}
 done = {"sixteen recipes": first, "the other sixteen": second, "treated layers": treated, "embeddings' scale": embedded}
+done |= {"other optimizers": other, "width or rate": wider}
 costs.cost(done)
 
 # %% [markdown]

@@ -10,7 +10,8 @@ from ..chapters.ch05_pruning import forecasts
 from ..chapters.ch08_two_numbers import runs, tables
 from ..claims import Outcome, Verdict
 from ..claims.table import model_of
-from ..experiments import dissociation, embedding_scale, endings, other_half, search, sweep_table
+from ..experiments import dissociation, embedding_scale, endings, other_half, search, sign_like_steps, sweep_table
+from ..experiments import width_or_rate
 from ..recipes import FROZEN
 from ..store import results
 
@@ -46,6 +47,18 @@ def scores() -> Iterator[tuple[str, str, pd.Series]]:
     known = each["arm"] == embedding_scale.named(*(of[0] for of in embedding_scale.LEVELS))  # *first* itself: a check
     yield words, embedding_scale.DATE, each.loc[~known, "holds"]
     yield "The same, four contrasts of its arms", embedding_scale.DATE, embedding_scale.contrasts(scaled)["holds"]
+    words = "Layer 1 treated under Adafactor and SGD: each run (Mid)"
+    other = results.recorded("sign_like_steps", "mid")
+    yield words, sign_like_steps.DATE, sign_like_steps.predicted(other)["holds"]
+    treated = sign_like_steps.judge(other)
+    words = "What layer 1 keeps goes by the common direction, under two optimizers (Mid)"
+    likely = treated["chance"] > 0.5  # a chance under a half says that it does not hold
+    came = treated["holds"]
+    yield words, sign_like_steps.DATE, (came.astype(bool) == likely).where(came.notna())
+    each = width_or_rate.predicted(results.recorded("width_or_rate", "mid"))
+    known = each["arm"] == width_or_rate.named(8192, "Xavier", "same")  # *first* itself
+    words = "Width, initial weights and output rate: each run so far (Mid)"
+    yield words, width_or_rate.DATE, each.loc[~known, "holds"]
     drawn = drawn_units()
     if drawn.notna().any():
         yield "Units drawn uniformly, and ties at random: what removing them costs (Wide, Mid)", forecasts.DATE, drawn

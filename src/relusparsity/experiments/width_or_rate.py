@@ -30,8 +30,8 @@ from . import arms, shared
 from .arms import Expected
 
 DATE = "2026-11-29"
-RAN = ""
-"""The day on which the runs ended; empty until then."""
+RAN = "2026-11-29"
+"""The day of the last runs. So far 3 of 24: the others are missing, as of no run."""
 
 RECORDED = (("mid", None),)
 """Shapes whose dataset is committed once it ran."""

@@ -1,0 +1,56 @@
+"""Chapter 07: what the runs that tell width and parametrisation apart say so far."""
+
+import pandas as pd
+import xarray as xr
+
+from ...claims.short import Said
+from ...claims.table import number
+from ...experiments import arms, endings, width_or_rate
+from . import words
+
+BASE, SLOW, SMALL = (
+    width_or_rate.named(8192, *of) for of in (("Xavier", "same"), ("Xavier", "÷ width"), ("0.02", "same"))
+)
+"""*first* itself, with slower output matrices, and with another scale of the MLPs' matrices."""
+
+SEEDS = 3
+"""Of each arm, in the end."""
+
+
+def begun(dataset: xr.Dataset) -> Said:
+    """How many of the runs there are, and what the slower output matrices and the smaller initial weights do.
+
+    Means over the seeds in which all three of `BASE`, `SLOW` and `SMALL` ran.
+    """
+    ends = arms.ends(dataset)
+    ran = ends["loss"].notna()
+    seeds = set.intersection(*(set(ran.loc[arm].index[ran.loc[arm]]) for arm in (BASE, SLOW, SMALL)))
+    mean = {arm: ends.loc[arm].loc[sorted(seeds)].mean() for arm in (BASE, SLOW, SMALL)}
+    lost = width_or_rate.lost(dataset).sel(layer=5, seed=sorted(seeds)).mean("seed")
+    moves = {layer: mean[SLOW][f"U_{layer}"] - mean[BASE][f"U_{layer}"] for layer in dataset["layer"].values}
+    most = sorted(moves, key=lambda layer: -abs(moves[layer]))[:2]
+    said = " and ".join(
+        f"layer {layer} at {mean[SLOW][f'U_{layer}']:.0f} instead of {mean[BASE][f'U_{layer}']:.0f} %"
+        for layer in sorted(most)
+    )
+    early = [f"{float(lost.sel(recipe=arm)):.1f}" for arm in (BASE, SLOW, SMALL)]
+    return Said(
+        f"Of the {len(width_or_rate.ARMS) * SEEDS} runs that test this guess, {int(ran.sum())} have ended. In Mid ({words.seeds(len(seeds))}, "
+        f"8,192 units), output matrices that learn at a quarter of the rate end {said}, at a loss of "
+        f"{mean[SLOW]['loss']:.2f} instead of {mean[BASE]['loss']:.2f}. By {width_or_rate.WAVE / 1e6:g} million tokens "
+        f"layer 5 has lost {early[0]} % of its units, with the slower matrices {early[1]} %, with weights of standard "
+        f"deviation 0.02 at the first rate {early[2]} %."
+    )
+
+
+def table(dataset: xr.Dataset) -> pd.DataFrame:
+    """Batch use (percent) at the end and loss of the runs that there are, by width, initial weights and output rate."""
+    ends = arms.ends(dataset).dropna(subset="loss")
+    rows = {
+        f"{arm}; seed {seed}": {
+            endings.of_layer(layer): number(round(of[f"U_{layer}"], 1)) for layer in dataset["layer"].values
+        }
+        | {"loss": f"{of['loss']:.2f}"}
+        for (arm, seed), of in ends.iterrows()  # type: ignore[misc]
+    }
+    return pd.DataFrame.from_dict(rows, orient="index").rename_axis("MLPs' units, initial weights, output rate")

@@ -17,7 +17,6 @@ from relusparsity.config import replace
 from relusparsity.errors import UserError
 from relusparsity.interventions import forks
 from relusparsity.models import build
-from relusparsity.screens import Screen
 from relusparsity.store import results
 from relusparsity.store.schema import FINAL, MEASURED
 from relusparsity.train import Run, evaluate, forking, resuming
@@ -247,44 +246,6 @@ def test_a_fork_without_its_state_says_what_to_train(tmp_path: Path) -> None:
     state.write_bytes(state.read_bytes()[:-1])
     with pytest.raises(UserError, match=r"state\.safetensors is damaged.*train it again, with train\.fork_states"):
         trained(tmp_path, **changes)
-
-
-@pytest.mark.parametrize(
-    ("fields", "said"),
-    [
-        (
-            {"tokens": FORK + 1},
-            r"tokens = 1025: expected a multiple of batch_tokens = 64 below the parent's tokens = 2560",
-        ),
-        ({"tokens": 40 * BATCH}, r"tokens = 2560: expected a multiple of batch_tokens = 64 below"),
-        ({"tokens": FORK, "steps": 25}, "steps = 25: after 1024 of its 2560 tokens the parent goes on for 24 steps"),
-        ({"tokens": FORK, "freeze_before": 2}, "freeze_before = 2, but the model has 2 layers, counted from 0; choose"),
-        ({"freeze_before": 1}, "freeze_before = 1 is not read without a fork; give fork.tokens, or leave"),
-        ({"zero_moments": True}, "zero_moments = True is not read without a fork"),
-        ({"decay_dead": False}, "decay_dead = False is not read without a fork"),
-    ],
-)
-def test_what_makes_no_fork_is_refused(fields: dict[str, Any], said: str) -> None:
-    with pytest.raises(UserError, match=said):
-        tiny_run(**{f"fork.{name}": value for name, value in fields.items()})
-
-
-@pytest.mark.parametrize(
-    ("changes", "said"),
-    [
-        ({"fork.decay_dead": False, "train.weight_decay": 0.0}, "decay_dead changes nothing with weight_decay = 0"),
-        ({"fork.decay_input_biases": True, "train.decay_vectors": True}, "decay_vectors = True decays them already"),
-        ({"fork.decay_input_biases": True, "model.bias": False}, "bias = False leaves none"),
-        ({"fork.freeze_before": 1, **ADDED}, "the intervention into layer 1 moves with a running mean"),
-        ({"screens": (Screen(8, "heldout_loss", None, ">", 9.0),)}, "a fork has no screens of its own"),
-        ({"measure.earlier": 24}, "earlier = 24, but the run is trained for 24 steps; lower it"),
-        ({"train.fork_states": (FORK + 1,)}, "fork_states has 1025: expected multiples of batch_tokens = 64 below"),
-        ({"train.fork_states": (40 * BATCH,)}, "fork_states has 2560: expected"),
-    ],
-)
-def test_what_does_not_go_with_a_fork_is_refused(changes: dict[str, Any], said: str) -> None:
-    with pytest.raises(UserError, match=said):
-        tiny_run(**{"fork.tokens": FORK} | changes)
 
 
 def test_a_state_of_another_pytorch_is_refused(parent: Run, tmp_path: Path) -> None:

@@ -149,6 +149,11 @@ def _check(config: RunConfig, corpus: corpora.Corpus) -> None:
         checked.check_layers(bare(config.model), config.model.n_layers, config.model.d_ff)
     if config.train.precision == "bf16" and distributed.device().type == "cpu" and config.train.compile:
         raise UserError("precision = bf16 with compile = True is for a GPU, and there is none; use float32.")
+    if not config.fork.decay_dead and config.train.shard and distributed.world() > 1:
+        raise UserError(
+            "a fork whose dead units are not decayed (decay_dead = False) needs each process to hold whole rows, and "
+            "shard = True shares them out; use shard = False."
+        )
     if config.intervention.kind != "none" and distributed.world() > 1:
         raise UserError(
             f"an intervention follows the mean of the text that its process reads, and {distributed.world()} processes "

@@ -106,6 +106,11 @@ NUMBERS = {  # each field of a number, and what is none
     "--measure.set_tokens": ("33", str(2**62)),
     "--measure.history_units": ("0", "x"),
     "--measure.histories": ("0", "-1"),
+    "--measure.earlier": ("-1", "1.5"),
+    "--train.fork_states": ("x", "100"),
+    "--fork.tokens": ("-1", "100"),
+    "--fork.steps": ("-1", "10"),
+    "--fork.freeze_before": ("-1", "first"),
 }
 
 
@@ -122,6 +127,7 @@ CHOICES = {
     "model": ("activation", "norm", "norm_place", "positions", "init", "embedding_norm", "bias", "tied"),
     "corpus": ("source",),
     "train": ("optimizer", "schedule", "precision", "compile", "shard", "deterministic"),
+    "fork": ("zero_moments", "decay_input_biases", "decay_dead"),
 }
 
 

@@ -60,7 +60,7 @@ def test_arguments_are_refused_before_anything_is_loaded_made_or_printed(
 ) -> None:
     (tmp_path / "file").touch()
     monkeypatch.setattr(recorder, "_gpus", lambda: 2)
-    monkeypatch.setattr(recorder.corpora, "load", lambda *given: pytest.fail("the text was loaded"))
+    monkeypatch.setattr(corpora, "load", lambda *given: pytest.fail("the text was loaded"))
     monkeypatch.setattr(recorder, "_worker", lambda *given: pytest.fail("a worker was begun"))
     monkeypatch.chdir(tmp_path)
     assert main(["record", *arguments.format(folder=tmp_path).split()]) == 2

@@ -11,7 +11,9 @@ from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin
 from . import checks
 from .checks import Checked, hints, meant, plain, refuse_absent, refuse_unknown, shown
 from .errors import UserError
+from .fork_config import OF_FORKS, ForkConfig
 from .intervention_config import InterventionConfig
+from .model_config import ModelConfig
 from .screens import Screen
 
 T = TypeVar("T")
@@ -20,57 +22,6 @@ T = TypeVar("T")
 LEVELS = 11
 
 MOST_STEPS = 10**8  # more than a day at a millisecond each
-
-
-@dataclass(frozen=True)
-class ModelConfig(Checked):
-    """A decoder-only Transformer with two-layer, non-gated MLPs (the paper's section on its model)."""
-
-    n_layers: Annotated[int, checks.whole(1, 1024)] = 6
-    """Blocks, each attention and MLP (paper: 6)."""
-    d_model: checks.Size = 64
-    """Width of the residual stream, in numbers a token."""
-    d_ff: checks.Size = 1024
-    """Hidden units of each MLP (paper: 32,768)."""
-    n_heads: checks.Size = 4
-    """Attention heads; must divide d_model."""
-    seq_len: checks.Size = 64
-    """Tokens of one packed sequence."""
-    vocab_size: checks.Size = 4096
-    """Token types, `<eos>` included."""
-    activation: Literal["relu", "gelu"] = "relu"
-    """Nonlinearity of the MLP; gelu (exact, erf) is the baseline that has no zeros."""
-    norm: Literal["layernorm", "rmsnorm"] = "layernorm"
-    """Kind of every normalisation."""
-    norm_place: Literal["pre", "post", "parallel"] = "pre"
-    """Before each sublayer, after each residual sum, or before attention and MLP side by side."""
-    embedding_norm: bool = False
-    """Whether the embedded tokens are normalised before the first block."""
-    positions: Literal["learned", "rotary", "sinusoidal", "none"] = "rotary"
-    """How a token's place in its sequence is told to the model."""
-    bias: bool = True
-    """Whether linear layers and LayerNorms have biases (the output layer never has)."""
-    tied: bool = True
-    """Whether the output layer is the embedding matrix."""
-    embedding_std: checks.Factor = 0.02
-    """Standard deviation of the initial embeddings."""
-    position_std: checks.Factor = 0.02
-    """Standard deviation of the initial learned positions."""
-    init: Literal["normal", "xavier", "fan_in"] = "normal"
-    """Initial matrices: N(0, 0.02²), Xavier uniform, or N(0, 1/fan_in)."""
-    mlp_std: checks.FactorOrNone = 0.0
-    """Standard deviation of the initial matrices of the MLPs, whatever their size; 0: as `init` has it."""
-    logit_scale: checks.Factor = 1.0
-    """Factor on the logits; tied embeddings of scale 1 need d_model**-0.5 (as in T5)."""
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.d_model % self.n_heads:
-            raise UserError(f"n_heads = {self.n_heads} does not divide d_model = {self.d_model}; choose one that does.")
-        if self.positions == "rotary" and (head := self.d_model // self.n_heads) % 2:
-            raise UserError(
-                f"rotary positions need an even head size, but d_model / n_heads = {head}; change n_heads or positions."
-            )
 
 
 @dataclass(frozen=True)
@@ -151,6 +102,8 @@ class TrainConfig(Checked):
     """Tokens between states to resume from; 0 keeps none."""
     snapshots: Annotated[int, checks.whole(0, 10**6)] = 8
     """Saved weights: this many evenly spaced ones, and log-spaced ones before the first; 0 keeps the last only."""
+    fork_states: tuple[checks.Tokens, ...] = ()
+    """Training tokens after which the whole state is kept, for forks to go on from; see ForkConfig."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -159,6 +112,12 @@ class TrainConfig(Checked):
                 raise UserError(
                     f"TrainConfig.{name} = {getattr(self, name)} is not a multiple of batch_tokens = "
                     f"{self.batch_tokens}; round it."
+                )
+        for at in self.fork_states:
+            if at % self.batch_tokens or at >= self.tokens:
+                raise UserError(
+                    f"TrainConfig.fork_states has {at}: expected multiples of batch_tokens = {self.batch_tokens} below "
+                    f"tokens = {self.tokens}."
                 )
         if self.steps > MOST_STEPS:
             raise UserError(
@@ -192,6 +151,8 @@ class MeasureConfig(Checked):
     """Units of each layer, evenly spaced, whose drift is recorded."""
     histories: checks.Points = 32
     """Measurements, spread evenly, at which the drift is recorded."""
+    earlier: Annotated[int, checks.whole(0, MOST_STEPS)] = 0
+    """Steps before the end at which the final sets are read once more, for the units' firing counts; 0: not."""
 
 
 @dataclass(frozen=True)
@@ -208,12 +169,20 @@ class RunConfig(Checked):
     """What is done to one layer's input; by default, nothing. One process alone can."""
     screens: tuple[Screen, ...] = ()
     """Rules by which it stops early; no part of what it computes."""
+    fork: ForkConfig = field(default_factory=ForkConfig)
+    """Whose state it goes on from, and what changes then; by default it begins by itself."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
         self.intervention.check(self.model.n_layers, self.model.d_model)
         for screen in self.screens:
             screen.check(self.model.n_layers, self.train.steps, self.measure.points)
+        if self.fork.tokens:
+            self._check_fork()
+        if self.measure.earlier and self.measure.earlier >= (steps := self.end_step - self.begin_step):
+            raise UserError(
+                f"MeasureConfig.earlier = {self.measure.earlier}, but the run is trained for {steps:,} steps; lower it."
+            )
         for part, name in ((self.model, "position_std"), (self.train, "position_rate")):
             if self.model.positions != "learned" and (given := getattr(part, name)) != getattr(type(part), name):
                 raise UserError(
@@ -244,6 +213,35 @@ class RunConfig(Checked):
         of_text, of_model = self.corpus.vocab_size, self.model.vocab_size
         if of_text != of_model:
             raise UserError(f"corpus.vocab_size = {of_text} but model.vocab_size = {of_model}; give both the same.")
+
+    def _check_fork(self) -> None:
+        self.fork.check(self.train.tokens, self.train.batch_tokens, self.model.n_layers)
+        self.fork.check_decay(self.train.weight_decay, self.model.bias, self.train.decay_vectors)
+        frozen, treated = self.fork.freeze_before, self.intervention
+        if frozen is not None and treated.kind != "none" and treated.layer <= frozen:
+            raise UserError(
+                f"ForkConfig.freeze_before = {frozen}, but the intervention into layer {treated.layer} moves with a "
+                "running mean; freeze below its layer, or leave it out."
+            )
+        if self.screens:
+            raise UserError("a fork has no screens of its own; give them to its parent.")
+
+    @property
+    def begin_step(self) -> int:
+        """Steps of its parent's before a fork's first; 0 without a fork."""
+        return self.fork.tokens // self.train.batch_tokens
+
+    @property
+    def end_step(self) -> int:
+        """Number of its last step."""
+        return self.begin_step + self.fork.steps if self.fork.steps else self.train.steps
+
+    @property
+    def parent(self) -> "RunConfig":
+        """What a fork goes on from: the run without it, which keeps its state at that point."""
+        states = tuple(sorted({*self.train.fork_states, self.fork.tokens}))
+        usual = {name: value for name, value in vars(RunConfig()).items() if name in OF_FORKS}
+        return replace(self, **{"train.fork_states": states}, **usual)
 
 
 def to_dict(config: Any) -> dict[str, Any]:

@@ -24,7 +24,7 @@ MEANING = 1
 TEXT_MEANING = 2
 """Raise it when the same text comes to other tokens; `corpora.golden` fails until its values are renewed with it."""
 
-NO_RESULT = ("train.resume_every", "train.snapshots", "screens")
+NO_RESULT = ("train.resume_every", "train.snapshots", "train.fork_states", "screens")
 """Fields that say what is kept of a run, or where it may stop, not what it computes."""
 
 NAMED_BY_CONTENT = ("corpus",)

@@ -31,17 +31,21 @@ def seconds(run: RunConfig, together: int = 1) -> float:
     What is measured counts on a core alone, where it takes a good part of the time: a third of training's a token.
     """
     rate, step, start = CORE if _on_cores() else GPU
-    of = run.measure
-    heldout = of.set_tokens * (of.sets * of.points + of.final_sets) / 3 if _on_cores() else 0
-    return training_flops(run.model) * (run.train.tokens + heldout) / rate / together + run.train.steps * step + start
+    of, steps = run.measure, run.end_step - run.begin_step
+    share = steps / max(1, run.train.steps)  # of its parent's steps and measurements, a fork's own
+    final = of.final_sets * (2 if of.earlier else 1)
+    heldout = of.set_tokens * (of.sets * of.points * share + final) / 3 if _on_cores() else 0
+    return training_flops(run.model) * (run.train.tokens * share + heldout) / rate / together + steps * step + start
 
 
 def size(run: RunConfig) -> int:
     """Bytes of a run's dataset, roughly: as measured, two a value of the drift and one a number kept of a unit."""
     of, model = run.measure, run.model
-    steps = min(of.histories, len(measured_steps(run.train.steps, of.points)))
+    # a fork's, as many as its parent's at most
+    steps = min(of.histories, len(measured_steps(run.end_step - run.begin_step, of.points)))
     drift = len(HISTORY) * steps * min(of.history_units, model.d_ff)
-    at_the_end = sum("unit" in dims for dims, *_ in FINAL.values()) * model.d_ff
+    of_units = sum("unit" in dims for dims, *_ in FINAL.values()) + bool(of.earlier) + bool(run.fork.tokens)
+    at_the_end = of_units * model.d_ff
     return SMALL + model.n_layers * (2 * drift + at_the_end)
 
 

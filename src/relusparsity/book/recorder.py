@@ -16,57 +16,23 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
-from threading import Lock
+from threading import Condition
 from time import monotonic
 
 from filelock import FileLock, Timeout
 
-from .. import corpora, paths, train
-from ..config import RunConfig, replace, to_dict
+from .. import paths
+from ..config import to_dict
 from ..errors import UserError
 from ..screens import in_words
 from ..store import sealed
-from ..train import loop
 from . import pieces, planned, worker
-from .recorded import Recorded, runs_of
+from .jobs import Job, jobs
+from .recorded import Recorded
 
 GRACE = 5.0
 """Seconds that a worker whose pipe has ended has to end itself."""
-
-
-@dataclass(frozen=True)
-class Job:
-    """One run to train."""
-
-    config: RunConfig
-    path: Path
-    """Its directory."""
-
-    @property
-    def finished(self) -> bool:
-        """Whether there is nothing left to train: it came to its end, or stopped and would again."""
-        there = [(self.path / name).is_file() for name in pieces.DATASETS]
-        return there[0] or (there[1] and loop.stops_again(self.path, self.config) is not None)
-
-
-def jobs(experiments: Sequence[Recorded]) -> list[Job]:
-    """The runs of these experiments, each once, in their order; of one that several ask for, the screens all have.
-
-    Raises
-    ------
-    UserError
-        For one that reads texts of its own, which has to be made whole by `make record`.
-    """
-    if own := [each.name for each in experiments if each.own_texts]:
-        raise UserError(f"{', '.join(own)} reads a text of its own; make it with `make record` instead.")
-    runs: dict[Path, RunConfig] = {}
-    for run in dict.fromkeys(run for each in experiments for run in runs_of(each.config())):
-        path = train.run_path(run, corpora.load(run.corpus))
-        both = tuple(screen for screen in runs.get(path, run).screens if screen in run.screens)
-        runs[path] = replace(run, screens=both)
-    return [Job(run, path) for path, run in runs.items()]
 
 
 def record(
@@ -184,15 +150,24 @@ class _Queue:
         self.processes: dict[int, subprocess.Popen[str]] = {}
         self.slower = 1.0
         """Seconds taken, in those expected: of the last finished run."""
-        self.lock = Lock()
+        self.training: set[Path] = set()
+        """Directories of the runs in flight."""
+        self.lock = Condition()
 
     def next(self) -> Job | None:
-        """The first job that there is still time for, and hope."""
+        """The first job that there is still time for, and hope; a fork not before its parent's end, which it awaits."""
         with self.lock:
-            for job in () if self.ended or self.hopeless() else self.missing:
-                if monotonic() + self.slower * planned.seconds(job.config, self.gpus) < self.until:
-                    self.missing.remove(job)
-                    return job
+            while not (self.ended or self.hopeless()):
+                before = self.training | {job.path for job in self.missing}
+                for job in self.missing:
+                    in_time = monotonic() + self.slower * planned.seconds(job.config, self.gpus) < self.until
+                    if in_time and job.parent not in before:
+                        self.missing.remove(job)
+                        self.training.add(job.path)
+                        return job
+                if not any(job.parent in self.training for job in self.missing):
+                    break
+                self.lock.wait()
         return None
 
     def hopeless(self) -> str | None:
@@ -204,6 +179,7 @@ class _Queue:
         """Begin no run any more, and end those in flight."""
         with self.lock:
             self.ended = True
+            self.lock.notify_all()
             for process in self.processes.values():
                 if self.gpus == 1:
                     process.terminate()
@@ -239,6 +215,8 @@ class _Queue:
 
     def _answered(self, job: Job, answer: str, seconds: float, number: int) -> None:
         with self.lock:
+            self.training.discard(job.path)
+            self.lock.notify_all()
             if (job.path / pieces.DATASETS[0]).is_file():
                 self.slower = seconds / planned.seconds(job.config, self.gpus)
             if job.finished or answer == worker.FINISHED:

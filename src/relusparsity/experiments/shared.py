@@ -74,8 +74,10 @@ def train_all(configs: Sequence[RunConfig], trained: Told = lambda run, seconds:
     gains all of it. `trained` is told of each run that was missing, as soon as it is there, with its seconds.
     """
     waiting = missing(configs)
-    if apart := in_processes(waiting):
-        _side_by_side(sorted(apart, key=lambda config: -config.model.d_ff), trained)
+    apart = in_processes(waiting)
+    for forks in (False, True):  # which go on from what the others keep
+        if some := [config for config in apart if bool(config.fork.tokens) == forks]:
+            _side_by_side(sorted(some, key=lambda config: -config.model.d_ff), trained)
     runs = []
     for config in tqdm(configs, desc="runs", unit="run", leave=False, disable=None):
         begun = monotonic()

@@ -93,7 +93,7 @@ def find(given: str) -> Checkpoint | None:
         )
     if not steps:
         raise UserError(f"{folder} is a training run without weights yet; let it train on.")
-    last = run.config.train.steps if ondisk.state_of(folder) == "finished" else steps[-1]  # even if they were lost
+    last = run.config.end_step if ondisk.state_of(folder) == "finished" else steps[-1]  # even if they were lost
     return Checkpoint(run, int(path.stem) if of_file else last)
 
 

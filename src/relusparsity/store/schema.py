@@ -71,8 +71,29 @@ FINAL = {
     "final_accuracy": ((), "1", "share of tokens of the final held-out sets predicted first"),
 }
 
+# name: (dims, units, long name), in forks alone, or where a field asks for it
+ASKED_FOR = {
+    "earlier_firing_count": (
+        ("layer", "unit"),
+        "tokens",
+        "tokens of the final held-out sets at which the unit fires, read some steps before the end",
+    ),
+    "fork_last_fired": (
+        ("layer", "unit"),
+        "tokens",
+        "position in the training stream of the last firing before the fork (0: never)",
+    ),
+    "silent_steps": (("silent_steps",), "optimiser steps", "least steps without a firing of a bin, until the next one"),
+    "silent_at_risk": (
+        ("layer", "silent_steps"),
+        "1",
+        "unit-steps since the fork that began after so many steps without a firing",
+    ),
+    "silent_fired": (("layer", "silent_steps"), "1", "of these, the unit-steps in which the unit fired"),
+}
+
 UNITS = COORDINATES | {
-    name: (units, text) for table in (MEASURED, HISTORY, FINAL) for name, (_, units, text) in table.items()
+    name: (units, text) for table in (MEASURED, HISTORY, FINAL, ASKED_FOR) for name, (_, units, text) in table.items()
 }
 
 # name: (dims, units, long name), of the chapter on specificity and of any measured model
@@ -134,6 +155,7 @@ ORDER = {
     "within_sequence_rate_random": "firing_count",
     "token_selectivity": "firing_count",
     "final_sequences_fired": "final_firing_count",
+    "earlier_firing_count": "final_firing_count",
     "death_onset": "death_count",
     "revival_count": "death_count",
 }

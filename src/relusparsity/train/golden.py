@@ -23,7 +23,7 @@ from ..interventions import inputs
 from ..models import decoder
 from ..store.guard import Guard, Results
 from ..store.schema import HISTORY
-from . import evaluate, measurements, step
+from . import evaluate, measurements, step, timetable
 from .measurements import Recorder
 from .resuming import Log
 from .step import Trainer
@@ -200,7 +200,20 @@ GUARD = Guard(
     kept=Path(__file__).with_name("golden.json"),
     module="train.golden",
     measured=lambda: measured(),
-    watched=(corpora.batches, deaths, decoder, evaluate, fused, inputs, layer, measurements, metrics, step, use),
+    watched=(
+        corpora.batches,
+        deaths,
+        decoder,
+        evaluate,
+        fused,
+        inputs,
+        layer,
+        measurements,
+        metrics,
+        step,
+        timetable,
+        use,
+    ),
     agree=_agree,
     grows=("defaults",),  # a new field is named when it is set, so that its default needs no raising
 )

@@ -18,7 +18,7 @@ from ..errors import StoppedEarly, UserError
 from ..interventions.inputs import treat, weights
 from ..models import Model, bare, checked
 from ..store import results, sealed
-from . import golden, measurements, resuming
+from . import forking, golden, measurements, resuming
 from .step import Trainer, learning_rate
 
 CORPUS = "corpus.json"
@@ -39,7 +39,7 @@ class Run:
 
     def model(self, device: str | torch.device = "cpu", step: int | None = None) -> Model:
         """The trained model, or the snapshot after `step` steps; loading runs no code."""
-        path = measurements.weights_file(self.path, self.config.train.steps if step is None else step)
+        path = measurements.weights_file(self.path, self.config.end_step if step is None else step)
         sealed.check(path, f"delete the folder {self.path} to train again")
         with torch.random.fork_rng(devices=[]):  # torch draws what is then overwritten
             model = _bare(self.config)
@@ -90,6 +90,8 @@ def run(config: RunConfig, corpus: corpora.Corpus | None = None) -> Run:
         )
     if _missing(path, config):
         _check(config, corpus)
+        if config.fork.tokens and not sealed.numbered(path / resuming.STATES):
+            forking.state(run_path(config.parent, corpus), config)
         with sealed.told(path):
             path.mkdir(parents=True, exist_ok=True)
         # a second process with the same id waits here, then finds the run finished
@@ -147,6 +149,11 @@ def _check(config: RunConfig, corpus: corpora.Corpus) -> None:
         checked.check_layers(bare(config.model), config.model.n_layers, config.model.d_ff)
     if config.train.precision == "bf16" and distributed.device().type == "cpu" and config.train.compile:
         raise UserError("precision = bf16 with compile = True is for a GPU, and there is none; use float32.")
+    if not config.fork.decay_dead and config.train.shard and distributed.world() > 1:
+        raise UserError(
+            "a fork whose dead units are not decayed (decay_dead = False) needs each process to hold whole rows, and "
+            "shard = True shares them out; use shard = False."
+        )
     if config.intervention.kind != "none" and distributed.world() > 1:
         raise UserError(
             f"an intervention follows the mean of the text that its process reads, and {distributed.world()} processes "
@@ -177,7 +184,7 @@ def _train(config: RunConfig, corpus: corpora.Corpus, path: Path) -> None:
 def _from_the_last_state(config: RunConfig, corpus: corpora.Corpus, path: Path, device: torch.device) -> None:
     main, started = distributed.rank() == 0, monotonic()
     trainer = Trainer(config, corpus, device)
-    log = resuming.Log(path, enabled=main)
+    log = resuming.Log(path, enabled=main, begin=config.begin_step)
     if main:
         with sealed.told(path):
             resuming.tidy(path)
@@ -187,6 +194,8 @@ def _from_the_last_state(config: RunConfig, corpus: corpora.Corpus, path: Path, 
         sealed.write_json(path / resuming.ENVIRONMENT, environment)
         sealed.write_json(path / CORPUS, corpus.facts())
     before, written = resuming.restore(trainer, path)
+    if trainer.step < config.begin_step:  # no state of its own
+        forking.begin(trainer, run_path(config.parent, corpus), path, enabled=main)
     log.keep(trainer.step, written)
     recorder = measurements.Recorder(config, corpus, path, enabled=main)
     if main:
@@ -202,7 +211,7 @@ def _from_the_last_state(config: RunConfig, corpus: corpora.Corpus, path: Path, 
         log.close()
         recorder.finish(trainer, seconds())
     except FloatingPointError as error:
-        last = len(log.losses)  # the run may have gone on for some steps until the loss was looked at
+        last = log.last  # the run may have gone on for some steps until the loss was looked at
         why = f"{path.name} stopped after step {last}: {error}"
         log.close()
         recorder.keep_stopped(trainer, last, seconds(), why)
@@ -222,8 +231,8 @@ def _steps(
 ) -> None:
     config, main = trainer.config, distributed.rank() == 0
     bar = tqdm(
-        total=config.train.steps,
-        initial=trainer.step,
+        total=config.end_step - config.begin_step,
+        initial=trainer.step - config.begin_step,
         desc=f"training {path.name[4:12]}",
         unit="step",
         leave=False,
@@ -232,23 +241,28 @@ def _steps(
     # a run that goes on may have had no screens before
     past = {screen.step for screen in config.screens if screen.step <= trainer.step}
     _screen(config, recorder.rows(past) if main else {})
-    if trainer.step == 0:
+    if trainer.step == config.begin_step:
         recorder.measure(trainer, log)
-        if 0 in recorder.snapshots:
+        if trainer.step in recorder.snapshots:
             _save_weights(trainer, path)
-    while trainer.step < config.train.steps:
+    while trainer.step < config.end_step:
         log.add(trainer.step + 1, learning_rate(config.train, trainer.tokens), *trainer.advance())
         bar.update()
         due = recorder.due(trainer.step)
         save = config.train.resume_every and trainer.tokens % config.train.resume_every == 0
-        if due or save or trainer.step % 100 == 0:
+        forked = trainer.tokens in config.train.fork_states and not config.fork.tokens
+        if due or save or forked or trainer.step % 100 == 0:
             bar.set_postfix(loss=f"{log.flush():.3f}")
         if due:
             _screen(config, {trainer.step: recorder.measure(trainer, log)})
+        if trainer.step == recorder.earlier:
+            recorder.measure_earlier(trainer)
         if trainer.step in recorder.snapshots:
             _save_weights(trainer, path)
-        if save and trainer.step < config.train.steps:
+        if save and trainer.step < config.end_step:
             resuming.save(trainer, path, seconds(), log.checksum)
+        if forked:
+            resuming.save(trainer, path, seconds(), log.checksum, resuming.FORK_STATES)
     bar.close()
 
 

@@ -17,34 +17,14 @@ from ..counting import DeathTracker, metrics
 from ..errors import UserError
 from ..screens import Screen, measured_steps
 from ..store import results, sealed
-from ..store.schema import FINAL, HISTORY, MEASURED, UNITS
-from . import evaluate
+from ..store.schema import ASKED_FOR, FINAL, HISTORY, MEASURED, UNITS
+from . import evaluate, forking
 from .resuming import Log
 from .step import Trainer
+from .timetable import history_steps, history_units, own_steps, saved_steps, weights_file
 
 STOPPED = "stopped.nc"
 """Of a run that diverged, or that a screen stopped: what was measured before, and why."""
-
-
-def snapshot_steps(steps: int, count: int) -> list[int]:
-    """After which steps weights are saved."""
-    return measured_steps(steps, count) if count else [steps]
-
-
-def weights_file(path: Path, step: int) -> Path:
-    """Where a run keeps its weights after a step."""
-    return path / "weights" / f"{step:08d}.safetensors"
-
-
-def history_steps(measured: list[int], count: int) -> list[int]:
-    """`count` of the measured steps, spread evenly over their list, first and last included."""
-    places = np.unique(np.linspace(0, len(measured) - 1, min(count, len(measured))).round().astype(int))
-    return [measured[i] for i in places]
-
-
-def history_units(d_ff: int, count: int) -> np.ndarray:
-    """`count` units, evenly spaced: chosen before the run, and as good as random since units start exchangeable."""
-    return np.arange(min(count, d_ff)) * d_ff // min(count, d_ff)
 
 
 def check(config: RunConfig, corpus: corpora.Corpus) -> None:
@@ -71,10 +51,12 @@ class Recorder:
     def __init__(self, config: RunConfig, corpus: corpora.Corpus, path: Path, enabled: bool) -> None:
         self.config, self.corpus, self.path, self.enabled = config, corpus, path, enabled
         train, measure = config.train, config.measure
-        self.steps = measured_steps(train.steps, measure.points)
-        self.history = history_steps(self.steps, measure.histories)
+        steps = measured_steps(train.steps, measure.points)
+        self.steps = own_steps(config, steps)
+        self.history = own_steps(config, history_steps(steps, measure.histories))
         self.units = history_units(config.model.d_ff, measure.history_units)
-        self.snapshots = set(snapshot_steps(train.steps, train.snapshots))
+        self.snapshots = set(saved_steps(config, train.snapshots))
+        self.earlier = config.end_step - measure.earlier if measure.earlier else None
         self.set_sequences = measure.set_tokens // config.model.seq_len
         self.sequences = corpora.heldout_sequences(corpus.heldout, config.model.seq_len)
 
@@ -102,9 +84,10 @@ class Recorder:
             Naming the file that is lost or damaged.
         """
         kept = [self._file(each) for each in self.steps if each <= step]
-        saved = snapshot_steps(self.config.train.steps, snapshots)
-        kept += [weights_file(self.path, each) for each in saved if each <= step]
-        for path in kept if step else ():
+        kept += [weights_file(self.path, each) for each in saved_steps(self.config, snapshots) if each <= step]
+        if self.earlier is not None and self.earlier <= step:
+            kept.append(self._earlier_file)
+        for path in kept if step > self.config.begin_step else ():
             sealed.check(path, self._again)
 
     def measure(self, trainer: Trainer, log: Log) -> dict[str, Any]:
@@ -126,7 +109,7 @@ class Recorder:
                 self.units.tolist() if step in self.history else (),
                 self.config.train.precision,
             )
-        previous = max((s for s in self.steps if s < step), default=0)
+        previous = max((s for s in self.steps if s < step), default=step)
         deaths = trainer.deaths
         return {
             "batch_use": seen.batch_use.mean(0),
@@ -149,24 +132,45 @@ class Recorder:
     def _tokens_per_byte(self) -> float:
         return len(self.corpus.heldout) / self.corpus.heldout_bytes
 
+    @property
+    def _earlier_file(self) -> Path:
+        return self.path / "measurements" / "earlier.npz"
+
+    def measure_earlier(self, trainer: Trainer) -> None:
+        """Read the final sets before the end, in float32, and write down at how many tokens each unit fired."""
+        counts = self._final(trainer, "earlier measurement").use.unit_tokens.cpu().numpy()
+        if self.enabled:
+            with sealed.sealed_write(self._earlier_file) as temporary:
+                np.savez(temporary, earlier_firing_count=counts.astype(np.int32))
+
+    def _final(self, trainer: Trainer, progress: str) -> evaluate.Measurement:
+        """What is read of the final sets."""
+        with distributed.gathered(trainer.model):
+            return evaluate.measure(
+                trainer.model,
+                self.sequences[: self.config.measure.final_sets * self.set_sequences],
+                self.set_sequences,
+                progress=progress,
+            )
+
     def finish(self, trainer: Trainer, seconds: float) -> None:
         """Measure the end, in float32 on the final sets, and write the whole dataset."""
         end = self.end(trainer)
         if self.enabled:
-            values = self.over(self.rows(self.steps)) | end
+            values = self.over(self.rows(self.steps)) | end | self.asked_for(trainer)
             results.save(self._dataset(values, trainer, trainer.step, seconds), self.path / "dataset.nc")
 
     def end(self, trainer: Trainer) -> dict[str, tuple[tuple[str, ...], Any]]:
         """Dimensions and values of what is measured once, at the end, by name."""
-        measure = self.config.measure
-        with distributed.gathered(trainer.model):
-            final = evaluate.measure(
-                trainer.model,
-                self.sequences[: measure.final_sets * self.set_sequences],
-                self.set_sequences,
-                progress="final measurement",
-            )
-        return self._at_the_end(trainer, final)
+        return self._at_the_end(trainer, self._final(trainer, "final measurement"))
+
+    def asked_for(self, trainer: Trainer) -> dict[str, tuple[tuple[str, ...], Any]]:
+        """Dimensions and values of what is measured in a fork alone, or where a field asks for it, by name."""
+        values: dict[str, Any] = {}
+        if self.earlier is not None:
+            values |= np.load(io.BytesIO(sealed.read(self._earlier_file, self._again)), allow_pickle=False)
+        values |= trainer.hazard.arrays() if trainer.hazard else {}
+        return {name: (ASKED_FOR[name][0], value) for name, value in values.items()}
 
     def keep_stopped(self, trainer: Trainer, last: int, seconds: float, why: str, screen: Screen | None = None) -> None:
         """After a run that had to stop, `last` its last step in order: what was measured, and why, as stopped.nc."""
@@ -193,9 +197,9 @@ class Recorder:
         since = np.diff(tokens, prepend=0)[:, None].astype(float)
         since[0] = np.nan  # nothing was trained before the first measurement
 
-        def change(name: str) -> np.ndarray:  # of a sum since the start of training
+        def change(name: str) -> np.ndarray:  # of a sum since the start of training, or of a fork's parent
             total = np.stack([rows[step][name] for step in steps])
-            return np.diff(total, axis=0, prepend=np.zeros_like(total[:1]))
+            return np.diff(total, axis=0, prepend=total[:1])
 
         derived = {
             "deaths": change("deaths"),
@@ -259,6 +263,8 @@ class Recorder:
             "data_order": corpora.order_digest(len(self.corpus.train), model.seq_len, self.config.seed),
             "wall_seconds": round(seconds, 1),
         }
+        if self.config.fork.tokens:
+            facts["parent"] = sealed.read_json(self.path / forking.PARENT, self._again)
         dataset.attrs = {
             "provenance": json.dumps(facts, sort_keys=True),
             "d_ff": model.d_ff,

@@ -20,18 +20,26 @@ from .step import Trainer
 
 ENVIRONMENT = "environment.json"
 STATES, STATE = "states", "state.safetensors"
+FORK_STATES = "fork_states"
+"""Folder of the states that forks go on from; they stay when the run has ended."""
 KEPT_STATES = 2  # if the newest is damaged, the one before it still resumes
 
 
 class Log:
     """metrics.jsonl: one line a step, kept on the device until a flush so that a GPU need not wait."""
 
-    def __init__(self, path: Path, enabled: bool) -> None:
+    def __init__(self, path: Path, enabled: bool, begin: int = 0) -> None:
+        """Of the steps after `begin`, which those before are not a fork's own."""
         self.path = path / "metrics.jsonl"
-        self.enabled = enabled
-        self.losses: list[float] = []  # of steps 1, 2 …
+        self.enabled, self.begin = enabled, begin
+        self.losses: list[float] = []  # of steps begin + 1, begin + 2 …
         self.waiting: list[tuple[int, float, Tensor, Tensor]] = []
         self._written = hashlib.sha256()
+
+    @property
+    def last(self) -> int:
+        """The last step that was written."""
+        return self.begin + len(self.losses)
 
     @property
     def checksum(self) -> str:
@@ -46,13 +54,14 @@ class Log:
         UserError
             If those up to it are not the ones of this checksum.
         """
+        own = step - self.begin
         with sealed.told(self.path, "read", "delete the run's folder to start again"):
-            lines = self.path.read_bytes().splitlines(keepends=True)[:step] if step and self.path.exists() else []
+            lines = self.path.read_bytes().splitlines(keepends=True)[:own] if own and self.path.exists() else []
         self._written = hashlib.sha256(b"".join(lines))
-        if step and (len(lines) < step or self.checksum != checksum):
+        if own and (len(lines) < own or self.checksum != checksum):
             raise UserError(
-                f"{self.path} is damaged: expected the lines of steps 1 to {step} as they were written; delete the "
-                "run's folder to start again."
+                f"{self.path} is damaged: expected the lines of steps {self.begin + 1} to {step} as they were written; "
+                "delete the run's folder to start again."
             )
         self.losses = [json.loads(line)["loss"] for line in lines]
         if self.enabled:
@@ -98,7 +107,7 @@ class Log:
 
     def mean(self, after: int, until: int) -> float:
         """Mean loss of the steps after `after` up to `until`."""
-        part = self.losses[after:until]
+        part = self.losses[after - self.begin : until - self.begin]
         return math.fsum(part) / len(part) if part else math.nan
 
 
@@ -138,25 +147,28 @@ def check_begun(path: Path, environment: dict[str, Any], snapshots: int) -> int:
     return int(sealed.read_json(path / "config.json", advice)["train"]["snapshots"])
 
 
-def save(trainer: Trainer, path: Path, seconds: float, log: str) -> None:
-    """Write model, optimiser and death tracker after the current step; older states go when it is whole.
+def save(trainer: Trainer, path: Path, seconds: float, log: str, states: str = STATES) -> None:
+    """Write model, optimiser and trackers after the current step; older states go when it is whole.
 
     Parameters
     ----------
     log
         Checksum of the log up to this step.
+    states
+        The folder, in the run's; in that for forks, older states stay.
     """
-    moments = trainer.optimizer.state_dict()["state"]
-    tensors = {f"optimizer/{i}/{name}": value for i, row in moments.items() for name, value in row.items()}
+    moments = [trainer.optimizer.state.get(parameter, {}) for parameter in trainer.numbered]
+    tensors = {f"optimizer/{i}/{name}": value for i, row in enumerate(moments) for name, value in row.items()}
     tensors = {name: value for name, value in tensors.items() if isinstance(value, Tensor)}
     tensors |= {f"model/{name}": value for name, value in weights(trainer.model).items()}  # tied ones once
     # whatever the number of processes, the state is that of one: any other number can take it up
     tensors = {name: distributed.whole(value.detach()).cpu() for name, value in tensors.items()}
     if distributed.rank():
         return
-    folder = path / STATES
+    folder = path / states
     temporary, target = folder / f".{trainer.step:08d}", folder / f"{trainer.step:08d}"
     tensors |= {f"deaths/{name}": value for name, value in trainer.deaths.state().items()}
+    tensors |= {f"hazard/{name}": value for name, value in trainer.hazard.state().items()} if trainer.hazard else {}
     tensors |= {"step": torch.tensor(trainer.step), "seconds": torch.tensor(seconds, dtype=torch.float64)}
     tensors["log"] = torch.tensor(list(bytes.fromhex(log)), dtype=torch.uint8)
     with sealed.told(target):
@@ -165,7 +177,7 @@ def save(trainer: Trainer, path: Path, seconds: float, log: str) -> None:
             save_file({name: value.contiguous() for name, value in tensors.items()}, file)
         shutil.rmtree(target, ignore_errors=True)
         temporary.rename(target)
-        for old in list(sealed.numbered(folder).values())[:-KEPT_STATES]:
+        for old in list(sealed.numbered(folder).values())[:-KEPT_STATES] if states == STATES else ():
             shutil.rmtree(old)
 
 
@@ -181,24 +193,50 @@ def restore(trainer: Trainer, path: Path) -> tuple[float, str]:
     if not states:
         return 0.0, ""
     step, newest = max(states.items())
-    advice = f"delete the folder {newest} to resume from the state before"
-    sealed.check(newest / STATE, advice)
-    with sealed.told(newest / STATE, "read", advice):
-        tensors = load_file(newest / STATE, device=str(trainer.device))
+    tensors = take_up(trainer, newest, step, f"delete the folder {newest} to resume from the state before")
+    if trainer.hazard:
+        trainer.hazard.load(_part(tensors, "hazard/"))
+    return float(tensors["seconds"]), bytes(tensors["log"].tolist()).hex()
+
+
+def take_up(trainer: Trainer, folder: Path, step: int, advice: str, moments: bool = True) -> dict[str, Tensor]:
+    """Load the state of a step into the trainer; its tensors, by name.
+
+    Parameters
+    ----------
+    advice
+        What to do if it is damaged.
+    moments
+        Whether the optimiser's state is taken up too; of parameters that it does not have, none is.
+
+    Raises
+    ------
+    UserError
+        If it is damaged.
+    """
+    sealed.check(folder / STATE, advice)
+    with sealed.told(folder / STATE, "read", advice):
+        tensors = load_file(folder / STATE, device=str(trainer.device))
     if int(tensors["step"]) != step:
-        raise UserError(f"{newest} holds the state of step {int(tensors['step'])}; {advice}.")
+        raise UserError(f"{folder} holds the state of step {int(tensors['step'])}; {advice}.")
     with torch.no_grad():
         for name, tensor in weights(trainer.model).items():
             tensor.copy_(distributed.as_held(tensors[f"model/{name}"], tensor))
-    trainer.deaths.load({n.removeprefix("deaths/"): t for n, t in tensors.items() if n.startswith("deaths/")})
-    moments: dict[int, dict[str, Tensor]] = {}
-    parameters = [parameter for group in trainer.optimizer.param_groups for parameter in group["params"]]
-    for name, value in tensors.items():
-        if name.startswith("optimizer/"):
-            _, index, key = name.split("/")
+    trainer.deaths.load(_part(tensors, "deaths/"))
+    state: dict[int, dict[str, Tensor]] = {}
+    held = [parameter for group in trainer.optimizer.param_groups for parameter in group["params"]]
+    places = {parameter: place for place, parameter in enumerate(held)}
+    for name, value in _part(tensors, "optimizer/").items() if moments else ():
+        index, key = name.split("/")
+        if (parameter := trainer.numbered[int(index)]) in places:
             # step counts live on the CPU unless the optimiser is fused; load_state_dict moves them then
-            held = value.cpu() if key == "step" else distributed.as_held(value, parameters[int(index)])
-            moments.setdefault(int(index), {})[key] = held
-    trainer.optimizer.load_state_dict(trainer.optimizer.state_dict() | {"state": moments})
+            mine = value.cpu() if key == "step" else distributed.as_held(value, parameter)
+            state.setdefault(places[parameter], {})[key] = mine
+    trainer.optimizer.load_state_dict(trainer.optimizer.state_dict() | {"state": state})
     trainer.step = step
-    return float(tensors["seconds"]), bytes(tensors["log"].tolist()).hex()
+    return tensors
+
+
+def _part(tensors: dict[str, Tensor], start: str) -> dict[str, Tensor]:
+    """Those whose names begin so, by the rest of it."""
+    return {name.removeprefix(start): value for name, value in tensors.items() if name.startswith(start)}

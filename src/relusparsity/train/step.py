@@ -12,8 +12,10 @@ from torch.nn import functional as F
 from .. import corpora, distributed
 from ..config import RunConfig, TrainConfig
 from ..counting.deaths import DeathTracker
+from ..counting.hazard import HazardTracker
 from ..errors import UserError
-from ..interventions import treat
+from ..fork_config import ForkConfig
+from ..interventions import forks, treat
 from ..models import Model, build, checked
 from . import evaluate
 
@@ -69,21 +71,28 @@ def learning_rate(config: TrainConfig, tokens: int) -> float:
     return config.lr * (0.1 + 0.45 * (1 + math.cos(math.pi * progress)))
 
 
-def _groups(model: nn.Module, config: TrainConfig) -> list[dict[str, Any]]:
-    """Parameters by their rate (in lr) and decay, matrices first; `weight_decay` is such that a step's is lr's own."""
-    groups: dict[tuple[bool, float], dict[str, Any]] = {}
+def _groups(model: nn.Module, config: TrainConfig, fork: ForkConfig) -> list[dict[str, Any]]:
+    """Parameters by their rate (in lr) and decay, matrices first; `weight_decay` is such that a step's is lr's own.
+
+    Of a fork: those that train. Where decay spares the dead units, those of the MLPs have theirs as `living_decay`.
+    """
+    still = forks.upstream(model, fork.freeze_before)
+    groups: dict[tuple[bool, float, float, bool], dict[str, Any]] = {}
     for matrices in (True, False):
         for name, parameter in model.named_parameters():
-            if (parameter.ndim >= 2) == matrices:
+            if (parameter.ndim >= 2) == matrices and name not in still:
                 rate = next((getattr(config, field) for end, field in RATES.items() if name.endswith(end)), 1.0)
-                decay = config.weight_decay / rate if matrices or config.decay_vectors else 0.0
-                group = groups.setdefault((matrices, rate), {"params": [], "rate": rate, "weight_decay": decay})
+                decayed = matrices or config.decay_vectors or (fork.decay_input_biases and name.endswith(forks.BIAS))
+                decay = config.weight_decay / rate if decayed else 0.0
+                spares = not fork.decay_dead and name.endswith(forks.OF_UNITS)
+                own = {"weight_decay": 0.0, "living_decay": decay} if spares else {"weight_decay": decay}
+                group = groups.setdefault((matrices, rate, decay, spares), {"params": [], "rate": rate} | own)
                 group["params"].append(parameter)
     return list(groups.values())
 
 
-def _optimizer(model: nn.Module, config: TrainConfig, device: torch.device) -> torch.optim.Optimizer:
-    groups = _groups(model, config)
+def _optimizer(model: nn.Module, config: TrainConfig, device: torch.device, fork: ForkConfig) -> torch.optim.Optimizer:
+    groups = _groups(model, config, fork)
     if config.optimizer == "adafactor":
         return torch.optim.Adafactor(groups, lr=config.lr)
     if config.optimizer == "sgd":
@@ -114,8 +123,13 @@ class Trainer:
         self.model = treat(model, config.intervention)
         if config.train.shard and self.world > 1:
             distributed.shard(self.model, self.model.blocks)
-        self.optimizer = _optimizer(self.model, config.train, device)
+        self.optimizer = _optimizer(self.model, config.train, device, config.fork)
+        self.numbered = [p for group in _groups(self.model, config.train, ForkConfig()) for p in group["params"]]
+        """Parameters in the order by which states number them: a fork's as its parent's, whatever its optimiser has."""
         self.deaths = DeathTracker(self.model.widths(), config.train.dead_after, device)
+        self.hazard = HazardTracker(self.deaths, config.train.steps) if config.fork.tokens else None
+        if not config.fork.decay_dead:
+            forks.spare_the_dead(self.optimizer, self.model, self.deaths)
         objective: nn.Module = Objective(self.model)
         if self.world > 1 and not config.train.shard:
             objective = nn.parallel.DistributedDataParallel(objective)
@@ -159,11 +173,13 @@ class Trainer:
         clip = self.config.train.clip or math.inf
         norm = distributed.whole(nn.utils.clip_grad_norm_(self.model.parameters(), clip))
         self.optimizer.step()
-        self.optimizer.zero_grad(set_to_none=True)
+        self.model.zero_grad(set_to_none=True)  # of what stands still in a fork, which no optimiser has, too
         self.step += 1
         loss = loss.detach() / self.world
         if self.world > 1:
             for sums in (unit_tokens, firings, sequence_units, loss):
                 distributed.sum_(sums)
+        if self.hazard:
+            self.hazard.update(unit_tokens, self.step, self.config.train.batch_tokens)
         self.deaths.update(unit_tokens, firings, sequence_units, self.tokens)
         return loss, norm

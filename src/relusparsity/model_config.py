@@ -1,0 +1,59 @@
+"""The shape of a model and its switches, as frozen data; `models` builds it."""
+
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+from . import checks
+from .checks import Checked
+from .errors import UserError
+
+
+@dataclass(frozen=True)
+class ModelConfig(Checked):
+    """A decoder-only Transformer with two-layer, non-gated MLPs (the paper's section on its model)."""
+
+    n_layers: Annotated[int, checks.whole(1, 1024)] = 6
+    """Blocks, each attention and MLP (paper: 6)."""
+    d_model: checks.Size = 64
+    """Width of the residual stream, in numbers a token."""
+    d_ff: checks.Size = 1024
+    """Hidden units of each MLP (paper: 32,768)."""
+    n_heads: checks.Size = 4
+    """Attention heads; must divide d_model."""
+    seq_len: checks.Size = 64
+    """Tokens of one packed sequence."""
+    vocab_size: checks.Size = 4096
+    """Token types, `<eos>` included."""
+    activation: Literal["relu", "gelu"] = "relu"
+    """Nonlinearity of the MLP; gelu (exact, erf) is the baseline that has no zeros."""
+    norm: Literal["layernorm", "rmsnorm"] = "layernorm"
+    """Kind of every normalisation."""
+    norm_place: Literal["pre", "post", "parallel"] = "pre"
+    """Before each sublayer, after each residual sum, or before attention and MLP side by side."""
+    embedding_norm: bool = False
+    """Whether the embedded tokens are normalised before the first block."""
+    positions: Literal["learned", "rotary", "sinusoidal", "none"] = "rotary"
+    """How a token's place in its sequence is told to the model."""
+    bias: bool = True
+    """Whether linear layers and LayerNorms have biases (the output layer never has)."""
+    tied: bool = True
+    """Whether the output layer is the embedding matrix."""
+    embedding_std: checks.Factor = 0.02
+    """Standard deviation of the initial embeddings."""
+    position_std: checks.Factor = 0.02
+    """Standard deviation of the initial learned positions."""
+    init: Literal["normal", "xavier", "fan_in"] = "normal"
+    """Initial matrices: N(0, 0.02²), Xavier uniform, or N(0, 1/fan_in)."""
+    mlp_std: checks.FactorOrNone = 0.0
+    """Standard deviation of the initial matrices of the MLPs, whatever their size; 0: as `init` has it."""
+    logit_scale: checks.Factor = 1.0
+    """Factor on the logits; tied embeddings of scale 1 need d_model**-0.5 (as in T5)."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.d_model % self.n_heads:
+            raise UserError(f"n_heads = {self.n_heads} does not divide d_model = {self.d_model}; choose one that does.")
+        if self.positions == "rotary" and (head := self.d_model // self.n_heads) % 2:
+            raise UserError(
+                f"rotary positions need an even head size, but d_model / n_heads = {head}; change n_heads or positions."
+            )

@@ -33,8 +33,16 @@ treatment = "add 2"  # what is done to it: see *On this machine*
 
 # %% tags=["remove-input"]
 from relusparsity import claims, plots, scales, store
-from relusparsity.chapters.ch07_which_layer import experiment, figures, optimizers, tables, trajectories
-from relusparsity.chapters.ch07_which_layer import treatments, widths, words
+from relusparsity.chapters.ch07_which_layer import (
+    experiment,
+    figures,
+    optimizers,
+    tables,
+    trajectories,
+    treatments,
+    widths,
+    words,
+)
 from relusparsity.experiments import costs, dissociation, other_half, recipe_effects
 from relusparsity.plots.explorable import MID, Explorable
 

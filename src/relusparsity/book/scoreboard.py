@@ -10,8 +10,16 @@ from ..chapters.ch05_pruning import forecasts
 from ..chapters.ch08_two_numbers import runs, tables
 from ..claims import Outcome, Verdict
 from ..claims.table import model_of
-from ..experiments import dissociation, embedding_scale, endings, other_half, search, sign_like_steps, sweep_table
-from ..experiments import width_or_rate
+from ..experiments import (
+    dissociation,
+    embedding_scale,
+    endings,
+    other_half,
+    search,
+    sign_like_steps,
+    sweep_table,
+    width_or_rate,
+)
 from ..recipes import FROZEN
 from ..store import results
 

@@ -1,6 +1,5 @@
 """Chapter 07: layer 1 treated under optimizers whose steps are sign-like, and under SGD, whose steps are not."""
 
-import numpy as np
 import pandas as pd
 import xarray as xr
 

@@ -177,8 +177,8 @@ tables.first_token(wide, recorded)
 #
 # ## Try it
 #
-# **1.** Move the slider of the first figure to one million tokens. Which layer is the lowest there, and is it the one that
-# ends lowest?
+# **1.** Read the curves of the first figure at one million tokens; on a screen, move its slider there. Which layer is the
+# lowest then, and is it the one that ends lowest?
 #
 # :::{dropdown} Answer
 # Layer 5, in the dip of the first million tokens. It ends as the fullest.

@@ -15,16 +15,16 @@ from relusparsity.chapters.ch05_pruning.short import in_short
 in_short()
 
 # %% [markdown]
-# *You will learn* how many units can be taken out of a trained model at no cost, what the next ones cost, and why a random
-# half is not always what it sounds like. *7 minutes to read, 3 to run once the Laptop models are trained.*
+# *You will learn* how many units can be taken out of a trained model at no cost, what the next ones cost, and why a
+# random half is not always what it sounds like. *7 minutes to read, 3 to run once the Laptop models are trained.*
 #
-# **Question.** If many hidden units never or hardly ever fire, how many can be taken out of the trained model, and what does
-# that cost? A third party's summary of Wild and Anderson {cite:p}`wild2024uncovering` reports that units can be pruned with
-# "minimal impact"; how many were, and how they were chosen, is not known to us.
+# **Question.** If many hidden units never or hardly ever fire, how many can be taken out of the trained model, and what
+# does that cost? A third party's summary of Wild and Anderson {cite:p}`wild2024uncovering` reports that units can be
+# pruned with "minimal impact"; how many were, and how they were chosen, is not known to us.
 #
-# **What would falsify it.** Silent units whose removal costs something. A half of the units, those that fire least, whose
-# removal raises the loss by more than one percent. Or a draw at random that costs hardly more: then the model would simply
-# be too large. <a href="../ledger.html#row-12">Row 12 of the ledger</a> has the thresholds.
+# **What would falsify it.** Silent units whose removal costs something. A half of the units, those that fire least,
+# whose removal raises the loss by more than one percent. Or a draw at random that costs hardly more: then the model
+# would simply be too large. <a href="../ledger.html#row-12">Row 12 of the ledger</a> has the thresholds.
 
 # %% tags=["parameters", "remove-input"]
 scale = "laptop"
@@ -43,18 +43,18 @@ models = wide | {"Mid, first": mid}
 # %% [markdown]
 # ## What is removed, and what it costs
 #
-# To remove a unit is to delete its row of $W_\text{in}$, its bias and its column of $W_\text{out}$. The model is not trained
-# again. The **cost** is the change of its loss $L$,
+# To remove a unit is to delete its row of $W_\text{in}$, its bias and its column of $W_\text{out}$. The model is not
+# trained again. The **cost** is the change of its loss $L$,
 #
 # $$\text{cost} = \frac{L(\text{pruned})}{L(\text{whole})} - 1$$ (eq-cost)
 #
 # in percent, with both losses in nats per token. Three ways choose what goes:
 #
 # - **Rate**: the units with the lowest firing rate, over all layers together.
-# - **Magnitude**: those with the smallest $\lVert w_\text{in}\rVert\,\lVert w_\text{out}\rVert$, *as many from each layer* as
-#   rate takes.
-# - **The matched draw**: units at random, again *as many from each layer* as rate takes. It asks which units of a layer go,
-#   and not from which layers they come.
+# - **Magnitude**: those with the smallest $\lVert w_\text{in}\rVert\,\lVert w_\text{out}\rVert$, *as many from each
+#   layer* as rate takes.
+# - **The matched draw**: units at random, again *as many from each layer* as rate takes. It asks which units of a layer
+#   go, and not from which layers they come.
 #
 # The library's own lines that rank units and that take them out:
 
@@ -73,15 +73,15 @@ words.split(nearest)
 words.silent(models)
 
 # %% [markdown]
-# A *masked* unit has weights of zero, and all shapes stay; a *removed* one makes the matrices smaller, and a GPU (TF32, ten
-# bits) rounds the same sums otherwise. The last two columns are for units silent on the very text that is read.
+# A *masked* unit has weights of zero, and all shapes stay; a *removed* one makes the matrices smaller, and a GPU (TF32,
+# ten bits) rounds the same sums otherwise. The last two columns are for units silent on the very text that is read.
 
 # %% tags=["remove-input"] table="What removing the silent units does: mean over seeds and their range"
 tables.silent(models)
 
 # %% [markdown]
-# Whether silent units are dead is [chapter 3](03_neuron_death.ipynb)'s question. One that fires once in a million tokens may
-# still matter for the text that it is about.
+# Whether silent units are dead is [chapter 3](03_neuron_death.ipynb)'s question. One that fires once in a million
+# tokens may still matter for the text that it is about.
 #
 # ## Half of all units
 
@@ -155,15 +155,15 @@ tables.beyond(models)
 #
 # ## Try it
 #
-# **1.** Remove a tenth of all units of Wide, nearest, by rate. From which layers do they come? And if ties were broken at
-# random?
+# **1.** Remove a tenth of all units of Wide, nearest, by rate. From which layers do they come? And if ties were broken
+# at random?
 
 # %% tags=["remove-input", "hide-output"] mystnb={"code_prompt_show": "Answer", "code_prompt_hide": "Hide the answer"}
 words.tenth(nearest)
 
 # %% [markdown]
-# **2.** A uniform draw takes half of each layer. Which takes more of the units that fire in Wide, nearest: that draw, or the
-# matched draw of half of all units?
+# **2.** A uniform draw takes half of each layer. Which takes more of the units that fire in Wide, nearest: that draw,
+# or the matched draw of half of all units?
 
 # %% tags=["remove-input", "hide-output"] mystnb={"code_prompt_show": "Answer", "code_prompt_hide": "Hide the answer"}
 words.firing_hit(nearest)
@@ -218,5 +218,5 @@ costs.cost(models | {"Laptop": laptop})
 # %% [markdown]
 # ## What next
 #
-# Would a narrower layer have used the same units? [Chapter 6](06_limits_and_capacity.ipynb) changes the width. What removal
-# costs your own model: [chapter 11](11_measure_any_model.ipynb).
+# Would a narrower layer have used the same units? [Chapter 6](06_limits_and_capacity.ipynb) changes the width. What
+# removal costs your own model: [chapter 11](11_measure_any_model.ipynb).

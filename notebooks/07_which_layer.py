@@ -62,9 +62,9 @@ wide = store.recorded("layer_patterns", "wide", "first")
 #
 # ## Where a model empties: 32 recipes
 #
-# **Which layer empties goes by the scale of the initial embeddings.** Five ingredients at two levels each make 32 recipes
-# for Mid, two seeds each, which differ in nothing else (where the output matrix is tied to embeddings of standard deviation 1, the logits are
-# divided by $\sqrt{d_\text{model}}$). Look for one pattern that all recipes share.
+# **Which layer empties goes by the scale of the initial embeddings.** Five ingredients at two levels each make 32
+# recipes for Mid, two seeds each, which differ in nothing else (where the output matrix is tied to embeddings of
+# standard deviation 1, the logits are divided by $\sqrt{d_\text{model}}$). Look for one pattern that all recipes share.
 
 # %% tags=["remove-input"]
 Explorable([first, second], MID)
@@ -96,9 +96,10 @@ recipe_effects.table(found, recipe_effects.USE)
 # %% [markdown]
 # ### A forecast, and how it failed
 #
-# **Half of the recipes predict where the other half empties, and mostly how far; they miss the extremes.** From the main effects and pairs of the
-# first sixteen we wrote down a forecast of the others before they ran. The two counts hold. Both sentences on extremes
-# fail: layer 0 falls further than we said, and the recipe at the edge of the design leaves more of layer 2.
+# **Half of the recipes predict where the other half empties, and mostly how far; they miss the extremes.** From the
+# main effects and pairs of the first sixteen we wrote down a forecast of the others before they ran. The two counts
+# hold. Both sentences on extremes fail: layer 0 falls further than we said, and the recipe at the edge of the design
+# leaves more of layer 2.
 
 # %% tags=["remove-input"] table="What was forecast of the other sixteen recipes, and what came. Mid"
 tables.forecast(other_half.judged(first, second))
@@ -176,10 +177,10 @@ words.named(named)
 #
 # ## The layer that was spared, and the layer that was emptied
 #
-# The treated runs start from *first*: tied embeddings of standard deviation 0.02, Xavier matrices, pre-LayerNorm, learned positions,
-# decay 1, rate 6e-4. It empties layers 1 and 2 and keeps layer 5. One layer's input is treated all through training, and
-# also when the layer is measured. *Centre* subtracts its running mean; *add 2* adds one random vector, orthogonal to the
-# mean and twice as long as $\sigma$.
+# The treated runs start from *first*: tied embeddings of standard deviation 0.02, Xavier matrices, pre-LayerNorm,
+# learned positions, decay 1, rate 6e-4. It empties layers 1 and 2 and keeps layer 5. One layer's input is treated all
+# through training, and also when the layer is measured. *Centre* subtracts its running mean; *add 2* adds one random
+# vector, orthogonal to the mean and twice as long as $\sigma$.
 #
 # Each has a **placebo**, which adds the same change at a random half of the tokens and subtracts it at the others, by a
 # sign drawn for each. It does much itself: centring's takes the mean away at a half of the tokens and doubles it at the
@@ -255,10 +256,11 @@ words.wave(wide)
 figures.waves(wide, trajectories.lost(wide), trajectories.half_lost(wide))
 
 # %% [markdown]
-# So there seem to be two waves by *first*: one in the last layers while the learning rate rises, and one that goes through
-# layers 1 to 3 and reaches layer 0 last. By *nearest*, at half the rate, the order is another: layers 3 and 4 take longest. All layers dip in the
-# first million tokens and come back ([chapter 2](02_layer_patterns.ipynb)); that million is left out here. This is exploration. We guess that
-# the early wave goes by the learning rate over the size of the initial weights.
+# So there seem to be two waves by *first*: one in the last layers while the learning rate rises, and one that goes
+# through layers 1 to 3 and reaches layer 0 last. By *nearest*, at half the rate, the order is another: layers 3 and 4
+# take longest. All layers dip in the first million tokens and come back ([chapter 2](02_layer_patterns.ipynb)); that
+# million is left out here. This is exploration. We guess that the early wave goes by the learning rate over the size of
+# the initial weights.
 
 # %% tags=["remove-input"]
 widths.begun(wider)
@@ -285,9 +287,9 @@ tables.halves({"Wide, first": wide, "Wide, nearest": nearest})
 # **2.** Below, a vector is added to layer 3 of Laptop. What do you expect of its placebo there?
 #
 # :::{dropdown} How to see
-# `papermill notebooks/07_which_layer.py -p treatment "add 2, placebo"`, and for another layer `-p layer 0`. When we tried it, the placebo
-# left layer 3 as full as its twin: in so short a training, unlike in layers 0, 1 and 5 of Mid, it does not do what the
-# vector does.
+# `papermill notebooks/07_which_layer.py -p treatment "add 2, placebo"`, and for another layer `-p layer 0`. When we tried
+# it, the placebo left layer 3 as full as its twin: in so short a training, unlike in layers 0, 1 and 5 of Mid, it does
+# not do what the vector does.
 # :::
 #
 # ## On this machine

@@ -140,7 +140,9 @@ def made_up_effects() -> xr.Dataset:
     d["low"], d["high"] = d["effect"] - 0.4, d["effect"] + 0.4
     d["p_holm"] = ("endpoint", "term"), np.array([[1e-5, 0.01, 0.6], [0.06, 1.0, 0.3]])
     return d.assign_coords(
-        endpoint=["logit of U_0", "index"], term=["a", "b", "a × b"], unit=("endpoint", ["logits", "layers"])
+        endpoint=["logit of batch use of layer 0", "index"],
+        term=["a", "b", "a × b"],
+        unit=("endpoint", ["logits", "layers"]),
     )
 
 

@@ -106,9 +106,9 @@ def test_other_scales_and_this_machine_stand_beside_without_a_verdict() -> None:
         ("smoke", None, True),
     ]
     text = repr(claims.table(outcomes))
-    assert "Laptop, not judged here: U_5 (%): 90.1, 90.1, 90.1; seeds 0, 1, 2" in text
+    assert "Laptop, not judged here: batch use of layer 5 (%): 90.1, 90.1, 90.1; seeds 0, 1, 2" in text
     assert "this machine, Smoke: batch use is over 2 sets of 8,192 tokens" in text
-    assert "U_5 (%): 89.9; seed 0" in text
+    assert "batch use of layer 5 (%): 89.9; seed 0" in text
     large = made("P", [use(60, 50, 40, 30, 20, 10)] * 3)
     own = claims.evaluate(
         {("layer_patterns", "wide"): large}, {("layer_patterns", "laptop"): laptop}, rows=(row("14"),)

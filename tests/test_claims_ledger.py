@@ -4,6 +4,7 @@ import dataclasses
 import json
 import re
 from collections.abc import Callable
+from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -164,8 +165,10 @@ def test_a_chapters_own_rows_are_judged_by_its_rules_and_leave_the_ledger_as_it_
         ("24.2", "smoke", Verdict.NOT_YET_TESTED),
     ]
     assert claims.evaluate({}, given, (own,), rules)[-1].here
-    first = repr(claims.table(outcomes)).splitlines()[0]
+    what, first = repr(claims.table(outcomes)).splitlines()[0].split(". ", 1)
+    assert what == "Each claim, what our runs show, and the word that its rule gives", "no hash where readers begin"
+    assert f"<caption>{what}. <small>{escape(first)}</small>" in claims.table(outcomes)._repr_html_()
     assert first == f"Rows of a chapter's own, of 2026-12-01, 2026-12-02, sha256 {ledger.rows_hash((own, later))}"
     assert ledger.rows_hash((own,)) != ledger.rows_hash((dataclasses.replace(own, rule="U ≥ 90"),))
     both = repr(claims.table([*claims.evaluate(given, rows=(row("1"),)), *outcomes])).splitlines()[0]
-    assert both == f"Claims ledger, version 1 of 2026-11-21, sha256 {claims.ledger_hash()}. {first}"
+    assert both == f"{what}. Claims ledger, version 1 of 2026-11-21, sha256 {claims.ledger_hash()}. {first}"

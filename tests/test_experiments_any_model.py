@@ -237,8 +237,26 @@ def test_what_is_said_of_published_checkpoints_is_what_was_recorded() -> None:
     said = words.checkpoints(dataset).text
     for name in ("NanoGuard", "Uzmorph"):
         assert ends.loc[name, "max"] < ends.loc[f"{name}, shuffled", "min"]
-        assert f"{name} {ends.loc[name, 'min']:.3g} to {ends.loc[name, 'max']:.3g} %" in said
+        assert f"{ends.loc[name, 'min']:.3g} to {ends.loc[name, 'max']:.3g} % in {name} (" in said
     trained = frame[~frame["model"].str.contains("shuffled")]
-    assert f"all {trained['units'].sum():,} trained units {trained['silent_units'].sum()} fires nowhere" in said
+    one_is_silent = f"all {trained['units'].sum():,} trained units 1 fires nowhere in the text"
+    assert trained["silent_units"].sum() == 1 and one_is_silent in said
     one = frame[frame["model"] == "SmolLM2"]["final_token_use"]
     assert f"{(100 * one > found.by_chance(0.2, factors=2)).sum()} of its {len(one)} layers read more" in said
+
+
+@pytest.mark.parametrize(
+    ("silent", "said"), [(0, "units fires somewhere"), (1, "1 fires now"), (1234, "1,234 fire now")]
+)
+def test_what_is_said_of_silent_units_is_grammatical_for_any_count(silent: int, said: str) -> None:
+    dataset = store.recorded("real_checkpoints", "laptop")
+    counts = np.zeros_like(dataset["silent_units"].values)
+    counts[dataset["model"].values.tolist().index("NanoGuard")] = silent
+    assert said in words.checkpoints(dataset.assign(silent_units=dataset["silent_units"].copy(data=counts))).text
+
+
+def test_what_is_said_of_random_models_is_grammatical_for_any_count(recorded: xr.Dataset) -> None:
+    never = recorded["silent_units"].sel(model=["untrained", "OPT"]).astype(int)
+    assert never.sum(["seed", "layer"]).max() == 1 and "at most 1 unit fired nowhere" in words.zero_point(recorded).text
+    more = recorded.assign(silent_units=7 * recorded["silent_units"])
+    assert "at most 7 units fired nowhere" in words.zero_point(more).text

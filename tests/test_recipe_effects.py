@@ -129,7 +129,11 @@ def test_a_share_of_one_has_the_largest_logit_and_ties_share_their_index() -> No
     assert float(fine[USE][3, 0]) == pytest.approx(np.log((D_FF * SETS - 0.5) / 1.5))
     assert float(fine[LOWEST][2, 0]) == 2.5
     counted = recipe_effects.ceilings(dataset)
-    assert counted["runs with U_0 exactly 1"] == counted["runs in which layers tie for the lowest"] == 1
+    assert (
+        counted["runs with a batch use of layer 0 of exactly 1"]
+        == counted["runs in which layers tie for the lowest"]
+        == 1
+    )
 
 
 def test_recipes_that_empty_no_layer_are_left_out_on_request() -> None:

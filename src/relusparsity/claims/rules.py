@@ -68,19 +68,21 @@ def _within(finding: Finding, label: str, source: float) -> Finding:
 
 def first_layer_collapses(dataset: xr.Dataset) -> Finding:
     """Row 1: U_0 < 30."""
-    finding = _on_use(lambda u: ((30 - float(u[0]),), {"U_0 (%)": float(u[0])}), dataset, strict=True)
-    return _within(finding, "U_0 (%)", BATCH_USE[0])
+    finding = _on_use(lambda u: ((30 - float(u[0]),), {"batch use of layer 0 (%)": float(u[0])}), dataset, strict=True)
+    return _within(finding, "batch use of layer 0 (%)", BATCH_USE[0])
 
 
 def last_layer_survives(dataset: xr.Dataset) -> Finding:
     """Row 2: U_5 ≥ 90."""
-    finding = _on_use(lambda u: ((float(u[5]) - 90,), {"U_5 (%)": float(u[5])}), dataset)
-    return _within(finding, "U_5 (%)", BATCH_USE[5])
+    finding = _on_use(lambda u: ((float(u[5]) - 90,), {"batch use of layer 5 (%)": float(u[5])}), dataset)
+    return _within(finding, "batch use of layer 5 (%)", BATCH_USE[5])
 
 
 def layers_differ(dataset: xr.Dataset) -> Finding:
     """Row 3: U_5 − U_0 ≥ 50."""
-    return _on_use(lambda u: ((float(u[5] - u[0]) - 50,), {"U_5 − U_0 (points)": float(u[5] - u[0])}), dataset)
+    return _on_use(
+        lambda u: ((float(u[5] - u[0]) - 50,), {"layer 5 above layer 0 (points)": float(u[5] - u[0])}), dataset
+    )
 
 
 def early_layer_collapses(dataset: xr.Dataset) -> Finding:
@@ -88,7 +90,7 @@ def early_layer_collapses(dataset: xr.Dataset) -> Finding:
     return _on_use(
         lambda u: (
             (30 - float(u[:3].min()), float(u[5]) - 90),
-            {"lowest of U_0, U_1, U_2 (%)": float(u[:3].min()), "U_5 (%)": float(u[5])},
+            {"lowest of layers 0, 1, 2 (%)": float(u[:3].min()), "layer 5 (%)": float(u[5])},
         ),
         dataset,
         strict=True,
@@ -101,8 +103,8 @@ def first_and_last_inverted(dataset: xr.Dataset) -> Finding:
     def judge(u: Floats) -> Judged:
         below, above = float(u[1:].min() - u[0]), float(u[5] - u[:5].max())
         return (below - 5, above - 5), {
-            "U_0 below the next (points)": below,
-            "U_5 above the next (points)": above,
+            "layer 0 below the next (points)": below,
+            "layer 5 above the next (points)": above,
         }
 
     return _on_use(judge, dataset)

@@ -40,7 +40,8 @@ class Said:
 def measured(datasets: Datasets) -> dict[tuple[str, str], list[float]]:
     """What the rows of the ledger read of datasets of one shape: (number, label) → a value per seed that counts.
 
-    Labels are those of the ledger's page, such as ``("1", "U_0 (%)")``. Values that are words are left out.
+    Labels are those of the ledger's page, such as ``("1", "batch use of layer 0 (%)")``. Values that are words are
+    left out.
     """
     found: dict[tuple[str, str], list[float]] = {}
     for outcome in evaluate(datasets):

@@ -18,6 +18,10 @@ _WORDS = {"holds": "mean holds", "fails": "mean fails", "open": "mean open"}
 """The interval's word → its chip."""
 
 
+WHAT = "Each claim, what our runs show, and the word that its rule gives"
+"""What a table is: its caption begins with it."""
+
+
 @dataclass(frozen=True, repr=False)
 class Table:
     """Outcomes by row: the claim and its rule, the source's number, ours, and the verdicts."""
@@ -29,7 +33,7 @@ class Table:
     """Whether the folds of a page say on which machine, by which commit and of which text the numbers were recorded."""
 
     def __repr__(self) -> str:
-        lines = [self.caption()]
+        lines = [f"{WHAT}. {self.caption()}"]
         for row, outcomes in self._rows():
             known = source_class(row.number)
             lines += [f"{row.number:>3}  {row.claim} (source: {row.source}{f', {known}' if known else ''})"]
@@ -45,7 +49,7 @@ class Table:
         body = "".join(self._html_row(row, outcomes) for row, outcomes in self._rows())
         others = ' data-of="others"' if source == "source" else ""  # a phone's card names the column by it
         return (
-            f'<table class="claims"{others}><caption>{escape(self.caption())}</caption>'
+            f'<table class="claims"{others}><caption>{WHAT}. <small>{escape(self.caption())}</small></caption>'
             f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
         )
 

@@ -114,10 +114,23 @@ RULES = {"15": Rule("dissociation", judge)}
 """The ledger's row that these runs decide."""
 
 
+def label(layer: int, arm: str) -> str:
+    """What readers call the batch use that row 15 reads of a layer.
+
+    Examples
+    --------
+    >>> label(1, "treated"), label(5, "twin"), label(5, "placebo")
+    ('layer 1, input centred (%)', 'layer 5, untreated (%)', 'layer 5, placebo of that (%)')
+    """
+    treated = {1: "input centred", 5: "vector added to its input"}[layer]
+    words = {"twin": "untreated", "treated": treated, "placebo": "placebo of that"}
+    return f"layer {layer}, {words[arm]} (%)"
+
+
 def _reading(seed: int, use: xr.DataArray) -> Reading:
     twin, centred, one_placebo, added, other_placebo = (use.sel(recipe=arm) for arm in _JUDGED)
     values = {
-        f"U_{layer}, {name} (%)": float(arm[layer])
+        label(layer, name): float(arm[layer])
         for layer, arms in ((1, (twin, centred, one_placebo)), (5, (twin, added, other_placebo)))
         for name, arm in zip(("twin", "treated", "placebo"), arms, strict=True)
     }

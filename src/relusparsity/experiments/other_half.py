@@ -92,7 +92,7 @@ def judged(first: xr.Dataset, second: xr.Dataset) -> pd.DataFrame:
     rows = {
         f"shares within {WITHIN} points": (f"at least {SHARES} of {use.size}", near, near >= SHARES),
         "lowest layers": (f"at least {LOWEST} of {len(use)}", lowest, lowest >= LOWEST),
-        "lowest U_0 (%)": ("at least 60", round(least, 1), least >= 60),
+        "lowest batch use of layer 0 (%)": ("at least 60", round(least, 1), least >= 60),
         "first recipe at rate 1e-3": (
             "layer 2 lowest, under 10 %; layer 5 under 90 %",
             " ".join(f"{value:.1f}" for value in missing.values),

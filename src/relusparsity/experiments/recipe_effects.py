@@ -19,7 +19,7 @@ import xarray as xr
 
 from ..errors import UserError
 
-USE, LOWEST, LAST = "logit of U_0", "index of the lowest layer", "logit of U_5"
+USE, LOWEST, LAST = "logit of batch use of layer 0", "index of the lowest layer", "logit of batch use of layer 5"
 UNITS = {USE: "logits", LOWEST: "layers", LAST: "logits"}
 WORDS = {"embedding_std": "embedding", "weight_decay": "decay"}  # shorter names of factors
 FULL = 0.99
@@ -190,7 +190,7 @@ def ceilings(dataset: xr.Dataset) -> pd.Series:
     return pd.Series(
         {
             "runs": use.sizes["recipe"] * use.sizes["seed"],
-            "runs with U_0 exactly 1": int((use.isel(layer=0) == 1).sum()),
+            "runs with a batch use of layer 0 of exactly 1": int((use.isel(layer=0) == 1).sum()),
             "runs in which layers tie for the lowest": int(tied.sum()),
             f"recipes with no layer under {100 * FULL:g} % (mean of seeds)": int((~emptied(dataset)).sum()),
         }

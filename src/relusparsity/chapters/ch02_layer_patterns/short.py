@@ -14,7 +14,8 @@ def in_short() -> Short:
         for each in (wide, mid)
     }
     lowest = {scale: use.argmin("layer").values.tolist() for scale, use in ends.items()}
-    first, last, token = ("1", "U_0 (%)"), ("2", "U_5 (%)"), ("5", "highest median token_use (%)")
+    first, last = ("1", "batch use of layer 0 (%)"), ("2", "batch use of layer 5 (%)")
+    token = ("5", "highest median token_use (%)")
     return Short(
         "Layers of one model come apart, but the emptiest is not always the first: in Wide it is "
         f"{most(lowest['wide'])}, in Mid {most(lowest['mid'])}.",

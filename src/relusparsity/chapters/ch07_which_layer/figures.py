@@ -193,7 +193,7 @@ def waves(dataset: xr.Dataset, lost: xr.DataArray, half: xr.DataArray) -> Figure
     for i in layers(lost):
         hover = f"layer {i}, {{x}} tokens\n{{y}} % of its loss has come"
         colour, values = style.layer_colour(i, lost.sizes["layer"]), lost.sel(layer=i).values
-        panel.marks.append(Mark("line", seen, values, colour, f"layer {i}", f"layer {i}", hover))
+        panel.marks.append(Mark("line", seen, values, colour, str(i), f"layer {i}", hover))
     first = int(half["layer"].where(half == half.min()).max())  # of several, the last
     last = int(half.idxmax("layer"))
     when = [style.si(float(half.sel(layer=layer))) for layer in (first, last)]

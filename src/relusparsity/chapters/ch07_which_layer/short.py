@@ -4,7 +4,7 @@ import numpy as np
 
 from ... import store
 from ...claims.short import Short, between
-from ...experiments import other_half
+from ...experiments import dissociation, other_half
 from ...plots.recipes import FULL
 from . import trajectories, treatments, words
 
@@ -21,7 +21,11 @@ def in_short() -> Short:
     treated = store.recorded("dissociation", "mid")
     some = treatments.read(treated)
     moved = {layer: treatments.moved(some, layer) for layer in (1, 5)}
-    of = {arm: words.rounded(treatments.values(some, arm)) for arm in some[0].values}
+    of = {
+        (layer, arm): words.rounded(treatments.values(some, dissociation.label(layer, arm)))
+        for layer in (1, 5)
+        for arm in ("twin", "treated")
+    }
     return Short(
         f"The recipe decides which layer empties: of {cells.sizes['recipe']} recipes for Mid (6 × 8,192 units), "
         f"{sum(counts.values())} end with a layer under {100 * FULL:g} %, and the emptiest is "
@@ -33,10 +37,10 @@ def in_short() -> Short:
             f"the largest γ is the one that ends emptiest in {int(early['largest'])} of {named.attrs['runs']} "
             f"runs, and one of the two largest is in {int(early['two'])}; the emptiest layer by then is in "
             f"{int(early['so_far'])} (seen after the fact).",
-            f"With that mean taken out of its input, layer 1 ends at {of['U_1, treated (%)']} % instead of "
-            f"{of['U_1, twin (%)']} %; with a vector added to its input, layer 5 ends at {of['U_5, treated (%)']} "
+            f"With that mean taken out of its input, layer 1 ends at {of[1, 'treated']} % instead of "
+            f"{of[1, 'twin']} %; with a vector added to its input, layer 5 ends at {of[5, 'treated']} "
             f"% instead "
-            f"of {of['U_5, twin (%)']} % ({words.seeds(len(some))}).",
+            f"of {of[5, 'twin']} % ({words.seeds(len(some))}).",
             f"Placebos, which add the same with a random sign at each token, do {between(np.round(moved[1]))} % of "
             f"what centring does to layer 1 and {between(np.round(moved[5]))} % of what the vector does to layer 5; "
             f"row 15, a claim of ours, allows a quarter. {treatments.verdict(treated)}",

@@ -33,7 +33,9 @@ def values(readings: Sequence[Reading], label: str) -> list[float]:
 
 def moved(readings: Sequence[Reading], layer: int) -> list[float]:
     """By what share (percent) of its treatment's move the placebo moves a layer, seed by seed."""
-    twin, treated, placebo = (values(readings, f"U_{layer}, {arm} (%)") for arm in ("twin", "treated", "placebo"))
+    twin, treated, placebo = (
+        values(readings, dissociation.label(layer, arm)) for arm in ("twin", "treated", "placebo")
+    )
     return [100 * abs(p - a) / abs(b - a) for a, b, p in zip(twin, treated, placebo, strict=True)]
 
 
@@ -41,7 +43,7 @@ def dissociated(dataset: xr.Dataset) -> Said:
     """What happened to the two layers that row 15 reads."""
     some = read(dataset)
     of = {
-        (layer, arm): rounded(values(some, f"U_{layer}, {arm} (%)"))
+        (layer, arm): rounded(values(some, dissociation.label(layer, arm)))
         for layer in (1, 5)
         for arm in ("twin", "treated", "placebo")
     }
@@ -103,8 +105,8 @@ def placebos(dataset: xr.Dataset) -> Said:
         else f"{small} of {len(both)} by less than the quarter that the rule allows"
     )
     return Said(
-        f"{word}They end layer 1 at {rounded(values(some, 'U_1, placebo (%)'))} % and layer 5 at "
-        f"{rounded(values(some, 'U_5, placebo (%)'))} %: "
+        f"{word}They end layer 1 at {rounded(values(some, dissociation.label(1, 'placebo')))} % and layer 5 at "
+        f"{rounded(values(some, dissociation.label(5, 'placebo')))} %: "
         f"{between(np.round(shares[1]))} % and {between(np.round(shares[5]))} % of what the "
         f"treatments do, {how}. {verdict(dataset)}"
     )
@@ -127,7 +129,7 @@ def verdict(dataset: xr.Dataset) -> str:
     """The ledger's word for row 15, and what the centred layer does of what the row asks."""
     some = read(dataset)
     held, word = sum(bool(reading.holds) for reading in some), dissociation.verdict(dissociation.judge(dataset))
-    short = [number(value) for value in values(some, "U_1, treated (%)") if value < 90]
+    short = [number(value) for value in values(some, dissociation.label(1, "treated")) if value < 90]
     low = f"; in {seeds(len(short))} the centred layer 1, too, ends under the 90 % asked for" if short else ""
     of = f"{COUNTED[held]} of {seeds(len(some))}" if held else "no seed"
     return f"Row 15 is {word}: it holds in {of}{low}."

@@ -9,6 +9,7 @@ import xarray as xr
 from ...claims.short import Said, between, spread
 from ...claims.table import number
 from ...experiments import endings, search, sweep_table
+from ...plots.reading import how_many
 from ...source import BATCH_USE
 from . import runs
 
@@ -153,7 +154,7 @@ def sought() -> Said:
                 f"- **Sought:** one recipe that ends layer {FIRST} at {low_high[FIRST]}, as the lowest, and layer "
                 f"{LAST} at {low_high[LAST]}.",
                 f"- **Stop:** with the first run that does, or after {search.MOST}. {len(rows)} are written, {ran} of "
-                "them have run; the others may follow from what these find.",
+                f"them {'has' if ran == 1 else 'have'} run; the others may follow from what these find.",
                 f"- **Screens**, but for the first {exempt} runs, stop a run, one of {run.train.steps:,} steps "
                 f"{stops} (γ: [chapter 7](07_which_layer.html)).",
                 f"- **Where:** `experiments/search.py`, of {search.DATE}; what was added on {search.LATER}, after the "
@@ -176,6 +177,6 @@ def expected() -> Said:
             low <= forecast[layer][0] and forecast[layer][1] <= high for layer, (low, high) in search.TARGET.items()
         )
     return Said(
-        f"{len(to_come)} runs are to come. The forecasts of {reach} reach into the box; {within or 'none'} of them "
-        f"{'lies' if within == 1 else 'lie'} wholly in it."
+        f"{how_many(len(to_come), 'run')} {'is' if len(to_come) == 1 else 'are'} to come. The forecasts of "
+        f"{reach} reach into the box; {within or 'none'} of them {'lies' if within == 1 else 'lie'} wholly in it."
     )

@@ -78,7 +78,7 @@ def windows(models: Mapping[str, xr.Dataset], within: int = 1024) -> Figure:
     least = float(use["untrained"].sel(window=within).min())
     never = int((use["trained"].isel(window=-1) < least).sum())
     found = f"Within {within:,} tokens a random layer uses {percent(least)} of its units or more; {never} of "
-    found += f"{use['trained'].sizes['layer']} trained ones never do"
+    found += f"{use['trained'].sizes['layer']} trained ones never {'does' if never == 1 else 'do'}"
     caption = (
         "Solid: share of a layer's units that fire at least once in n tokens of running text. Dotted: in as many "
         "tokens drawn at random. The gap is firing that clusters in sequences."

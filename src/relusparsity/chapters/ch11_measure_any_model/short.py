@@ -2,6 +2,7 @@
 
 from ... import store
 from ...claims.short import Short, between
+from ...plots.reading import how_many
 from . import words
 
 
@@ -18,8 +19,9 @@ def in_short() -> Short:
             f"Laptop (6 × {dataset.attrs['d_ff']:,} units) begins there. After training "
             f"{between(words.at_token(dataset, 'trained'))} % of a layer's units fire at a token and {between(over)} % "
             "within 8,192 tokens.",
-            f"Of {words.read(dataset)} tokens, up to {int(words.silent(dataset, 'trained').max())} units of a trained "
-            f"layer fire at none. Of a layer with random weights at most {quiet} {'does' if quiet == 1 else 'do'} so.",
+            f"Of {words.read(dataset)} tokens, up to "
+            f"{how_many(int(words.silent(dataset, 'trained').max()), 'unit')} of a trained layer fire at none. Of a "
+            f"layer with random weights at most {quiet} {'does' if quiet == 1 else 'do'} so.",
             "Activations that are never zero need a threshold, and each has its own zero point: by the rule CETT 0.2 "
             f"(explained below) {between(words.at_token(dataset, words.SMOOTH))} % of a random Llama's units fire at a "
             "token.",

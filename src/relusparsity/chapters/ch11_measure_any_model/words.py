@@ -5,7 +5,7 @@ import xarray as xr
 
 from ...claims.short import Said, between
 from ...measure.found import by_chance
-from ...plots.reading import percent
+from ...plots.reading import how_many, percent
 from ...store import results
 from . import tables
 
@@ -39,19 +39,27 @@ def checkpoints(dataset: xr.Dataset) -> Said:
     }
     pairs = {name: f"{name}, shuffled" for name in use if f"{name}, shuffled" in use}
     fewer = all((use[name] < use[shuffled]).all() for name, shuffled in pairs.items())
-    said = " and of ".join(f"{name} {between(use[name])} % (shuffled: {between(use[pairs[name]])} %)" for name in pairs)
+    said = " and ".join(f"{between(use[name])} % in {name} (shuffled: {between(use[pairs[name]])} %)" for name in pairs)
     trained = np.isin(models, [name for name in use if name not in pairs.values()])
     silent, units = (int(dataset[name].values[trained].sum()) for name in ("silent_units", "units"))
     chance = by_chance(TAIL_ERROR, factors=2)
     above = use["SmolLM2"] > chance
     claim = "fewer fire than with the same weights shuffled, in every layer" if fewer else "not always fewer fire"
+    more = int(above.sum())
     return Said(
-        f"**With trained ReLU units {claim}; hardly a unit is silent.** At a token, of a layer's units of {said} fire. "
-        f"Of all {units:,} trained units {silent} fires nowhere in the text. SmolLM2 has smooth units. By CETT "
-        f"{TAIL_ERROR:g} (explained below) {between(use['SmolLM2'])} % of a layer fire; numbers without structure "
-        f"would read {chance:.1f} %, and {int(above.sum())} of its {len(above)} layers read more. These are two "
-        "encoders and one decoder, one text and one shuffle each, and SmolLM2 is a copy of four bits a weight."
+        f"**With trained ReLU units {claim}; hardly a unit is silent.** The share of a layer's units that fire at a "
+        f"token is {said}. {_never(silent, units)} SmolLM2 has smooth units. By CETT {TAIL_ERROR:g} (explained below) "
+        f"{between(use['SmolLM2'])} % of a layer's units fire; numbers without structure would read {chance:.1f} %, "
+        f"and {more} of its {len(above)} layers {'reads' if more == 1 else 'read'} more. These are two encoders and "
+        "one decoder, one text and one shuffle each, and SmolLM2 is a copy of four bits a weight."
     )
+
+
+def _never(silent: int, units: int) -> str:
+    """How many of all trained units fire nowhere."""
+    if not silent:
+        return f"Each of all {units:,} trained units fires somewhere in the text."
+    return f"Of all {units:,} trained units {silent:,} {'fires' if silent == 1 else 'fire'} nowhere in the text."
 
 
 def zero_point(dataset: xr.Dataset) -> Said:
@@ -62,7 +70,7 @@ def zero_point(dataset: xr.Dataset) -> Said:
         f"**Untrained, about half of a layer's units fire at a token; trained, far fewer.** The two ReLU models with "
         f"random weights read {between(at_token(dataset, *RANDOM))} %, layer by layer. The trained network, which "
         f"began as one of them, reads {between(at_token(dataset, 'trained'))} %. Of a random model's {units:,} units "
-        f"at most {int(counts.sum(1).max())} is silent in all the text."
+        f"at most {how_many(int(counts.sum(1).max()), 'unit')} fired nowhere in the text."
     )
 
 

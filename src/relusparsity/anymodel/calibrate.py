@@ -2,6 +2,7 @@
 
 import math
 import sys
+from collections.abc import Sequence
 from decimal import Decimal
 
 import numpy as np
@@ -9,17 +10,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..counting.call import Call
 from ..errors import UserError
-from . import weights
 from .attach import Choice, Side
 from .magnitudes import INFINITE, Batches, Magnitudes, run, upper_edge
 from .magnitudes import bins as bins
 from .rules import Rule, between, short
-from .watch import Watch
+from .tails import Ladders, TailErrors
 from .zeroed import Zeroed
 
-GRID, FINER = 24, 10  # thresholds a layer at which tail errors are computed, and those between two of them
 STEPS = 6  # halvings of the bracket for a given loss
 
 
@@ -64,9 +62,11 @@ def cett(model: nn.Module, batches: Batches, target: float) -> Rule:
 
     CETT (cumulative error of tail truncation; "Sparsing Law", arXiv 2411.02335): the norm of the summed outputs of
     the units below the threshold over the norm of the whole MLP output (without its bias), mean over tokens. A unit's
-    output is its activation (act(gate) · up in gated MLPs) times its output weights. Instead of a bisection with a
-    pass a step: one pass for the histogram of sizes, one for the exact error at 24 thresholds of every layer, and one
-    at 10 more in the bracket found, which verifies the chosen one; `facts` holds its error.
+    output is its activation (act(gate) · up in gated MLPs) times its output weights. Thresholds are tried on a ladder
+    whose rungs lie 1/207 of the way from the 0.1 % to the 99.99 % quantile of a layer's sizes apart, on a scale of
+    logarithms. One pass makes the histogram of sizes and keeps some tokens, which guess the rung; another computes the
+    exact errors of four rungs around the guess, or more passes, until a rung is within the target and the next one is
+    not. `facts` holds the exact error of that rung.
 
     Raises
     ------
@@ -75,15 +75,12 @@ def cett(model: nn.Module, batches: Batches, target: float) -> Rule:
     """
     target = between(target, 0, 1, "CETT", "a share of the MLP's output between 0 and 1")
     batches = list(batches)
-    table = TailErrors(model, batches)
-    finer = table.bracket(target)
-    errors = table.errors(batches, finer)
-    # the first of the finer thresholds is one of the table's, so at least that one qualifies
-    best = [int(np.flatnonzero(row <= target * (1 + 1e-9)).max(initial=0)) for row in errors]
+    ladders = Ladders(model, batches)
+    found = ladders.climb(batches, target)
     rule = _rule(
-        f"CETT {short(target)}: |unit's output| above its layer's threshold", table, finer[range(len(best)), best]
+        f"CETT {short(target)}: |unit's output| above its layer's threshold", ladders, [limit for limit, _ in found]
     )
-    rule.facts.update({f"cett_{layer}": float(errors[layer, at]) for layer, at in enumerate(best)})
+    rule.facts.update({f"cett_{layer}": error for layer, (_, error) in enumerate(found)})
     return rule
 
 
@@ -140,95 +137,6 @@ def loss(model: nn.Module, batches: Batches, rule: Rule | None = None) -> float:
     return nats / tokens
 
 
-class Sizes(Magnitudes):
-    """The same of the sizes of the units' outputs: an activation times the norm of its output weights."""
-
-    def __init__(self, model: nn.Module) -> None:
-        super().__init__(model, of="product")
-        self.norms: dict[int, Tensor] = {}
-
-    def size(self, layer: int, activation: Tensor) -> Tensor:
-        if layer not in self.norms:
-            found = weights.output_weights(self.places[layer], activation)
-            weights.check(self.places[layer], activation, found)
-            self.norms[layer] = found.norm(dim=1)
-        return activation.abs().float() * self.norms[layer]
-
-
-class TailErrors:
-    """Each layer's CETT at `GRID` thresholds, exact on the calibration text."""
-
-    def __init__(self, model: nn.Module, batches: Batches) -> None:
-        self.model = model
-        sizes = run(Sizes(model), batches)
-        counted = sizes.counts()
-        self.norms, self.layers = [sizes.norms[layer] for layer in range(len(counted))], sizes.read_from()
-        grids = []
-        for counts in counted:
-            some = counts.copy()
-            some[0] = 0  # exact zeros cost nothing
-            below = np.cumsum(some)
-            if not below[-1]:
-                raise UserError("a layer's activations are all zero on the calibration text; CETT is undefined there.")
-            low, high = (upper_edge(int(np.searchsorted(below, q * below[-1]))) for q in (0.001, 0.9999))
-            grids.append(np.geomspace(low, high, GRID))
-        self.grid = np.array(grids)  # (layer, threshold)
-        self.table = np.maximum.accumulate(self.errors(batches, self.grid), axis=1)
-
-    def errors(self, batches: Batches, limits: np.ndarray) -> np.ndarray:
-        """Mean tail error over tokens at each threshold: (layer, threshold)."""
-        found = run(Tails(self.model, self.norms, limits), batches).means()
-        if not np.isfinite(found).all():
-            raise UserError("outputs of the MLPs are infinite or NaN on the calibration text; CETT is undefined there.")
-        return found
-
-    def bracket(self, target: float) -> np.ndarray:
-        """Thresholds from the table's last within the target to its next: (layer, threshold)."""
-        self._reaches(target)
-        at = np.minimum((self.table <= target).sum(axis=1) - 1, GRID - 2)
-        ends = zip(self.grid[range(len(at)), at], self.grid[range(len(at)), at + 1], strict=True)
-        return np.array([np.geomspace(low, high, FINER) for low, high in ends])
-
-    def _reaches(self, target: float) -> None:
-        least = self.table[:, 0].max()
-        if least > target:
-            raise UserError(f"CETT {target:g} is below that of the smallest threshold tried, {least:.2g}.")
-
-    def limits(self, target: float) -> np.ndarray:
-        """The threshold of each layer, interpolated between those of the table: (layer)."""
-        self._reaches(target)
-        out = []
-        for grid, error in zip(self.grid, self.table, strict=True):
-            rising = np.r_[True, np.diff(error) > 0]
-            positive = rising & (error > 0)
-            out.append(float(np.exp(np.interp(np.log(target), np.log(error[positive]), np.log(grid[positive])))))
-        return np.array(out)
-
-
-class Tails(Watch):
-    """Norm of the summed outputs of the units below each threshold, over the norm of all: summed over tokens."""
-
-    def __init__(self, model: nn.Module, norms: list[Tensor], limits: np.ndarray) -> None:
-        super().__init__(model, of="product")
-        self.norms, self.limits = norms, limits
-        self.sums = np.zeros(limits.shape)
-        self.tokens = np.zeros(len(limits))
-
-    def observe(self, layer: int, activation: Tensor, call: Call) -> None:
-        hidden = (activation.flatten(0, 1) if call.real is None else activation[call.real]).float()
-        weight, size = weights.output_weights(self.places[layer], activation), hidden.abs() * self.norms[layer]
-        whole = (hidden @ weight).norm(dim=1)
-        used = whole > 0
-        for at, limit in enumerate(self.limits[layer]):
-            tail = (hidden * (size <= limit)) @ weight
-            self.sums[layer, at] += float((tail.norm(dim=1)[used] / whole[used]).sum())
-        self.tokens[layer] += int(used.sum())
-
-    def means(self) -> np.ndarray:
-        with np.errstate(invalid="ignore"):  # without a token that has an output: not a number
-            return self.sums / self.tokens[:, None]
-
-
-def _rule(name: str, table: TailErrors, limits: np.ndarray, **facts: float) -> Rule:
-    thresholds = tuple(float(limit) / norm.clamp_min(1e-30) for limit, norm in zip(limits, table.norms, strict=True))
-    return Rule(name, thresholds, dict(facts), "product", table.layers)
+def _rule(name: str, found: Ladders, limits: Sequence[float], **facts: float) -> Rule:
+    thresholds = tuple(limit / norm.clamp_min(1e-30) for limit, norm in zip(limits, found.norms, strict=True))
+    return Rule(name, thresholds, dict(facts), "product", found.layers)

@@ -37,9 +37,9 @@ def begun(dataset: xr.Dataset) -> Said:
     return Said(
         f"Of the {len(width_or_rate.ARMS) * SEEDS} runs that test this guess, {int(ran.sum())} have ended. In Mid "
         f"({words.seeds(len(seeds))}, 8,192 units), output matrices that learn at a quarter of the rate end {said}, "
-        f"at a loss of {mean[SLOW]['loss']:.2f} instead of {mean[BASE]['loss']:.2f}. By {width_or_rate.WAVE / 1e6:g} million tokens "
-        f"layer 5 has lost {early[0]} % of its units, with the slower matrices {early[1]} %, with weights of standard "
-        f"deviation 0.02 at the first rate {early[2]} %."
+        f"at a loss of {mean[SLOW]['loss']:.2f} instead of {mean[BASE]['loss']:.2f}. By "
+        f"{width_or_rate.WAVE / 1e6:g} million tokens layer 5 has lost {early[0]} % of its units, with the slower "
+        f"matrices {early[1]} %, with weights of standard deviation 0.02 at the first rate {early[2]} %."
     )
 
 

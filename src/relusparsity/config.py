@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin
 
 from . import checks
 from .checks import Checked, hints, meant, plain, refuse_absent, refuse_unknown, shown
+from .control_config import ControlConfig
 from .errors import UserError
 from .intervention_config import InterventionConfig
 from .screens import Screen
@@ -18,7 +19,6 @@ T = TypeVar("T")
 
 # Windows double this many times beyond a sequence: the widest is 2**LEVELS sequences (of 512 tokens: 1,048,576).
 LEVELS = 11
-
 MOST_STEPS = 10**8  # more than a day at a millisecond each
 
 
@@ -206,12 +206,15 @@ class RunConfig(Checked):
     """Decides the initial weights and the order of the data."""
     intervention: InterventionConfig = field(default_factory=InterventionConfig)
     """What is done to one layer's input; by default, nothing. One process alone can."""
+    control: ControlConfig = field(default_factory=ControlConfig)
+    """What is done to the updates of some units; by default, nothing. One process alone can."""
     screens: tuple[Screen, ...] = ()
     """Rules by which it stops early; no part of what it computes."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
         self.intervention.check(self.model.n_layers, self.model.d_model)
+        self.control.check(self.model.n_layers, self.model.d_ff)
         for screen in self.screens:
             screen.check(self.model.n_layers, self.train.steps, self.measure.points)
         for part, name in ((self.model, "position_std"), (self.train, "position_rate")):
@@ -284,13 +287,9 @@ def replace(config: T, **changes: Any) -> T:
     512
     """
     nested: dict[str, dict[str, Any]] = {}
-    flat: dict[str, Any] = {}
-    for path, value in changes.items():
-        head, _, rest = path.partition(".")
-        if rest:
-            nested.setdefault(head, {})[rest] = value
-        else:
-            flat[head] = value
+    flat = {path: value for path, value in changes.items() if "." not in path}
+    for head, rest in (path.split(".", 1) for path in changes if "." in path):
+        nested.setdefault(head, {})[rest] = changes[f"{head}.{rest}"]
     refuse_unknown(type(config), [*flat, *nested])
     for head, inner in nested.items():
         whole_one = flat.get(head, getattr(config, head))

@@ -157,6 +157,7 @@ def save(trainer: Trainer, path: Path, seconds: float, log: str) -> None:
     folder = path / STATES
     temporary, target = folder / f".{trainer.step:08d}", folder / f"{trainer.step:08d}"
     tensors |= {f"deaths/{name}": value for name, value in trainer.deaths.state().items()}
+    tensors |= {f"control/{name}": value for name, value in trainer.control.state().items()}
     tensors |= {"step": torch.tensor(trainer.step), "seconds": torch.tensor(seconds, dtype=torch.float64)}
     tensors["log"] = torch.tensor(list(bytes.fromhex(log)), dtype=torch.uint8)
     with sealed.told(target):
@@ -190,7 +191,8 @@ def restore(trainer: Trainer, path: Path) -> tuple[float, str]:
     with torch.no_grad():
         for name, tensor in weights(trainer.model).items():
             tensor.copy_(distributed.as_held(tensors[f"model/{name}"], tensor))
-    trainer.deaths.load({n.removeprefix("deaths/"): t for n, t in tensors.items() if n.startswith("deaths/")})
+    for part, name in ((trainer.deaths, "deaths/"), (trainer.control, "control/")):
+        part.load({key.removeprefix(name): value for key, value in tensors.items() if key.startswith(name)})
     moments: dict[int, dict[str, Tensor]] = {}
     parameters = [parameter for group in trainer.optimizer.param_groups for parameter in group["params"]]
     for name, value in tensors.items():

@@ -13,7 +13,7 @@ from .. import corpora, distributed
 from ..config import RunConfig, TrainConfig
 from ..counting.deaths import DeathTracker
 from ..errors import UserError
-from ..interventions import treat
+from ..interventions import treat, updates
 from ..models import Model, build, checked
 from . import evaluate
 
@@ -70,14 +70,19 @@ def learning_rate(config: TrainConfig, tokens: int) -> float:
 
 
 def _groups(model: nn.Module, config: TrainConfig) -> list[dict[str, Any]]:
-    """Parameters by their rate (in lr) and decay, matrices first; `weight_decay` is such that a step's is lr's own."""
+    """Parameters by their rate (in lr) and decay, matrices first; `decay` is such that a step's is lr's own.
+
+    `weight_decay` is the same under the name that the optimisers read.
+    """
     groups: dict[tuple[bool, float], dict[str, Any]] = {}
     for matrices in (True, False):
         for name, parameter in model.named_parameters():
             if (parameter.ndim >= 2) == matrices:
                 rate = next((getattr(config, field) for end, field in RATES.items() if name.endswith(end)), 1.0)
                 decay = config.weight_decay / rate if matrices or config.decay_vectors else 0.0
-                group = groups.setdefault((matrices, rate), {"params": [], "rate": rate, "weight_decay": decay})
+                group = groups.setdefault(
+                    (matrices, rate), {"params": [], "rate": rate, "weight_decay": decay, "decay": decay}
+                )
                 group["params"].append(parameter)
     return list(groups.values())
 
@@ -92,10 +97,10 @@ def _optimizer(model: nn.Module, config: TrainConfig, device: torch.device) -> t
 
         @torch.no_grad()
         def decay(*_: Any) -> None:
-            for now, group in zip(sgd.param_groups, groups, strict=True):
-                if group["weight_decay"]:
+            for group in sgd.param_groups:
+                if group["decay"]:
                     for weight in group["params"]:
-                        weight.mul_(1 - now["lr"] * group["weight_decay"])
+                        weight.mul_(1 - group["lr"] * group["decay"])
 
         sgd.register_step_pre_hook(decay)
         return sgd
@@ -115,6 +120,7 @@ class Trainer:
         if config.train.shard and self.world > 1:
             distributed.shard(self.model, self.model.blocks)
         self.optimizer = _optimizer(self.model, config.train, device)
+        self.control = updates.Control(config.control, self.model)
         self.deaths = DeathTracker(self.model.widths(), config.train.dead_after, device)
         objective: nn.Module = Objective(self.model)
         if self.world > 1 and not config.train.shard:
@@ -136,29 +142,33 @@ class Trainer:
         """Training tokens seen."""
         return self.step * self.config.train.batch_tokens
 
-    def advance(self) -> tuple[Tensor, Tensor]:
-        """One optimiser step; its loss and gradient norm, still on the device."""
-        batch = corpora.batch(
-            self.corpus.train,
-            self.config.model.seq_len,
-            self.sequences,
-            self.config.seed,
-            self.step,
-            self.rank,
-            self.world,
-        )
-        tokens = torch.from_numpy(batch)
+    def _batch(self, step: int) -> Tensor:
+        """This process's token ids (sequence, position + 1) of the step that follows `step` others."""
+        text, seq_len, seed = self.corpus.train, self.config.model.seq_len, self.config.seed
+        tokens = torch.from_numpy(corpora.batch(text, seq_len, self.sequences, seed, step, self.rank, self.world))
         if self.device.type == "cuda":
             tokens = tokens.pin_memory()  # from pageable memory, the copy would wait until the step before is done
-        tokens = tokens.to(self.device, non_blocking=True)
+        return tokens.to(self.device, non_blocking=True)
+
+    def _read(self) -> tuple[Tensor, Tensor]:
+        """See `updates.Read`; in the beginning, off the first batches."""
+        first = max(0, self.step - updates.READ)
+        batches = (self._batch(step) for step in range(first, first + updates.READ))
+        return evaluate.means_and_firings(self.model, batches, self.config.train.precision)
+
+    def advance(self) -> tuple[Tensor, Tensor]:
+        """One optimiser step; its loss and gradient norm, still on the device."""
+        tokens = self._batch(self.step)
         for group in self.optimizer.param_groups:
             group["lr"] = group["rate"] * learning_rate(self.config.train, self.tokens)
         with evaluate.autocast(self.device, self.config.train.precision):
             loss, unit_tokens, firings, sequence_units = self.objective(tokens)
         loss.backward()
+        updates.enlarge(self.model.parameters(), self.config.control.outliers, self.step)
         clip = self.config.train.clip or math.inf
         norm = distributed.whole(nn.utils.clip_grad_norm_(self.model.parameters(), clip))
-        self.optimizer.step()
+        with self.control.acting(self.step, self.optimizer, self._read):
+            self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
         self.step += 1
         loss = loss.detach() / self.world

@@ -13,7 +13,7 @@ from ..identity import changed
 from ..models import training_flops
 from ..plots.reading import how_many
 from ..screens import measured_steps
-from ..store.schema import FINAL, HISTORY
+from ..store.schema import CONTROL, FINAL, HISTORY
 
 GPU = (480e12, 7.5e-3, 25.0)
 """An H200's floating-point operations per second, its seconds per step besides, and those per run, as measured."""
@@ -41,7 +41,8 @@ def size(run: RunConfig) -> int:
     of, model = run.measure, run.model
     steps = min(of.histories, len(measured_steps(run.train.steps, of.points)))
     drift = len(HISTORY) * steps * min(of.history_units, model.d_ff)
-    at_the_end = sum("unit" in dims for dims, *_ in FINAL.values()) * model.d_ff
+    kept = FINAL | (CONTROL if run.control.kind != "none" else {})
+    at_the_end = sum("unit" in dims for dims, *_ in kept.values()) * model.d_ff
     return SMALL + model.n_layers * (2 * drift + at_the_end)
 
 

@@ -74,7 +74,9 @@ def test_use_by_activation_is_the_mean_of_the_seeds_that_ran(recorded: xr.Datase
 def test_choices_are_read_off_every_field(models: tuple[xr.Dataset, ...]) -> None:
     table = tables.choices(*models)
     parts = {
-        name: part for name, part in to_dict(RunConfig()).items() if name not in ("seed", "intervention", "screens")
+        name: part
+        for name, part in to_dict(RunConfig()).items()
+        if name not in ("seed", "intervention", "control", "screens")
     }
     fields = {f"{section}.{name}" for section, part in parts.items() for name in part}
     assert set(table.index) == fields | {"seed"}

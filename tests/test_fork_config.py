@@ -40,6 +40,8 @@ def test_what_makes_no_fork_is_refused(fields: dict[str, Any], said: str) -> Non
         ({"fork.decay_input_biases": True, "model.bias": False}, "bias = False leaves none"),
         ({"fork.freeze_before": 1, **ADDED}, "the intervention into layer 1 moves with a running mean"),
         ({"screens": (Screen(8, "heldout_loss", None, ">", 9.0),)}, "a fork has no screens of its own"),
+        ({"fork.freeze_before": 1, "control.kind": "watch"}, "freeze_before with a control of kind = watch"),
+        ({"fork.decay_dead": False, "control.kind": "watch"}, "decay_dead = False with a control of kind = watch"),
         ({"measure.earlier": 24}, "earlier = 24, but the run is trained for 24 steps; lower it"),
         ({"train.fork_states": (FORK + 1,)}, "fork_states has 1025: expected multiples of batch_tokens = 64 below"),
         ({"train.fork_states": (40 * BATCH,)}, "fork_states has 2560: expected"),

@@ -62,11 +62,11 @@ def lines(run: Run) -> list[str]:
 
 @pytest.mark.parametrize(
     "changes",
-    [{}, {"train.optimizer": "adafactor"}, {"train.optimizer": "sgd"}, ADDED],
-    ids=["adamw", "adafactor", "sgd", "intervention"],
+    [{}, {"train.optimizer": "adafactor"}, {"train.optimizer": "sgd"}, ADDED, {"control.kind": "watch"}],
+    ids=["adamw", "adafactor", "sgd", "intervention", "watched"],
 )
 def test_a_fork_that_changes_nothing_is_its_parent_to_the_bit(changes: dict[str, Any], tmp_path: Path) -> None:
-    parent = trained(tmp_path, **KEEPS, **changes)
+    parent = trained(tmp_path, **KEEPS, **{name: of for name, of in changes.items() if "control" not in name})
     twin = forked(parent, **changes)
     assert twin.path.parent == parent.path.parent and twin.path != parent.path
     assert lines(twin) == lines(parent)[AT:]

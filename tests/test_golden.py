@@ -37,6 +37,7 @@ def test_every_choice_of_a_configuration_is_in_one_of_them() -> None:
             ("model", ("activation", "norm", "norm_place", "embedding_norm", "positions", "bias", "tied", "init")),
             ("train", ("optimizer", "schedule")),
             ("intervention", ("kind", "direction", "placebo")),
+            ("control", ("kind",)),
         )
         for field in fields
     }
@@ -58,7 +59,9 @@ def test_every_choice_of_a_configuration_is_in_one_of_them() -> None:
     parts = {"optimizer": "train", "schedule": "train"} | dict.fromkeys(
         ("kind", "direction", "placebo"), "intervention"
     )
-    assert taken == {(parts.get(field, "model"), field, value) for field, values in wanted.items() for value in values}
+    controls = {("control", "kind", kind) for kind in ("none", "exchange", "signs", "reflect", "winsorise")}
+    others = {(parts.get(field, "model"), field, value) for field, values in wanted.items() for value in values}
+    assert taken == others | controls, "but for watch, which changes nothing"
 
 
 def test_every_number_that_scales_a_weight_or_its_rate_is_set_in_one_of_them() -> None:

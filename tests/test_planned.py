@@ -68,6 +68,7 @@ def test_longer_trainings_and_larger_models_take_longer(device: str, monkeypatch
     measured = replace(run, **{"measure.final_sets": 640})
     assert (planned.seconds(measured) > planned.seconds(run)) == (device == "cpu")
     assert planned.size(longer) == planned.size(run) < planned.size(larger)
+    assert planned.size(replace(run, **{"control.kind": "watch"})) > planned.size(run)
     few = replace(run, **{"measure.points": 4})
     assert planned.size(few) < planned.size(run) < planned.size(replace(run, **{"measure.history_units": 1024}))
 

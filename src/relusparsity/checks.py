@@ -38,6 +38,7 @@ TokensOrNone = Annotated[int, whole(0, 10**15)]
 Points = Annotated[int, whole(1, 10**6)]
 Seed = Annotated[int, whole(0, 2**63 - 1)]
 Share = Annotated[float, Only(lambda value: 0 < value < 1, "a share between 0 and 1")]
+ShareOrNone = Annotated[float, Only(lambda value: 0 <= value < 1, "0 (none) or a share between 0 and 1")]
 Moment = Annotated[float, Only(lambda value: 0 <= value < 1, "at least 0 and below 1")]
 Factor = Annotated[float, real(1e-6, 1e6)]  # of a smaller one, float32 leaves nothing to learn from
 FactorOrNone = Annotated[float, Only(lambda v: v == 0 or 1e-6 <= v <= 1e6, "0 (off) or a number from 1e-06 to 1e+06")]

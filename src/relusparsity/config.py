@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin
 
 from . import checks
 from .checks import Checked, hints, meant, plain, refuse_absent, refuse_unknown, shown
+from .control_config import ControlConfig
 from .errors import UserError
 from .fork_config import OF_FORKS, ForkConfig
 from .intervention_config import InterventionConfig
@@ -20,7 +21,6 @@ T = TypeVar("T")
 
 # Windows double this many times beyond a sequence: the widest is 2**LEVELS sequences (of 512 tokens: 1,048,576).
 LEVELS = 11
-
 MOST_STEPS = 10**8  # more than a day at a millisecond each
 
 
@@ -167,6 +167,8 @@ class RunConfig(Checked):
     """Decides the initial weights and the order of the data."""
     intervention: InterventionConfig = field(default_factory=InterventionConfig)
     """What is done to one layer's input; by default, nothing. One process alone can."""
+    control: ControlConfig = field(default_factory=ControlConfig)
+    """What is done to the updates of some units; by default, nothing. One process alone can."""
     screens: tuple[Screen, ...] = ()
     """Rules by which it stops early; no part of what it computes."""
     fork: ForkConfig = field(default_factory=ForkConfig)
@@ -175,6 +177,7 @@ class RunConfig(Checked):
     def __post_init__(self) -> None:
         super().__post_init__()
         self.intervention.check(self.model.n_layers, self.model.d_model)
+        self.control.check(self.model.n_layers, self.model.d_ff)
         for screen in self.screens:
             screen.check(self.model.n_layers, self.train.steps, self.measure.points)
         if self.fork.tokens:
@@ -222,6 +225,12 @@ class RunConfig(Checked):
             raise UserError(
                 f"ForkConfig.freeze_before = {frozen}, but the intervention into layer {treated.layer} moves with a "
                 "running mean; freeze below its layer, or leave it out."
+            )
+        if self.control.kind != "none" and (frozen is not None or not self.fork.decay_dead):
+            name = "freeze_before" if frozen is not None else "decay_dead = False"
+            raise UserError(
+                f"ForkConfig.{name} with a control of kind = {self.control.kind}: a control tells decay from what the "
+                "data did in all layers alike; leave out one of the two."
             )
         if self.screens:
             raise UserError("a fork has no screens of its own; give them to its parent.")
@@ -282,13 +291,9 @@ def replace(config: T, **changes: Any) -> T:
     512
     """
     nested: dict[str, dict[str, Any]] = {}
-    flat: dict[str, Any] = {}
-    for path, value in changes.items():
-        head, _, rest = path.partition(".")
-        if rest:
-            nested.setdefault(head, {})[rest] = value
-        else:
-            flat[head] = value
+    flat = {path: value for path, value in changes.items() if "." not in path}
+    for head, rest in (path.split(".", 1) for path in changes if "." in path):
+        nested.setdefault(head, {})[rest] = changes[f"{head}.{rest}"]
     refuse_unknown(type(config), [*flat, *nested])
     for head, inner in nested.items():
         whole_one = flat.get(head, getattr(config, head))

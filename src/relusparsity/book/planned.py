@@ -13,7 +13,7 @@ from ..identity import changed
 from ..models import training_flops
 from ..plots.reading import how_many
 from ..screens import measured_steps
-from ..store.schema import FINAL, HISTORY
+from ..store.schema import CONTROL, FINAL, HISTORY
 
 GPU = (480e12, 7.5e-3, 25.0)
 """An H200's floating-point operations per second, its seconds per step besides, and those per run, as measured."""
@@ -44,7 +44,8 @@ def size(run: RunConfig) -> int:
     # a fork's, as many as its parent's at most
     steps = min(of.histories, len(measured_steps(run.end_step - run.begin_step, of.points)))
     drift = len(HISTORY) * steps * min(of.history_units, model.d_ff)
-    of_units = sum("unit" in dims for dims, *_ in FINAL.values()) + bool(of.earlier) + bool(run.fork.tokens)
+    kept = FINAL | (CONTROL if run.control.kind != "none" else {})
+    of_units = sum("unit" in dims for dims, *_ in kept.values()) + bool(of.earlier) + bool(run.fork.tokens)
     at_the_end = of_units * model.d_ff
     return SMALL + model.n_layers * (2 * drift + at_the_end)
 

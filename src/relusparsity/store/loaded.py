@@ -24,7 +24,7 @@ import numpy as np
 from ..identity import digest, is_default
 
 PACKAGE = __name__.partition(".")[0]
-NAMED_BY_VALUE = (f"{PACKAGE}.config", f"{PACKAGE}.intervention_config")
+NAMED_BY_VALUE = (f"{PACKAGE}.config", f"{PACKAGE}.control_config", f"{PACKAGE}.intervention_config")
 """Where dataclasses are whose fields are part of a run's name: a new one at its default changes nothing."""
 TABLES = tuple(f"{PACKAGE}.{name}" for name in ("recipes", "shapes", "store.renamed"))
 """Where tables are whose rows become a run's fields, which name it: a row more, or its prose, changes nothing else."""

@@ -92,8 +92,21 @@ ASKED_FOR = {
     "silent_fired": (("layer", "silent_steps"), "1", "of these, the unit-steps in which the unit fired"),
 }
 
+# name: (dims, units, long name), of a run with a control on updates
+CONTROL = {
+    "treated": (("layer", "unit"), "1", "whether the unit's updates are under the control"),
+    "path_length": (
+        ("layer", "unit"),
+        "1",
+        "lengths of the unit's data-driven updates, summed over the control's steps",
+    ),
+    "path_length_given": (("layer", "unit"), "1", "the same sum of what the optimiser gave, before the control"),
+}
+
 UNITS = COORDINATES | {
-    name: (units, text) for table in (MEASURED, HISTORY, FINAL, ASKED_FOR) for name, (_, units, text) in table.items()
+    name: (units, text)
+    for table in (MEASURED, HISTORY, FINAL, ASKED_FOR, CONTROL)
+    for name, (_, units, text) in table.items()
 }
 
 # name: (dims, units, long name), of the chapter on specificity and of any measured model

@@ -1,7 +1,7 @@
 """A model under frozen weights on held-out sequences: loss, use, drift, and what each unit fires on."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
@@ -80,6 +80,31 @@ def score(
             logits, targets = model.predict(tokens, observe=observe)
         total.add(logits, targets)
     return total
+
+
+@torch.no_grad()
+def means_and_firings(model: Model, batches: Iterable[Tensor], precision: str) -> tuple[Tensor, Tensor]:
+    """The mean of each MLP's input (layer, d_model), and the tokens at which each unit fires (layer, unit).
+
+    Parameters
+    ----------
+    batches
+        Packed sequences (sequence, position + 1).
+    """
+    sums: dict[int, Tensor] = {}
+    firings: dict[int, Tensor] = {}
+    tokens = 0
+
+    def observe(layer: int, inputs: Tensor, _preactivation: Tensor, activation: Tensor) -> None:
+        sums[layer] = sums.get(layer, 0) + inputs.flatten(0, 1).sum(0, dtype=torch.float64)
+        firings[layer] = firings.get(layer, 0) + metrics.fires(activation).flatten(0, 1).sum(0)
+
+    for batch in batches:
+        with autocast(batch.device, precision), reading(model):
+            _, targets = model.predict(batch, observe=observe)
+        tokens += targets.numel()
+    layers = sorted(sums)
+    return torch.stack([sums[layer] for layer in layers]) / tokens, torch.stack([firings[layer] for layer in layers])
 
 
 class Drift:

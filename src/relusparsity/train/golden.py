@@ -19,7 +19,7 @@ import torch
 from .. import corpora, distributed, identity
 from ..config import CorpusConfig, MeasureConfig, ModelConfig, RunConfig, TrainConfig, replace, to_dict
 from ..counting import deaths, fused, layer, metrics, use
-from ..interventions import inputs
+from ..interventions import inputs, updates
 from ..models import decoder
 from ..store.guard import Guard, Results
 from ..store.schema import HISTORY
@@ -43,6 +43,7 @@ _TINY = RunConfig(
     MeasureConfig(points=2, sets=1, final_sets=4, set_tokens=64, history_units=4, histories=2),
 )
 
+_CONTROLLED = {"control.share": 0.25, "control.every": 2}
 RUNS: dict[str, dict[str, Any]] = {
     "plain": {"seed": 22},
     "modern": {
@@ -109,6 +110,18 @@ RUNS: dict[str, dict[str, Any]] = {
         "train.fc_out_rate": 0.25,
         "train.decay_vectors": True,
         "seed": 24,
+    },
+    "exchanged": _CONTROLLED | {"control.kind": "exchange", "control.first_layer": 1, "seed": 139},
+    "signed": _CONTROLLED | {"control.kind": "signs", "train.optimizer": "adafactor", "seed": 11},
+    "reflected": _CONTROLLED | {"control.kind": "reflect", "train.decay_vectors": True, "seed": 208},
+    "winsorised": _CONTROLLED
+    | {
+        "control.kind": "winsorise",
+        "control.outliers.share": 0.5,
+        "control.outliers.seed": 12,  # in the second block, which has a cap
+        "train.optimizer": "sgd",
+        "train.clip": 0.0,
+        "seed": 130,
     },
 }
 
@@ -212,6 +225,7 @@ GUARD = Guard(
         metrics,
         step,
         timetable,
+        updates,
         use,
     ),
     agree=_agree,

@@ -159,6 +159,11 @@ def _check(config: RunConfig, corpus: corpora.Corpus) -> None:
             f"an intervention follows the mean of the text that its process reads, and {distributed.world()} processes "
             "would each have their own; train with one."
         )
+    if config.control.kind != "none" and distributed.world() > 1:
+        raise UserError(
+            f"a control on updates acts on whole rows of the weights and reads whole batches, and each of "
+            f"{distributed.world()} processes has its part of them; train with one."
+        )
 
 
 def _train(config: RunConfig, corpus: corpora.Corpus, path: Path) -> None:

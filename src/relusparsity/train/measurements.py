@@ -17,7 +17,7 @@ from ..counting import DeathTracker, metrics
 from ..errors import UserError
 from ..screens import Screen, measured_steps
 from ..store import results, sealed
-from ..store.schema import ASKED_FOR, FINAL, HISTORY, MEASURED, UNITS
+from ..store.schema import ASKED_FOR, CONTROL, FINAL, HISTORY, MEASURED, UNITS
 from . import evaluate, forking
 from .resuming import Log
 from .step import Trainer
@@ -239,7 +239,8 @@ class Recorder:
             "final_bits_per_byte": final.score.bits_per_byte(self._tokens_per_byte),
             "final_accuracy": final.score.accuracy,
         }
-        return {name: (FINAL[name][0], value) for name, value in values.items()}
+        values |= trainer.control.measured()
+        return {name: ((FINAL | CONTROL)[name][0], value) for name, value in values.items()}
 
     def _dataset(self, values: dict[str, Any], trainer: Trainer, last: int, seconds: float) -> xr.Dataset:
         model, measure = self.config.model, self.config.measure

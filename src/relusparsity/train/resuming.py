@@ -169,6 +169,7 @@ def save(trainer: Trainer, path: Path, seconds: float, log: str, states: str = S
     temporary, target = folder / f".{trainer.step:08d}", folder / f"{trainer.step:08d}"
     tensors |= {f"deaths/{name}": value for name, value in trainer.deaths.state().items()}
     tensors |= {f"hazard/{name}": value for name, value in trainer.hazard.state().items()} if trainer.hazard else {}
+    tensors |= {f"control/{name}": value for name, value in trainer.control.state().items()}
     tensors |= {"step": torch.tensor(trainer.step), "seconds": torch.tensor(seconds, dtype=torch.float64)}
     tensors["log"] = torch.tensor(list(bytes.fromhex(log)), dtype=torch.uint8)
     with sealed.told(target):
@@ -222,7 +223,8 @@ def take_up(trainer: Trainer, folder: Path, step: int, advice: str, moments: boo
     with torch.no_grad():
         for name, tensor in weights(trainer.model).items():
             tensor.copy_(distributed.as_held(tensors[f"model/{name}"], tensor))
-    trainer.deaths.load(_part(tensors, "deaths/"))
+    for part, name in ((trainer.deaths, "deaths/"), (trainer.control, "control/")):
+        part.load(_part(tensors, name))
     state: dict[int, dict[str, Tensor]] = {}
     held = [parameter for group in trainer.optimizer.param_groups for parameter in group["params"]]
     places = {parameter: place for place, parameter in enumerate(held)}

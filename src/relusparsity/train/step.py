@@ -15,7 +15,7 @@ from ..counting.deaths import DeathTracker
 from ..counting.hazard import HazardTracker
 from ..errors import UserError
 from ..fork_config import ForkConfig
-from ..interventions import forks, treat
+from ..interventions import forks, treat, updates
 from ..models import Model, build, checked
 from . import evaluate
 
@@ -72,9 +72,10 @@ def learning_rate(config: TrainConfig, tokens: int) -> float:
 
 
 def _groups(model: nn.Module, config: TrainConfig, fork: ForkConfig) -> list[dict[str, Any]]:
-    """Parameters by their rate (in lr) and decay, matrices first; `weight_decay` is such that a step's is lr's own.
+    """Parameters by their rate (in lr) and decay, matrices first; `decay` is such that a step's is lr's own.
 
-    Of a fork: those that train. Where decay spares the dead units, those of the MLPs have theirs as `living_decay`.
+    `weight_decay` is the same under the name that the optimisers read. Of a fork: those that train. Where decay spares
+    the dead units, those of the MLPs have theirs as `living_decay`.
     """
     still = forks.upstream(model, fork.freeze_before)
     groups: dict[tuple[bool, float, float, bool], dict[str, Any]] = {}
@@ -85,8 +86,9 @@ def _groups(model: nn.Module, config: TrainConfig, fork: ForkConfig) -> list[dic
                 decayed = matrices or config.decay_vectors or (fork.decay_input_biases and name.endswith(forks.BIAS))
                 decay = config.weight_decay / rate if decayed else 0.0
                 spares = not fork.decay_dead and name.endswith(forks.OF_UNITS)
-                own = {"weight_decay": 0.0, "living_decay": decay} if spares else {"weight_decay": decay}
-                group = groups.setdefault((matrices, rate, decay, spares), {"params": [], "rate": rate} | own)
+                every, living = (0.0, {"living_decay": decay}) if spares else (decay, {})
+                own = {"rate": rate, "decay": every, "weight_decay": every, **living}
+                group = groups.setdefault((matrices, rate, decay, spares), {"params": []} | own)
                 group["params"].append(parameter)
     return list(groups.values())
 
@@ -101,10 +103,10 @@ def _optimizer(model: nn.Module, config: TrainConfig, device: torch.device, fork
 
         @torch.no_grad()
         def decay(*_: Any) -> None:
-            for now, group in zip(sgd.param_groups, groups, strict=True):
-                if group["weight_decay"]:
+            for group in sgd.param_groups:
+                if group["decay"]:
                     for weight in group["params"]:
-                        weight.mul_(1 - now["lr"] * group["weight_decay"])
+                        weight.mul_(1 - group["lr"] * group["decay"])
 
         sgd.register_step_pre_hook(decay)
         return sgd
@@ -126,6 +128,7 @@ class Trainer:
         self.optimizer = _optimizer(self.model, config.train, device, config.fork)
         self.numbered = [p for group in _groups(self.model, config.train, ForkConfig()) for p in group["params"]]
         """Parameters in the order by which states number them: a fork's as its parent's, whatever its optimiser has."""
+        self.control = updates.Control(config.control, self.model)
         self.deaths = DeathTracker(self.model.widths(), config.train.dead_after, device)
         self.hazard = HazardTracker(self.deaths, config.train.steps) if config.fork.tokens else None
         if not config.fork.decay_dead:
@@ -150,29 +153,33 @@ class Trainer:
         """Training tokens seen."""
         return self.step * self.config.train.batch_tokens
 
-    def advance(self) -> tuple[Tensor, Tensor]:
-        """One optimiser step; its loss and gradient norm, still on the device."""
-        batch = corpora.batch(
-            self.corpus.train,
-            self.config.model.seq_len,
-            self.sequences,
-            self.config.seed,
-            self.step,
-            self.rank,
-            self.world,
-        )
-        tokens = torch.from_numpy(batch)
+    def _batch(self, step: int) -> Tensor:
+        """This process's token ids (sequence, position + 1) of the step that follows `step` others."""
+        text, seq_len, seed = self.corpus.train, self.config.model.seq_len, self.config.seed
+        tokens = torch.from_numpy(corpora.batch(text, seq_len, self.sequences, seed, step, self.rank, self.world))
         if self.device.type == "cuda":
             tokens = tokens.pin_memory()  # from pageable memory, the copy would wait until the step before is done
-        tokens = tokens.to(self.device, non_blocking=True)
+        return tokens.to(self.device, non_blocking=True)
+
+    def _read(self) -> tuple[Tensor, Tensor]:
+        """See `updates.Read`; in the beginning, off the first batches."""
+        first = max(0, self.step - updates.READ)
+        batches = (self._batch(step) for step in range(first, first + updates.READ))
+        return evaluate.means_and_firings(self.model, batches, self.config.train.precision)
+
+    def advance(self) -> tuple[Tensor, Tensor]:
+        """One optimiser step; its loss and gradient norm, still on the device."""
+        tokens = self._batch(self.step)
         for group in self.optimizer.param_groups:
             group["lr"] = group["rate"] * learning_rate(self.config.train, self.tokens)
         with evaluate.autocast(self.device, self.config.train.precision):
             loss, unit_tokens, firings, sequence_units = self.objective(tokens)
         loss.backward()
+        updates.enlarge(self.model.parameters(), self.config.control.outliers, self.step)
         clip = self.config.train.clip or math.inf
         norm = distributed.whole(nn.utils.clip_grad_norm_(self.model.parameters(), clip))
-        self.optimizer.step()
+        with self.control.acting(self.step, self.optimizer, self._read):
+            self.optimizer.step()
         self.model.zero_grad(set_to_none=True)  # of what stands still in a fork, which no optimiser has, too
         self.step += 1
         loss = loss.detach() / self.world

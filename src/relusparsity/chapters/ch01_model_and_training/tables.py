@@ -97,7 +97,7 @@ def choices(*recorded: xr.Dataset) -> pd.DataFrame:
     configs = {_named(data): from_dict(RunConfig, results.provenance(data)["config"]) for data in recorded}
     rows: dict[str, dict[str, Any]] = {}
     for section in fields(RunConfig):
-        if section.name in ("seed", "intervention", "screens"):  # no choice of a recipe
+        if section.name in ("seed", "intervention", "control", "screens"):  # no choice of a recipe
             continue
         for field in fields(getattr(RunConfig(), section.name)):
             name = f"{section.name}.{field.name}"

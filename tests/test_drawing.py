@@ -1,7 +1,9 @@
 """Drawings: what moves is drawn as Matplotlib draws it, colours are variables, and bytes are equal on every machine."""
 
+import json
 import re
 from dataclasses import replace
+from pathlib import Path
 from xml.etree import ElementTree
 
 import numpy as np
@@ -9,7 +11,7 @@ import pytest
 
 from relusparsity.plots import drawing, moves, names, page, palette
 from relusparsity.plots.chart import Axis, Chart, Control, Mark, Panel, State
-from relusparsity.plots.written import from_json, to_json
+from relusparsity.plots.written import MIME, from_json, to_json
 
 X = [1.0, 2.0, 3.0, 4.0]
 LOG = Axis("tokens", log=True, tokens=True, limits=(0.9, 4.5))
@@ -119,6 +121,15 @@ def test_names_stand_at_the_ends_of_lines_or_above_where_they_have_no_room():
     assert len(heights) == 3 and np.abs(np.diff(sorted(heights))).min() > 9, "no two lie on each other"
     beyond = named([3.0, 9.0])
     assert "layer 1<" not in beyond and ">layer<" in beyond, "a line that leaves the panel has its name in the legend"
+
+
+def test_no_recorded_figure_says_the_name_of_its_legend_twice(root: Path) -> None:
+    charts = []
+    for notebook in sorted((root / "book" / "chapters").glob("*.ipynb")):
+        outputs = (out for cell in json.loads(notebook.read_text())["cells"] for out in cell.get("outputs", ()))
+        charts += [from_json(out["data"][MIME]) for out in outputs if MIME in out.get("data", {})]
+    named = [(each.legend, mark.legend) for each in charts for panel in each.panels for mark in panel.marks]
+    assert len(charts) > 50 and [pair for pair in named if all(pair) and pair[1].startswith(pair[0])] == []
 
 
 def test_the_legend_shows_the_circles_that_it_names():

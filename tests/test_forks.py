@@ -29,7 +29,13 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 AT, BATCH = 16, 64
 """Step of the fork, which the parent is measured at; tokens of a step."""
 FORK = AT * BATCH
-KEEPS: dict[str, Any] = {"train.fork_states": (FORK,), "measure.earlier": 4, "train.snapshots": 10}
+STATES = (1, AT, 20)
+"""Steps whose states the parent keeps."""
+KEEPS: dict[str, Any] = {
+    "train.fork_states": tuple(step * BATCH for step in STATES),
+    "measure.earlier": 4,
+    "train.snapshots": 10,
+}
 ADDED = {f"intervention.{name}": value for name, value in {"kind": "add", "layer": 1, "strength": 2.0}.items()}
 
 
@@ -96,6 +102,7 @@ def test_its_dataset_says_whose_fork_it_is_and_its_state_is_not_copied(parent: R
     state = parent.path / "fork_states" / f"{AT:08d}" / "state.safetensors"
     assert facts["parent"] == {"run_id": parent.path.name[4:], "state": results.sha256(state)}
     assert facts["config"]["fork"]["tokens"] == FORK and "parent" not in results.provenance(parent.dataset)
+    assert tuple(resuming.sealed.numbered(state.parents[1])) == STATES
     assert not list(twin.path.rglob("*state*")) and not (parent.path / "states").exists()
 
 

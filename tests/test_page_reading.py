@@ -1,4 +1,4 @@
-"""Reading the built pages in a headless Chromium: hover cards, the search's order, the bars page by page, the print."""
+"""Reading the built pages in a headless Chromium: hover cards, the search's order, the bars page by page."""
 
 import json
 import shutil
@@ -119,26 +119,6 @@ def test_every_page_meets_its_bars(root: Path, pages: Path, tmp_path: Path) -> N
     found = json.loads(out.read_text())
     missed = {name: bars["misses"] for name, bars in found.items()}
     assert len(found) > 10 and not any(missed.values()), f"{missed}\n{done.stdout}"
-
-
-def test_the_printed_book_has_contents_with_page_numbers(pages: Path, tmp_path: Path) -> None:
-    reading = pytest.importorskip("pypdf")
-    # in a process of its own: this one drives a browser already
-    command = "import sys; from pathlib import Path; from relusparsity.book import printed as p; "
-    command += "p.write(*map(Path, sys.argv[1:]))"
-    subprocess.run([sys.executable, "-c", command, pages, tmp_path / "book.pdf"], check=True, timeout=300)
-    reader = reading.PdfReader(tmp_path / "book.pdf")
-    names = printed.order(pages)
-    front, *led = names
-    begins = printed.begins(reader, names)
-    assert begins.pop(front, 1) == 1, "a chapter may link to the front page; the contents do not list it"
-    assert list(begins) == led, "all that the contents lead to"
-    assert list(begins.values()) == sorted(begins.values())
-    contents = next(text for page in reader.pages[:15] if (text := page.extract_text()).strip().startswith("Contents"))
-    listed = [line.split()[-1] for line in contents.splitlines() if line.split() and line.split()[-1].isdigit()]
-    assert set(map(str, begins.values())) <= set(listed), contents
-    assert all(page.extract_text().split()[-1] == str(number) for number, page in enumerate(reader.pages, 1))
-    assert not (pages / "printed.html").exists()
 
 
 def test_old_addresses_lead_to_the_new_ones(browser: "sync_api.Browser", tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from ..counting.layer import Open
 from ..errors import UserError
 from . import caches, masks, transforms
 from .caches import Left, cached_tokens, weak
+from .hooks import Hook
 
 INPUTS = ("input_ids", "inputs_embeds")
 FEATURES = ("pixel_values", "input_features", "input_values")  # what towers beside the text take
@@ -86,9 +87,9 @@ class Calls:
                         self.around[name] = module, parameters
         handles = []
         for name, (module, parameters) in self.around.items():
-            enter = partial(self._enter, name, parameters)
+            enter, leave = Hook(partial(self._enter, name, parameters)), Hook(partial(self._leave, name))
             handles.append(module.register_forward_pre_hook(enter, with_kwargs=True))
-            handles.append(module.register_forward_hook(partial(self._leave, name), always_call=True))
+            handles.append(module.register_forward_hook(leave, always_call=True))
         return handles
 
     def now(self) -> Told | None:

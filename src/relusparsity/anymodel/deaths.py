@@ -105,8 +105,8 @@ class Deaths(Ruled):
         self.whole()
         seen = self._read_alike()
         device = seen[0].unit_tokens.device
-        counts = [torch.cat([each.unit_tokens.to(device) for each in seen])]
-        counts += [torch.stack([each.sequence_units.to(device) for each in seen])]
+        by_layer = torch.stack([each.sequence_units.to(device) for each in seen])
+        counts = [torch.cat([each.unit_tokens.to(device) for each in seen]), by_layer]
         tokens, sequences = seen[0].tokens, seen[0].sequences
         if distributed.world() > 1:  # one message; what is NaN on one process is so on all
             counts += [torch.stack([each.not_a_number.to(device) for each in seen]).long()]
@@ -140,9 +140,8 @@ class Deaths(Ruled):
                 "stream of text; track layers that read the same, chosen by a pattern, in a tracker of their own."
             )
         if not seen:
-            raise UserError(
-                "no training text yet: run the model in training mode (model.train()) inside the block before step()."
-            )
+            said = "no training text yet: run the model in training mode (model.train()) inside the block before step()"
+            raise UserError(said + ".")
         return seen
 
     def _tracker_on(self, device: torch.device | str) -> DeathTracker:
@@ -161,8 +160,7 @@ class Deaths(Ruled):
 
     def since_fired(self) -> list[Tensor]:
         """Training tokens since each unit last fired, or since the beginning, layer by layer: (unit)."""
-        tracker = self._begun()
-        return tracker.rows(self.tokens - tracker.last_fired)
+        return (tracker := self._begun()).rows(self.tokens - tracker.last_fired)
 
     def _begun(self) -> DeathTracker:
         self.check()
@@ -196,6 +194,8 @@ class Deaths(Ruled):
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on from a state, to the bit; on any number of processes.
 
+        What was read since the last step is forgotten, and so is what went wrong in it, such as a NaN.
+
         Raises
         ------
         UserError
@@ -203,12 +203,13 @@ class Deaths(Ruled):
         """
         check_state(state)
         ours = {"layers": [place.name for place in self.places], "rule": self.rule.name, "dead_after": self.dead_after}
-        widths = {"widths": self._widths} if state["widths"] and None not in self._widths else {}
-        for name, value in (ours | widths).items():
+        ours |= {"widths": self._widths} if state["widths"] and None not in self._widths else {}
+        for name, value in ours.items():
             if state[name] != value:
                 said = f"the state has {name} = {state[name]!r}, and this tracker {value!r}"
                 raise UserError(f"{said}; load the state that was saved with this model and this tracker.")
         self.steps, self.tokens, self.sequences = (int(state[name]) for name in NUMBERS[1:])
+        self._seen, self.failed, self._calls.cut = [None] * len(self.places), "", False
         self._course = Course.from_state(state)
         self._tracker = None
         if state["widths"]:
@@ -240,9 +241,8 @@ class Deaths(Ruled):
         tracker = self._begun()
         totals = self._now(tracker).totals[:3].T.tolist()
         for place, units, (dead, deaths, revivals) in zip(self.places, tracker.widths, totals, strict=True):
-            said = f"{dead:,} dead, {deaths:,} deaths, {revivals:,} revivals"
-            if self.tokens < self.dead_after:
-                said = f"none can be dead before {self.dead_after:,} tokens"
+            early = f"none can be dead before {self.dead_after:,} tokens" if self.tokens < self.dead_after else ""
+            said = early or f"{dead:,} dead, {deaths:,} deaths, {revivals:,} revivals"
             lines.append(f"  {place}: {units:,} units, {said}")
         return "\n".join(lines)
 

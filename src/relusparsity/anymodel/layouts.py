@@ -8,6 +8,7 @@ from torch.utils.hooks import RemovableHandle
 
 from ..errors import UserError
 from .calls import Calls
+from .hooks import Hook
 from .place import Place
 
 
@@ -36,7 +37,7 @@ class Layouts:
     def attach(self) -> list[RemovableHandle]:
         """Hook the attentions that are asked."""
         return [
-            attention.register_forward_pre_hook(partial(self._ask, layer), with_kwargs=True)
+            attention.register_forward_pre_hook(Hook(partial(self._ask, layer)), with_kwargs=True)
             for layer, attention in self.beside.items()
         ]
 

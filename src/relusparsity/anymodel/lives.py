@@ -1,6 +1,7 @@
 """The course of a training as its death tracker saw it: totals of every layer, at a bounded number of steps."""
 
 import json
+import reprlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Self
@@ -135,17 +136,30 @@ def check_state(state: object) -> None:
     """Raise UserError if this is not what the `state_dict` of a death tracker gave."""
     held = state if isinstance(state, Mapping) else {}
     widths = held.get("widths") or []
+    if not isinstance(widths, list) or not all(_is_number(each) and each for each in widths):
+        raise _damaged(f"its widths are {reprlib.repr(widths)}, not numbers of units")
     plain = ("layers", "widths", "rule", "dead_after", "steps", "tokens", "sequences")
     tensors = dict(Course().state() | (DeathTracker(widths, 1).state() if widths else {}))
     missing = [name for name in (*plain, *tensors) if name not in held]
     if missing:
         raise UserError(f"this is no state of a death tracker (no {missing[0]!r}); give what its state_dict() gave.")
+    for name in tensors:
+        if not isinstance(held[name], Tensor):
+            raise _damaged(f"its {name} is of type {type(held[name]).__name__}, not a tensor")
+    for name in plain[3:]:
+        if not _is_number(held[name]):
+            raise _damaged(f"its {name} is {reprlib.repr(held[name])}, not a number of 0 or more")
     shapes = {name: value.shape for name, value in tensors.items() if not name.startswith("kept_")}
     kept = len(held["kept_when"]), len(TOTALS), len(widths)
     shapes |= {"kept_when": torch.Size((kept[0], 3)), "kept_totals": torch.Size(kept)}
     for name, shape in shapes.items():
         if held[name].shape != shape:
-            raise UserError(
-                f"the state is damaged: its {name} is of shape {tuple(held[name].shape)}, not {tuple(shape)}; give "
-                "what state_dict() gave."
-            )
+            raise _damaged(f"its {name} is of shape {tuple(held[name].shape)}, not {tuple(shape)}")
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+
+
+def _damaged(what: str) -> UserError:
+    return UserError(f"the state is damaged: {what}; give what state_dict() gave.")

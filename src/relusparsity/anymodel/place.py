@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
 from ..errors import UserError
+from .hooks import Hook
 
 
 @dataclass(frozen=True)
@@ -59,10 +60,10 @@ def occurrences(model: nn.Module) -> Iterator[tuple[str, nn.Module]]:
 def read(place: Place, see: Callable[[Any], None]) -> RemovableHandle:
     """Let a place's activations be seen on their way, until the handle is removed."""
     if place.of == "output":
-        return place.module.register_forward_hook(lambda _, __, output: see(output))
+        return place.module.register_forward_hook(Hook(lambda _, __, output: see(output)))
     name = _first(place)
     return place.module.register_forward_pre_hook(
-        lambda _, args, kwargs: see(_given(place, name, args, kwargs)), with_kwargs=True
+        Hook(lambda _, args, kwargs: see(_given(place, name, args, kwargs))), with_kwargs=True
     )
 
 
@@ -80,9 +81,9 @@ def replace(place: Place, change: Callable[[Tensor], Tensor]) -> RemovableHandle
         return ((value, *args[1:]), kwargs) if args else (args, kwargs | {name: value})
 
     if place.of == "output":
-        return place.module.register_forward_hook(lambda _, __, output: changed(output))
+        return place.module.register_forward_hook(Hook(lambda _, __, output: changed(output)))
     name = _first(place)
-    return place.module.register_forward_pre_hook(with_first, with_kwargs=True)
+    return place.module.register_forward_pre_hook(Hook(with_first), with_kwargs=True)
 
 
 def _first(place: Place) -> str:

@@ -9,6 +9,7 @@ from torch.utils.hooks import RemovableHandle
 
 from ..errors import UserError
 from .calls import Calls
+from .hooks import Hook
 from .place import Place
 
 
@@ -43,7 +44,7 @@ class Callers:
             if len(callers) > 1 or next(module.parameters(), None) is None:
                 for name, layers in callers.items():
                     caller = self.model.get_submodule(name)
-                    handles.append(caller.register_forward_pre_hook(partial(self._begin, module, layers)))
+                    handles.append(caller.register_forward_pre_hook(Hook(partial(self._begin, module, layers))))
         return handles
 
     def _begin(self, module: nn.Module, layers: list[int], *_: Any) -> None:

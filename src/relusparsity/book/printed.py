@@ -19,13 +19,20 @@ from ..errors import UserError
 from ..version import __version__
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
-LEFT_OUT = "script, .headerlink, .live-figure-links, .copybtn, noscript, form, .toctree-wrapper"
+LEFT_OUT = (
+    "script, .headerlink, .live-figure-links, .copybtn, noscript, form, .toctree-wrapper, "
+    "summary > .expanded, .sd-summary-state-marker"
+)
+"""Parts of a page that paper has no use for, among them what folds show of themselves when they are open."""
+SHORT = 10
+"""Letters of a table's cell that are not broken, whatever the width of its column: numbers above all."""
 STYLES = (
     "styles/theme.css",
     "styles/pydata-sphinx-theme.css",
     "pygments.css",
     "styles/sphinx-book-theme.css",
     "book.css",
+    "figures.css",
     "sphinx-design.min.css",
     "print.css",
 )
@@ -149,6 +156,8 @@ def chapter(pages: Path, name: str, within: set[str]) -> str:
     article = tree.select_one("article.bd-article")
     if article is None:
         raise UserError(f"{pages / name} is no page of the book: it has no article.")
+    for part in article.select(".explorable noscript"):
+        part.unwrap()  # it says which recipe is shown, where no switch does
     for part in article.select(LEFT_OUT):
         part.decompose()
     for fold in article.select("details"):
@@ -156,6 +165,9 @@ def chapter(pages: Path, name: str, within: set[str]) -> str:
             fold["open"] = ""
         else:  # seeds, recipes and hashes of the ledger stay on the site
             fold.decompose()
+    for cell in article.select("td, th"):
+        if len(cell.get_text().strip()) <= SHORT:
+            cell["class"] = " ".join([*(cell.get("class") or ()), "short"])
     for part in article.select("[id]"):
         part["id"] = anchor(name, str(part["id"]))
     for part in article.select("[src]"):

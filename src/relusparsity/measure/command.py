@@ -13,7 +13,7 @@ from ..corpora import pipes
 from ..corpora.text import files
 from ..errors import UserError
 from ..store import results
-from . import listed, load, report, runs
+from . import listed, load, progress, report, runs
 from . import measure as one
 from . import text as texts
 
@@ -43,8 +43,10 @@ def measure(given: Asked) -> None:
         removal=given.full,
         special_tokens=given.special_tokens,
     )
+    stages = progress.Progress(len(given.models), lines=True)
     try:
-        measured = [_one(given, name, folder, options) for name, folder in zip(given.models, folders, strict=True)]
+        with progress.shown(stages):
+            measured = [_one(given, name, folder, options) for name, folder in zip(given.models, folders, strict=True)]
     finally:
         pipes.forget()  # what another command reads is another text
     if len(measured) > 1:
@@ -55,10 +57,15 @@ def measure(given: Asked) -> None:
 
 def _one(given: Asked, name: str, folder: Path, options: one.Options) -> xr.Dataset:
     """Measure a model and write its dataset and its report."""
-    ready = load.load(name, given.device, given.dtype, given.tokenizer, given.trust_remote_code)
+    stages = progress.current()
+    stages.begin(_called(name))
+    with stages.stage("reading the model"):
+        ready = load.load(name, given.device, given.dtype, given.tokenizer, given.trust_remote_code)
     dataset = one.measure_text(ready.model, ready.tokenizer, given.text, options, folder, ready.name, ready.about)
     results.save(dataset, folder / "dataset.nc")
-    report.write([dataset], folder / "report.html")
+    with stages.stage("writing the report"):
+        report.write([dataset], folder / "report.html")
+    stages.end()
     print(f"{ready.name}\n  {folder / 'dataset.nc'}\n  {folder / 'report.html'}", flush=True)
     return dataset
 

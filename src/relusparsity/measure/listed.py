@@ -15,6 +15,7 @@ from ..packages import catalogue, path
 from ..packages.catalogue import Package
 from ..paths import path as checked
 from ..store.sealed import read_json, sha256, told, write_json
+from . import progress
 from .checkpoint import need_gguf
 
 CONTENTS = "contents.json"
@@ -80,7 +81,8 @@ def model_folder(package: Package, read: Callable[[str], tuple[Any, Any, list[st
             need_gguf()
             file = path(package.name, ".gguf")
             print(f"{package.name}: {file.name} is read once and kept as safetensors in {folder}", file=sys.stderr)
-            model, tokenizer, notes = read(str(file))
+            with progress.current().stage("converting"):
+                model, tokenizer, notes = read(str(file))
             with tempfile.TemporaryDirectory(prefix=BUSY, dir=catalogue.store()) as name:
                 _write(Path(name) / "model", model, tokenizer, notes)
                 with told(folder):

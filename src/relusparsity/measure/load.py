@@ -2,6 +2,7 @@
 
 import os
 import socket
+import sys
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -204,15 +205,21 @@ def _unreachable() -> bool:
 
 
 class _explained:
-    """Turns what goes wrong in loading into one sentence."""
+    """Turns what goes wrong in loading into one sentence; where there is no terminal, transformers shows no bars."""
 
     def __init__(self, name: str) -> None:
         self.name = name
 
     def __enter__(self) -> None:
-        return None
+        from transformers.utils import logging
+
+        self.bars = logging if logging.is_progress_bar_enabled() and not sys.stderr.isatty() else None
+        if self.bars:
+            self.bars.disable_progress_bar()
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: object) -> None:
+        if self.bars:
+            self.bars.enable_progress_bar()
         if not isinstance(error, Exception) or isinstance(error, UserError):
             return
         if "trust_remote_code" in str(error):

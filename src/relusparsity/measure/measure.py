@@ -1,79 +1,32 @@
 """One model, one text → a Dataset with everything that the report shows; interrupted, it resumes."""
 
 import json
-import re
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
 import xarray as xr
 from torch import nn
-from tqdm import tqdm
 
 from .. import arithmetic
 from ..anymodel import calibrate
-from ..anymodel.attach import Side, find
+from ..anymodel.attach import find
 from ..anymodel.rules import Rule, above, exact
-from ..checks import Batch, Checked, Size, Tokens, TokensOrNone
 from ..corpora import text as files
 from ..errors import UserError
 from ..identity import digest, plain
-from ..paths import shown
 from ..store import loaded, results
-from . import contexts, load, reading, removal, statistics, text
+from . import contexts, load, progress, reading, removal, statistics, text
 from .details import Detailed
+from .options import Options as Options
 
-KINDS = ("epsilon", "quantile", "cett", "cett-ppl")
-NUMBER = re.compile(r"-?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
-RULES = "exact, epsilon=0.1, quantile=0.9, cett=0.2, cett-ppl=1"
-
-
-@dataclass(frozen=True)
-class Options(Checked):
-    """What is measured of a model, and on how much text."""
-
-    tokens: Tokens = 1_000_000
-    """Tokens to count on."""
-    seq_len: Size | None = None
-    """Tokens of a sequence, a power of two; None: 512, or as many as the model can read."""
-    batch_size: Batch | None = None
-    """Sequences read at a time; None: chosen by the device's memory."""
-    rule: str = "exact"
-    """When a unit fires: exact, epsilon=0.1, quantile=0.9, cett=0.2 or cett-ppl=1."""
-    layers: str | None = None
-    """Pattern of module names; None: found by structure."""
-    of: Side = "output"
-    """Side of the modules that is the hidden activation."""
-    followed: TokensOrNone = 32
-    """Units a layer whose token types are counted."""
-    loss_tokens: TokensOrNone = 16_384
-    """Tokens kept apart, for thresholds and for the loss without units; at most an eighth of the text."""
-    removal: bool = True
-    """Whether the loss without units is measured, on the tokens kept apart."""
-    special_tokens: Literal["counted", "left_out"] = "counted"
-    """Whether firings at special tokens (BOS, end of text) count; the model reads them either way."""
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        self.threshold()
-        if self.of == "product":
-            raise UserError("of = 'product' is for track; measure reads the 'output' or 'input' of modules.")
-
-    def threshold(self) -> tuple[str, float | None]:
-        """Kind of the rule and its number."""
-        kind, _, number = str(self.rule).partition("=")
-        if self.rule == "exact":
-            return kind, None
-        # of what `float` reads besides, spaces, 1_0 and digits of other scripts are slips of the pen
-        value = float(number) if NUMBER.fullmatch(number) else float("nan")
-        if kind not in KINDS or not abs(value) <= float(np.finfo(np.float32).max):
-            raise UserError(f"rule = {shown(self.rule)!r}: expected one like {RULES}.")
-        return kind, value
+PASSES = {"quantile": 1, "cett": 2, "cett-ppl": 3 + calibrate.STEPS}
+"""How often a rule reads the text apart, if its first guess is good."""
 
 
 def sequence_length(model: nn.Module, wanted: int | None) -> int:
@@ -180,24 +133,27 @@ def _measure(
     key = digest(plain(options), loaded.code(__name__), weights, text.fingerprint(tokenizer), read, batch)
     if folder and (before := reading.finished(folder / "dataset.nc", key)) is not None:
         return _called(before, name, source, about)
+    stages, lost = progress.current(), causal and len(heldout) and options.removal
+    stages.plan(_reads(options, ids, heldout, lost))
     rule = _rule(model, options, heldout, batch)
     use = Detailed(model, options.layers, None if options.of == "output" else options.of, rule)
     left_out = text.reader(tokenizer).special if options.special_tokens == "left_out" else ()
     use.prepare(types, options.followed, left_out)
     state = folder / "state.safetensors" if folder else None
     nats, sequences = reading.read(use, ids, batch, key, state)
-    dataset = use.dataset()
-    values = {name: value for name, value in statistics.silent(dataset).items()}
-    values |= statistics.specificity(use, ids) | statistics.strongest(use)
-    counts = dataset["final_firing_count"].values[0]
-    examples = contexts.examples(values, use, ids, tokenizer)
+    with stages.stage("describing the units"):
+        dataset = use.dataset()
+        values = {name: value for name, value in statistics.silent(dataset).items()}
+        values |= statistics.specificity(use, ids) | statistics.strongest(use)
+        examples = contexts.examples(values, use, ids, tokenizer)
     if causal:
         if not np.isfinite(nats):
             raise FloatingPointError(f"the loss on the text is {nats}; nothing is reported")
         values["final_loss"] = (("seed",), [nats / (sequences * (seq_len - 1))])
-        if len(heldout) and options.removal:
-            bar = _bar("loss without units", "evaluation")
-            values |= removal.costs(use.model, heldout, batch, counts, options.layers, options.of, bar)
+        if lost:
+            counts = dataset["final_firing_count"].values[0]
+            with stages.stage("loss without units", use.model, heldout.size * removal.EVALUATIONS):
+                values |= removal.costs(use.model, heldout, batch, counts, options.layers, options.of)
     more = results.described(values | examples, statistics.DESCRIBED)
     dataset = dataset.merge(more.drop_vars("seed", errors="ignore"), combine_attrs="override")
     dataset = dataset.set_coords([n for n in ("chosen_by", "share", "evaluation", "context", "rank") if n in dataset])
@@ -217,6 +173,16 @@ def _batch_size(model: nn.Module, seq_len: int, at: torch.device) -> int:
     return max(1, tokens // seq_len)
 
 
+def _reads(options: Options, ids: np.ndarray, heldout: np.ndarray, lost: object) -> dict[progress.Stage, int]:
+    """Tokens that the model reads in each stage."""
+    passes = PASSES.get(options.threshold()[0], 0)
+    return {
+        "calibrating": heldout.size * passes,
+        "reading the text": ids.size,
+        "loss without units": heldout.size * removal.EVALUATIONS if lost else 0,
+    }
+
+
 def _rule(model: nn.Module, options: Options, heldout: np.ndarray, batch: int) -> Rule:
     kind, value = options.threshold()
     places = find(model, options.layers, options.of)
@@ -229,6 +195,11 @@ def _rule(model: nn.Module, options: Options, heldout: np.ndarray, batch: int) -
     at = next(model.parameters()).device
     parts = [torch.from_numpy(heldout[i : i + batch]).to(at) for i in range(0, len(heldout), batch)]
     batches = [load.arguments(model, part) for part in parts]
+    with progress.current().stage("calibrating", model, heldout.size * PASSES[kind]):
+        return _calibrated(model, options, batches, kind, value)
+
+
+def _calibrated(model: nn.Module, options: Options, batches: Any, kind: str, value: float) -> Rule:
     if kind == "quantile":
         return calibrate.quantile(model, batches, value, options.layers, options.of)
     if options.layers is not None or options.of != "output":
@@ -285,7 +256,3 @@ def _checksum(ids: np.ndarray) -> str:
     import hashlib
 
     return hashlib.sha256(np.ascontiguousarray(ids, dtype=np.int64).tobytes()).hexdigest()
-
-
-def _bar(what: str, unit: str) -> Any:
-    return lambda items: tqdm(items, desc=what, unit=unit, leave=False, disable=None)

@@ -11,12 +11,11 @@ import xarray as xr
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
-from tqdm import tqdm
 
 from .. import paths
 from ..errors import UserError
 from ..store import results, sealed
-from . import identity, load, removal
+from . import identity, load, progress, removal
 from .details import Detailed
 
 SAVE_EVERY = 30.0  # seconds
@@ -26,11 +25,9 @@ def read(use: Detailed, ids: np.ndarray, batch: int, key: str, state: Path | Non
     """Read all sequences, from where a state with this key left off; summed loss and sequences read."""
     at = next(use.model.parameters()).device
     nats, done = _resume(use, key, state, at)
-    saved, bar = (
-        time.time(),
-        tqdm(total=ids.size, initial=done * ids.shape[1], unit="token", unit_scale=True, disable=None),
-    )
-    with use, torch.no_grad(), bar, _Interrupted() as interrupted:
+    saved = time.time()
+    bar = progress.current().stage("reading the text", use.model, (len(ids) - done) * ids.shape[1])
+    with bar, use, torch.no_grad(), _Interrupted() as interrupted:
         for start in range(done, len(ids), batch):
             part = torch.from_numpy(ids[start : start + batch]).to(at)
             use.ids, use.first = part, start
@@ -44,7 +41,6 @@ def read(use: Detailed, ids: np.ndarray, batch: int, key: str, state: Path | Non
                 _check_layers(use)
             if out is not None:
                 nats += float(removal.nats_of(out, part))
-            bar.update(part.numel())
             if state and (interrupted or time.time() - saved > SAVE_EVERY):
                 use.check()
                 _save(use, key, state, nats, start + len(part))

@@ -14,6 +14,8 @@ from .load import logits
 
 SHARES = (0.0, 0.1, 0.25, 0.5, 0.75, 0.9)
 METHODS = ("rate", "random")
+EVALUATIONS = 2 + len(METHODS) * (len(SHARES) - 1)
+"""Of the loss, at most: of the whole model, without its silent units, and by method and share."""
 
 
 @torch.no_grad()
@@ -54,7 +56,7 @@ def choices(firing_count: np.ndarray, seed: int = 0) -> Iterator[tuple[int, int,
 
 
 def costs(
-    model: nn.Module, sequences: np.ndarray, batch: int, counts: np.ndarray, choose: Choice | None, of: Side, bar: Any
+    model: nn.Module, sequences: np.ndarray, batch: int, counts: np.ndarray, choose: Choice | None, of: Side
 ) -> dict[str, tuple[tuple[str, ...], Any]]:
     """Loss by method and share removed, of the whole model, and without its silent units; for a Dataset."""
     whole = loss(model, sequences, batch)
@@ -67,7 +69,7 @@ def costs(
         with Without(model, units, choose, of):
             return loss(model, sequences, batch)
 
-    for method, at, units in bar(list(choices(counts))):
+    for method, at, units in choices(counts):
         losses[method, at] = without(units)
         left[method, at] = (~units).sum(axis=1)
     points = ("seed", "chosen_by", "share")

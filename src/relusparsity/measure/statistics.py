@@ -3,6 +3,7 @@
 from typing import Any
 
 import numpy as np
+import torch
 import xarray as xr
 
 from ..anymodel.track import ADDED
@@ -65,9 +66,11 @@ def specificity(use: Detailed, ids: np.ndarray) -> dict[str, Any]:
     totals = np.bincount(ids.ravel(), minlength=use.vocabulary)
     totals[use.left_out.numpy()] = 0
     totals *= counts[0].tokens // totals.sum()  # a layer that runs several times in a call counts every time
+    occur = np.flatnonzero(totals)  # no other type can be drawn, and most of a large vocabulary are not in a short text
     selectivity = np.full(fired.shape, np.nan)
     for layer, row in enumerate(selectivity):
-        row[use.units(len(row)).numpy()] = metrics.token_selectivity(use.types[layer], totals, LEAST)
+        types = use.types[layer][torch.from_numpy(occur).to(use.types[layer].device)]
+        row[use.units(len(row)).numpy()] = metrics.token_selectivity(types, totals[occur], LEAST)
     by_unit = ("seed", "layer", "unit")
     return {
         "firing_count": (by_unit, fired[None]),

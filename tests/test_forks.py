@@ -116,6 +116,8 @@ def test_keeping_states_and_an_earlier_reading_change_nothing_of_a_run(parent: R
     counted = evaluate.firing_counts(parent.model(step=36), sequences, batch=5).unit_tokens
     assert np.array_equal(parent.dataset["earlier_firing_count"], counted)
     assert not np.array_equal(parent.dataset["final_firing_count"], counted)
+    at_the_fork = evaluate.firing_counts(parent.model(step=AT), sequences, batch=5).unit_tokens
+    assert np.array_equal(forked(parent).dataset["fork_firing_count"], at_the_fork)
 
 
 def test_a_fork_of_some_steps_ends_early_on_its_parents_schedule(parent: Run) -> None:

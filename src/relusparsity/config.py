@@ -152,7 +152,9 @@ class MeasureConfig(Checked):
     histories: checks.Points = 32
     """Measurements, spread evenly, at which the drift is recorded."""
     earlier: Annotated[int, checks.whole(0, MOST_STEPS)] = 0
-    """Steps before the end at which the final sets are read once more, for the units' firing counts; 0: not."""
+    """Steps before the end at which the final sets are read once more, for the units' firing counts; 0: not.
+
+    A fork then reads them where it begins, too."""
 
 
 @dataclass(frozen=True)

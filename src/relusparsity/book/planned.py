@@ -33,7 +33,7 @@ def seconds(run: RunConfig, together: int = 1) -> float:
     rate, step, start = CORE if _on_cores() else GPU
     of, steps = run.measure, run.end_step - run.begin_step
     share = steps / max(1, run.train.steps)  # of its parent's steps and measurements, a fork's own
-    final = of.final_sets * (2 if of.earlier else 1)
+    final = of.final_sets * (1 + _counted(run))
     heldout = of.set_tokens * (of.sets * of.points * share + final) / 3 if _on_cores() else 0
     return training_flops(run.model) * (run.train.tokens * share + heldout) / rate / together + steps * step + start
 
@@ -45,9 +45,14 @@ def size(run: RunConfig) -> int:
     steps = min(of.histories, len(measured_steps(run.end_step - run.begin_step, of.points)))
     drift = len(HISTORY) * steps * min(of.history_units, model.d_ff)
     kept = FINAL | (CONTROL if run.control.kind != "none" else {})
-    of_units = sum("unit" in dims for dims, *_ in kept.values()) + bool(of.earlier) + bool(run.fork.tokens)
+    of_units = sum("unit" in dims for dims, *_ in kept.values()) + _counted(run) + bool(run.fork.tokens)
     at_the_end = of_units * model.d_ff
     return SMALL + model.n_layers * (2 * drift + at_the_end)
+
+
+def _counted(run: RunConfig) -> int:
+    """How often the final sets are read besides at the end."""
+    return (1 + bool(run.fork.tokens)) * bool(run.measure.earlier)
 
 
 def like() -> str:

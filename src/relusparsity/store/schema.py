@@ -78,6 +78,11 @@ ASKED_FOR = {
         "tokens",
         "tokens of the final held-out sets at which the unit fires, read some steps before the end",
     ),
+    "fork_firing_count": (
+        ("layer", "unit"),
+        "tokens",
+        "tokens of the final held-out sets at which the unit fires, read at the fork",
+    ),
     "fork_last_fired": (
         ("layer", "unit"),
         "tokens",

@@ -248,6 +248,8 @@ def _steps(
     _screen(config, recorder.rows(past) if main else {})
     if trainer.step == config.begin_step:
         recorder.measure(trainer, log)
+        if trainer.step in recorder.counted:
+            recorder.count_firings(trainer)
         if trainer.step in recorder.snapshots:
             _save_weights(trainer, path)
     while trainer.step < config.end_step:
@@ -260,8 +262,8 @@ def _steps(
             bar.set_postfix(loss=f"{log.flush():.3f}")
         if due:
             _screen(config, {trainer.step: recorder.measure(trainer, log)})
-        if trainer.step == recorder.earlier:
-            recorder.measure_earlier(trainer)
+        if trainer.step in recorder.counted:
+            recorder.count_firings(trainer)
         if trainer.step in recorder.snapshots:
             _save_weights(trainer, path)
         if save and trainer.step < config.end_step:

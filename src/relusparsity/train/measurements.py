@@ -56,7 +56,9 @@ class Recorder:
         self.history = own_steps(config, history_steps(steps, measure.histories))
         self.units = history_units(config.model.d_ff, measure.history_units)
         self.snapshots = set(saved_steps(config, train.snapshots))
-        self.earlier = config.end_step - measure.earlier if measure.earlier else None
+        self.counted = (  # step → what the units' firings on the final sets are called there
+            {config.end_step - measure.earlier: "earlier_firing_count"} if measure.earlier else {}
+        ) | ({config.begin_step: "fork_firing_count"} if measure.earlier and config.fork.tokens else {})
         self.set_sequences = measure.set_tokens // config.model.seq_len
         self.sequences = corpora.heldout_sequences(corpus.heldout, config.model.seq_len)
 
@@ -85,8 +87,7 @@ class Recorder:
         """
         kept = [self._file(each) for each in self.steps if each <= step]
         kept += [weights_file(self.path, each) for each in saved_steps(self.config, snapshots) if each <= step]
-        if self.earlier is not None and self.earlier <= step:
-            kept.append(self._earlier_file)
+        kept += [self._counts_file(name) for at, name in self.counted.items() if at <= step]
         for path in kept if step > self.config.begin_step else ():
             sealed.check(path, self._again)
 
@@ -132,16 +133,16 @@ class Recorder:
     def _tokens_per_byte(self) -> float:
         return len(self.corpus.heldout) / self.corpus.heldout_bytes
 
-    @property
-    def _earlier_file(self) -> Path:
-        return self.path / "measurements" / "earlier.npz"
+    def _counts_file(self, name: str) -> Path:
+        return self.path / "measurements" / f"{name}.npz"
 
-    def measure_earlier(self, trainer: Trainer) -> None:
+    def count_firings(self, trainer: Trainer) -> None:
         """Read the final sets before the end, in float32, and write down at how many tokens each unit fired."""
-        counts = self._final(trainer, "earlier measurement").use.unit_tokens.cpu().numpy()
+        name = self.counted[trainer.step]
+        counts = self._final(trainer, name.replace("_", " ")).use.unit_tokens.cpu().numpy()
         if self.enabled:
-            with sealed.sealed_write(self._earlier_file) as temporary:
-                np.savez(temporary, earlier_firing_count=counts.astype(np.int32))
+            with sealed.sealed_write(self._counts_file(name)) as temporary:
+                np.savez(temporary, **{name: counts.astype(np.int32)})
 
     def _final(self, trainer: Trainer, progress: str) -> evaluate.Measurement:
         """What is read of the final sets."""
@@ -167,8 +168,8 @@ class Recorder:
     def asked_for(self, trainer: Trainer) -> dict[str, tuple[tuple[str, ...], Any]]:
         """Dimensions and values of what is measured in a fork alone, or where a field asks for it, by name."""
         values: dict[str, Any] = {}
-        if self.earlier is not None:
-            values |= np.load(io.BytesIO(sealed.read(self._earlier_file, self._again)), allow_pickle=False)
+        for name in self.counted.values():
+            values |= np.load(io.BytesIO(sealed.read(self._counts_file(name), self._again)), allow_pickle=False)
         values |= trainer.hazard.arrays() if trainer.hazard else {}
         return {name: (ASKED_FOR[name][0], value) for name, value in values.items()}
 

@@ -64,8 +64,8 @@ def test_partners_are_one_cycle_through_each_group_of_neighbours_in_firing_rate(
 def test_interrupted_in_a_block_a_run_goes_on_to_the_bit(
     folder: Path, tmp_path_factory: pytest.TempPathFactory, kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    every = {} if kind == "watch" else {"every": 5}  # states are kept every 4 steps
-    changes = controlled(kind, **every)
+    every = {"watch": {}, "winsorise": {"every": 16}}.get(kind, {"every": 5})  # states are kept every 4 steps
+    changes = {"train.schedule": "constant", **controlled(kind, **every)}  # caps of before are reached later on
     whole = trained(tmp_path_factory.mktemp("whole"), **changes)
     with monkeypatch.context() as patched:
         add = resuming.Log.add

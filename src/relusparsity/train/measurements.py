@@ -142,7 +142,7 @@ class Recorder:
         counts = self._final(trainer, name.replace("_", " ")).use.unit_tokens.cpu().numpy()
         if self.enabled:
             with sealed.sealed_write(self._counts_file(name)) as temporary:
-                np.savez(temporary, **{name: counts.astype(np.int32)})
+                np.savez(temporary, allow_pickle=False, **{name: counts.astype(np.int32)})
 
     def _final(self, trainer: Trainer, progress: str) -> evaluate.Measurement:
         """What is read of the final sets."""

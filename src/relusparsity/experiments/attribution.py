@@ -1,0 +1,259 @@
+"""Chapter 09: what kills a unit: forks in which a tenth of each layer's units gets other updates than its own.
+
+The source says that death is "primarily driven by the dynamics of training, rather than simply occurring randomly or
+accidentally as a result of outliers". Ours: *dynamics* is the systematic drift of a unit's pre-activation by
+data-driven updates, *random* their diffusion, *outliers* rare large updates. A control takes one of them away from the
+treated units (`control_config`); the attributable fraction is AF = 1 − deaths with the control / deaths without, of the
+same units in the twin, which is watched and not changed. Rows 10b and 11b(b) of the ledger.
+
+- **exchange** (primary) leaves what is common to a group of like firing rates, and takes from a unit what is its own.
+  AF near 1: a unit's own drift kills it. AF near 0: the common drift does, or the diffusion.
+- **signs** of blocks of 1, 10, 100 steps: 1 takes away the drift and what Adam's moments tie together from step to
+  step, so it leans to the claim; with 100 a unit in two climbs against its gradient for that long.
+- **reflect** turns the change of the mean pre-activation around, and leaves the rest.
+- **winsorise** shortens the longest 1 % of updates: outliers.
+
+Weight decay stays under every control. By *first* it is strong (a step takes 6e-4 of a weight at the peak) and spares
+biases: without drift a unit's weights shrink towards its bias, which kills it where the bias is negative. So a control
+that destroys the drift may raise deaths, and AF may be negative: then decay, held off by the drift, is what kills.
+
+Base *first* at Mid, five seeds, forks at 10, 25 and 50 % of training to the parent's end. Layer 0 is treated from 25 %
+on: before, few of its units die.
+
+Written before the runs (2026-11-29), with no run of any control seen but in tests: `EXPECTED` and `CHANCES`.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import scipy
+import xarray as xr
+
+from . import forked, shared
+
+DATE = "2026-11-29"
+RAN = ""
+"""The day of the last runs; empty before the first."""
+
+RECORDED = (("mid", None),)
+"""Shapes whose dataset is committed once it ran."""
+
+TWIN = "untreated"
+KINDS: dict[str, dict[str, Any]] = {
+    TWIN: {"kind": "watch"},
+    "exchange": {"kind": "exchange"},
+    "signs of 1": {"kind": "signs", "every": 1},
+    "signs of 100": {"kind": "signs"},
+    "reflect": {"kind": "reflect"},
+    "winsorise": {"kind": "winsorise"},
+    "signs of 10": {"kind": "signs", "every": 10},
+}
+"""Control → its fields."""
+
+AT = {
+    "25 %": tuple(KINDS),
+    "10 %": (TWIN, "exchange", "reflect", "winsorise"),
+    "50 %": (TWIN, "exchange"),
+}
+"""Point of the fork → the controls there, in the order in which they are trained."""
+
+
+def named(point: str, kind: str) -> str:
+    """Name of an arm.
+
+    Examples
+    --------
+    >>> named("25 %", "exchange")
+    'at 25 %: exchange'
+    """
+    return f"at {point}: {kind}"
+
+
+def _changes(point: str, kind: str) -> dict[str, Any]:
+    fields = KINDS[kind] | ({"first_layer": 1} if point == "10 %" else {})
+    return {f"control.{name}": value for name, value in fields.items()}
+
+
+ARMS = {named(point, kind): (point, _changes(point, kind)) for point, kinds in AT.items() for kind in kinds}
+
+EXPECTED: dict[str, tuple[float, float]] = {
+    named("25 %", "exchange"): (-0.3, 0.4),
+    named("25 %", "signs of 1"): (-1.0, 0.9),
+    named("25 %", "signs of 10"): (-1.0, 0.8),
+    named("25 %", "signs of 100"): (-1.5, 0.5),
+    named("25 %", "reflect"): (0.3, 1.0),
+    named("25 %", "winsorise"): (-0.1, 0.1),
+    named("10 %", "exchange"): (-0.3, 0.4),
+    named("10 %", "reflect"): (0.3, 1.0),
+    named("10 %", "winsorise"): (-0.1, 0.1),
+    named("50 %", "exchange"): (-0.4, 0.5),
+}
+"""Arm → interval of AF over all layers, mean of the seeds."""
+
+CHANCES = {
+    "row 10b: exchange takes away half of the deaths or more, in every layer that counts": 0.08,
+    "winsorising changes deaths by less than a tenth (row 11b, b), at 25 %": 0.7,
+    "signs of 1 step raise deaths": 0.5,
+    "reflecting takes away more deaths than exchanging, at 25 %": 0.85,
+    "AF of exchange is lower for the rarest half of units than for the others, at 25 %": 0.5,
+}
+"""Sentence → the chance written for it; see `sentences`."""
+
+LEAST = 100
+"""Deaths expected among a layer's treated units for it to count."""
+NEAR = 0.01
+"""Relative distance of a fork's final loss from its twin's up to which a control counts."""
+PATH = 0.05
+"""The same of the length of the treated units' path in it."""
+
+
+def config(scale: str) -> shared.Config:
+    """All forks of every seed at a shape, seed by seed."""
+    return forked.config(scale, ARMS)
+
+
+def run(config: shared.Config) -> xr.Dataset:
+    """Units that lived and that died by (arm, seed, layer, decile, treated), trained where they do not exist."""
+    return forked.made("attribution", config, __name__, assemble)
+
+
+def assemble(config: shared.Config, runs: Sequence[xr.Dataset | None]) -> xr.Dataset:
+    """The dataset of the forks there are, in the order of `config.runs`; None was not run, its values are missing."""
+    return forked.assemble(config, runs, ARMS, measured)
+
+
+def measured(fork: xr.Dataset) -> dict[str, Any]:
+    """What is kept of a fork, by name: dimensions, values, unit and description."""
+    kinds = (forked.deciles(fork), forked.DECILES), (fork["treated"].transpose("layer", "unit").values.astype(int), 2)
+    dims = ("layer", "decile", "treated")
+    alive, dead = forked.lived(fork), forked.dead_at_the_end(fork)
+    path = fork["path_length"].astype(float)
+    sums = [path.where(fork["treated"] == which, 0).sum("unit").values for which in (False, True)]
+    return {
+        "lived": (dims, forked.counted(alive, *kinds), "units", "units that lived at the fork"),
+        "died": (dims, forked.counted(alive & dead, *kinds), "units", "of these, units that are dead at the end"),
+        "path_length": (
+            ("layer", "treated"),
+            np.stack(sums, -1),
+            "1",
+            "length of the units' data-driven updates, added up",
+        ),
+    }
+
+
+def attributable(dataset: xr.Dataset, decile: slice | None = None) -> xr.DataArray:
+    """AF by (arm, seed, layer) of the arms that are no twins; NaN where too few died, or a fork has no end.
+
+    Parameters
+    ----------
+    decile
+        Tenths by firing rate at the fork; None: all.
+    """
+    died = dataset["died"].sel(treated=True)
+    died = (died if decile is None else died.isel(decile=decile)).sum("decile", skipna=False)
+    found = []
+    for arm, (point, _) in ARMS.items():
+        if arm in EXPECTED:
+            without = died.sel(arm=named(point, TWIN), drop=True)
+            found.append((1 - died.sel(arm=arm) / without.where(without > 0)).assign_coords(arm=arm))
+    return xr.concat(found, "arm", coords="minimal", compat="override", join="exact")
+
+
+def expected_deaths(dataset: xr.Dataset, point: str) -> xr.DataArray:
+    """Deaths expected among the treated that lived, at the share of the twin's untreated units: (seed, layer)."""
+    of = dataset.sel(arm=named(point, TWIN)).sum("decile", skipna=False)
+    share = of["died"].sel(treated=False) / of["lived"].sel(treated=False)
+    return share * of["lived"].sel(treated=True)
+
+
+def counts(dataset: xr.Dataset, arm: str) -> pd.DataFrame:
+    """A row a seed: loss and the treated units' path beside the twin's, and whether the control counts."""
+    twin = dataset.sel(arm=named(ARMS[arm][0], TWIN))
+    of = dataset.sel(arm=arm)
+    loss = (of["final_loss"] / twin["final_loss"] - 1).values
+    path = [each["path_length"].sel(treated=True).sum("layer", skipna=False) for each in (of, twin)]
+    ratio = (path[0] / path[1] - 1).values
+    rows = {"loss, relative": loss, "path, relative": ratio, "counts": (abs(loss) <= NEAR) & (abs(ratio) <= PATH)}
+    return pd.DataFrame(rows, index=pd.Index(dataset["seed"].values, name="seed"))
+
+
+def judge(dataset: xr.Dataset, point: str = "25 %") -> pd.DataFrame:
+    """Row 10b, a row a layer: AF of exchange, its interval (Student, 95 %) over the seeds that count, and `holds`.
+
+    `holds` is None where the layer does not count, since fewer than `LEAST` deaths are expected among its treated
+    units, or fewer than `forked.SEEDS` seeds count.
+    """
+    arm = named(point, "exchange")
+    good = counts(dataset, arm)["counts"].values
+    fraction, likely = attributable(dataset).sel(arm=arm), expected_deaths(dataset, point).mean("seed")
+    rows = []
+    for layer in dataset["layer"].values.tolist():
+        values = fraction.sel(layer=layer).values[good]
+        values = values[np.isfinite(values)]
+        mean, half = (float(values.mean()), _half(values)) if len(values) > 1 else (np.nan, np.nan)
+        deaths = float(likely.sel(layer=layer))
+        decides = deaths >= LEAST and len(values) == forked.SEEDS
+        holds = bool(mean >= 0.5 and mean - half > 0.25) if decides else None
+        rows.append((layer, deaths, mean, mean - half, mean + half, len(values), holds))
+    columns = ["layer", "deaths expected", "AF", "low", "high", "seeds", "holds"]
+    return pd.DataFrame(rows, columns=columns).set_index("layer")
+
+
+def _half(values: np.ndarray, level: float = 0.95) -> float:
+    """Half of Student's interval of a mean."""
+    n = len(values)
+    return float(scipy.stats.t.ppf((1 + level) / 2, n - 1) * values.std(ddof=1) / np.sqrt(n))
+
+
+def equivalent(dataset: xr.Dataset, point: str = "25 %") -> tuple[float, float]:
+    """Row 11b (b): the 90 % interval, over seeds, of the ratio of deaths with and without winsorising, all layers."""
+    ratio = 1 - overall(dataset).sel(arm=named(point, "winsorise")).values
+    ratio = ratio[np.isfinite(ratio)]
+    half = _half(ratio, 0.9) if len(ratio) > 1 else np.nan
+    return float(ratio.mean() - half), float(ratio.mean() + half)
+
+
+def overall(dataset: xr.Dataset, decile: slice | None = None) -> xr.DataArray:
+    """AF over all treated layers together, (arm, seed)."""
+    whole = dataset[["died"]].sum("layer", skipna=False).expand_dims("layer")
+    return attributable(whole, decile).isel(layer=0)
+
+
+def predicted(dataset: xr.Dataset) -> pd.DataFrame:
+    """`EXPECTED` against the runs; what has no end yet is neither right nor wrong."""
+    fraction, rows = overall(dataset).mean("seed", skipna=True), []
+    for arm, (low, high) in EXPECTED.items():
+        came = float(fraction.sel(arm=arm))
+        rows.append((arm, f"{low:g} to {high:g}", round(came, 2), None if came != came else low <= came <= high))
+    return pd.DataFrame(rows, columns=["arm", "written before", "came", "holds"])
+
+
+def sentences(dataset: xr.Dataset) -> pd.DataFrame:
+    """`CHANCES` against the runs; None where a seed of what they read is missing."""
+    fraction = overall(dataset)
+    of = {kind: fraction.sel(arm=named("25 %", kind)) for kind in list(KINDS)[1:]}
+    half = forked.DECILES // 2
+    rare, often = (
+        overall(dataset, part).sel(arm=named("25 %", "exchange")) for part in (slice(None, half), slice(half, None))
+    )
+    row = judge(dataset)["holds"].dropna()
+    low, high = equivalent(dataset)
+    came = [
+        (f"{int(row.sum())} of {len(row)} layers", bool(len(row)) and bool(row.all())),
+        (f"{low:.2f} to {high:.2f}", low >= 0.9 and high <= 1.1),
+        (f"AF {float(of['signs of 1'].mean()):.2f}", float(of["signs of 1"].mean()) < 0),
+        (
+            f"{float(of['reflect'].mean()):.2f} and {float(of['exchange'].mean()):.2f}",
+            float(of["reflect"].mean()) > float(of["exchange"].mean()),
+        ),
+        (f"{float(rare.mean()):.2f} and {float(often.mean()):.2f}", float(rare.mean()) < float(often.mean())),
+    ]
+    known = [bool(np.isfinite(each).all()) for each in (of["exchange"], of["winsorise"], of["signs of 1"])]
+    known += [bool(np.isfinite(of["reflect"] + of["exchange"]).all()), bool(np.isfinite(rare + often).all())]
+    rows = [
+        (sentence, chance, value if there else None, holds if there else None)
+        for (sentence, chance), (value, holds), there in zip(CHANCES.items(), came, known, strict=True)
+    ]
+    return pd.DataFrame(rows, columns=["written before", "chance", "came", "holds"])

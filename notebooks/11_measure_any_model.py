@@ -75,8 +75,8 @@ with relusparsity.track(model) as use:
 print(use)
 
 # %% [markdown]
-# Call the model as often as you like, in training or inference; after the block it is as it was. `use.dataset()` has
-# every statistic of the chapters before, under the same names, and `use.firing_rate()` one array per layer.
+# Call the model as often as you like; after the block it is as it was. `use.dataset()` has every statistic of the
+# chapters before, under the same names.
 #
 # :::{dropdown} What is counted, and where
 # Counted are integers: tokens and sequences in which each unit fired, histograms over both, and unions over windows of
@@ -102,8 +102,7 @@ print(use)
 # ```
 #
 # The model is a name on the Hugging Face hub, a folder that `save_pretrained` wrote, or a run of this book.
-# `measured-opt-125m/report.html` says first what was found, then shows figures like those below, in one file that opens
-# anywhere. `measured-opt-125m/dataset.nc` has the numbers, unit by unit, with how they were made.
+# `measured-opt-125m/report.html` is one file with figures like those below, `dataset.nc` beside it has the numbers.
 #
 # :::{dropdown} Text, options, several models
 # Each line of `my.jsonl` is a JSON object with a field "text"; .txt files and folders do as well, compressed or not. A
@@ -123,15 +122,13 @@ print(use)
 display(words.zero_point(recorded), figures.zero_point(recorded))
 
 # %% [markdown]
-# The half is no accident. Random weights are drawn symmetrically around zero, and biases begin at zero. So a unit's
-# weights $w$ are as likely as $-w$, and whatever the layer's input $x \ne 0$ is, one of the two gives a positive
-# pre-activation:
+# Random weights are drawn symmetrically around zero, and biases begin at zero. So a unit's weights $w$ are as likely as
+# $-w$, and whatever the layer's input $x \ne 0$ is, one of the two gives a positive pre-activation:
 #
 # $$\mathbb{E}[u] = \Pr\bigl[w^\top x > 0\bigr] = \tfrac{1}{2}.$$ (eq-half)
 #
-# Here $u$ is the layer's *token use*, the share of its units that fire at a token, which we give in percent. Its mean
-# over draws of the weights is one half in every layer, whoever wrote the code. What departs from it, in either
-# direction, was learned, or is the mark of another initialisation.
+# Here $u$ is the layer's *token use*, the share of its units that fire at a token. What departs from the half, in
+# either direction, was learned, or is the mark of another initialisation.
 
 # %% tags=["remove-input"]
 words.learned(recorded)
@@ -183,13 +180,12 @@ display(words.evidence(recorded), figures.silent(trained), tables.evidence(recor
 
 # %% [markdown]
 # *Would wake*: in as much text again. *Silent if drawn again*: if as many of these sequences were drawn with
-# repetition. Another kind of text may wake units that no amount of the same would ([chapter
-# 3](03_neuron_death.ipynb)), so give a checkpoint text of the kind that it was trained on.
+# repetition. Another kind of text may wake other units ([chapter 3](03_neuron_death.ipynb)), so give a checkpoint text of
+# the kind that it was trained on.
 #
 # ### More that a report has
 #
-# It follows units from one checkpoint to the next. It shows what single units fire on, chosen by rule and not by taste.
-# (Random weights have most selective units too, for every list has a first.)
+# It follows units from one checkpoint to the next, and shows what single units fire on, chosen by rule.
 
 # %% tags=["remove-input", "hide-output"] mystnb={"code_prompt_show": "Two checkpoints: units that fall silent from the first step to the last", "code_prompt_hide": "Hide the figure"}
 measured.changes(untrained, trained)
@@ -200,9 +196,8 @@ display(plots.specificity(trained), tables.units(recorded))
 # %% [markdown]
 # ## Activations that are never zero
 #
-# GELU and SiLU are hardly ever exactly zero. "Not exactly zero" then reads nearly everything, which is true and
-# useless. A threshold makes a number of it, and *which* threshold decides the number. So every rule has a name that
-# stays with its results, and results of different rules are never put together.
+# GELU and SiLU are hardly ever exactly zero. A threshold makes a number of them, and *which* threshold decides the
+# number. So results of different rules are never put together.
 #
 # `cett=0.2` is the rule of the Sparsing Law paper {cite:p}`luo2025sparsing`: the largest threshold on the size of a
 # unit's *output* below which everything together makes up at most 20 % of the norm of the MLP's output, mean over
@@ -237,10 +232,9 @@ plots.pruning(trained)
 # ## Predictions
 #
 # Written on 22 November 2026, before any of these checkpoints was measured here, and none has been since. Sample: 1 M
-# tokens of English web text, `--text my.jsonl --tokens 1M`, in sequences of 512, exact rule unless another is named.
-# The first two are what "Neurons in Large Language Models: Dead, N-gram, Positional" {cite:p}`voita2024neurons`
-# reports, on its own and larger text; the others are ours. All that is needed stands in the report, in the table of
-# layers and below the figure of removal.
+# tokens of English web text, in sequences of 512, exact rule unless another is named. The first two are what "Neurons in
+# Large Language Models: Dead, N-gram, Positional" {cite:p}`voita2024neurons` reports, on its own and larger text; the
+# others are ours.
 #
 # :::{dropdown} The seven predictions
 # | | after `python -m relusparsity measure` | prediction | falsified if |
@@ -260,8 +254,7 @@ plots.pruning(trained)
 #
 # ## What we cannot say
 #
-# - **The half is of this initialisation.** The trained network began as the untrained one, so training took it from
-#   there. For your model, make the baseline of *your* architecture before you speak of sparsity.
+# - **The half is of this initialisation.** Make the baseline of *your* architecture before you speak of sparsity.
 # - **One seed, one size.** Of a narrow or a deep network, one draw of weights may lie further from the half.
 # - **Not every architecture.** Mixtures of experts are refused, because their units see chosen tokens only.
 # - **Precision is part of the reading.** In bfloat16 a few activations near zero fall otherwise than in float32.
@@ -284,8 +277,7 @@ words.answer_wakes(recorded)
 # %% [markdown]
 # ## The same on your machine
 #
-# Everything above but the printout is recorded data. `papermill notebooks/11_measure_any_model.py` makes the same
-# models here, trains the run or reads it back, and reads the same text with all of them.
+# `papermill notebooks/11_measure_any_model.py` makes and measures the same models here.
 
 # %% tags=["nbval-ignore-output", "remove-input", "hide-output"] mystnb={"code_prompt_show": "Token use of this machine over the recorded", "code_prompt_hide": "Hide the figure"}
 here = experiment.run(config)
@@ -294,7 +286,7 @@ figures.zero_point(recorded, here)
 # %% [markdown]
 # ## Claims
 #
-# This chapter decides no row of [the ledger](../ledger.md): the paper makes no claim about other models. It has open
-# predictions instead; how others fared is counted in [*How we kept ourselves honest*](../honest.md).
+# This chapter decides no row of [the ledger](../ledger.md): the paper makes no claim about other models. How predictions
+# fared is counted in [*How we kept ourselves honest*](../honest.md).
 # Before you quote a number of sparsity, read [the six lines on the front page](../index.md). If your model has an empty
 # layer, [chapter 7](07_which_layer.ipynb) shows which choices of a recipe decide where it lies.

@@ -190,7 +190,7 @@ def test_a_phone_shows_everything_without_scrolling_sideways(open_page: Open, pa
         for plot in page.locator(".live-figure svg").all():
             box = plot.bounding_box()
             assert box is not None and box["x"] >= 0 and box["x"] + box["width"] <= 391, name
-    for page_of_names in pages.glob("api/*.html"):
+    for page_of_names in (*pages.glob("api/*.html"), pages / "genindex.html"):
         page = open_page(str(page_of_names.relative_to(pages)), width=390, is_mobile=True, has_touch=True)
         assert page.evaluate("document.documentElement.scrollWidth") <= 390, page_of_names.name
     page = open_page("packages.html", width=390, is_mobile=True, has_touch=True)

@@ -172,6 +172,18 @@ def test_the_control_acts_after_the_step_and_on_no_forward_pass() -> None:
     assert not torch.equal(plain.advance()[0], other.advance()[0])
 
 
+def test_a_layer_that_no_optimiser_moves_has_no_path() -> None:
+    trainer = trainer_of(**controlled("signs", first_layer=1))
+    still = trainer.model.mlps()[0].fc_in
+    for group in trainer.optimizer.param_groups:
+        group["params"] = [each for each in group["params"] if each is not still.weight and each is not still.bias]
+    before = still.weight.detach().clone()
+    trainer.advance()
+    assert torch.equal(still.weight, before)
+    path = trainer.control.measured()["path_length"]
+    assert not path[0].any() and path[1].any()
+
+
 @pytest.mark.parametrize("kind", CHANGING)
 def test_compiled_it_is_one_graph_compiled_once(kind: str) -> None:
     from torch._dynamo.testing import CompileCounterWithBackend  # PyTorch's compiler, which takes a second

@@ -190,7 +190,8 @@ class Control:
         kept = {p: 1 - group["lr"] * group["decay"] for group in optimizer.param_groups for p in group["params"]}
         for mlp, weights in zip(self.mlps, before, strict=True):
             for weight, was in zip(_incoming(mlp), weights, strict=True):
-                torch.sub(_rows(weight), was.mul_(kept[weight]), out=was)  # from here on the data-driven part
+                # from here on the data-driven part; a weight of no group stands still
+                torch.sub(_rows(weight), was.mul_(kept.get(weight, 1.0)), out=was)
         treated = list(zip(self.layers.tolist(), self.units, strict=True))
         given = torch.stack([torch.cat([part[units] for part in before[layer]], dim=1) for layer, units in treated])
         lengths, length = torch.stack([_length(*parts) for parts in before]), _length(given)

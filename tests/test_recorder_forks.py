@@ -42,7 +42,7 @@ def test_a_fork_waits_for_its_parents_end_whatever_it_is(answer: str, capsys: py
     of_queue, given = queue(fork(1), short(2)), []
     parent, other = of_queue.next(), of_queue.next()
     assert parent and other and [parent.config.seed, other.config.seed] == [1, 2] and parent.parent is None
-    waiting = Thread(target=lambda: given.append(of_queue.next()))
+    waiting = Thread(target=lambda: given.append(of_queue.next()), daemon=True)
     waiting.start()
     waiting.join(0.2)
     assert waiting.is_alive() and not given, "its parent is in flight"
@@ -58,7 +58,7 @@ def test_a_fork_waits_for_its_parents_end_whatever_it_is(answer: str, capsys: py
 def test_one_that_waits_ends_with_the_queue() -> None:
     of_queue, given = queue(fork(1)), []
     of_queue.next()
-    waiting = Thread(target=lambda: given.append(of_queue.next()))
+    waiting = Thread(target=lambda: given.append(of_queue.next()), daemon=True)
     waiting.start()
     of_queue.end()
     waiting.join(10)

@@ -228,12 +228,7 @@ class RunConfig(Checked):
                 f"ForkConfig.freeze_before = {frozen}, but the intervention into layer {treated.layer} moves with a "
                 "running mean; freeze below its layer, or leave it out."
             )
-        if self.control.kind != "none" and (frozen is not None or not self.fork.decay_dead):
-            name = "freeze_before" if frozen is not None else "decay_dead = False"
-            raise UserError(
-                f"ForkConfig.{name} with a control of kind = {self.control.kind}: a control tells decay from what the "
-                "data did in all layers alike; leave out one of the two."
-            )
+        self.fork.check_control(self.control.kind)
         if self.screens:
             raise UserError("a fork has no screens of its own; give them to its parent.")
 

@@ -80,3 +80,18 @@ class ForkConfig(Checked):
         if self.decay_input_biases and (decay_vectors or not bias):
             why = "decay_vectors = True decays them already" if bias else "bias = False leaves none"
             raise UserError(f"ForkConfig.decay_input_biases = True, but {why}; leave it out.")
+
+    def check_control(self, kind: str) -> None:
+        """Refuse a control on updates of this kind beside a change that keeps some of them from decay.
+
+        Raises
+        ------
+        UserError
+            With a layer's upstream frozen, or the dead not decayed.
+        """
+        if kind != "none" and (self.freeze_before is not None or not self.decay_dead):
+            name = "freeze_before" if self.freeze_before is not None else "decay_dead = False"
+            raise UserError(
+                f"ForkConfig.{name} with a control of kind = {kind}: a control tells decay from what the data did in "
+                "all layers alike; leave out one of the two."
+            )

@@ -19,11 +19,11 @@ from ...claims.statistics import poisson_upper
 from ...counting import metrics
 from ...errors import UserError
 from ...experiments import shared
-from ...experiments.death_tables import ADDED, COORDINATES
 from ...models import Model
 from ...store import results
 from ...store.schema import HISTORY
 from ...train import Run, evaluate
+from .death_tables import ADDED, COORDINATES
 
 LEVELS = (2.5, 50.0, 97.5)
 MEASURED_AT = ("before training", "after the warm-up")

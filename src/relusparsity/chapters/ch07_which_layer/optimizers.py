@@ -61,7 +61,7 @@ def _judged(dataset: xr.Dataset) -> str:
     table, ends, use = sign_like_steps.judge(dataset), arms.ends(dataset), layer_1(dataset)
     came = {row.optimizer: (row.chance, row.holds) for row in table.itertuples()}
     said = " and ".join(
-        f"under {optimizer} it {'is open' if holds is None else 'holds' if holds else 'fails'} "
+        f"{'is open' if holds is None else 'holds' if holds else 'fails'} under {optimizer} "
         f"(chance given: {100 * chance:.0f} %)"
         for optimizer, (chance, holds) in came.items()
     )

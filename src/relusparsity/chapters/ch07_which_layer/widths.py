@@ -39,7 +39,7 @@ def begun(dataset: xr.Dataset) -> Said:
         f"({words.seeds(len(seeds))}, 8,192 units), output matrices that learn at a quarter of the rate end {said}, "
         f"at a loss of {mean[SLOW]['loss']:.2f} instead of {mean[BASE]['loss']:.2f}. By "
         f"{width_or_rate.WAVE / 1e6:g} million tokens layer 5 has lost {early[0]} % of its units, with the slower "
-        f"matrices {early[1]} %, with weights of standard deviation 0.02 at the first rate {early[2]} %."
+        f"matrices {early[1]} %, with weights of standard deviation 0.02 instead of Xavier's {early[2]} %."
     )
 
 

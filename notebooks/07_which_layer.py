@@ -15,16 +15,16 @@ from relusparsity.chapters.ch07_which_layer.short import in_short
 in_short()
 
 # %% [markdown]
-# *You will learn* which choices of a recipe move the emptiest layer, which number of a layer's input tells it early, and
-# what happened when we turned that number down and up. *9 minutes to read, 1 to run.*
+# *You will learn* which choices of a recipe move the emptiest layer, which number of a layer's input tells it early,
+# and what happened when we turned that number down and up. *9 minutes to read, 1 to run.*
 #
 # **Question.** Wild and Anderson {cite:p}`wild2024uncovering` speak of the first layer. Our models empty another one:
 # which, and why that one?
 #
-# **What would falsify our answers.** The first fails if all recipes share one pattern. The second fails if a layer empties
-# without a common direction in its input, or if a placebo moves it as far as the treatment: then that direction marks
-# emptying and does not cause it. <a href="../ledger.html#row-15">Row 15 of the ledger</a>, a claim of ours, has stricter
-# thresholds, written before the runs.
+# **What would falsify our answers.** The first fails if all recipes share one pattern. The second fails if a layer
+# empties without a common direction in its input, or if a placebo moves it as far as the treatment: then that direction
+# marks emptying and does not cause it. <a href="../ledger.html#row-15">Row 15 of the ledger</a>, a claim of ours, has
+# stricter thresholds, written before the runs.
 
 # %% tags=["parameters"]
 scale = "laptop"
@@ -33,16 +33,7 @@ treatment = "add 2"  # what is done to it: see *On this machine*
 
 # %% tags=["remove-input"]
 from relusparsity import claims, plots, scales, store
-from relusparsity.chapters.ch07_which_layer import (
-    experiment,
-    figures,
-    optimizers,
-    tables,
-    trajectories,
-    treatments,
-    widths,
-    words,
-)
+from relusparsity.chapters.ch07_which_layer import experiment, figures, tables, trajectories, treatments, words
 from relusparsity.experiments import costs, dissociation, other_half, recipe_effects
 from relusparsity.plots.explorable import MID, Explorable
 
@@ -50,15 +41,14 @@ from relusparsity.plots.explorable import MID, Explorable
 first, second = (store.recorded(name, "mid") for name in ("factorial", "other_half"))
 cells, named = other_half.both(first, second), trajectories.named(other_half.both(first, second))
 single, treated, embedded = (store.recorded(name, "mid") for name in ("exploration", "dissociation", "embedding_scale"))
-other, wider = (store.recorded(name, "mid") for name in ("sign_like_steps", "width_or_rate"))
 mid, nearest = (store.recorded("layer_patterns", shape) for shape in ("mid", "wide"))
 wide = store.recorded("layer_patterns", "wide", "first")
 
 # %% [markdown]
 # A layer *empties* as fewer of its hidden units fire in a batch of 8,192 held-out tokens: its batch use falls. Layers
-# are counted from 0. Our models are **Wide** (6 layers of 32,768 units), **Mid** (6 × 8,192), where nearly all of this was
-# run, and **Laptop** (6 × 1,024). Two recipes have names, *first* and *nearest*: we found
-# them while searching for W&A's numbers, and froze them ([chapter 8](08_two_numbers.ipynb)).
+# are counted from 0. Our models are **Wide** (6 layers of 32,768 units), **Mid** (6 × 8,192), where nearly all of this
+# was run, and **Laptop** (6 × 1,024). Two recipes have names, *first* and *nearest*: we found them while searching for
+# W&A's numbers, and froze them ([chapter 8](08_two_numbers.ipynb)).
 #
 # ## Where a model empties: 32 recipes
 #
@@ -84,8 +74,8 @@ found = recipe_effects.effects(cells, last=True)
 figures.ingredients(found)
 
 # %% [markdown]
-# The first two endpoints were named before the runs, the third after them. Pairs matter too: what one ingredient does to
-# layer 0 depends on the others.
+# The first two endpoints were named before the runs, the third after them. Pairs matter too: what one ingredient does
+# to layer 0 depends on the others.
 
 # %% tags=["remove-input", "hide-output"] mystnb={"code_prompt_show": "All effects on the lowest layer, pairs included", "code_prompt_hide": "Hide the effects"} table="Effects on the index of the emptiest layer, pairs included. Mid"
 recipe_effects.table(found, recipe_effects.LOWEST)
@@ -115,7 +105,6 @@ tables.forecast(other_half.judged(first, second))
 # - **Unequal losses.** Recipes with tied large embeddings learn worst: their pattern is that of a model less far in
 #   training.
 
-
 # %% tags=["remove-input"]
 words.counted(cells)
 
@@ -132,20 +121,14 @@ yardstick.table([mid, *again], cells)
 # %% tags=["remove-input", "hide-output"] mystnb={"code_prompt_show": "Without the recipes that keep every layer full", "code_prompt_hide": "Hide the comparison"} table="Effects on the emptiest layer, with and without the six full recipes. Mid"
 recipe_effects.without_full_recipes(cells)
 
-# %% tags=["remove-input", "hide-output"] mystnb={"code_prompt_show": "The logit counted over all sets, and over one", "code_prompt_hide": "Hide the comparison"} table="Effects on layer 0: all held-out sets counted, and one. Mid"
-recipe_effects.coarser_logit(cells)
-
 # %% [markdown]
 # ## One ingredient at a time
 #
 # **The place of the norm and the positions move the emptiest layer too.** One change at a time, one seed each:
-# exploration.
-#
-# - *Another layer empties* with the norm after the block (layer 3, alone), without positions (layer 2) and with large
-#   embeddings (layer 3; that recipe changes more than them).
-# - *No layer empties far* with rotary positions, a norm on the embeddings, or batches four times as large (a quarter of
-#   the steps, and the highest loss).
-# - *Not told from another seed:* RMSNorm for LayerNorm, and no biases.
+# exploration. *Another layer empties* with the norm after the block (layer 3, alone), without positions (layer 2) and
+# with large embeddings (layer 3; that recipe changes more than them). *No layer empties far* with rotary positions, a
+# norm on the embeddings, or batches four times as large (a quarter of the steps, and the highest loss). *Not told from
+# another seed:* RMSNorm for LayerNorm, and no biases.
 
 # %% tags=["remove-input", "hide-output"] mystnb={"code_prompt_show": "The fourteen recipes in numbers", "code_prompt_hide": "Hide the table"} table="Batch use (percent) and loss of fourteen recipes. Mid, one seed"
 tables.one_at_a_time(single)
@@ -193,13 +176,7 @@ tables.lines_that_matter()
 figures.spared_and_emptied(treated)
 
 # %% tags=["remove-input"]
-treatments.dissociated(treated)
-
-# %% tags=["remove-input"]
-treatments.placebos(treated)
-
-# %% tags=["remove-input"]
-treatments.checked(treated)
+treatments.judged(treated)
 
 # %% [markdown]
 # Either the rule asked too much of these placebos, or the size of what is added empties a layer and not its direction
@@ -221,6 +198,9 @@ tables.treated(treated)
 # Does a common direction empty a layer only by such steps, which are much like signs? Layer 1 again, three seeds.
 
 # %% tags=["remove-input"]
+from relusparsity.chapters.ch07_which_layer import optimizers, widths
+
+other, wider = (store.recorded(name, "mid") for name in ("sign_like_steps", "width_or_rate"))
 optimizers.found(other)
 
 # %% tags=["remove-input", "hide-output"] mystnb={"code_prompt_show": "Layer 1 under Adafactor and SGD", "code_prompt_hide": "Hide the table"} table="Layer 1 under Adafactor and SGD, at the end. Mid, first, three seeds"
@@ -229,10 +209,10 @@ optimizers.table(other)
 # %% [markdown]
 # ## What "the scale of the embeddings" is
 #
-# **It is three things, and the standard deviation alone does not choose the layer.** The three are the standard deviation
-# of the embeddings, the share of themselves by which a step moves them, and how large the learned positions are beside
-# them. We crossed them by *first* at Mid (tied embeddings, three seeds, 49 million tokens), and wrote before the runs that
-# the positions' scale would matter most.
+# **It is three things, and the standard deviation alone does not choose the layer.** The three are the standard
+# deviation of the embeddings, the share of themselves by which a step moves them, and how large the learned positions
+# are beside them. We crossed them by *first* at Mid (tied embeddings, three seeds, 49 million tokens), and wrote before
+# the runs that the positions' scale would matter most.
 
 # %% tags=["remove-input"]
 words.scale(embedded)
@@ -244,8 +224,8 @@ tables.contrasts(embedded)
 tables.scales(embedded)
 
 # %% [markdown]
-# γ of layer 0 is read at 12 million tokens; *its use* is that of each run's emptiest layer. Arms whose embeddings hardly
-# move have hardly learned (see their losses), and are no models to compare patterns on.
+# γ of layer 0 is read at 12 million tokens; *its use* is that of each run's emptiest layer. Arms whose embeddings
+# hardly move have hardly learned (see their losses), and are no models to compare patterns on.
 #
 # ## Two waves
 
@@ -260,25 +240,18 @@ figures.waves(wide, trajectories.lost(wide), trajectories.half_lost(wide))
 # through layers 1 to 3 and reaches layer 0 last. By *nearest*, at half the rate, the order is another: layers 3 and 4
 # take longest. All layers dip in the first million tokens and come back ([chapter 2](02_layer_patterns.ipynb)); that
 # million is left out here. This is exploration. We guess that the early wave goes by the learning rate over the size of
-# the initial weights.
-
-# %% tags=["remove-input"]
-widths.begun(wider)
-
-# %% tags=["remove-input", "hide-output"] mystnb={"code_prompt_show": "These runs so far", "code_prompt_hide": "Hide the runs"} table="Batch use (percent) by width, initial weights and output rate: the runs so far. Mid"
-widths.table(wider)
-
-# %% [markdown]
-# By how many million tokens half of a layer's loss has come:
+# the initial weights. By how many million tokens half of a layer's loss has come:
 
 # %% tags=["remove-input"] table="When half of what a layer loses is lost, million tokens. Wide"
 tables.halves({"Wide, first": wide, "Wide, nearest": nearest})
 
+# %% tags=["remove-input"]
+widths.begun(wider)
+
 # %% [markdown]
 # ## Try it
 #
-# **1.** In the recipe that the switches show at first, take the embeddings to std 1 and nothing else. Which layer is the
-# lowest?
+# **1.** In the recipe that the switches show at first, take the embeddings to std 1 alone. Which layer is the lowest?
 #
 # :::{dropdown} Answer
 # None: every layer keeps 99 % or more. Untie the output matrix as well and raise the rate, and layer 3 is.
@@ -287,26 +260,23 @@ tables.halves({"Wide, first": wide, "Wide, nearest": nearest})
 # **2.** Below, a vector is added to layer 3 of Laptop. What do you expect of its placebo there?
 #
 # :::{dropdown} How to see
-# `papermill notebooks/07_which_layer.py -p treatment "add 2, placebo"`, and for another layer `-p layer 0`. When we tried
-# it, the placebo left layer 3 as full as its twin: in so short a training, unlike in layers 0, 1 and 5 of Mid, it does
-# not do what the vector does.
+# `papermill notebooks/07_which_layer.py -p treatment "add 2, placebo"`, and for another layer `-p layer 0`. When we
+# tried it, the placebo left layer 3 as full as its twin: in so short a training, unlike in layers 0, 1 and 5 of Mid, it
+# does not do what the vector does.
 # :::
 #
 # ## On this machine
 #
-# Everything above is recorded data. Here two Laptop runs of 98,304 tokens are trained, in which layers have only begun to
-# empty: one untreated, one with a layer's input treated. `layer` is 0 to 5; `treatment` is `add 2`, `add 1`, `add 0.5`,
-# `add 2 along`, `centre`, `add 2, placebo` or `centre, placebo`.
+# Everything above is recorded data. Here two Laptop runs of 98,304 tokens are trained, in which layers have only begun
+# to empty: one untreated, one with a layer's input treated. `layer` is 0 to 5; `treatment` is `add 2`, `add 1`,
+# `add 0.5`, `add 2 along`, `centre`, `add 2, placebo` or `centre, placebo`.
 
 # %% tags=["nbval-ignore-output", "hide-output"] mystnb={"code_prompt_show": "The two runs of this machine", "code_prompt_hide": "Hide the runs"}
-live_scale = scales.live(scale)
-here = experiment.run(experiment.config(live_scale, layer=layer, treatment=treatment))
+here = experiment.run(experiment.config(scales.live(scale), layer=layer, treatment=treatment))
 figures.twin_and_treated(here, layer)
 
 # %% [markdown]
 # ## Claims
-#
-# The ledger's row that this chapter decides:
 
 # %% tags=["remove-input"]
 of_15 = claims.evaluate({("dissociation", "mid"): treated}, rows=claims.for_chapter(7), rules=dissociation.RULES)
@@ -316,12 +286,9 @@ claims.table(of_15)
 # ## Limits, cost, what next
 #
 # - **One recipe and three seeds** for the treated layers, and placebos that change each token as much as the treatment.
-# - **Mid, mostly**, and 49 million tokens. In Wide, some recipes leave layer 0 the lowest
-#   ([chapter 8](08_two_numbers.ipynb)).
-# - **γ is one number per layer.** A layer may have several common directions.
+# - **Mid, mostly**, and 49 million tokens. Some recipes of Wide leave layer 0 lowest ([chapter 8](08_two_numbers.ipynb)).
+# - **γ is one number per layer**, which may have several common directions.
 # - **Why units die** is not answered by where they do.
-#
-# Runs and what they took:
 
 # %% tags=["remove-input", "hide-output"] mystnb={"code_prompt_show": "Runs, minutes and machines", "code_prompt_hide": "Hide the cost"}
 done = {"sixteen recipes": first, "the other sixteen": second, "treated layers": treated, "embeddings' scale": embedded}
@@ -329,5 +296,5 @@ done |= {"other optimizers": other, "width or rate": wider}
 costs.cost(done)
 
 # %% [markdown]
-# Before you quote a number of sparsity, read [the six lines on the front page](../index.md). Next: can one model have both
-# of W&A's numbers? [Chapter 8](08_two_numbers.ipynb).
+# Before you quote a number of sparsity, read [the six lines on the front page](../index.md). Next: can one model have
+# both of W&A's numbers? [Chapter 8](08_two_numbers.ipynb).

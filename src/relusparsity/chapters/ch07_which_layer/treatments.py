@@ -112,6 +112,11 @@ def placebos(dataset: xr.Dataset) -> Said:
     )
 
 
+def judged(dataset: xr.Dataset) -> Said:
+    """What row 15's treatments and placebos did, in three paragraphs."""
+    return Said("\n\n".join(said(dataset).text for said in (dissociated, placebos, checked)))
+
+
 def written(dataset: xr.Dataset) -> Said:
     """How many of the intervals written before the runs hold, and which way the others of added vectors fail."""
     table = dissociation.predicted(dataset)

@@ -1,11 +1,9 @@
 """Chapter 07: what the runs that tell width and parametrisation apart say so far."""
 
-import pandas as pd
 import xarray as xr
 
 from ...claims.short import Said
-from ...claims.table import number
-from ...experiments import arms, endings, width_or_rate
+from ...experiments import arms, width_or_rate
 from . import words
 
 BASE, SLOW, SMALL = (
@@ -41,16 +39,3 @@ def begun(dataset: xr.Dataset) -> Said:
         f"{width_or_rate.WAVE / 1e6:g} million tokens layer 5 has lost {early[0]} % of its units, with the slower "
         f"matrices {early[1]} %, with weights of standard deviation 0.02 instead of Xavier's {early[2]} %."
     )
-
-
-def table(dataset: xr.Dataset) -> pd.DataFrame:
-    """Batch use (percent) at the end and loss of the runs that there are, by width, initial weights and output rate."""
-    ends = arms.ends(dataset).dropna(subset="loss")
-    rows = {
-        f"{arm}; seed {seed}": {
-            endings.of_layer(layer): number(round(of[f"U_{layer}"], 1)) for layer in dataset["layer"].values
-        }
-        | {"loss": f"{of['loss']:.2f}"}
-        for (arm, seed), of in ends.iterrows()  # type: ignore[misc]
-    }
-    return pd.DataFrame.from_dict(rows, orient="index").rename_axis("MLPs' units, initial weights, output rate")

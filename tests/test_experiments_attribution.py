@@ -50,11 +50,12 @@ def made(fraction: Of = lambda arm, seed: 0.0, deaths: float = 300) -> xr.Datase
 
 
 def drawn() -> xr.Dataset:
-    """Numbers that are drawn, with one fork that has no end and a layer in which none of the treated dies."""
+    """Numbers that are drawn, with one fork that has no end and a layer in which none of the twins' treated dies."""
     rng, dataset = np.random.default_rng(3), made()
     for name in dataset.data_vars:
         dataset[name].values[:] = rng.integers(1, 60, dataset[name].shape)
-    dataset["died"].loc[{"layer": 4, "treated": True}] = 0
+    twins = [arm for arm in ARMS if "untreated" in arm]
+    dataset["died"].loc[{"layer": 4, "treated": True, "arm": twins}] = 0
     for name in dataset.data_vars:
         dataset[name].loc[{"arm": EXCHANGE, "seed": 5}] = np.nan
     return dataset

@@ -144,7 +144,7 @@ def measured(fork: xr.Dataset) -> dict[str, Any]:
 
 
 def attributable(dataset: xr.Dataset, decile: slice | None = None) -> xr.DataArray:
-    """AF by (arm, seed, layer) of the arms that are no twins; NaN where too few died, or a fork has no end.
+    """AF by (arm, seed, layer) of the arms that are no twins; NaN where none died in the twin, or a fork has no end.
 
     Parameters
     ----------
@@ -211,7 +211,9 @@ def equivalent(dataset: xr.Dataset, point: str = "25 %") -> tuple[float, float]:
     """Row 11b (b): the 90 % interval, over seeds, of the ratio of deaths with and without winsorising, all layers."""
     ratio = 1 - overall(dataset).sel(arm=named(point, "winsorise")).values
     ratio = ratio[np.isfinite(ratio)]
-    half = _half(ratio, 0.9) if len(ratio) > 1 else np.nan
+    if len(ratio) < 2:
+        return np.nan, np.nan
+    half = _half(ratio, 0.9)
     return float(ratio.mean() - half), float(ratio.mean() + half)
 
 
@@ -231,29 +233,18 @@ def predicted(dataset: xr.Dataset) -> pd.DataFrame:
 
 
 def sentences(dataset: xr.Dataset) -> pd.DataFrame:
-    """`CHANCES` against the runs; None where a seed of what they read is missing."""
-    fraction = overall(dataset)
-    of = {kind: fraction.sel(arm=named("25 %", kind)) for kind in list(KINDS)[1:]}
+    """`CHANCES` against the runs; None where a seed of what they read is missing, or no layer counts."""
+    fraction, exchange = overall(dataset), named("25 %", "exchange")
     half = forked.DECILES // 2
-    rare, often = (
-        overall(dataset, part).sel(arm=named("25 %", "exchange")) for part in (slice(None, half), slice(half, None))
-    )
-    row = judge(dataset)["holds"].dropna()
+    rare, often = (overall(dataset, part).sel(arm=exchange) for part in (slice(None, half), slice(half, None)))
+    of = {kind: fraction.sel(arm=named("25 %", kind)) for kind in list(KINDS)[1:]} | {"rare": rare, "often": often}
+    means = {kind: float(each.mean(skipna=False)) for kind, each in of.items()}
     low, high = equivalent(dataset)
     came = [
-        (f"{int(row.sum())} of {len(row)} layers", bool(len(row)) and bool(row.all())),
-        (f"{low:.2f} to {high:.2f}", low >= 0.9 and high <= 1.1),
-        (f"AF {float(of['signs of 1'].mean()):.2f}", float(of["signs of 1"].mean()) < 0),
-        (
-            f"{float(of['reflect'].mean()):.2f} and {float(of['exchange'].mean()):.2f}",
-            float(of["reflect"].mean()) > float(of["exchange"].mean()),
-        ),
-        (f"{float(rare.mean()):.2f} and {float(often.mean()):.2f}", float(rare.mean()) < float(often.mean())),
+        forked.in_all(judge(dataset)["holds"]),
+        (f"{low:.2f} to {high:.2f}", low >= 0.9 and high <= 1.1 if np.isfinite(means["winsorise"]) else None),
+        (f"AF {means['signs of 1']:.2f}", forked.larger(0, means["signs of 1"])),
+        (f"{means['reflect']:.2f} and {means['exchange']:.2f}", forked.larger(means["reflect"], means["exchange"])),
+        (f"{means['rare']:.2f} and {means['often']:.2f}", forked.larger(means["often"], means["rare"])),
     ]
-    known = [bool(np.isfinite(each).all()) for each in (of["exchange"], of["winsorise"], of["signs of 1"])]
-    known += [bool(np.isfinite(of["reflect"] + of["exchange"]).all()), bool(np.isfinite(rare + often).all())]
-    rows = [
-        (sentence, chance, value if there else None, holds if there else None)
-        for (sentence, chance), (value, holds), there in zip(CHANCES.items(), came, known, strict=True)
-    ]
-    return pd.DataFrame(rows, columns=["written before", "chance", "came", "holds"])
+    return forked.said(CHANCES, came)

@@ -2,22 +2,24 @@
 
 A unit **died** in a fork if it lived at its beginning and is dead at its end. It is dead at the end if it fires nowhere
 on the final held-out sets, read one n before the end, and did not fire in the last n tokens of the stream, n being the
-shape's dead(n): 1,048,576 tokens in Mid. It lived at the beginning unless both were so then. First deaths are no
-endpoint: units come back.
+shape's dead(n): 1,048,576 tokens in Mid. It lived at the beginning unless both were so then, the sets being read at the
+fork itself. First deaths are no endpoint: units come back.
 """
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import xarray as xr
 
 from ..config import RunConfig, replace, to_dict
+from ..errors import UserError
 from ..recipes import RECIPES
 from ..scales import base, names
 from ..store import results
-from ..store.schema import COORDINATES
+from ..store.schema import ASKED_FOR, COORDINATES
 from . import factorial, shared, variants
 
 FIRST = "first"
@@ -48,11 +50,14 @@ def seeds(scale: str) -> tuple[int, ...]:
 
 
 def runs(scale: str, arms: Mapping[str, tuple[str, Mapping[str, Any]]]) -> Iterator[RunConfig]:
-    """The forks of all arms (name → point, what it changes), seed by seed; their parents are derived."""
+    """The forks of all arms (name → point, what it changes), seed by seed; their parents are derived.
+
+    Every fork asks for its parent's states at all points, so that a parent serves any experiment, whichever is first.
+    """
     for seed in seeds(scale):
         of = parent(scale, seed)
         for point, fields in arms.values():
-            yield replace(of, **{"fork.tokens": tokens(of, point), "train.fork_states": ()}, **fields)
+            yield replace(of, **{"fork.tokens": tokens(of, point)}, **fields)
 
 
 def config(scale: str, arms: Mapping[str, tuple[str, Mapping[str, Any]]]) -> shared.Config:
@@ -134,9 +139,16 @@ def assemble(
     runs
         Their datasets in the order of `config.runs`; None stands for one that was not made, whose values are NaN. A
         fork that diverged has no end either.
+
+    Raises
+    ------
+    UserError
+        If none has an end.
     """
     ended = [run if run is not None and "final_loss" in run else None for run in runs]
-    some = next(run for run in ended if run is not None)
+    some = next((run for run in ended if run is not None), None)
+    if some is None:
+        raise UserError(f"none of {len(runs)} forks came to its end: there is nothing to compare; train one at least.")
     steps = sorted({int(step) for run in ended if run is not None for step in run["step"].values})
     kept = {**measured(some), **_common(some, steps)}
     values = {name: np.full((len(runs), *np.shape(of)), np.nan) for name, (_, of, *_) in kept.items()}
@@ -153,9 +165,9 @@ def assemble(
             )
             for name, (dims, _, units, said) in kept.items()
         },
-        _coordinates(config, arms, some, steps),
+        _coordinates(config, arms, some, steps, {"arm", "seed"}.union(*(dims for dims, *_ in kept.values()))),
     )
-    facts = [results.provenance(run) if run is not None else None for run in ended]
+    facts = [results.provenance(run) if run is not None else None for run in runs]
     first = results.provenance(some)
     named = {
         "runs": [facts["run_id"] if facts else variants.NOT_RUN for facts in facts],
@@ -190,8 +202,13 @@ def _common(fork: xr.Dataset, steps: Sequence[int]) -> Kept:
 
 
 def _coordinates(
-    config: shared.Config, arms: Mapping[str, tuple[str, Mapping[str, Any]]], some: xr.Dataset, steps: Sequence[int]
+    config: shared.Config,
+    arms: Mapping[str, tuple[str, Mapping[str, Any]]],
+    some: xr.Dataset,
+    steps: Sequence[int],
+    dims: Collection[str],
 ) -> dict[str, Any]:
+    """Those of these dimensions."""
     at = list(dict.fromkeys(run.seed for run in config.runs))
     batch = config.runs[0].train.batch_tokens
     found = {
@@ -202,8 +219,36 @@ def _coordinates(
         "layer": ("layer", some["layer"].values, *COORDINATES["layer"]),
         "decile": ("decile", list(range(DECILES)), "1", "tenth of a layer's living units by firing rate at the fork"),
         "treated": ("treated", [False, True], "1", "whether the units are under the control"),
+        "silent_steps": ("silent_steps", some["silent_steps"].values, *ASKED_FOR["silent_steps"][1:]),
     }
-    return {name: (dim, of, {"units": units, "long_name": said}) for name, (dim, of, units, said) in found.items()}
+    return {
+        name: (dim, of, {"units": units, "long_name": said})
+        for name, (dim, of, units, said) in found.items()
+        if dim in dims
+    }
+
+
+def said(written: Mapping[str, float], came: Iterable[tuple[str, bool | None]]) -> pd.DataFrame:
+    """Sentences with the chance written for each before the runs, against what came and whether it holds.
+
+    None for both where `came` has None: what the sentence reads is not known, or decides nothing.
+    """
+    rows = [
+        (sentence, chance, None if holds is None else value, holds)
+        for (sentence, chance), (value, holds) in zip(written.items(), came, strict=True)
+    ]
+    return pd.DataFrame(rows, columns=["written before", "chance", "came", "holds"])
+
+
+def in_all(holds: pd.Series) -> tuple[str, bool | None]:
+    """What comes of a rule asked layer by layer, where a layer that does not count has None; None where none counts."""
+    asked = holds.dropna()
+    return f"{int(asked.sum())} of {len(asked)} layers", bool(asked.all()) if len(asked) else None
+
+
+def larger(one: float, other: float) -> bool | None:
+    """Whether a number is larger than another; None where one of them is not known (NaN)."""
+    return None if one != one or other != other else one > other
 
 
 def _config(fork: xr.Dataset) -> dict[str, Any]:

@@ -24,7 +24,6 @@ import pandas as pd
 import scipy
 import xarray as xr
 
-from . import arms as forecasts
 from . import forked, shared
 
 DATE = "2026-11-29"
@@ -121,9 +120,7 @@ def run(config: shared.Config) -> xr.Dataset:
 
 def assemble(config: shared.Config, runs: Sequence[xr.Dataset | None]) -> xr.Dataset:
     """The dataset of the forks there are, in the order of `config.runs`; None was not run, its values are missing."""
-    some = next(run for run in runs if run is not None)
-    dataset = forked.assemble(config, runs, ARMS, measured)
-    return dataset.assign_coords(silent_steps=some["silent_steps"])
+    return forked.assemble(config, runs, ARMS, measured)
 
 
 def measured(fork: xr.Dataset) -> forked.Kept:
@@ -150,7 +147,7 @@ def removed(dataset: xr.Dataset) -> pd.DataFrame:
     """Row 16, a row a layer: what freezing upstream takes away of the revivals beyond the floor, percent; `holds`.
 
     Mean over the seeds and Student's interval (95 %). `holds` is None where a layer has fewer than `LEAST` revivals
-    beyond the floor, or a seed is missing.
+    beyond the floor, or none in a seed, and where one of the `forked.SEEDS` seeds is missing.
     """
     rows = []
     for layer in LAYERS:
@@ -160,8 +157,8 @@ def removed(dataset: xr.Dataset) -> pd.DataFrame:
         )
         beyond = free - still
         gone = 100 * (free - frozen) / np.where(beyond > 0, beyond, np.nan)
-        known = bool(np.isfinite(gone).all()) and float(beyond.mean()) >= LEAST
         n = len(gone)
+        known = n == forked.SEEDS and bool(np.isfinite(gone).all()) and float(beyond.mean()) >= LEAST
         half = float(scipy.stats.t.ppf(0.975, n - 1) * gone.std(ddof=1) / np.sqrt(n)) if n > 1 else np.nan
         mean = float(gone.mean())
         holds = bool(mean >= 90 and mean - half > 75) if known else None
@@ -180,19 +177,16 @@ def predicted(dataset: xr.Dataset) -> pd.DataFrame:
 
 
 def sentences(dataset: xr.Dataset) -> pd.DataFrame:
-    """`CHANCES` against the runs; None for all where a fork is missing."""
-    of = share(dataset).sel(layer=LAYER).mean("seed", skipna=False)
-    row = removed(dataset)["holds"].dropna()
-
-    def raised(one: str, other: str) -> tuple[str, bool]:
-        a, b = float(of.sel(arm=one)), float(of.sel(arm=other))
-        return f"{a:.1f} and {b:.1f} %", a > b
-
-    still = raised(named(dead=False, frozen=LAYER), named(frozen=LAYER))
+    """`CHANCES` against the runs; None where a fork of what they read is missing, or no layer counts."""
+    shares = share(dataset).sel(layer=LAYER).mean("seed", skipna=False)
+    arms = (named(), named(biases=True), named(dead=False), named(frozen=LAYER), named(dead=False, frozen=LAYER))
+    usual, biases, spared, frozen, still = (float(shares.sel(arm=arm)) for arm in arms)
+    value, holds = forked.in_all(removed(dataset)["holds"])
+    there = bool(np.isfinite(dataset["came_back"]).all())  # a layer whose forks are missing might count
     came = [
-        (f"{int(row.sum())} of {len(row)} layers", bool(len(row)) and bool(row.all())),
-        raised(named(biases=True), named()),
-        raised(named(dead=False), named()),
-        (still[0], not still[1]),
+        (value, holds if there else None),
+        (f"{biases:.1f} and {usual:.1f} %", forked.larger(biases, usual)),
+        (f"{spared:.1f} and {usual:.1f} %", forked.larger(spared, usual)),
+        (f"{still:.1f} and {frozen:.1f} %", forked.larger(frozen, still)),
     ]
-    return forecasts.said(CHANCES, came, bool(np.isfinite(dataset["came_back"]).all()))
+    return forked.said(CHANCES, came)

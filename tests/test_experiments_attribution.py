@@ -66,10 +66,11 @@ def died(dataset: xr.Dataset, arm: str, seed: int, layers: Any, tenths: Any, tre
     return float(sum(of[layer][tenth] for layer in layers for tenth in tenths))
 
 
+@pytest.mark.parametrize("of_treated", [True, False])
 @pytest.mark.parametrize("tenths", [None, slice(None, 5), slice(5, None)])
-def test_the_fraction_is_that_of_the_same_units_in_the_twin(tenths: slice | None) -> None:
+def test_the_fraction_is_that_of_the_same_units_in_the_twin(tenths: slice | None, of_treated: bool) -> None:
     dataset = drawn()
-    found, whole = attribution.attributable(dataset, tenths), attribution.overall(dataset, tenths)
+    found, whole = (of(dataset, tenths, of_treated) for of in (attribution.attributable, attribution.overall))
     assert found.dims == ("arm", "seed", "layer") and whole.dims == ("arm", "seed")
     assert (
         found["arm"].values.tolist() == [arm for arm in ARMS if "untreated" not in arm] == whole["arm"].values.tolist()
@@ -79,12 +80,13 @@ def test_the_fraction_is_that_of_the_same_units_in_the_twin(tenths: slice | None
         twin = named(arm.removeprefix("at ").partition(":")[0], "untreated")
         for seed in SEEDS:
             for layer in range(LAYERS):
-                with_it, without = (died(dataset, each, seed, [layer], of) for each in (arm, twin))
+                with_it, without = (died(dataset, each, seed, [layer], of, of_treated) for each in (arm, twin))
                 expected = 1 - with_it / without if without else np.nan
                 np.testing.assert_allclose(found.sel(arm=arm, seed=seed, layer=layer), expected)
-            with_it, without = (died(dataset, each, seed, range(LAYERS), of) for each in (arm, twin))
+            with_it, without = (died(dataset, each, seed, range(LAYERS), of, of_treated) for each in (arm, twin))
             np.testing.assert_allclose(whole.sel(arm=arm, seed=seed), 1 - with_it / without)
-    assert np.isnan(found.sel(layer=4)).all() and np.isnan(found.sel(arm=EXCHANGE, seed=5)).all()
+    assert bool(np.isnan(found.sel(layer=4)).all()) == of_treated, "of the twins' treated there, none dies"
+    assert np.isnan(found.sel(arm=EXCHANGE, seed=5)).all()
     assert int(np.isnan(whole).sum()) == 1
 
 

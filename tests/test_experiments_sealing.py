@@ -114,6 +114,17 @@ def test_shares_are_of_the_dead_and_none_of_no_dead() -> None:
         np.testing.assert_allclose(found.values[place], 100 * back / dead if dead else np.nan)
 
 
+def test_the_rest_is_parted_into_decay_moments_and_floor() -> None:
+    counts = {FROZEN: 90, STILL: 60, sealing.floor(2): 25}
+    parts = sealing.rest(made(lambda arm, seed: counts.get(arm, 400) + (seed == SEEDS[0]) * 5))
+    assert parts.to_dict() == {"decay": 30, "moments": 35, "floor": 26}
+    assert sealing.rest(made(lambda arm, seed: np.nan if arm == STILL and seed == 3 else 9)).isna().tolist() == [
+        True,
+        True,
+        False,
+    ]
+
+
 def test_forecasts_are_of_layer_2_and_open_without_a_fork() -> None:
     def of(which: Any) -> Any:
         return made(lambda arm, seed: np.where(np.arange(6) == 2, 10 * which(*EXPECTED.get(arm, (0, 0))), 999))

@@ -20,6 +20,10 @@ that destroys the drift may raise deaths, and AF may be negative: then decay, he
 Base *first* at Mid, five seeds, forks at 10, 25 and 50 % of training to the parent's end. Layer 0 is treated from 25 %
 on: before, few of its units die.
 
+Choices that the rows leave open: row 10b is decided by the forks at 25 %; *within 1 %* is asked of the final loss, and
+path lengths are added up over the layers; row 11b (b) asks neither of its forks, and its parts (a) and (c) have no arm.
+The cap of winsorising is of all treated units of a layer, the dead among them.
+
 Written before the runs (2026-11-29), with no run of any control seen but in tests: `EXPECTED` and `CHANCES`.
 """
 
@@ -143,15 +147,17 @@ def measured(fork: xr.Dataset) -> dict[str, Any]:
     }
 
 
-def attributable(dataset: xr.Dataset, decile: slice | None = None) -> xr.DataArray:
+def attributable(dataset: xr.Dataset, decile: slice | None = None, treated: bool = True) -> xr.DataArray:
     """AF by (arm, seed, layer) of the arms that are no twins; NaN where none died in the twin, or a fork has no end.
 
     Parameters
     ----------
     decile
         Tenths by firing rate at the fork; None: all.
+    treated
+        Of which units; what comes out of those whose updates are their own is no effect on them but a spill-over.
     """
-    died = dataset["died"].sel(treated=True)
+    died = dataset["died"].sel(treated=treated)
     died = (died if decile is None else died.isel(decile=decile)).sum("decile", skipna=False)
     found = []
     for arm, (point, _) in ARMS.items():
@@ -217,10 +223,10 @@ def equivalent(dataset: xr.Dataset, point: str = "25 %") -> tuple[float, float]:
     return float(ratio.mean() - half), float(ratio.mean() + half)
 
 
-def overall(dataset: xr.Dataset, decile: slice | None = None) -> xr.DataArray:
-    """AF over all treated layers together, (arm, seed)."""
+def overall(dataset: xr.Dataset, decile: slice | None = None, treated: bool = True) -> xr.DataArray:
+    """AF over all treated layers together, (arm, seed); see `attributable`."""
     whole = dataset[["died"]].sum("layer", skipna=False).expand_dims("layer")
-    return attributable(whole, decile).isel(layer=0)
+    return attributable(whole, decile, treated).isel(layer=0)
 
 
 def predicted(dataset: xr.Dataset) -> pd.DataFrame:

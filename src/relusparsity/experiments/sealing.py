@@ -167,6 +167,19 @@ def removed(dataset: xr.Dataset) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=columns).set_index("layer")
 
 
+def rest(dataset: xr.Dataset) -> pd.Series:
+    """What row 16 asks of the revivals that are left in layer 2 with upstream frozen, mean over the seeds: their parts.
+
+    Decay: those that are gone where the dead are spared from it. Moments: of these, those that are gone where the
+    optimiser begins anew, too, which is the floor.
+    """
+    back = dataset["came_back"].sel(layer=LAYER).mean("seed", skipna=False)
+    frozen, spared, still = (
+        float(back.sel(arm=arm)) for arm in (named(frozen=LAYER), named(dead=False, frozen=LAYER), floor(LAYER))
+    )
+    return pd.Series({"decay": frozen - spared, "moments": spared - still, "floor": still}, name="revivals")
+
+
 def predicted(dataset: xr.Dataset) -> pd.DataFrame:
     """`EXPECTED` against the runs; what has no end yet is neither right nor wrong."""
     came_back, rows = share(dataset).sel(layer=LAYER).mean("seed", skipna=True), []

@@ -89,6 +89,10 @@ _CHOSEN: dict[str, Callable[[RunConfig], str]] = {
 """Choice → how a run's own is said."""
 
 
+FOR_FORKS = ("train.fork_states", "measure.earlier")
+"""Fields that say what a run keeps for those that go on from it."""
+
+
 def choices(*recorded: xr.Dataset) -> pd.DataFrame:
     """Every field of the configuration: what the source says of it, and what the runs of these datasets used.
 
@@ -97,10 +101,12 @@ def choices(*recorded: xr.Dataset) -> pd.DataFrame:
     configs = {_named(data): from_dict(RunConfig, results.provenance(data)["config"]) for data in recorded}
     rows: dict[str, dict[str, Any]] = {}
     for section in fields(RunConfig):
-        if section.name in ("seed", "intervention", "control", "screens"):  # no choice of a recipe
+        if section.name in ("seed", "intervention", "control", "screens", "fork"):  # no choice of a recipe
             continue
         for field in fields(getattr(RunConfig(), section.name)):
             name = f"{section.name}.{field.name}"
+            if name in FOR_FORKS:
+                continue
             row: dict[str, Any] = {"W&A": STATED.get(name, NOT_KNOWN)}
             for column, config in configs.items():
                 row[column] = _shown(getattr(getattr(config, section.name), field.name))

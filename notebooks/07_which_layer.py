@@ -167,7 +167,7 @@ words.named(named)
 #
 # Each has a **placebo**, which adds the same change at a random half of the tokens and subtracts it at the others, by a
 # sign drawn for each. It does much itself: centring's takes the mean away at a half of the tokens and doubles it at the
-# other half, and a unit is in use if it fires at one of 8,192 tokens.
+# other half, and a unit is in use if it fires at one or more of 8,192 tokens.
 
 # %% tags=["remove-input"]
 tables.lines_that_matter()
@@ -179,8 +179,8 @@ figures.spared_and_emptied(treated)
 treatments.judged(treated)
 
 # %% [markdown]
-# Either the rule asked too much of these placebos, or the size of what is added empties a layer and not its direction
-# alone. For layers 1 and 5 these runs cannot tell the two apart.
+# Either the rule asked too much of these placebos, or a change without a common direction moves a layer, too: a random ±μ
+# fills it, a random ±vector empties it. We have no account of why; for layers 1 and 5 these runs cannot tell the two apart.
 
 # %% tags=["remove-input"] table="Treatments beside their placebos: batch use of the treated layer at the end, percent. Mid, first"
 treatments.beside(treated)
@@ -194,14 +194,14 @@ tables.treated(treated)
 # %% [markdown]
 # ## Other optimizers
 #
-# A step of AdamW moves every weight about as far, however small its gradient; Adafactor's does, too, SGD's does not.
-# Does a common direction empty a layer only by such steps, which are much like signs? Layer 1 again, three seeds.
+# A step of AdamW moves every weight about as far, however small its gradient; Adafactor evens steps out by row and column
+# of a matrix; SGD (momentum 0.9) does not. Does a layer empty only by such even steps? Layer 1 again, three seeds.
 
 # %% tags=["remove-input"]
 from relusparsity.chapters.ch07_which_layer import optimizers, widths
 
 other, wider = (store.recorded(name, "mid") for name in ("sign_like_steps", "width_or_rate"))
-optimizers.found(other)
+optimizers.found(other, treated)
 
 # %% tags=["remove-input", "hide-output"] mystnb={"code_prompt_show": "Layer 1 under Adafactor and SGD", "code_prompt_hide": "Hide the table"} table="Layer 1 under Adafactor and SGD, at the end. Mid, first, three seeds"
 optimizers.table(other)
@@ -236,8 +236,8 @@ words.wave(wide)
 figures.waves(wide, trajectories.lost(wide), trajectories.half_lost(wide))
 
 # %% [markdown]
-# So there seem to be two waves by *first*: one in the last layers while the learning rate rises, and one that goes
-# through layers 1 to 3 and reaches layer 0 last. By *nearest*, at half the rate, the order is another: layers 3 and 4
+# So there seem to be two waves by *first*: one in the last layers while the learning rate rises, and a later
+# one, in layers 1 to 3 first and in layer 0 last. By *nearest*, at half the rate, the order is another: layers 3 and 4
 # take longest. All layers dip in the first million tokens and come back ([chapter 2](02_layer_patterns.ipynb)); that
 # million is left out here. This is exploration. We guess that the early wave goes by the learning rate over the size of
 # the initial weights. By how many million tokens half of a layer's loss has come:

@@ -162,9 +162,9 @@ def whole(dataset: xr.Dataset) -> Said:
     if not (filled - twin >= FAR and at[1] > at[0] / 2 and twin - emptied >= FAR and at[2] < at[0]):
         return Said("In layer 0 the placebos do not tell direction and size apart.")
     return Said(
-        f"**By the test at the top the claim fails in layer 0.** Under a placebo it fills to {filled:.0f} % with its "
-        f"common direction nearly whole (γ {at[1]:.2f}, untreated {at[0]:.2f}), and under the other it empties to "
-        f"{emptied:.0f} % with less of it ({at[2]:.2f})."
+        f"**By the test at the top the claim fails in layer 0.** Under centring's placebo it fills to {filled:.0f} % "
+        f"with its common direction nearly whole (γ {at[1]:.2f}, untreated {at[0]:.2f}), and under the vector's it "
+        f"empties to {emptied:.0f} % with less of it ({at[2]:.2f})."
     )
 
 

@@ -118,17 +118,14 @@ def _judged(dataset: xr.Dataset) -> str:
 
 
 def table(dataset: xr.Dataset) -> pd.DataFrame:
-    """Layer 1 under Adafactor and SGD: batch use at the end by seed, γ, and the emptiest of the other layers."""
+    """Layer 1 under Adafactor and SGD: batch use at the end by seed, and γ."""
     ends, rows = arms.ends(dataset), {}
     gamma = dataset["gamma"].astype(float).isel(step=-1).sel(layer=1)
-    others = [f"U_{layer}" for layer in dataset["layer"].values if layer != 1]
     for optimizer in sign_like_steps.OPTIMIZERS:
         for treatment, word in WORDS.items():
             of = ends.loc[f"{optimizer}, {treatment}"]
             rows[f"{optimizer}, {word}"] = {
                 "layer 1 by seed, %": ", ".join(number(round(value, 1)) for value in of["U_1"]),
                 "γ of layer 1": f"{float(gamma.sel(recipe=f'{optimizer}, {treatment}').mean('seed')):.2f}",
-                "least of the other layers, %": number(round(float(of[others].mean().min()), 1)),
-                "loss": f"{of['loss'].mean():.2f}",
             }
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis("optimizer and input of layer 1")

@@ -38,8 +38,8 @@ def begun(dataset: xr.Dataset) -> Said:
         f"Of the {len(width_or_rate.ARMS) * SEEDS} runs that test this guess, {int(ran.sum())} have ended. In Mid "
         f"({words.seeds(len(seeds))}, 8,192 units), with the second matrix of each MLP at a quarter of the rate, "
         f"layers 0 to {len(layers) - 1} end at {slow} % instead of {base} %, at a loss of {mean[SLOW]['loss']:.2f} "
-        f"instead of {mean[BASE]['loss']:.2f}. At {width_or_rate.WAVE / 1e6:g} million tokens, where we read the early "
-        f"wave, {early[0]} % of layer 5's units are out of use by *first* itself (at the end {end:.1f} %), {early[1]} % "
-        f"with the slower matrices, {early[2]} % where the MLPs' matrices start at standard deviation 0.02, more than "
+        f"instead of {mean[BASE]['loss']:.2f}. At {width_or_rate.WAVE / 1e6:g} million tokens, where we read the "
+        f"early wave, {early[0]} % of layer 5's units are out of use by *first* itself (at the end {end:.1f} %), "
+        f"{early[1]} % with the slower matrices, {early[2]} % where the MLPs' matrices start at standard deviation 0.02, more than "
         f"Xavier's.{refills}"
     )

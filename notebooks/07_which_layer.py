@@ -100,8 +100,7 @@ tables.forecast(other_half.judged(first, second))
 # - **Two seeds.** A seed is a block; what the two still differ by is the error (Student's t, 95 %). A layer's index is a
 #   small whole number, for which t is a rough guide.
 # - **Full layers.** A share of one has no logit, so half a unit is added on both sides. Six recipes have no layer under
-#   99 %; without them the effect of the embeddings on the lowest layer is the same. (That comparison counts pairs as
-#   error, so its intervals are wider than those above.)
+#   99 %; without them the effect of the embeddings on the lowest layer is the same.
 # - **Unequal losses.** Recipes with tied large embeddings learn worst: their pattern is that of a model less far in
 #   training.
 
@@ -288,7 +287,6 @@ claims.table(of_15)
 # - **One recipe and three seeds** for the treated layers, and placebos that change each token as much as the treatment.
 # - **Mid, mostly**, and 49 million tokens. Some recipes of Wide leave layer 0 lowest ([chapter 8](08_two_numbers.ipynb)).
 # - **γ is one number per layer**, which may have several common directions.
-# - **Why units die** is not answered by where they do.
 
 # %% tags=["remove-input", "hide-output"] mystnb={"code_prompt_show": "Runs, minutes and machines", "code_prompt_hide": "Hide the cost"}
 done = {"sixteen recipes": first, "the other sixteen": second, "treated layers": treated, "embeddings' scale": embedded}

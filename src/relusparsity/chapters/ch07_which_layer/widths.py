@@ -40,6 +40,6 @@ def begun(dataset: xr.Dataset) -> Said:
         f"layers 0 to {len(layers) - 1} end at {slow} % instead of {base} %, at a loss of {mean[SLOW]['loss']:.2f} "
         f"instead of {mean[BASE]['loss']:.2f}. At {width_or_rate.WAVE / 1e6:g} million tokens, where we read the "
         f"early wave, {early[0]} % of layer 5's units are out of use by *first* itself (at the end {end:.1f} %), "
-        f"{early[1]} % with the slower matrices, {early[2]} % where the MLPs' matrices start at standard deviation 0.02, more than "
-        f"Xavier's.{refills}"
+        f"{early[1]} % with the slower matrices, {early[2]} % where the MLPs' matrices start at standard "
+        f"deviation 0.02, more than Xavier's.{refills}"
     )

@@ -1,4 +1,4 @@
-"""Chapter 07: layer 1 treated under optimizers whose steps are sign-like, and under SGD, whose steps are not."""
+"""Chapter 07: layer 1 treated under Adafactor, which evens steps out, and under SGD, which does not."""
 
 import math
 

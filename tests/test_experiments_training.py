@@ -76,10 +76,11 @@ def test_choices_are_read_off_every_field(models: tuple[xr.Dataset, ...]) -> Non
     parts = {
         name: part
         for name, part in to_dict(RunConfig()).items()
-        if name not in ("seed", "intervention", "control", "screens")
+        if name not in ("seed", "intervention", "control", "screens", "fork")
     }
     fields = {f"{section}.{name}" for section, part in parts.items() for name in part}
-    assert set(table.index) == fields | {"seed"}
+    kept_for_forks = {"train.fork_states", "measure.earlier"}
+    assert set(table.index) == fields - kept_for_forks | {"seed"}
     assert table.loc["model.d_ff"].tolist() == ["32,768", "32,768", "8,192", "1,024"]
     assert table.loc["train.lr"].tolist() == [tables.NOT_KNOWN, "0.0003", "0.0006", "0.003"]
     assert set(tables.STATED) <= set(table.index)

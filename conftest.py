@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from filelock import FileLock
 
 os.environ["RELUSPARSITY_SCALE"] = "smoke"
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # models this small lose more by waiting for a second thread
@@ -178,13 +179,19 @@ def root() -> Path:
 
 @pytest.fixture(scope="session")
 def pages(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of the book's pages, built from what is committed, with warnings as errors."""
-    folder = tmp_path_factory.mktemp("pages")
+    """The folder of the book's pages, built from what is committed, with warnings as errors; once for all workers."""
+    own = tmp_path_factory.getbasetemp()
+    folder = (own.parent if "PYTEST_XDIST_WORKER" in os.environ else own) / "pages"
+    html = folder / "_build" / "html"
     program = Path(sys.executable).with_name("jupyter-book")
     command = [program, "build", "book", "--path-output", folder, "-W", "-n", "--keep-going"]
-    built = subprocess.run(command, cwd=root, capture_output=True, text=True)
-    assert built.returncode == 0, built.stdout + built.stderr
-    return folder / "_build" / "html"
+    with FileLock(folder.with_suffix(".lock")):
+        if not html.is_dir():
+            built = subprocess.run(command, cwd=root, capture_output=True, text=True)
+            if built.returncode:
+                shutil.rmtree(folder)  # for the other workers it was not built
+                pytest.fail(built.stdout + built.stderr)
+    return html
 
 
 @pytest.fixture(scope="module")

@@ -15,6 +15,7 @@ import importlib.util
 import json
 import posixpath
 from collections.abc import Iterator
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -220,11 +221,15 @@ def begin_sources(app: Sphinx, env: Any) -> None:
 
 
 def source_pages(app: Sphinx) -> Iterator[tuple[str, dict[str, Any], str]]:
-    """Make one page of highlighted source for every notebook and module that a figure names."""
+    """Make one page of highlighted source for every notebook and module that a figure names.
+
+    The book's contents beside them are the same on all, and making them takes longer than the rest of such a page.
+    """
+    contents = cache(partial(app.builder._get_local_toctree, "source/any"))  # type: ignore[attr-defined]
     for name, file in sorted(sources(app).items()):
         code = drawers.OF[app].colour(file).result()
         body = f"<h1>{html.escape(file.name if file.parent.name == 'notebooks' else name)}</h1>\n{code}"
-        yield f"source/{name}", {"title": name, "body": body, "parents": []}, "page.html"
+        yield f"source/{name}", {"title": name, "body": body, "parents": [], "toctree": contents}, "page.html"
 
 
 def notebook_of(book: Path, chapter: str) -> Path:

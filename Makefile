@@ -55,8 +55,8 @@ OF_ALL := tests/test_book.py tests/test_experiments_scales.py tests/test_recorde
 NN = $(if $(filter 1 2 3 4 5 6 7 8 9,$(CHAPTER)),0)$(CHAPTER)
 ITS = $(or $(wildcard src/relusparsity/chapters/ch$(NN)_* book/chapters/$(NN)_*),$(error there is no chapter $(CHAPTER)))
 OTHERS = $(shell grep -l '^from relusparsity\.chapters\.ch$(NN)_' tests/test_*.py)
-# A process per core; a file stays in one, since its tests share what they make.
-WORKERS := --numprocesses=logical --maxprocesses=8 --dist=loadfile
+# A process per core; a file stays in one, since its tests share what they make, and files keep their order.
+WORKERS := --numprocesses=logical --maxprocesses=8 --dist=loadfile --no-loadscope-reorder
 test: $(READY) $(if $(CHAPTER),,$(KERNELS))  ## all tests, and every chapter run again at scale smoke and compared; CHAPTER=03: what concerns one
 	$(BIN)/pytest --nbval $(if $(CHAPTER),$(ITS) $(OTHERS) $(OF_ALL),$(WORKERS))
 

@@ -113,15 +113,21 @@ def test_placebos_beside_their_treatments_are_means_over_the_seeds() -> None:
     assert table.loc["centre, layer 1"].tolist() == ["30.0", "95.0", "40.0", "15 %", 2]
 
 
-def test_what_layer_0_says_of_the_chapters_own_test_follows_its_gamma() -> None:
+def test_what_the_placebos_say_of_the_chapters_own_test_follows_gamma() -> None:
     dataset = store.recorded("dissociation", "mid")
-    use = 100 * dataset["final_batch_use"].mean(("seed", "set")).sel(layer=0)
-    gamma = dataset["gamma"].isel(step=-1).mean("seed").sel(layer=0)
+    use, gamma = 100 * dataset["final_batch_use"].mean(("seed", "set")), dataset["gamma"].isel(step=-1).mean("seed")
     said = treatments.whole(dataset).text
-    for arm in treatments.PLACEBOS:
-        assert f"{float(use.sel(recipe=arm)):.0f} %" in said and f"{float(gamma.sel(recipe=arm)):.2f}" in said
-    whole = dataset.assign(gamma=dataset["gamma"].where(dataset["recipe"] != treatments.PLACEBOS[1], 3.0))
-    assert "fails" in said and "do not tell" in treatments.whole(whole).text
+    placebos = {"centre, placebo, layer 0": 0} | {f"add 2, placebo, layer {layer}": layer for layer in (0, 1, 5)}
+    for arm, layer in placebos.items():
+        assert f"{float(use.sel(recipe=arm, layer=layer)):.0f}" in said, arm
+        assert f"{float(gamma.sel(recipe=arm, layer=layer)):.2f}" in said, arm
+    assert "layers 0, 1 and 5 empty" in said
+    above = dataset.assign(gamma=dataset["gamma"].where(dataset["recipe"] != "add 2, placebo, layer 1", 3.0))
+    assert "layers 0 and 5 empty" in treatments.whole(above).text, (
+        "a layer that empties with more of it passes the test"
+    )
+    none = dataset.assign(gamma=dataset["gamma"].where(dataset["recipe"] != "centre, placebo, layer 0", 0.1))
+    assert "do not tell" in treatments.whole(none).text
 
 
 def test_forecasts_of_the_treated_layers_are_counted_one_by_one() -> None:

@@ -8,7 +8,7 @@ import pandas as pd
 import xarray as xr
 
 from ...claims.reading import Reading
-from ...claims.short import Said, between
+from ...claims.short import Said, between, listed
 from ...claims.table import number
 from ...experiments import dissociation
 from . import trajectories
@@ -154,21 +154,27 @@ def further(dataset: xr.Dataset) -> Said:
 
 
 def whole(dataset: xr.Dataset) -> Said:
-    """What layer 0 says of the chapter's own test: whether it fills and empties by the vector that all tokens share."""
-    gamma = dataset["gamma"].astype(float).isel(step=-1).sel(layer=0).mean("seed")
+    """What the placebos say of the chapter's own test: whether layers fill and empty by what all tokens share."""
+    gamma = dataset["gamma"].astype(float).isel(step=-1).mean("seed")
     (twin, _, filled), _ = paired(dataset, 0, "centre", "centre, placebo")
-    (_, _, emptied), _ = paired(dataset, 0, "add 2", "add 2, placebo")
-    at = [float(gamma.sel(recipe=arm)) for arm in (dissociation.TWIN, *PLACEBOS)]
-    if not (filled - twin >= FAR and at[1] > at[0] / 2 and twin - emptied >= FAR and at[2] < at[0]):
-        return Said("In layer 0 the placebos do not tell direction and size apart.")
+    shared = [float(gamma.sel(recipe=arm, layer=0)) for arm in (dissociation.TWIN, "centre, placebo, layer 0")]
+    emptied, less = [], []
+    for layer in dissociation.LAYERS:
+        (before, _, after), _ = paired(dataset, layer, "add 2", "add 2, placebo")
+        left, whole = (
+            float(gamma.sel(recipe=arm, layer=layer)) for arm in (f"add 2, placebo, layer {layer}", dissociation.TWIN)
+        )
+        if before - after >= FAR and left < whole:
+            emptied.append((layer, after))
+            less.append(f"{left:.2f} of {whole:.2f}")
+    if not (filled - twin >= FAR and shared[1] > shared[0] / 2 and emptied):
+        return Said("The placebos do not tell direction and size apart.")
+    which = listed([str(layer) for layer, _ in emptied])
     return Said(
-        f"**By the test at the top the claim fails in layer 0.** Under centring's placebo it fills to {filled:.0f} % "
-        f"with its common direction nearly whole (γ {at[1]:.2f}, untreated {at[0]:.2f}), and under the vector's it "
-        f"empties to {emptied:.0f} % with less of it ({at[2]:.2f})."
+        f"**By the test at the top the claim fails.** Under centring's placebo layer 0 fills to {filled:.0f} % with "
+        f"its common direction nearly whole (γ {shared[1]:.2f}, untreated {shared[0]:.2f}). Under the vector's, layers "
+        f"{which} empty to {rounded([use for _, use in emptied])} % with less of it than untreated ({listed(less)})."
     )
-
-
-PLACEBOS = ("centre, placebo, layer 0", "add 2, placebo, layer 0")
 
 
 def beside(dataset: xr.Dataset) -> pd.DataFrame:

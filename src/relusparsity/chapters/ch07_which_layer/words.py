@@ -191,10 +191,11 @@ def wave(dataset: xr.Dataset) -> Said:
         .mean("seed")
         .isel(step=int(np.abs(dataset["tokens"].values - train["warmup"]).argmin()))
     )
-    largest = int(gamma.argmax("layer"))
+    largest = np.flatnonzero(gamma.round(2) == gamma.max().round(2)).tolist()
+    those = f"layer{'s' * (len(largest) > 1)} {listed([str(layer) for layer in largest])}"
     return Said(
         f"**{_order(half, dataset.attrs['recipe'])}** When the learning rate is at its peak, at "
         f"{millions(train['warmup'])} million tokens, layer {last} has lost {number(round(float(at[-1])))} % of "
         f"what it ends without, and layer 0 has lost {number(round(float(at[0])))} %. γ of layer {last} "
-        + ("is the largest then." if largest == last else f"is not the largest then, but that of layer {largest}.")
+        + ("is the largest then." if last in largest else f"is not the largest then, but that of {those}.")
     )

@@ -2,9 +2,9 @@
 
 A unit's pre-activation is its input weights times the MLP's input, plus its bias. From a quarter of the training on to
 its end, each of the three is **frozen** or not, in all units of layer 2: a design of 2 × 2 × 2, five seeds of *first*
-at Mid. Upstream is all that layer 2's MLP input is computed with; see `sealing`, which asks of 2,000 steps what freezing
-it does to revivals. What is frozen has no optimiser: no update, no decay, and no moments that anybody reads; its
-gradient is still computed, and counts in the norm that clipping looks at. All else trains as always.
+at Mid. Upstream is all that layer 2's MLP input is computed with; see `sealing`, which asks of 2,000 steps what
+freezing it does to revivals. What is frozen has no optimiser: no update, no decay, and no moments that anybody reads;
+its gradient is still computed, and counts in the norm that clipping looks at. All else trains as always.
 
 With all three frozen, layer 2's units fire as at the fork, token by token. Whoever dies or comes back there does so by
 chance of the text: the **floor**, which stands for two disjoint probes of one unit. Who lived at the fork, died, and

@@ -51,6 +51,8 @@ def fork(run: RunConfig, seed: int = 0, layers: int = 6, units: int = 40, every:
         "final_batch_use": (("set", "layer"), rng.random((3, layers))),
         "final_loss": ((), rng.random()),
         "heldout_loss": (("step",), rng.random(len(steps))),
+        "falls": (of_units, np.where(rng.random((layers, units)) < 0.1, 0, 1 + rng.random((layers, units))).T),
+        "largest_falls": (of_units, np.where(rng.random((layers, units)) < 0.1, np.nan, rng.random((layers, units))).T),
         "step": (("step",), steps),
         "layer": (("layer",), np.arange(layers)),
         "silent_steps": (("silent_steps",), list(BINS)),

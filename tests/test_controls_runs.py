@@ -152,6 +152,8 @@ def test_the_gradients_of_some_batches_are_multiplied_before_they_are_clipped(cl
         ({"first_layer": 1}, "first_layer = 1 is not read by a control of kind = none"),
         ({"every": 10}, "every = 10 is not read by a control of kind = none"),
         ({"kind": "watch", "every": 10}, "every = 10 is not read by a control of kind = watch"),
+        ({"kind": "signs", "follow_falls": True}, "follow_falls = True is not read by a control of kind = signs"),
+        ({"follow_falls": True}, "follow_falls = True is not read by a control of kind = none"),
         ({"kind": "signs", "first_layer": 2}, "first_layer = 2, but the model has 2 layers, .* one of 0 to 1"),
         ({"kind": "signs", "share": 0.01}, "share = 0.01 of 32 units treats 0 of them: .* expected 1 or more"),
         ({"kind": "exchange", "share": 0.04}, "treats 1 of them: for kind = exchange expected 2 or more"),

@@ -13,10 +13,15 @@ from relusparsity import identity, train
 from relusparsity.book import jobs, recorded
 from relusparsity.config import replace
 from relusparsity.errors import UserError
-from relusparsity.experiments import attribution, forked, sealing, shared
+from relusparsity.experiments import attribution, forked, freezes, outliers, sealing, shared
 from relusparsity.store import results
 
-EXPERIMENTS: dict[str, Any] = {"attribution": attribution, "sealing": sealing}
+EXPERIMENTS: dict[str, Any] = {
+    "attribution": attribution,
+    "sealing": sealing,
+    "outliers": outliers,
+    "freezes": freezes,
+}
 ARMS: dict[str, tuple[str, dict[str, Any]]] = {
     "at 10 %": ("10 %", {"control.kind": "watch"}),
     "at 25 %": ("25 %", {"control.kind": "exchange", "control.share": 0.25}),
@@ -142,6 +147,39 @@ def test_of_dead_units_is_kept_how_many_came_back_and_their_hazard() -> None:
     assert int(np.isfinite(dataset["came_back"]).sum()) == 15 * 6
 
 
+def test_of_freezes_is_kept_who_lived_died_and_came_back_and_of_outliers_how_each_fell() -> None:
+    for module in (freezes, outliers):
+        config = module.config("smoke")
+        runs: list[Any] = [fork(run, place) for place, run in enumerate(config.runs[: len(module.ARMS)])]
+        dataset = module.assemble(config, [*runs, *[None] * (len(config.runs) - len(runs))])
+        for place, run in enumerate(runs):
+            here, units = dataset.isel(arm=place, seed=0), by_loops(run)
+            died = [[lived and dead for lived, dead in zip(*each, strict=True)] for each in _two(units)]
+            assert here["lived"].values.tolist() == [sum(of_layer) for of_layer in units["lived"]]
+            assert here["died"].values.tolist() == [sum(of_layer) for of_layer in died]
+            if module is freezes:
+                assert here["came_back"].values.tolist() == [sum(of_layer) for of_layer in units["back"]]
+                assert here["dead_at_fork"].values.tolist() == [40 - sum(of_layer) for of_layer in units["lived"]]
+                continue
+            np.testing.assert_allclose(here["path_length"], [sum(each) for each in of_units(run, "path_length")])
+            counts = np.zeros((6, 2, 100))
+            for layer, (falls, largest) in enumerate(zip(*(of_units(run, n) for n in NAMES), strict=True)):
+                for unit in range(40):
+                    if units["lived"][layer][unit] and falls[unit] > 0 and largest[unit] == largest[unit]:
+                        percent = next(p for p in range(1, 101) if 100 * largest[unit] / falls[unit] <= p)
+                        counts[layer, int(units["dead"][layer][unit]), percent - 1] += 1
+            np.testing.assert_array_equal(here["falls_in_largest"], counts)
+            assert counts.sum() > 50 and (counts.sum(2) > 0).all()
+        assert np.isnan(dataset["died"].isel(seed=slice(1, None))).all() and len(dataset["seed"]) == 5
+
+
+NAMES = ("falls", "largest_falls")
+
+
+def _two(units: dict[str, list[list[Any]]]) -> list[tuple[list[Any], list[Any]]]:
+    return list(zip(units["lived"], units["dead"], strict=True))
+
+
 def test_without_any_end_there_is_nothing_to_compare() -> None:
     config, runs = made()
     with pytest.raises(UserError, match="none of 15 forks came to its end: there is nothing to compare"):
@@ -151,7 +189,8 @@ def test_without_any_end_there_is_nothing_to_compare() -> None:
 @pytest.mark.parametrize("name", EXPERIMENTS)
 def test_forks_are_listed_seed_by_seed_each_another_and_each_a_fork_of_its_parent(name: str) -> None:
     module = EXPERIMENTS[name]
-    runs, count = module.config("mid").runs, {"attribution": 13, "sealing": 15}[name]
+    runs = module.config("mid").runs
+    count = {"attribution": 13, "sealing": 15, "outliers": 5, "freezes": 8}[name]
     assert [run.seed for run in runs] == [seed for seed in (2, 3, 4, 5, 6) for _ in range(count)]
     assert len({identity.run_id(run, "text") for run in runs}) == len(runs) and len(module.ARMS) == count
     assert {run.parent for run in runs} == {forked.parent("mid", seed) for seed in (2, 3, 4, 5, 6)}
@@ -164,7 +203,7 @@ def test_forks_are_listed_seed_by_seed_each_another_and_each_a_fork_of_its_paren
     assert there.ran == bool(module.RAN) == there.path.exists()
 
 
-@pytest.mark.parametrize("names", [("attribution", "sealing"), ("sealing", "attribution"), ("sealing",)])
+@pytest.mark.parametrize("names", [("attribution", "sealing"), ("freezes", "outliers", "attribution"), ("sealing",)])
 def test_a_recorder_trains_parents_once_with_the_states_of_both(
     names: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -189,7 +228,7 @@ DYING = {"train.lr": 1e-2, "train.dead_after": 512, "measure.earlier": 2}
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", EXPERIMENTS)
+@pytest.mark.parametrize("name", FEW)
 def test_whole_runs_become_a_dataset_that_agrees_with_theirs_and_comes_back(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

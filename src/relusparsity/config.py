@@ -221,7 +221,7 @@ class RunConfig(Checked):
 
     def _check_fork(self) -> None:
         self.fork.check(self.train.tokens, self.train.batch_tokens, self.model.n_layers)
-        self.fork.check_decay(self.train.weight_decay, self.model.bias, self.train.decay_vectors)
+        self.fork.check_changes(self.train.weight_decay, self.model.bias, self.train.decay_vectors, self.train.clip)
         frozen, treated = self.fork.freeze_before, self.intervention
         if frozen is not None and treated.kind != "none" and treated.layer <= frozen:
             raise UserError(

@@ -48,6 +48,8 @@ class ControlConfig(Checked):
     """Of the treated units, and of what is drawn for them in training; a control and its twin have the same."""
     every: Annotated[int, checks.whole(1, 10**6)] = 100
     """Steps of a block, the first of which begins with the control; what is drawn or measured for one holds for it."""
+    follow_falls: bool = False
+    """watch alone: whether the first-order changes of each unit's high quantile are followed; see `counting.falls`."""
     outliers: OutlierConfig = field(default_factory=OutlierConfig)
     """Rare large gradients, whatever the kind."""
 
@@ -59,6 +61,7 @@ class ControlConfig(Checked):
             "first_layer": idle,
             "seed": idle,
             "every": idle or self.kind == "watch",
+            "follow_falls": self.kind != "watch",
         }.items():
             if unread and (given := getattr(self, name)) != getattr(type(self), name):
                 raise UserError(

@@ -1,7 +1,7 @@
 """How a run goes on from another's state, changed, as frozen data; `train.forking` and `interventions.forks` do it."""
 
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Literal
 
 from . import checks
 from .checks import Checked
@@ -28,6 +28,14 @@ class ForkConfig(Checked):
     """Whether the optimiser begins anew at the fork: moments and step counts are 0."""
     freeze_before: Annotated[int, checks.whole(0, 1023)] | None = None
     """A layer: what its MLP's input is computed with stands still (embeddings too, an output layer tied to them)."""
+    freeze_input_weights: Annotated[int, checks.whole(0, 1023)] | None = None
+    """A layer: the input weights of its hidden units stand still."""
+    freeze_input_biases: Annotated[int, checks.whole(0, 1023)] | None = None
+    """A layer: the biases of its hidden units stand still."""
+    clip: checks.RateOrNone | None = None
+    """Largest norm of the whole gradient from the fork on; 0 switches clipping off, None leaves the parent's."""
+    leave_out: Literal["none", "largest", "drawn"] = "none"
+    """Batches that move nothing, a hundredth: with the largest gradients in the parent, or drawn; see `left_out`."""
     decay_input_biases: bool = False
     """Whether the biases of the MLPs' hidden units are decayed too, as matrices are."""
     decay_dead: bool = True
@@ -40,6 +48,12 @@ class ForkConfig(Checked):
                 raise UserError(
                     f"ForkConfig.{name} = {given} is not read without a fork; give fork.tokens, or leave it out."
                 )
+
+    @property
+    def frozen(self) -> dict[str, int]:
+        """Fields by which something stands still → the layer."""
+        names = ("freeze_before", "freeze_input_weights", "freeze_input_biases")
+        return {name: layer for name in names if (layer := getattr(self, name)) is not None}
 
     def check(self, tokens: int, batch_tokens: int, n_layers: int) -> None:
         """Refuse what a parent of so many tokens, a step and in all, and layers has no place for.
@@ -60,20 +74,25 @@ class ForkConfig(Checked):
                 f"ForkConfig.steps = {self.steps}: after {self.tokens} of its {tokens} tokens the parent goes on for "
                 f"{left} steps; give as many at most, or 0 for all of them."
             )
-        if self.freeze_before is not None and self.freeze_before >= n_layers:
-            raise UserError(
-                f"ForkConfig.freeze_before = {self.freeze_before}, but the model has {n_layers} layers, counted from "
-                f"0; choose one of 0 to {n_layers - 1}."
-            )
+        for name, layer in self.frozen.items():
+            if layer >= n_layers:
+                raise UserError(
+                    f"ForkConfig.{name} = {layer}, but the model has {n_layers} layers, counted from 0; choose one of "
+                    f"0 to {n_layers - 1}."
+                )
 
-    def check_decay(self, weight_decay: float, bias: bool, decay_vectors: bool) -> None:
-        """Refuse a change of decay where there is none to change.
+    def check_changes(self, weight_decay: float, bias: bool, decay_vectors: bool, clip: float) -> None:
+        """Refuse a change of decay, biases or clipping where there is none to change.
 
         Raises
         ------
         UserError
-            Without decay or biases, or where biases are decayed already.
+            Without decay or biases, where biases are decayed already, or for the parent's own clip.
         """
+        if self.clip == clip:
+            raise UserError(f"ForkConfig.clip = {self.clip} is the parent's own; leave it out, or give another.")
+        if self.freeze_input_biases is not None and not bias:
+            raise UserError("ForkConfig.freeze_input_biases with bias = False, which leaves none; leave it out.")
         if not weight_decay and (self.decay_input_biases or not self.decay_dead):
             name = "decay_dead" if not self.decay_dead else "decay_input_biases"
             raise UserError(f"ForkConfig.{name} changes nothing with weight_decay = 0; leave it out, or decay weights.")
@@ -87,10 +106,10 @@ class ForkConfig(Checked):
         Raises
         ------
         UserError
-            With a layer's upstream frozen, or the dead not decayed.
+            With something of a layer frozen, or the dead not decayed.
         """
-        if kind != "none" and (self.freeze_before is not None or not self.decay_dead):
-            name = "freeze_before" if self.freeze_before is not None else "decay_dead = False"
+        if kind != "none" and (self.frozen or not self.decay_dead):
+            name = next(iter(self.frozen), "decay_dead = False")
             raise UserError(
                 f"ForkConfig.{name} with a control of kind = {kind}: a control tells decay from what the data did in "
                 "all layers alike; leave out one of the two."

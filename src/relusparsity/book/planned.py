@@ -13,7 +13,7 @@ from ..identity import changed
 from ..models import training_flops
 from ..plots.reading import how_many
 from ..screens import measured_steps
-from ..store.schema import CONTROL, FINAL, HISTORY
+from ..store.schema import CONTROL, FALLS, FINAL, HISTORY
 
 GPU = (480e12, 7.5e-3, 25.0)
 """An H200's floating-point operations per second, its seconds per step besides, and those per run, as measured."""
@@ -44,7 +44,7 @@ def size(run: RunConfig) -> int:
     # a fork's, as many as its parent's at most
     steps = min(of.histories, len(measured_steps(run.end_step - run.begin_step, of.points)))
     drift = len(HISTORY) * steps * min(of.history_units, model.d_ff)
-    kept = FINAL | (CONTROL if run.control.kind != "none" else {})
+    kept = FINAL | (CONTROL if run.control.kind != "none" else {}) | (FALLS if run.control.follow_falls else {})
     of_units = sum("unit" in dims for dims, *_ in kept.values()) + _counted(run) + bool(run.fork.tokens)
     at_the_end = of_units * model.d_ff
     return SMALL + model.n_layers * (2 * drift + at_the_end)

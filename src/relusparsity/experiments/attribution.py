@@ -21,7 +21,7 @@ Base *first* at Mid, five seeds, forks at 10, 25 and 50 % of training to the par
 on: before, few of its units die.
 
 Choices that the rows leave open: row 10b is decided by the forks at 25 %; *within 1 %* is asked of the final loss, and
-path lengths are added up over the layers; row 11b (b) asks neither of its forks, and its parts (a) and (c) have no arm.
+path lengths are added up over the layers; row 11b (b) asks neither of its forks, and `outliers` has its parts (a), (c).
 The cap of winsorising is of all treated units of a layer, the dead among them.
 
 Written before the runs (2026-11-29), with no run of any control seen but in tests: `EXPECTED` and `CHANCES`.
@@ -32,7 +32,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import scipy
 import xarray as xr
 
 from . import forked, shared
@@ -198,7 +197,7 @@ def judge(dataset: xr.Dataset, point: str = "25 %") -> pd.DataFrame:
     for layer in dataset["layer"].values.tolist():
         values = fraction.sel(layer=layer).values[good]
         values = values[np.isfinite(values)]
-        mean, half = (float(values.mean()), _half(values)) if len(values) > 1 else (np.nan, np.nan)
+        mean, half = (float(values.mean()), forked.half(values)) if len(values) > 1 else (np.nan, np.nan)
         deaths = float(likely.sel(layer=layer))
         decides = deaths >= LEAST and len(values) == forked.SEEDS
         holds = bool(mean >= 0.5 and mean - half > 0.25) if decides else None
@@ -207,19 +206,13 @@ def judge(dataset: xr.Dataset, point: str = "25 %") -> pd.DataFrame:
     return pd.DataFrame(rows, columns=columns).set_index("layer")
 
 
-def _half(values: np.ndarray, level: float = 0.95) -> float:
-    """Half of Student's interval of a mean."""
-    n = len(values)
-    return float(scipy.stats.t.ppf((1 + level) / 2, n - 1) * values.std(ddof=1) / np.sqrt(n))
-
-
 def equivalent(dataset: xr.Dataset, point: str = "25 %") -> tuple[float, float]:
     """Row 11b (b): the 90 % interval, over seeds, of the ratio of deaths with and without winsorising, all layers."""
     ratio = 1 - overall(dataset).sel(arm=named(point, "winsorise")).values
     ratio = ratio[np.isfinite(ratio)]
     if len(ratio) < 2:
         return np.nan, np.nan
-    half = _half(ratio, 0.9)
+    half = forked.half(ratio, 0.9)
     return float(ratio.mean() - half), float(ratio.mean() + half)
 
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import scipy
 import xarray as xr
 
 from ..config import RunConfig, replace, to_dict
@@ -219,6 +220,8 @@ def _coordinates(
         "layer": ("layer", some["layer"].values, *COORDINATES["layer"]),
         "decile": ("decile", list(range(DECILES)), "1", "tenth of a layer's living units by firing rate at the fork"),
         "treated": ("treated", [False, True], "1", "whether the units are under the control"),
+        "dead": ("dead", [False, True], "1", "whether the unit is dead at the fork's end"),
+        "share": ("share", list(range(1, 101)), "%", "share up to here, and more than the one before"),
         "silent_steps": ("silent_steps", some["silent_steps"].values, *ASKED_FOR["silent_steps"][1:]),
     }
     return {
@@ -244,6 +247,12 @@ def in_all(holds: pd.Series) -> tuple[str, bool | None]:
     """What comes of a rule asked layer by layer, where a layer that does not count has None; None where none counts."""
     asked = holds.dropna()
     return f"{int(asked.sum())} of {len(asked)} layers", bool(asked.all()) if len(asked) else None
+
+
+def half(values: np.ndarray, level: float = 0.95) -> float:
+    """Half of Student's interval of a mean."""
+    n = len(values)
+    return float(scipy.stats.t.ppf((1 + level) / 2, n - 1) * values.std(ddof=1) / np.sqrt(n))
 
 
 def larger(one: float, other: float) -> bool | None:

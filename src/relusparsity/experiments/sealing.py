@@ -21,7 +21,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import scipy
 import xarray as xr
 
 from . import forked, shared
@@ -159,7 +158,7 @@ def removed(dataset: xr.Dataset) -> pd.DataFrame:
         gone = 100 * (free - frozen) / np.where(beyond > 0, beyond, np.nan)
         n = len(gone)
         known = n == forked.SEEDS and bool(np.isfinite(gone).all()) and float(beyond.mean()) >= LEAST
-        half = float(scipy.stats.t.ppf(0.975, n - 1) * gone.std(ddof=1) / np.sqrt(n)) if n > 1 else np.nan
+        half = forked.half(gone) if n > 1 else np.nan
         mean = float(gone.mean())
         holds = bool(mean >= 90 and mean - half > 75) if known else None
         rows.append((layer, float(beyond.mean()), mean, mean - half, mean + half, holds))

@@ -1,12 +1,18 @@
-"""What a fork changes of its parent's training: what stands still, which units are not decayed; see `ForkConfig`."""
+"""What a fork changes of its parent's training: what stands still, who is not decayed, what moves nothing.
+
+See `ForkConfig`, whose fields say what is asked for.
+"""
 
 from typing import Any
 
+import numpy as np
 import torch
+from jaxtyping import Float
 from torch import nn
 
 from ..counting.deaths import DeathTracker
 from ..errors import UserError
+from ..fork_config import ForkConfig
 from ..models import Decoder, Model
 
 BIAS = "mlp.fc_in.bias"
@@ -15,11 +21,34 @@ OF_UNITS = ("mlp.fc_in.weight", BIAS, "mlp.fc_out.weight")
 """Ends of the names of what belongs to single hidden units: rows of the first two, columns of the last."""
 
 
-def upstream(model: nn.Module, layer: int | None) -> set[str]:
-    """Names of the parameters that the input of this layer's MLP is computed with; none for None.
+LEFT_OUT = 0.01
+"""Share of its batches that a fork leaves out; one at least."""
+BLOCK = 100
+"""Steps whose median a gradient's norm is compared with."""
+
+
+def still(model: Model, fork: ForkConfig) -> set[str]:
+    """Names of the parameters that stand still in a fork: no update, no decay, and moments that nobody reads.
 
     They get no optimiser, rather than none of their gradient: the compiled step and the norm that clipping looks at are
     then those of the fork in which all trains, and no arithmetic touches what stands still.
+
+    Raises
+    ------
+    UserError
+        If a layer's upstream is to be frozen and the model is no decoder.
+    """
+    mlps = model.mlps()
+    own = {
+        id(getattr(mlps[layer].fc_in, part))
+        for part, layer in (("weight", fork.freeze_input_weights), ("bias", fork.freeze_input_biases))
+        if layer is not None
+    }
+    return upstream(model, fork.freeze_before) | {name for name, of in model.named_parameters() if id(of) in own}
+
+
+def upstream(model: nn.Module, layer: int | None) -> set[str]:
+    """Names of the parameters that the input of this layer's MLP is computed with; none for None.
 
     Raises
     ------
@@ -38,6 +67,29 @@ def upstream(model: nn.Module, layer: int | None) -> set[str]:
     first = ["embedding.", "position_embedding.", "embedding_norm.", *(f"blocks.{below}." for below in range(layer))]
     starts = (*first, *(f"blocks.{layer}.{part}" for part in own))
     return {name for name, _ in model.named_parameters() if name.startswith(starts)}
+
+
+def left_out(norms: Float[np.ndarray, " step"], fork: ForkConfig, seed: int) -> set[int]:
+    """Which of a fork's steps move nothing, counted from its first: no weight, no moment, no decay.
+
+    Their batches pass through the model as always, so that deaths are followed in the same text.
+
+    Parameters
+    ----------
+    norms
+        Norms of the gradient in the parent, before clipping, at the steps that the fork takes. The largest are those
+        that are so many times the median of their `BLOCK` steps: a trend of the norm would choose the batches of one
+        end.
+    seed
+        The run's: which batches are drawn.
+    """
+    count = max(1, round(LEFT_OUT * len(norms)))
+    if fork.leave_out == "drawn":
+        ranked = np.argsort(np.random.PCG64([seed, BLOCK]).random_raw(len(norms)))
+    else:
+        blocks = np.split(norms, range(BLOCK, len(norms), BLOCK))
+        ranked = np.argsort(-np.concatenate([block / np.median(block) for block in blocks]), kind="stable")
+    return set(ranked[:count].tolist())
 
 
 def spare_the_dead(optimizer: torch.optim.Optimizer, model: Model, deaths: DeathTracker) -> None:

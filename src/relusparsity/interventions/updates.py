@@ -43,6 +43,8 @@ CAP = 0.99
 
 Read = Callable[[], tuple[Float[Tensor, "layer d_model"], Int[Tensor, "layer unit"]]]
 """Reads the mean of each MLP's input, and the tokens at which each unit fires, off the last `READ` batches."""
+See = Callable[[list[list[Tensor]]], None]
+"""Is shown a step's data-driven updates before the control: of each layer, those of its rows, and of its biases."""
 
 _CHOSEN, _TIES, _ORDER, _SIGNS, _BATCHES = range(1, 6)  # what a draw is for
 _MASK = 0xFFFF_FFFF
@@ -114,7 +116,7 @@ class Control:
         self._held = {"begun": torch.tensor(-1), "given": lengths, "taken": lengths.clone()}
 
     @contextmanager
-    def acting(self, step: int, optimizer: torch.optim.Optimizer, read: Read) -> Iterator[None]:
+    def acting(self, step: int, optimizer: torch.optim.Optimizer, read: Read, see: See | None = None) -> Iterator[None]:
         """Around the optimiser's step that follows `step` others.
 
         Raises
@@ -133,7 +135,10 @@ class Control:
         before = [[_rows(weight).clone() for weight in _incoming(mlp)] for mlp in self.mlps]
         yield
         with torch.no_grad():
-            self._act(before, optimizer, place)
+            self._part(before, optimizer)
+            if see:
+                see(before)
+            self._act(before, place)
 
     def state(self) -> dict[str, Tensor]:
         """What a run needs to go on to the bit, by name; `load` takes it back. Without a control, nothing."""
@@ -186,15 +191,18 @@ class Control:
                 )
         return means / lengths
 
-    def _act(self, before: list[list[Tensor]], optimizer: torch.optim.Optimizer, place: int) -> None:
+    def _part(self, before: list[list[Tensor]], optimizer: torch.optim.Optimizer) -> None:
+        """Put the data-driven updates in the place of the weights before the step."""
         kept = {p: 1 - group["lr"] * group["decay"] for group in optimizer.param_groups for p in group["params"]}
         for mlp, weights in zip(self.mlps, before, strict=True):
             for weight, was in zip(_incoming(mlp), weights, strict=True):
-                # from here on the data-driven part; a weight of no group stands still
+                # a weight of no group stands still
                 torch.sub(_rows(weight), was.mul_(kept.get(weight, 1.0)), out=was)
+
+    def _act(self, updates: list[list[Tensor]], place: int) -> None:
         treated = list(zip(self.layers.tolist(), self.units, strict=True))
-        given = torch.stack([torch.cat([part[units] for part in before[layer]], dim=1) for layer, units in treated])
-        lengths, length = torch.stack([_length(*parts) for parts in before]), _length(given)
+        given = torch.stack([torch.cat([part[units] for part in updates[layer]], dim=1) for layer, units in treated])
+        lengths, length = torch.stack([_length(*parts) for parts in updates]), _length(given)
         taken = self._controlled(given, length, place)
         for name, of_treated in (("given", length), ("taken", length if taken is given else _length(taken))):
             lengths[self.layers[:, None], self.units] = of_treated

@@ -108,9 +108,24 @@ CONTROL = {
     "path_length_given": (("layer", "unit"), "1", "the same sum of what the optimiser gave, before the control"),
 }
 
+# name: (dims, units, long name), of one that follows falls
+FALLS = {
+    "falls": (
+        ("layer", "unit"),
+        "1",
+        "falling first-order changes of the unit's high quantile by its data-driven updates, added up",
+    ),
+    "rises": (("layer", "unit"), "1", "the same sum of the rising ones"),
+    "largest_falls": (
+        ("layer", "unit"),
+        "1",
+        "of the falls, those in the largest 1 % of the steps up to the unit's last firing (missing: it never fired)",
+    ),
+}
+
 UNITS = COORDINATES | {
     name: (units, text)
-    for table in (MEASURED, HISTORY, FINAL, ASKED_FOR, CONTROL)
+    for table in (MEASURED, HISTORY, FINAL, ASKED_FOR, CONTROL, FALLS)
     for name, (_, units, text) in table.items()
 }
 

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from tqdm.auto import tqdm
 
 from .. import arithmetic, distributed
-from ..counting import metrics
+from ..counting import falls, metrics
 from ..counting.use import UseTracker
 from ..interventions.inputs import reading
 from ..models import Model, Observe
@@ -105,6 +105,25 @@ def means_and_firings(model: Model, batches: Iterable[Tensor], precision: str) -
         tokens += targets.numel()
     layers = sorted(sums)
     return torch.stack([sums[layer] for layer in layers]) / tokens, torch.stack([firings[layer] for layer in layers])
+
+
+@torch.no_grad()
+def inputs_at_quantile(model: Model, tokens: Tensor) -> list[Tensor]:
+    """Each layer's (unit, d_model): what its MLP is given where its units have their high quantile; see `falls`.
+
+    Parameters
+    ----------
+    tokens
+        The probe, packed sequences (sequence, position + 1), read at once in float32: in bf16 many tokens are one.
+    """
+    found: dict[int, Tensor] = {}
+
+    def observe(layer: int, inputs: Tensor, preactivation: Tensor, _activation: Tensor) -> None:
+        found[layer] = falls.at_quantile(inputs.flatten(0, 1), preactivation.flatten(0, 1))
+
+    with reading(model):
+        model.predict(tokens, observe=observe)
+    return [found[layer] for layer in sorted(found)]
 
 
 class Drift:

@@ -1,10 +1,14 @@
 """How a fork begins: from a state that its parent keeps, which it reads and never copies."""
 
+import json
 from importlib.metadata import version
 from pathlib import Path
 
+import numpy as np
+
 from ..config import RunConfig
 from ..errors import UserError
+from ..interventions import forks
 from ..store import sealed
 from . import resuming
 from .step import Trainer
@@ -53,3 +57,21 @@ def begin(trainer: Trainer, parent: Path, path: Path, enabled: bool) -> None:
     if enabled:
         checksum = sealed.sha256(folder / resuming.STATE)
         sealed.write_json(path / PARENT, {"run_id": parent.name.removeprefix("run-"), "state": checksum})
+
+
+def left_out(parent: Path, config: RunConfig) -> set[int]:
+    """Steps before each of those that move nothing in a fork, read off its parent's log; see `forks.left_out`.
+
+    Raises
+    ------
+    UserError
+        If that log is lost or damaged, or ends before the fork does.
+    """
+    lines = sealed.read(parent / resuming.LOG, f"delete the folder {parent} and train it again").splitlines()
+    if len(lines) < config.end_step:
+        raise UserError(
+            f"{parent / resuming.LOG} ends after step {len(lines)}, and the fork leaves out batches of steps up to "
+            f"{config.end_step}; use leave_out = none, or a parent that did not stop."
+        )
+    norms = np.array([json.loads(line)["gradient_norm"] for line in lines[config.begin_step : config.end_step]])
+    return {config.begin_step + step for step in forks.left_out(norms, config.fork, config.seed)}

@@ -201,6 +201,8 @@ def _from_the_last_state(config: RunConfig, corpus: corpora.Corpus, path: Path, 
     before, written = resuming.restore(trainer, path)
     if trainer.step < config.begin_step:  # no state of its own
         forking.begin(trainer, run_path(config.parent, corpus), path, enabled=main)
+    if config.fork.leave_out != "none":
+        trainer.left_out = forking.left_out(run_path(config.parent, corpus), config)
     log.keep(trainer.step, written)
     recorder = measurements.Recorder(config, corpus, path, enabled=main)
     if main:

@@ -17,7 +17,7 @@ from ..counting import DeathTracker, metrics
 from ..errors import UserError
 from ..screens import Screen, measured_steps
 from ..store import results, sealed
-from ..store.schema import ASKED_FOR, CONTROL, FINAL, HISTORY, MEASURED, UNITS
+from ..store.schema import ASKED_FOR, CONTROL, FALLS, FINAL, HISTORY, MEASURED, UNITS
 from . import evaluate, forking
 from .resuming import Log
 from .step import Trainer
@@ -170,8 +170,8 @@ class Recorder:
         values: dict[str, Any] = {}
         for name in self.counted.values():
             values |= np.load(io.BytesIO(sealed.read(self._counts_file(name), self._again)), allow_pickle=False)
-        values |= trainer.hazard.arrays() if trainer.hazard else {}
-        return {name: (ASKED_FOR[name][0], value) for name, value in values.items()}
+        values |= {name: of for each in trainer.followed.values() for name, of in each.arrays().items()}
+        return {name: ((ASKED_FOR | FALLS)[name][0], value) for name, value in values.items()}
 
     def keep_stopped(self, trainer: Trainer, last: int, seconds: float, why: str, screen: Screen | None = None) -> None:
         """After a run that had to stop, `last` its last step in order: what was measured, and why, as stopped.nc."""

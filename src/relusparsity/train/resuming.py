@@ -19,6 +19,8 @@ from ..store import sealed
 from .step import Trainer
 
 ENVIRONMENT = "environment.json"
+LOG = "metrics.jsonl"
+"""Of a run's directory: what `Log` writes."""
 STATES, STATE = "states", "state.safetensors"
 FORK_STATES = "fork_states"
 """Folder of the states that forks go on from; they stay when the run has ended."""
@@ -30,7 +32,7 @@ class Log:
 
     def __init__(self, path: Path, enabled: bool, begin: int = 0) -> None:
         """Of the steps after `begin`, which those before are not a fork's own."""
-        self.path = path / "metrics.jsonl"
+        self.path = path / LOG
         self.enabled, self.begin = enabled, begin
         self.losses: list[float] = []  # of steps begin + 1, begin + 2 …
         self.waiting: list[tuple[int, float, Tensor, Tensor]] = []
@@ -168,7 +170,8 @@ def save(trainer: Trainer, path: Path, seconds: float, log: str, states: str = S
     folder = path / states
     temporary, target = folder / f".{trainer.step:08d}", folder / f"{trainer.step:08d}"
     tensors |= {f"deaths/{name}": value for name, value in trainer.deaths.state().items()}
-    tensors |= {f"hazard/{name}": value for name, value in trainer.hazard.state().items()} if trainer.hazard else {}
+    for name, part in trainer.followed.items():
+        tensors |= {f"{name}/{of}": value for of, value in part.state().items()}
     tensors |= {f"control/{name}": value for name, value in trainer.control.state().items()}
     tensors |= {"step": torch.tensor(trainer.step), "seconds": torch.tensor(seconds, dtype=torch.float64)}
     tensors["log"] = torch.tensor(list(bytes.fromhex(log)), dtype=torch.uint8)
@@ -195,8 +198,8 @@ def restore(trainer: Trainer, path: Path) -> tuple[float, str]:
         return 0.0, ""
     step, newest = max(states.items())
     tensors = take_up(trainer, newest, step, f"delete the folder {newest} to resume from the state before")
-    if trainer.hazard:
-        trainer.hazard.load(_part(tensors, "hazard/"))
+    for name, part in trainer.followed.items():
+        part.load(_part(tensors, f"{name}/"))
     return float(tensors["seconds"]), bytes(tensors["log"].tolist()).hex()
 
 

@@ -12,6 +12,7 @@ from torch.nn import functional as F
 from .. import corpora, distributed
 from ..config import RunConfig, TrainConfig
 from ..counting.deaths import DeathTracker
+from ..counting.falls import FallTracker
 from ..counting.hazard import HazardTracker
 from ..errors import UserError
 from ..fork_config import ForkConfig
@@ -26,6 +27,10 @@ class Text(Protocol):
     @property
     def train(self) -> np.ndarray:
         """Token ids `(token,)`."""
+
+    @property
+    def heldout(self) -> np.ndarray:
+        """The same, never trained on; read where a control follows falls."""
 
 
 class Objective(nn.Module):
@@ -71,13 +76,13 @@ def learning_rate(config: TrainConfig, tokens: int) -> float:
     return config.lr * (0.1 + 0.45 * (1 + math.cos(math.pi * progress)))
 
 
-def _groups(model: nn.Module, config: TrainConfig, fork: ForkConfig) -> list[dict[str, Any]]:
+def _groups(model: Model, config: TrainConfig, fork: ForkConfig) -> list[dict[str, Any]]:
     """Parameters by their rate (in lr) and decay, matrices first; `decay` is such that a step's is lr's own.
 
     `weight_decay` is the same under the name that the optimisers read. Of a fork: those that train. Where decay spares
     the dead units, those of the MLPs have theirs as `living_decay`.
     """
-    still = forks.upstream(model, fork.freeze_before)
+    still = forks.still(model, fork)
     groups: dict[tuple[bool, float, float, bool], dict[str, Any]] = {}
     for matrices in (True, False):
         for name, parameter in model.named_parameters():
@@ -93,7 +98,7 @@ def _groups(model: nn.Module, config: TrainConfig, fork: ForkConfig) -> list[dic
     return list(groups.values())
 
 
-def _optimizer(model: nn.Module, config: TrainConfig, device: torch.device, fork: ForkConfig) -> torch.optim.Optimizer:
+def _optimizer(model: Model, config: TrainConfig, device: torch.device, fork: ForkConfig) -> torch.optim.Optimizer:
     groups = _groups(model, config, fork)
     if config.optimizer == "adafactor":
         return torch.optim.Adafactor(groups, lr=config.lr)
@@ -111,6 +116,13 @@ def _optimizer(model: nn.Module, config: TrainConfig, device: torch.device, fork
         sgd.register_step_pre_hook(decay)
         return sgd
     return torch.optim.AdamW(groups, lr=config.lr, betas=(config.beta1, config.beta2), fused=device.type == "cuda")
+
+
+def _fall_tracker(config: RunConfig, model: Model, deaths: DeathTracker) -> FallTracker | None:
+    if not config.control.follow_falls:
+        return None
+    begin, batch = config.begin_step, config.train.batch_tokens
+    return FallTracker(deaths, begin, config.end_step - begin, batch, model.mlps()[0].fc_in.in_features)
 
 
 class Trainer:
@@ -131,6 +143,9 @@ class Trainer:
         self.control = updates.Control(config.control, self.model)
         self.deaths = DeathTracker(self.model.widths(), config.train.dead_after, device)
         self.hazard = HazardTracker(self.deaths, config.train.steps) if config.fork.tokens else None
+        self.falls = _fall_tracker(config, self.model, self.deaths)
+        self.left_out: set[int] = set()
+        """Steps, by the number of those before, that move nothing; see `forking.left_out`."""
         if not config.fork.decay_dead:
             forks.spare_the_dead(self.optimizer, self.model, self.deaths)
         objective: nn.Module = Objective(self.model)
@@ -153,6 +168,12 @@ class Trainer:
         """Training tokens seen."""
         return self.step * self.config.train.batch_tokens
 
+    @property
+    def followed(self) -> dict[str, HazardTracker | FallTracker]:
+        """What it follows from its own first step on, and takes up of no parent, by name."""
+        found = {"hazard": self.hazard, "falls": self.falls}
+        return {name: tracker for name, tracker in found.items() if tracker}
+
     def _batch(self, step: int) -> Tensor:
         """This process's token ids (sequence, position + 1) of the step that follows `step` others."""
         text, seq_len, seed = self.corpus.train, self.config.model.seq_len, self.config.seed
@@ -167,6 +188,12 @@ class Trainer:
         batches = (self._batch(step) for step in range(first, first + updates.READ))
         return evaluate.means_and_firings(self.model, batches, self.config.train.precision)
 
+    def _probe(self) -> Tensor:
+        """The first held-out set, packed sequences (sequence, position + 1)."""
+        text = self.corpus.heldout[: self.config.measure.set_tokens + 1]  # targets are one token further
+        sequences = corpora.heldout_sequences(text, self.config.model.seq_len)
+        return torch.from_numpy(sequences.astype(np.int64)).to(self.device)
+
     def advance(self) -> tuple[Tensor, Tensor]:
         """One optimiser step; its loss and gradient norm, still on the device."""
         tokens = self._batch(self.step)
@@ -176,10 +203,13 @@ class Trainer:
             loss, unit_tokens, firings, sequence_units = self.objective(tokens)
         loss.backward()
         updates.enlarge(self.model.parameters(), self.config.control.outliers, self.step)
-        clip = self.config.train.clip or math.inf
-        norm = distributed.whole(nn.utils.clip_grad_norm_(self.model.parameters(), clip))
-        with self.control.acting(self.step, self.optimizer, self._read):
-            self.optimizer.step()
+        clip = self.config.train.clip if self.config.fork.clip is None else self.config.fork.clip
+        norm = distributed.whole(nn.utils.clip_grad_norm_(self.model.parameters(), clip or math.inf))
+        if self.falls and self.falls.due(self.step):
+            self.falls.begin_block(evaluate.inputs_at_quantile(self.model, self._probe()))
+        if self.step not in self.left_out:
+            with self.control.acting(self.step, self.optimizer, self._read, self.falls.add if self.falls else None):
+                self.optimizer.step()
         self.model.zero_grad(set_to_none=True)  # of what stands still in a fork, which no optimiser has, too
         self.step += 1
         loss = loss.detach() / self.world

@@ -27,7 +27,8 @@ def of_controls(dataset: xr.Dataset, point: str) -> xr.Dataset:
     Dataset
         `fraction` (control, seed, layer) and `overall` (control, seed), which is over all layers: AF, missing where
         nothing dies in the twin; `died`, `lived` (fork, seed, layer): treated units, the twin's too, which is the first
-        fork; `counts` (control, seed): whether loss and path stay the twin's.
+        fork; `loss`, `path` (control, seed): relative changes of the final loss, and of the length of the treated units'
+        updates, to the twin's; `counts` (control, seed): whether row 10b lets the control count for these two.
 
     Raises
     ------
@@ -49,8 +50,9 @@ def of_controls(dataset: xr.Dataset, point: str) -> xr.Dataset:
         of(forks).assign_coords(arm=kinds).rename(arm="control").drop_vars("treated")
         for of in (attribution.attributable, attribution.overall)
     )
-    counts = np.stack([attribution.counts(forks, arm)["counts"].values for arm in arms])
-    values["counts"] = (("control", "seed"), counts)
+    tables = [attribution.counts(forks, arm) for arm in arms]
+    for name, column in (("loss", "loss, relative"), ("path", "path, relative"), ("counts", "counts")):
+        values[name] = (("control", "seed"), np.stack([table[column].values for table in tables]))
     share = float(_config(dataset, arms[0])["control"]["share"])
     return values.assign_attrs(_about(dataset, treated_share=share))
 

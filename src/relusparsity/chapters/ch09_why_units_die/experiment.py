@@ -45,9 +45,7 @@ CONTROLLED = {
 FROZEN: dict[str, dict[str, Any]] = {sealing.named(frozen=LAYER): {"fork.freeze_before": LAYER}}
 """The same of forks in which something stands still."""
 
-CHANGES = CONTROLLED | FROZEN
-
-ARMS = {name: (POINT, fields) for name, fields in CHANGES.items()}
+ARMS = {name: (POINT, fields) for name, fields in (CONTROLLED | FROZEN).items()}
 
 SHORT: dict[str, Any] = {
     "train.resume_every": 0,
@@ -85,7 +83,7 @@ def config(scale: str, recipe: str | None = None) -> shared.Config:
     (at,) = made.train.fork_states
     steps = min(STEPS, (made.train.tokens - at) // made.train.batch_tokens)
     forks = {"fork.tokens": at, "fork.steps": steps}
-    return shared.Config(of.scale, of.recipe, tuple(replace(made, **forks, **fields) for fields in CHANGES.values()))
+    return shared.Config(of.scale, of.recipe, tuple(replace(made, **forks, **fields) for _, fields in ARMS.values()))
 
 
 def run(config: shared.Config) -> xr.Dataset:

@@ -1,4 +1,4 @@
-"""Figures of forks against what is computed of made-up ones: intervals over seeds, bars of layers, what is not known."""
+"""Figures of forks against what is computed of made-up ones: intervals, bars of layers, what is not known."""
 
 import io
 

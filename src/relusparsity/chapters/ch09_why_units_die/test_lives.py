@@ -162,6 +162,9 @@ def test_forks_are_told_as_their_own_runs_say(made: Made) -> None:
     died = [(forked.lived(of) & forked.dead_at_the_end(of) & treated).sum(1) for of in (twin, exchange)]
     np.testing.assert_array_equal(found["died"].isel(seed=0).transpose("fork", "layer").values, died)
     assert sum(died[0]) > 0
+    path = [float(of["path_length"].transpose("layer", "unit").values[treated].sum()) for of in (twin, exchange)]
+    assert found["path"].item() == pytest.approx(path[1] / path[0] - 1, abs=1e-6)
+    assert found["loss"].item() == pytest.approx(float(exchange["final_loss"] / twin["final_loss"]) - 1, abs=1e-6)
     assert found["overall"].item() == pytest.approx(1 - died[1].sum() / died[0].sum())
     revivals = effects.of_revivals(dataset, experiment.LAYER, experiment.TWIN)
     assert revivals["fork"].values.tolist() == names and revivals.attrs["dead_steps"] == 10
@@ -178,6 +181,9 @@ def test_forks_are_told_as_their_own_runs_say(made: Made) -> None:
     assert "has no end" in _refused(lambda: experiment.assemble(config, [None, exchange, frozen]))
     said = words.cannot_say(dataset, experiment.POINT).text
     assert f"In all layers {died[0].sum()} treated units die in the twin" in said and "In layer" in said
+    assert ("would not count here" in said) == (abs(path[1] / path[0] - 1) > 0.05)
+    missed = dataset.assign(final_loss=dataset["final_loss"] * (1 + 0.02 * (dataset["arm"] != experiment.TWIN)))
+    assert "the loss ends +2.0 % from" in words.cannot_say(missed, experiment.POINT).text
 
 
 def _refused(made: Any) -> str:

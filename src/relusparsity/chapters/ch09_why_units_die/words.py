@@ -22,6 +22,13 @@ def cannot_say(dataset: xr.Dataset, point: str) -> Said:
     control = str(found["control"].values[0])
     low, high = by_counting(float(deaths.sum()), float(found["died"].sel(fork=control).sum()))
     said = [f"{_layers(none)} no treated unit dies, so nothing is known there."] if none else []
+    of = found.sel(control=control).mean("seed")
+    if not bool(found["counts"].sel(control=control).all()):
+        said.append(
+            f"By the rule of row 10b {control} would not count here: the loss ends {_signed(of['loss'])} % from the "
+            f"twin's, and the way that its treated units go is {_signed(of['path'])} % from theirs in the twin "
+            "(at most 1 and 5 %)."
+        )
     said += [
         f"In all layers {deaths.sum().item():.0f} treated units die in the twin: counting alone leaves what {control} "
         f"takes away uncertain, from {100 * low:.0f} to {100 * high:.0f} %".replace("-", "−")
@@ -29,6 +36,10 @@ def cannot_say(dataset: xr.Dataset, point: str) -> Said:
         "A fork of this length sees units die, not whether they stay dead.",
     ]
     return Said("**What these forks cannot say.** " + " ".join(said))
+
+
+def _signed(share: xr.DataArray) -> str:
+    return f"{100 * float(share):+.1f}".replace("-", "−")
 
 
 def _layers(numbers: list[str]) -> str:

@@ -47,7 +47,7 @@ def by_control(found: xr.Dataset) -> Figure:
     points.hover, points.extra = "{0}, seed {1}\nattributable fraction {y}", told
     middle = Mark("points", at, mean, style.ACCENT, symbol="tick", size=40, width=2.2)
     middle.hover, middle.extra = "{0}, mean\nattributable fraction {y}", [[name] for name in names]
-    panel.marks += [points, middle]
+    panel.marks += [middle, points]
     seeds = how_many(overall.sizes["seed"], "seed")
     spread = "a bar its 95 % interval over the seeds (Student)" if known.any() else "too few seeds for an interval"
     caption = (

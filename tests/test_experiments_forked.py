@@ -207,7 +207,7 @@ def test_forks_are_listed_seed_by_seed_each_another_and_each_a_fork_of_its_paren
 def test_a_recorder_trains_parents_once_with_the_states_of_both(
     names: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(jobs, "_path", lambda run: Path(identity.run_id(run, "text")))  # Mid's text is not here
+    monkeypatch.setattr(shared, "path_of", lambda run: Path(identity.run_id(run, "text")))  # Mid's text is not here
     queue = jobs.jobs([recorded.Recorded(name, "mid", None, EXPERIMENTS[name]) for name in names])
     parents = [job.config for job in queue if job.parent is None]
     assert parents == [forked.parent("mid", seed) for seed in (2, 3, 4, 5, 6)]

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from threading import Timer
 from types import SimpleNamespace
@@ -101,6 +102,21 @@ def test_interrupted_it_ends_what_it_trains_side_by_side(monkeypatch: pytest.Mon
         shared._side_by_side(RUNS, lambda run, seconds: None)
     assert [each.returncode for each in begun] == [-signal.SIGTERM] * 2, "and none of the others was begun"
     assert all(os.getpgid(0) != each.pid == each.group for each in begun), "Ctrl-C reaches them through their parent"
+
+
+def test_three_share_two_cores_and_four_come_two_by_two(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shared, "side_by_side", lambda count: (2, dict(os.environ)))
+    together: list[int] = []
+
+    def pool(workers: int) -> Any:
+        together.append(workers)
+        return ThreadPoolExecutor(workers)
+
+    monkeypatch.setattr(shared, "ThreadPoolExecutor", pool)
+    processes(monkeypatch, "")
+    for runs in (RUNS[:2], RUNS[:3], RUNS):
+        shared._side_by_side(runs, lambda run, seconds: None)
+    assert together == [2, 3, 2]
 
 
 def processes(monkeypatch: pytest.MonkeyPatch, program: str) -> list[Any]:

@@ -200,7 +200,7 @@ def _for_any_machine() -> list[str]:
 
 def train_first(configs: Sequence[Any]) -> None:
     """Train the runs that experiments share, together and before any of them waits for one: no core is left idle."""
-    runs = list(dict.fromkeys(run for config in configs for run in runs_of(config)))
+    runs = shared.with_parents(run for config in configs for run in runs_of(config))
     plan = planned.Plan(runs)
     print(plan, flush=True)
     try:

@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from .. import corpora, train
-from ..config import RunConfig, replace
+from ..config import RunConfig
 from ..errors import UserError
+from ..experiments import shared
 from ..train import loop
 from . import pieces
 from .recorded import Recorded, runs_of
@@ -30,9 +30,7 @@ class Job:
 
 
 def jobs(experiments: Sequence[Recorded]) -> list[Job]:
-    """The runs of these experiments, each once, in their order, and before a fork its parent.
-
-    Of one that several ask for, the screens all have, and the states for forks that any has.
+    """The runs of these experiments, each once, in their order, and before a fork its parent: see `with_parents`.
 
     Raises
     ------
@@ -41,15 +39,5 @@ def jobs(experiments: Sequence[Recorded]) -> list[Job]:
     """
     if own := [each.name for each in experiments if each.own_texts]:
         raise UserError(f"{', '.join(own)} reads a text of its own; make it with `make record` instead.")
-    runs: dict[Path, RunConfig] = {}
-    for asked in dict.fromkeys(run for each in experiments for run in runs_of(each.config())):
-        for run in (asked.parent, asked) if asked.fork.tokens else (asked,):
-            known = runs.get(path := _path(run), run)
-            both = tuple(screen for screen in known.screens if screen in run.screens)
-            states = tuple(sorted({*known.train.fork_states, *run.train.fork_states}))
-            runs[path] = replace(known, screens=both, **{"train.fork_states": states})
-    return [Job(run, path, _path(run.parent) if run.fork.tokens else None) for path, run in runs.items()]
-
-
-def _path(run: RunConfig) -> Path:
-    return train.run_path(run, corpora.load(run.corpus))
+    runs = shared.with_parents(run for each in experiments for run in runs_of(each.config()))
+    return [Job(run, shared.path_of(run), shared.path_of(run.parent) if run.fork.tokens else None) for run in runs]

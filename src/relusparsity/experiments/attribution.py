@@ -74,6 +74,17 @@ def named(point: str, kind: str) -> str:
     return f"at {point}: {kind}"
 
 
+def twin(arm: str) -> str:
+    """Name of the arm that a control is compared with.
+
+    Examples
+    --------
+    >>> twin("at 25 %: exchange")
+    'at 25 %: untreated'
+    """
+    return f"{arm.partition(': ')[0]}: {TWIN}"
+
+
 def _changes(point: str, kind: str) -> dict[str, Any]:
     fields = KINDS[kind] | ({"first_layer": 1} if point == "10 %" else {})
     return {f"control.{name}": value for name, value in fields.items()}
@@ -159,9 +170,9 @@ def attributable(dataset: xr.Dataset, decile: slice | None = None, treated: bool
     died = dataset["died"].sel(treated=treated)
     died = (died if decile is None else died.isel(decile=decile)).sum("decile", skipna=False)
     found = []
-    for arm, (point, _) in ARMS.items():
-        if arm in EXPECTED:
-            without = died.sel(arm=named(point, TWIN), drop=True)
+    for arm in dataset["arm"].values.tolist():
+        if arm != twin(arm):
+            without = died.sel(arm=twin(arm), drop=True)
             found.append((1 - died.sel(arm=arm) / without.where(without > 0)).assign_coords(arm=arm))
     return xr.concat(found, "arm", coords="minimal", compat="override", join="exact")
 
@@ -175,10 +186,9 @@ def expected_deaths(dataset: xr.Dataset, point: str) -> xr.DataArray:
 
 def counts(dataset: xr.Dataset, arm: str) -> pd.DataFrame:
     """A row a seed: loss and the treated units' path beside the twin's, and whether the control counts."""
-    twin = dataset.sel(arm=named(ARMS[arm][0], TWIN))
-    of = dataset.sel(arm=arm)
-    loss = (of["final_loss"] / twin["final_loss"] - 1).values
-    path = [each["path_length"].sel(treated=True).sum("layer", skipna=False) for each in (of, twin)]
+    of, without = (dataset.sel(arm=each) for each in (arm, twin(arm)))
+    loss = (of["final_loss"] / without["final_loss"] - 1).values
+    path = [each["path_length"].sel(treated=True).sum("layer", skipna=False) for each in (of, without)]
     ratio = (path[0] / path[1] - 1).values
     rows = {"loss, relative": loss, "path, relative": ratio, "counts": (abs(loss) <= NEAR) & (abs(ratio) <= PATH)}
     return pd.DataFrame(rows, index=pd.Index(dataset["seed"].values, name="seed"))

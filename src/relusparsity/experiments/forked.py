@@ -69,7 +69,7 @@ def config(scale: str, arms: Mapping[str, tuple[str, Mapping[str, Any]]]) -> sha
 
 def made(name: str, config: shared.Config, source: str, assemble: Callable[[Any, list[xr.Dataset]], xr.Dataset]) -> Any:
     """An experiment's dataset, as `variants.made`; parents are trained before their forks, once, with all states."""
-    shared.train_all([parent(config.scale, seed) for seed in dict.fromkeys(run.seed for run in config.runs)])
+    shared.train_all([run for run in shared.with_parents(config.runs) if not run.fork.tokens])
     return variants.made(name, config, source, assemble)
 
 

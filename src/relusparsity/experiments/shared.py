@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, fields
+from pathlib import Path
 from time import monotonic
 from typing import Any, TypeVar
 
@@ -87,9 +88,29 @@ def train_all(configs: Sequence[RunConfig], trained: Told = lambda run, seconds:
     return runs
 
 
+def path_of(run: RunConfig) -> Path:
+    """A run's directory."""
+    return train.run_path(run, corpora.load(run.corpus))
+
+
+def with_parents(configs: Iterable[RunConfig]) -> list[RunConfig]:
+    """These runs, each once, in their order, and before a fork its parent.
+
+    Of one that several ask for, the screens all have, and the states for forks that any has.
+    """
+    runs: dict[Path, RunConfig] = {}
+    for asked in dict.fromkeys(configs):
+        for run in (asked.parent, asked) if asked.fork.tokens else (asked,):
+            known = runs.get(path := path_of(run), run)
+            both = tuple(screen for screen in known.screens if screen in run.screens)
+            states = tuple(sorted({*known.train.fork_states, *run.train.fork_states}))
+            runs[path] = replace(known, screens=both, **{"train.fork_states": states})
+    return list(runs.values())
+
+
 def missing(configs: Iterable[RunConfig]) -> list[RunConfig]:
     """Those that were not trained yet; one that diverged ends at once, and is not among them."""
-    folders = {config: train.run_path(config, corpora.load(config.corpus)) for config in configs}
+    folders = {config: path_of(config) for config in configs}
     ends = ("dataset.nc", "stopped.nc")
     return [config for config, folder in folders.items() if not any((folder / name).is_file() for name in ends)]
 
@@ -113,6 +134,8 @@ def side_by_side(processes: int) -> tuple[int, dict[str, str]]:
 def _side_by_side(configs: Sequence[RunConfig], trained: Told) -> None:
     """Train each in a process of its own. What stops there is taken up again by the caller, and says why."""
     workers, environment = side_by_side(len(configs))
+    if len(configs) < 2 * workers:  # three share two cores, lest the third come alone, after the others
+        workers = len(configs)
     command = [sys.executable, "-c", f"from {__name__} import _train_given; _train_given()"]
     begun: list[subprocess.Popen[str]] = []
 

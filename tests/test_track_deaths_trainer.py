@@ -89,6 +89,39 @@ def test_a_checkpoint_without_deaths_or_with_damaged_ones_is_refused(tmp_path: P
     assert relusparsity.anymodel.watch.EAGER.watches == 0
 
 
+def test_two_on_one_trainer_have_a_file_each_or_are_refused(tmp_path: Path) -> None:
+    arguments = SimpleNamespace(output_dir=str(tmp_path), resume_from_checkpoint=None)
+
+    def begin(*callbacks: TrackDeaths, step: int = 0) -> CallbackHandler:
+        model, control = build("opt").train(), TrainerControl()
+        handler = CallbackHandler(list(callbacks), model, None, None, None)
+        handler.on_train_begin(arguments, state := TrainerState(global_step=step), control)
+        if not step:
+            model(**inputs("opt"))
+            state.global_step = 1
+            handler.on_step_end(arguments, state, control)
+            (tmp_path / "checkpoint-1").mkdir()
+            handler.on_save(arguments, state, control)
+        handler.on_train_end(arguments, state, control)
+        return handler
+
+    soon, late = TrackDeaths(dead_after=16), TrackDeaths(dead_after=64, name="late")
+    begin(soon, late)
+    files = sorted(path.name for path in (tmp_path / "checkpoint-1").iterdir() if path.suffix == ".safetensors")
+    assert files == ["deaths-late.safetensors", FILE]
+    again = TrackDeaths(dead_after=64, name="late"), TrackDeaths(dead_after=16)
+    begin(*again, step=1)
+    for one, other in zip((late, soon), again, strict=True):
+        assert one.deaths is not None and other.deaths is not None
+        assert same(one.deaths.state_dict(), other.deaths.state_dict())
+    with pytest.raises(UserError, match=r"^two TrackDeaths on one Trainer would both write deaths-late.safetensors; "):
+        begin(late, TrackDeaths(name="late"), step=1)
+    assert relusparsity.anymodel.watch.EAGER.watches == 0, "the first follows nothing any more"
+    begin(late, step=1)  # and may be used again
+    with pytest.raises(UserError, match=r"^TrackDeaths got name = '../x': expected small letters"):
+        TrackDeaths(name="../x")
+
+
 def test_the_trainer_itself(tmp_path: Path) -> None:
     pytest.importorskip("accelerate", reason="the Trainer needs it: pip install accelerate")
     ids = [inputs("opt", sequences=1, seed=i)["input_ids"][0] for i in range(64)]

@@ -121,26 +121,3 @@ def test_not_a_number_at_padding_does_not_count_and_infinities_are_numbers() -> 
     with relusparsity.track(layer, "0") as use:
         layer(torch.tensor([[[float("inf"), -float("inf")]]]))
     assert use.counts()[0].unit_tokens.tolist() == [1, 0]
-
-
-def test_experts_are_refused() -> None:
-    import transformers as t
-
-    config = t.Qwen2MoeConfig(
-        hidden_size=16,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        num_key_value_heads=2,
-        intermediate_size=32,
-        vocab_size=99,
-        num_experts=2,
-        num_experts_per_tok=1,
-        moe_intermediate_size=8,
-        shared_expert_intermediate_size=8,
-    )
-    model = t.Qwen2MoeForCausalLM(config)
-    with pytest.raises(UserError, match="mixtures of experts"):
-        relusparsity.track(model)
-    with relusparsity.track(model, "*.shared_expert.act_fn") as use:
-        model(input_ids=torch.tensor([[1, 2, 3]]))
-    assert [layer.tokens for layer in use.counts()] == [3, 3]

@@ -2,7 +2,7 @@
 
 import fnmatch
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Literal
 
 import torch
@@ -20,6 +20,7 @@ Choice = str | Callable[[str, nn.Module], bool]
 GATE = re.compile(r"gate|wi_0|^Wi$")
 # the layer that reads the hidden activations, by the names it has in transformers
 DOWN = re.compile(r"fc2|c_proj|dense_4h_to_h|wo|down_proj|ffn_output|lin2|linear2|fc_out|w2", re.IGNORECASE)
+EXPERTS = "experts"  # what transformers calls the routed ones of a block
 NUMBER = re.compile(r"(?:^|\.)\d+(?=\.|$)")
 
 
@@ -44,7 +45,8 @@ def find(model: nn.Module, choose: Choice | None = None, of: Side = "output") ->
     choose
         None: activation modules in numbered blocks, one a block (OPT, GPT-2, GPT-NeoX, T5, BERT, ViT, Llama and their
         like; in gated MLPs this is act(gate), before it is multiplied by the other projection), and this package's
-        own models; an activation is known by what it does to numbers. A pattern such as ``"*.mlp.act"`` (``*`` stands
+        own models; an activation is known by what it does to numbers. Of a mixture of experts these are its shared
+        experts and dense layers: see `routed`. A pattern such as ``"*.mlp.act"`` (``*`` stands
         for anything), or a function of name and module.
     of
         Whether a chosen module's output or its first input is the hidden activation. "product" stands for what the
@@ -98,34 +100,26 @@ def _after(model: nn.Module, place: Place) -> Place:
 
 def _by_structure(model: nn.Module) -> list[Place]:
     blocks: dict[str, list[Place]] = {}
-    experts: list[str] = []
     curves = Curves(_device(model))
     named = dict(occurrences(model))
     for name, module in named.items():
         if module._modules or not (numbers := list(NUMBER.finditer(name))):
             continue  # poolers and heads stand outside the numbered blocks
-        routed = "experts" in name.split(".")
         parent = named[name.rpartition(".")[0]]
-        if experts if routed else not any(_is_linear(child, curves) for child in parent.children()):
+        if EXPERTS in name.split(".") or not any(_is_linear(child, curves) for child in parent.children()):
             continue
-        found = curves(module)
-        if found not in ("relu", "smooth"):
-            continue
-        if routed:
-            experts.append(name)
-        else:
+        if curves(module) in ("relu", "smooth"):
             blocks.setdefault(name[: numbers[-1].end()], []).append(_place(model, name, module, curves))
-    if experts:
-        names = [place.name for places in blocks.values() for place in places]
-        raise UserError(
-            f"{type(model).__name__} has mixtures of experts ({experts[0]}, …), whose units see chosen tokens only and "
-            f"are not counted; {_others(model, names)}."
-        )
     several = [places for places in blocks.values() if len(places) > 1]
     if several:
         names = [place.name for place in several[0]]
         raise UserError(f"one block has several activations ({', '.join(names)}); choose one of them with a pattern.")
     places = [places[0] for places in blocks.values()]
+    if not places and (experts := routed(model)):
+        raise UserError(
+            f"{type(model).__name__} has routed experts ({', '.join(experts)}), whose units see chosen tokens only and "
+            "are not counted, and no shared expert or dense layer with an activation module beside them."
+        )
     if not places:
         leaves = sorted({type(m).__name__ for m in model.modules() if not list(m.children())})
         raise UserError(
@@ -135,19 +129,22 @@ def _by_structure(model: nn.Module) -> list[Place]:
     return places
 
 
-def _others(model: nn.Module, names: list[str]) -> str:
-    """What to choose instead of experts: the patterns of these names, as far as they match one module a layer."""
-    patterns = []
-    for pattern in dict.fromkeys(NUMBER.sub(lambda number: number[0].rstrip("0123456789") + "*", n) for n in names):
-        try:
-            places = _chosen(model, pattern, "output")
-        except UserError:
-            continue
-        if {place.name for place in places} <= set(names):
-            patterns.append(repr(pattern))
-    if not patterns:
-        return "none of its other layers has an activation module"
-    return f"choose its other layers with a pattern: {' or '.join(patterns)}"
+def routed(model: nn.Module) -> list[str]:
+    """Patterns of a mixture's routed experts, whose units see chosen tokens only; none for other models.
+
+    They are left out where no layers are chosen: a share of units at a token would be one of the experts that the
+    token went to.
+    """
+    return patterns(name for name, _ in occurrences(bare(model)) if name.rpartition(".")[2] == EXPERTS)
+
+
+def patterns(names: Iterable[str]) -> list[str]:
+    """Names of modules with a star for each number, each once.
+
+    >>> patterns(["h.0.mlp.act", "h.1.mlp.act"])
+    ['h.*.mlp.act']
+    """
+    return list(dict.fromkeys(NUMBER.sub(lambda number: number[0].rstrip("0123456789") + "*", n) for n in names))
 
 
 def _chosen(model: nn.Module, choose: Choice, of: Literal["output", "input"]) -> list[Place]:

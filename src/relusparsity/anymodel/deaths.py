@@ -237,14 +237,14 @@ class Deaths(Ruled):
     def __repr__(self) -> str:
         lines = [f"{type(self.model).__name__}, {self.steps:,} steps, {self.tokens:,} tokens; {self.rule.name}"]
         if self._tracker is None:
-            return "\n".join([*lines, *(f"  {place}: not counted yet" for place in self.places)])
+            return "\n".join([*lines, *(f"  {place}: not counted yet" for place in self.places), *self._rest()])
         tracker = self._begun()
         totals = self._now(tracker).totals[:3].T.tolist()
         for place, units, (dead, deaths, revivals) in zip(self.places, tracker.widths, totals, strict=True):
             early = f"none can be dead before {self.dead_after:,} tokens" if self.tokens < self.dead_after else ""
             said = early or f"{dead:,} dead, {deaths:,} deaths, {revivals:,} revivals"
             lines.append(f"  {place}: {units:,} units, {said}")
-        return "\n".join(lines)
+        return "\n".join([*lines, *self._rest()])
 
 
 def track_deaths(

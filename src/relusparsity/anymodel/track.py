@@ -28,6 +28,7 @@ class Use(Ruled, Layers):
     Attributes
     ----------
     places : the layers attached to, in order; `print(use)` shows them.
+    not_counted : what was left out of a mixture of experts, in words; empty for other models.
     layers : their counts, `LayerUse` each; None where a layer has not run.
     rule : when a unit counts as firing.
     """
@@ -171,6 +172,7 @@ class Use(Ruled, Layers):
                     f"{use.silent_units():,} silent"
                 )
             lines.append(f"  {place}: {seen}")
+        lines += self._rest()
         return "\n".join(lines)
 
 

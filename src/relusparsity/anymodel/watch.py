@@ -11,7 +11,7 @@ from torch.utils.hooks import RemovableHandle
 from ..counting.call import Call
 from ..errors import UserError
 from . import transforms
-from .attach import Choice, Side, bare, find
+from .attach import Choice, Side, bare, find, routed
 from .calls import Calls, Told, around, padded
 from .layouts import Layouts
 from .place import Place, read
@@ -53,6 +53,8 @@ class Watch:
         if isinstance(self.model, torch.jit.ScriptModule):
             raise UserError(SCRIPT)
         self.places: list[Place] = find(self.model, choose, of)
+        experts = [] if choose is not None else routed(self.model)
+        self.not_counted = f"routed experts ({', '.join(experts)}), whose units see chosen tokens only" * bool(experts)
         for place in self.places:
             if any(isinstance(self.model.get_submodule(name), torch.jit.ScriptModule) for name in around(place.name)):
                 raise UserError(f"{place.name}: {SCRIPT}")
@@ -65,6 +67,10 @@ class Watch:
         self._lock = threading.Lock()
         self._handles: list[RemovableHandle] = []
         self._undo = contextlib.ExitStack()
+
+    def _rest(self) -> list[str]:
+        """The line that says what is not counted, if anything is not."""
+        return [f"not counted: {self.not_counted}"] if self.not_counted else []
 
     def passes_over(self) -> bool:
         """Whether a call of the model that begins now is not to be watched."""

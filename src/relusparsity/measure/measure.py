@@ -233,6 +233,7 @@ def _about(
         "config": {"measure": {"set_tokens": 8192}, "options": asdict(options)},
         "model": {"name": name, "class": type(use.model).__name__, "weights": weights, **about},
         "layers": [str(place) for place in use.places],
+        **({"not_counted": use.not_counted} if use.not_counted else {}),
         "rule": {"name": use.rule.name, "facts": use.rule.facts},
         "text": (source or {}) | {"sha256": _checksum(ids), "tokens": int(ids.size), "seq_len": seq_len},
         "precision": str(first.dtype).removeprefix("torch."),

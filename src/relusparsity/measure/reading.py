@@ -13,6 +13,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from .. import paths
+from ..anymodel.attach import patterns
 from ..errors import UserError
 from ..store import results, sealed
 from . import identity, load, progress, removal
@@ -80,8 +81,13 @@ def _check_layers(use: Detailed) -> None:
                 f"{type(use.model).__name__} does not run {place.name}, so it is no layer of an MLP; name others with "
                 "--layers."
             )
-    if len({layer.units for layer in use.counts()}) > 1:
-        use.dataset()  # says that layers of different widths do not go into one
+    widths = list(dict.fromkeys(layer.units for layer in use.counts()))
+    if len(widths) > 1:
+        some = " or ".join(map(repr, patterns(place.name for place in use.places)))
+        raise UserError(
+            f"the layers have different widths ({', '.join(map(str, widths))}), and one report has layers of one; "
+            f"choose them with --layers: {some}."
+        )
 
 
 class _Interrupted:

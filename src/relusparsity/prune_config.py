@@ -3,6 +3,7 @@
 `train.shrinking` does it, and needs torch.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -59,7 +60,7 @@ class PruneConfig(Checked):
         >>> PruneConfig(tokens=(1024,)).kept(130), PruneConfig(tokens=(1024,)).kept(0)
         (256, 128)
         """
-        return max(1, -(-needed // self.multiple)) * self.multiple
+        return rounded_up(needed, self.multiple)
 
     def check(self, widths: Sequence[int], batch_tokens: int, begin: int, end: int, dead_after: int) -> None:
         """Refuse what a run of these widths, from and to these training tokens, cannot be asked.
@@ -104,3 +105,12 @@ class PruneConfig(Checked):
                     "give as many or fewer."
                 )
             before = after
+
+
+def rounded_up(units: float, multiple: int) -> int:
+    """The next multiple, which is one multiple at least.
+
+    >>> rounded_up(130, 128), rounded_up(128, 128), rounded_up(0, 128)
+    (256, 128, 128)
+    """
+    return max(1, math.ceil(units / multiple)) * multiple

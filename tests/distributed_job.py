@@ -4,6 +4,7 @@ import json
 import os
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -24,7 +25,7 @@ CHANGES = {"train.tokens": 1280, "measure.points": 2}
 def measured(sets: int) -> dict[str, np.ndarray]:
     """Everything that evaluation says of frozen weights, on so many sets of 4 sequences."""
     text = corpora.heldout_sequences(made_up_text(30 * 8 + 1, seed=3), 8)[: 4 * sets + 1]
-    found = evaluate.measure(build(tiny_model(init="fan_in", embedding_std=1.0), seed=0), text, 4, [0, 5])
+    found = evaluate.measure(build(tiny_model(init="fan_in", embedding_std=1.0), seed=0), text, 4, [[0, 5]] * 2)
     states = [layer.state() for layer in found.use.layers]
     return {
         **{name: np.stack([state[name] for state in states]) for name in states[0] if name != "pending"},
@@ -35,10 +36,11 @@ def measured(sets: int) -> dict[str, np.ndarray]:
     }
 
 
-def trained(seed: int) -> train.Run:
-    return train.run(tiny_run(**CHANGES, seed=seed), tiny_corpus())
+def trained(seed: int, **changes: Any) -> train.Run:
+    return train.run(tiny_run(**CHANGES, **changes, seed=seed), tiny_corpus())
 
 
+PRUNED = {"prune.tokens": (512, 896), "prune.multiple": 4}
 SHARDED = CHANGES | {"train.shard": True}
 
 
@@ -77,10 +79,11 @@ if __name__ == "__main__":
         train.run(tiny_run(**CHANGES, **{"train.batch_tokens": 8}, seed=2), tiny_corpus())
     except UserError as error:
         said = str(error)
+    pruned = trained(0, **PRUNED)
     sharded = train.run(tiny_run(**SHARDED), tiny_corpus())
     halfway, again = after_steps(3), after_steps(0)
     held = [distributed.whole(p).numel() / p.to_local().numel() for p in halfway.model.parameters()]
-    resuming.save(halfway, out / "halfway", 0.0, "")
+    resuming.save(halfway, out / "halfway", "")
     distributed.barrier()
     resuming.restore(again, out / "halfway")
     for trainer in (halfway, again):
@@ -92,6 +95,7 @@ if __name__ == "__main__":
         "runs": [run.path.name for run in runs],
         "said": said,
         "sharded": sharded.path.name,
+        "pruned": pruned.path.name,
         "held": held,
         "resumed": all([np.array_equal(one, other) for one, other in pairs]),
     }

@@ -110,11 +110,14 @@ def one_sequence(config: ModelConfig, w: dict[str, np.ndarray], row: np.ndarray)
 erf = np.vectorize(math.erf, otypes=[float])
 
 
+def _of_widths(d_ff: int | list[int], **fields: Any) -> ModelConfig:
+    return ModelConfig(n_layers=3 if isinstance(d_ff, int) else len(d_ff), d_ff=d_ff, **fields)  # type: ignore[arg-type]
+
+
 recipes = st.builds(
-    ModelConfig,
-    n_layers=st.integers(1, 3),
+    _of_widths,
+    d_ff=st.integers(1, 20) | st.lists(st.integers(1, 20), min_size=1, max_size=3),
     d_model=st.sampled_from([4, 8, 24]),
-    d_ff=st.integers(1, 20),
     n_heads=st.sampled_from([1, 2]),
     seq_len=st.integers(1, 9),
     vocab_size=st.integers(2, 30),

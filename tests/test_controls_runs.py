@@ -104,7 +104,7 @@ def test_from_the_state_of_a_run_without_control_it_begins_there(folder: Path) -
     parent = trainer_of()
     for _ in range(6):
         parent.advance()
-    resuming.save(parent, folder, 0.0, "00")
+    resuming.save(parent, folder, "00")
     forks = {kind: trainer_of(**controlled(kind)) for kind in ("watch", "signs")}
     for fork in forks.values():
         resuming.restore(fork, folder)

@@ -85,7 +85,7 @@ def test_scores_add_up() -> None:
 def test_a_measurement_is_what_the_activations_say(changes: dict[str, Any]) -> None:
     model, text = model_of(**changes), sequences(3 * SET + 2)  # two sequences do not make a set
     units = [0, 3, 15]
-    found = evaluate.measure(model, text, SET, units)
+    found = evaluate.measure(model, text, SET, [units] * 2)
     logits, layers = seen_by(model, text[: 3 * SET])
     fired = np.stack([activation > 0 for *_, activation in layers])  # (layer, sequence, position, unit)
     assert 0.02 < fired.mean() < 0.98
@@ -125,14 +125,14 @@ def test_without_chosen_units_the_input_alone_is_measured() -> None:
     model, text = model_of(), sequences(SET)
     alone = evaluate.measure(model, text, SET).drift
     assert set(alone) == {"gamma"}
-    np.testing.assert_array_equal(alone["gamma"], evaluate.measure(model, text, SET, [1]).drift["gamma"])
+    np.testing.assert_array_equal(alone["gamma"], evaluate.measure(model, text, SET, [[1], [1]]).drift["gamma"])
 
 
 def test_measuring_in_small_batches_changes_no_count(monkeypatch: pytest.MonkeyPatch) -> None:
     model, text = model_of(), sequences(3 * SET)
-    whole = evaluate.measure(model, text, SET, [3])
+    whole = evaluate.measure(model, text, SET, [[3], [3]])
     monkeypatch.setattr(evaluate, "batch_size", lambda *_: 3)  # does not divide the set
-    pieces = evaluate.measure(model, text, SET, [3])
+    pieces = evaluate.measure(model, text, SET, [[3], [3]])
     np.testing.assert_array_equal(pieces.batch_use, whole.batch_use)
     assert torch.equal(pieces.use.window_units, whole.use.window_units)
     assert pieces.score.tokens == whole.score.tokens
@@ -142,12 +142,15 @@ def test_measuring_in_small_batches_changes_no_count(monkeypatch: pytest.MonkeyP
 
 def test_float32_and_bf16_differ_a_little() -> None:
     model, text = model_of(), sequences(16)
-    plain, half = evaluate.measure(model, text, SET, [1]), evaluate.measure(model, text, SET, [1], precision="bf16")
+    plain, half = (
+        evaluate.measure(model, text, SET, [[1], [1]]),
+        evaluate.measure(model, text, SET, [[1], [1]], precision="bf16"),
+    )
     flips = (plain.use.unit_tokens - half.use.unit_tokens).abs().sum()
     assert half.score.nats != plain.score.nats, "bf16 was really used"
     assert half.score.loss == pytest.approx(plain.score.loss, rel=0.02)
     assert flips < 0.02 * plain.use.unit_tokens.sum()
-    assert half.drift["preactivation_mean"].dtype == np.float32
+    assert all(of_layer.dtype == np.float32 for of_layer in half.drift["preactivation_mean"])
 
 
 @pytest.mark.parametrize("batch", [1, 4, 5, 100])

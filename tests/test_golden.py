@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -38,6 +39,7 @@ def test_every_choice_of_a_configuration_is_in_one_of_them() -> None:
             ("train", ("optimizer", "schedule")),
             ("intervention", ("kind", "direction", "placebo")),
             ("control", ("kind",)),
+            ("prune", ("rule",)),
         )
         for field in fields
     }
@@ -61,7 +63,8 @@ def test_every_choice_of_a_configuration_is_in_one_of_them() -> None:
     )
     controls = {("control", "kind", kind) for kind in ("none", "exchange", "signs", "reflect", "winsorise")}
     others = {(parts.get(field, "model"), field, value) for field, values in wanted.items() for value in values}
-    assert taken == others | controls, "but for watch, which changes nothing"
+    rules = {("prune", "rule", rule) for rule in ("dead", "random")}
+    assert taken == others | controls | rules, "but for watch, which changes nothing"
 
 
 def test_every_number_that_scales_a_weight_or_its_rate_is_set_in_one_of_them() -> None:
@@ -88,7 +91,7 @@ def test_no_firing_hangs_on_a_rounding(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def fewer_silent(tracker: UseTracker) -> Any:
-    return (tracker.unit_tokens <= 1).sum(1).numpy()
+    return np.array([int((use.unit_tokens <= 1).sum()) for use in tracker.counts()])
 
 
 @pytest.mark.parametrize(

@@ -121,17 +121,18 @@ def test_a_tied_model_starts_with_the_scale_of_its_embeddings() -> None:
 def test_parameters_are_counted_by_part(config: ModelConfig) -> None:
     counted = count_parameters(config)
     named = dict(Decoder(config).named_parameters())
-    c, f, v, n, b = config.d_model, config.d_ff, config.vocab_size, config.n_layers, config.bias
+    c, v, n, b = config.d_model, config.vocab_size, config.n_layers, config.bias
     assert counted["attention"] == n * (4 * c * c + b * 4 * c)
-    assert counted["mlp"] == n * (2 * c * f + b * (c + f))
+    assert counted["mlp"] == sum(2 * c * f + b * (c + f) for f in config.widths)
     learned = config.seq_len * c if config.positions == "learned" else 0
     assert counted["embedding"] == v * c * (1 if config.tied else 2) + learned
     assert counted["other"] == sum(value.numel() for name, value in named.items() if "norm" in name)
     assert counted["total"] == sum(value.numel() for value in named.values())
 
 
-def test_flops_are_those_that_torch_counts() -> None:
-    config = ModelConfig(**SHAPE)
+@pytest.mark.parametrize("d_ff", [SHAPE["d_ff"], (40, 24, 8)])
+def test_flops_are_those_that_torch_counts(d_ff: int | tuple[int, ...]) -> None:
+    config = ModelConfig(**SHAPE | {"d_ff": d_ff})
     model = build(config, seed=0)
     with FlopCounterMode(display=False) as counter, torch.nn.attention.sdpa_kernel(torch.nn.attention.SDPBackend.MATH):
         logits = model(tokens(config, sequences=2))

@@ -71,7 +71,7 @@ def test_the_log_has_every_step(undisturbed: Run) -> None:
 def test_measurements_are_those_of_the_kept_weights(undisturbed: Run, step: int) -> None:
     config, data = undisturbed.config, undisturbed.dataset.sel(step=step)
     text = corpora.heldout_sequences(tiny_corpus().heldout, 8)
-    seen = evaluate.measure(undisturbed.model(step=step), text[:16], 8, [0, 6, 12, 19, 25])
+    seen = evaluate.measure(undisturbed.model(step=step), text[:16], 8, [[0, 6, 12, 19, 25]] * 2)
     np.testing.assert_allclose(data["batch_use"], seen.batch_use.mean(0), rtol=1e-6)
     for name in ("token_use", "sequence_use", "window_use", "rarefied_use", "silent_units", "token_use_percentiles"):
         np.testing.assert_allclose(data[name], getattr(seen.use, name)(), rtol=1e-6, err_msg=name)

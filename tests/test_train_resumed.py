@@ -81,8 +81,9 @@ def survivors_are_whole(folder: Path) -> None:
             },
             3,
         ),
+        ({"prune.tokens": (16 * 64, 26 * 64), "prune.multiple": 4, "train.optimizer": "sgd"}, 2),
     ],
-    ids=["adamw", "adafactor", "sgd", "without states", "intervention"],
+    ids=["adamw", "adafactor", "sgd", "without states", "intervention", "units removed"],
 )
 def test_killed_between_any_two_writes_it_resumes_to_the_bit(
     folder: Path, tmp_path_factory: pytest.TempPathFactory, undisturbed: Run, changes: dict[str, Any], kills: int

@@ -84,7 +84,7 @@ def test_layers_of_different_widths_are_trained_and_counted(trainer: Trainer) ->
 
 def test_layers_of_different_widths_are_measured_and_watched(trainer: Trainer) -> None:
     sequences = corpora.heldout_sequences(trainer.corpus.heldout, 8)[:16]
-    seen = evaluate.measure(trainer.model, sequences, 4, drift_units=[0, 5])
+    seen = evaluate.measure(trainer.model, sequences, 4, drift_units=[[0, 5], [0, 5]])
     kept = masks(trainer.model, torch.from_numpy(sequences.astype(np.int64)))
     np.testing.assert_allclose(seen.use.token_use(), [fired.mean() for fired in kept])
     in_sets = [[fired[at : at + 4].any((0, 1)).mean() for fired in kept] for at in range(0, 16, 4)]
@@ -166,7 +166,7 @@ class Alone(Decoder):
 
 
 VIOLATIONS: list[tuple[Any, str]] = [
-    (Wide, "the layers of Wide have 16, 32 hidden units, the run's configuration says 2 layers of 16"),
+    (Wide, "the layers of Wide have 16 and 32 hidden units, the run's configuration says 16 and 16"),
     (Ragged, "layer 1 of Ragged.mlps has 16 units by fc_in and 32 by fc_out"),
     (NoLayers, "NoLayers.mlps gives an empty list: expected a list of its layers"),
     (NoHidden, "layer 0 of NoHidden.mlps has no fc_in and fc_out"),

@@ -90,7 +90,7 @@ def resumed(scale: str, folder: Path, steps: int) -> dict[str, float]:
     resuming.restore(trainer, folder)
     for _ in range(steps):
         loss, _norm = trainer.advance()
-    resuming.save(trainer, folder, 0.0)
+    resuming.save(trainer, folder, "")
     distributed.barrier()
     return {"step": trainer.step, "loss": float(loss)}
 

@@ -1,7 +1,7 @@
 """What the fields of a configuration accept: their type hints, asked of every value however it was set."""
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import MISSING, asdict, dataclass, fields, is_dataclass
 from functools import cache
 from numbers import Integral, Real
@@ -32,6 +32,13 @@ def real(low: float, high: float) -> Only:
 
 # Of each kind of number, more than has ever been trained and less than what PyTorch, or anybody's patience, bears.
 Size = Annotated[int, whole(1, 2**24)]
+Sizes = Annotated[
+    int | tuple[int, ...],
+    Only(
+        lambda value: value != () and all(0 < n <= 2**24 for n in (value if isinstance(value, tuple) else (value,))),
+        f"a number above 0 and at most {2**24:,}, or a list of such, one for each layer",
+    ),
+]
 Batch = Annotated[int, whole(1, 2**28)]
 Tokens = Annotated[int, whole(1, 10**15)]
 TokensOrNone = Annotated[int, whole(0, 10**15)]
@@ -128,6 +135,14 @@ def shown(value: object) -> str:
     return text if len(text) <= 80 else f"{text[:60]}… ({len(text):,} characters)"
 
 
+def in_words(d_ff: int | Sequence[int]) -> str:
+    """A width, or those of the layers from 0, such as 1,024 or 512, 1,024 and 256."""
+    if isinstance(d_ff, int):
+        return f"{d_ff:,}"
+    *others, last = (f"{width:,}" for width in d_ff)
+    return f"{', '.join(others)} and {last}" if others else last
+
+
 class _Unfit(Exception):
     """What a hint expects, in words, where a value is something else."""
 
@@ -138,10 +153,15 @@ def _fitting(hint: Any, value: Any) -> Any:
     if getattr(value, "shape", None) == () and hasattr(value, "item"):  # a number of NumPy
         value = value.item()
     if origin is Annotated:
-        value = _fitting(parts[0], value)
-        for only in parts[1:]:
-            if isinstance(only, Only) and not only.accepts(value):
-                raise _Unfit(only.words)
+        only = next((part for part in parts[1:] if isinstance(part, Only)), None)
+        try:
+            value = _fitting(parts[0], value)
+        except _Unfit:
+            if only and get_origin(parts[0]) in (Union, UnionType):
+                raise _Unfit(only.words) from None  # they say more than the kinds that it may be of
+            raise
+        if only and not only.accepts(value):
+            raise _Unfit(only.words)
         return value
     if origin is Literal:
         if not (isinstance(value, str) and value in parts):

@@ -11,10 +11,12 @@ from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin
 from . import checks
 from .checks import Checked, hints, meant, plain, refuse_absent, refuse_unknown, shown
 from .control_config import ControlConfig
+from .corpus_config import CorpusConfig
 from .errors import UserError
 from .fork_config import OF_FORKS, ForkConfig
 from .intervention_config import InterventionConfig
 from .model_config import ModelConfig
+from .prune_config import PruneConfig
 from .screens import Screen
 
 T = TypeVar("T")
@@ -22,38 +24,6 @@ T = TypeVar("T")
 # Windows double this many times beyond a sequence: the widest is 2**LEVELS sequences (of 512 tokens: 1,048,576).
 LEVELS = 11
 MOST_STEPS = 10**8  # more than a day at a millisecond each
-
-
-@dataclass(frozen=True)
-class CorpusConfig(Checked):
-    """Where the text comes from and how it becomes tokens."""
-
-    source: Literal["docs", "text", "hf"] = "docs"
-    """docs: docstrings of the installed packages; text: files or folders; hf: a set on the Hugging Face hub."""
-    paths: tuple[str, ...] = ()
-    """text: files or folders to train on (.txt .jsonl, also .gz .xz .zst)."""
-    heldout_paths: tuple[str, ...] = ()
-    """text: held-out files; the first is the held-out text, further ones are extra evaluation sets."""
-    name: str | None = None
-    """hf: name of the set, such as allenai/c4."""
-    subset: str | None = None
-    """hf: configuration of the set, such as en."""
-    max_bytes: checks.Tokens | None = None
-    """hf: stop reading after this many bytes of UTF-8 text."""
-    vocab_size: checks.Size = 4096
-    """Types of the byte-level BPE, `<eos>` included."""
-    heldout_share: checks.Share = 0.17
-    """Share of the documents, chosen by hash, that is never trained on (unless heldout_paths is given)."""
-    tokenizer: str | None = None
-    """A saved tokenizer.json to use instead of training one."""
-    tokenizer_bytes: checks.Tokens = 30_000_000
-    """Bytes of text, spread over the corpus, that the BPE is trained on at most."""
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        for name in ("paths", "heldout_paths"):
-            if getattr(self, name) and self.source != "text":
-                raise UserError(f"CorpusConfig.{name} is not read by source = {self.source}; choose source = text.")
 
 
 @dataclass(frozen=True)
@@ -175,15 +145,24 @@ class RunConfig(Checked):
     """Rules by which it stops early; no part of what it computes."""
     fork: ForkConfig = field(default_factory=ForkConfig)
     """Whose state it goes on from, and what changes then; by default it begins by itself."""
+    prune: PruneConfig = field(default_factory=PruneConfig)
+    """Which hidden units are removed while it trains; by default, none."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
         self.intervention.check(self.model.n_layers, self.model.d_model)
-        self.control.check(self.model.n_layers, self.model.d_ff)
+        self.control.check(self.model.widths)
         for screen in self.screens:
             screen.check(self.model.n_layers, self.train.steps, self.measure.points)
         if self.fork.tokens:
             self._check_fork()
+        ends = (self.begin_step * self.train.batch_tokens, self.end_step * self.train.batch_tokens)
+        self.prune.check(self.model.widths, self.train.batch_tokens, *ends, self.train.dead_after)
+        if self.prune.tokens and self.control.kind != "none":
+            raise UserError(
+                f"prune.tokens with a control of kind = {self.control.kind}: a control follows its units to the end; "
+                "leave out one of the two."
+            )
         if self.measure.earlier and self.measure.earlier >= (steps := self.end_step - self.begin_step):
             raise UserError(
                 f"MeasureConfig.earlier = {self.measure.earlier}, but the run is trained for {steps:,} steps; lower it."

@@ -1,5 +1,6 @@
 """What can be done to updates in training, as frozen data; `interventions.updates` does it, and needs torch."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, Literal
 
@@ -77,20 +78,27 @@ class ControlConfig(Checked):
         """
         return round(self.share * units)
 
-    def check(self, n_layers: int, d_ff: int) -> None:
-        """Refuse what a model of so many layers, and units a layer, has no place for.
+    def check(self, widths: Sequence[int]) -> None:
+        """Refuse what a model with so many units in each layer has no place for.
 
         Raises
         ------
         UserError
-            For a layer that the model does not have, or a share that treats no unit, all, or too few to exchange.
+            For a layer that the model does not have, layers of different widths, or a share that treats no unit, all,
+            or too few to exchange.
         """
         if self.kind == "none":
             return
+        n_layers, d_ff = len(widths), widths[0]
         if self.first_layer >= n_layers:
             raise UserError(
                 f"ControlConfig.first_layer = {self.first_layer}, but the model has {n_layers} layers, counted from 0; "
                 f"choose one of 0 to {n_layers - 1}."
+            )
+        if len(set(widths)) > 1:
+            raise UserError(
+                f"ControlConfig.kind = {self.kind} treats as many units in each layer, but they have "
+                f"{', '.join(map(str, widths))}; give d_ff as a single number."
             )
         treated, least = self.treated(d_ff), 2 if self.kind == "exchange" else 1
         if not least <= treated < d_ff:

@@ -7,7 +7,7 @@ from . import checks
 from .checks import Checked
 from .errors import UserError
 
-OF_FORKS = ("control", "fork")
+OF_FORKS = ("control", "fork", "prune")
 """Fields of a run that its parent has at their defaults."""
 
 

@@ -16,8 +16,8 @@ class ModelConfig(Checked):
     """Blocks, each attention and MLP (paper: 6)."""
     d_model: checks.Size = 64
     """Width of the residual stream, in numbers a token."""
-    d_ff: checks.Size = 1024
-    """Hidden units of each MLP (paper: 32,768)."""
+    d_ff: checks.Sizes = 1024
+    """Hidden units of each MLP: a number for all layers (paper: 32,768), or a list of one for each."""
     n_heads: checks.Size = 4
     """Attention heads; must divide d_model."""
     seq_len: checks.Size = 64
@@ -51,9 +51,47 @@ class ModelConfig(Checked):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if isinstance(self.d_ff, tuple):
+            if len(self.d_ff) != self.n_layers:
+                raise UserError(
+                    f"ModelConfig.d_ff = {checks.shown(list(self.d_ff))}: expected a width for each of the "
+                    f"{self.n_layers} layers, or a single number for all."
+                )
+            if len(set(self.d_ff)) == 1:  # one shape has one spelling, and so one name
+                object.__setattr__(self, "d_ff", self.d_ff[0])
         if self.d_model % self.n_heads:
             raise UserError(f"n_heads = {self.n_heads} does not divide d_model = {self.d_model}; choose one that does.")
         if self.positions == "rotary" and (head := self.d_model // self.n_heads) % 2:
             raise UserError(
                 f"rotary positions need an even head size, but d_model / n_heads = {head}; change n_heads or positions."
             )
+
+    @property
+    def widths(self) -> tuple[int, ...]:
+        """Hidden units of each layer, from 0.
+
+        >>> ModelConfig(n_layers=2, d_ff=8).widths, ModelConfig(n_layers=2, d_ff=(8, 16)).widths
+        ((8, 8), (8, 16))
+        """
+        return self.d_ff if isinstance(self.d_ff, tuple) else (self.d_ff,) * self.n_layers
+
+    @property
+    def is_uneven(self) -> bool:
+        """Whether its layers differ in width."""
+        return isinstance(self.d_ff, tuple)
+
+    @property
+    def width(self) -> int:
+        """Hidden units of every layer.
+
+        Raises
+        ------
+        UserError
+            If the layers differ.
+        """
+        if isinstance(self.d_ff, tuple):
+            raise UserError(
+                f"the layers have {checks.in_words(self.d_ff)} hidden units, where one width of all is read; give d_ff "
+                "as a single number."
+            )
+        return self.d_ff

@@ -43,10 +43,11 @@ def size(run: RunConfig) -> int:
     of, model = run.measure, run.model
     # a fork's, as many as its parent's at most
     steps = min(of.histories, len(measured_steps(run.end_step - run.begin_step, of.points)))
-    drift = len(HISTORY) * steps * min(of.history_units, model.d_ff)
+    axis = max(model.widths)  # that of the units is as long in every layer
+    drift = len(HISTORY) * steps * min(of.history_units, axis)
     kept = FINAL | (CONTROL if run.control.kind != "none" else {}) | (FALLS if run.control.follow_falls else {})
     of_units = sum("unit" in dims for dims, *_ in kept.values()) + _counted(run) + bool(run.fork.tokens)
-    at_the_end = of_units * model.d_ff
+    at_the_end = of_units * axis
     return SMALL + model.n_layers * (2 * drift + at_the_end)
 
 

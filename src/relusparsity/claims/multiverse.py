@@ -92,7 +92,7 @@ def _runs(dataset: xr.Dataset) -> Iterator[tuple[str, str, xr.Dataset]]:
     for at, recipe in enumerate(recipes):
         config: dict[str, Any] = facts.get("configs", {}).get(recipe) or setting(dataset)
         treated = config.get("intervention", {}).get("kind", "none") != "none"
-        letter = LETTER_OF.get(config.get("model", {}).get("d_ff"))
+        letter = next((of for width, of in LETTER_OF.items() if config.get("model", {}).get("d_ff") == width), None)
         if treated or letter is None:
             continue
         of_recipe = dataset if recipe is None else dataset.isel(recipe=at, drop=True)

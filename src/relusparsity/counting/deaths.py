@@ -6,6 +6,9 @@ import torch
 from jaxtyping import Int, Shaped
 from torch import Tensor
 
+OF_UNITS = ("last_fired", "onset", "dead", "deaths", "revivals")
+"""What a tracker knows of each unit."""
+
 
 class DeathTracker:
     """Who died and who came back in the training stream, unit by unit; time is counted in training tokens.
@@ -56,6 +59,19 @@ class DeathTracker:
         self.dead = dead
         self.stream_firings += firings
         self.stream_sequence_units += sequence_units
+
+    def keep(self, kept: Sequence[Int[Tensor, " unit"]]) -> None:
+        """Follow these units of each layer alone, in this order; of the others nothing is left here but the sums.
+
+        Parameters
+        ----------
+        kept
+            Of each layer: its units that stay, as it counts them now.
+        """
+        for name in OF_UNITS:
+            rows = zip(self.rows(getattr(self, name)), kept, strict=True)
+            setattr(self, name, torch.cat([row[units] for row, units in rows]))
+        self.widths = [len(units) for units in kept]
 
     def state(self) -> dict[str, Tensor]:
         """Every tensor of the tracker by name; `load` takes it back."""

@@ -1,5 +1,7 @@
 """How likely a unit is to fire again, by how long it has been silent: exact counts in the training stream."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 from jaxtyping import Int
@@ -25,7 +27,7 @@ class HazardTracker:
         self.at_risk = torch.zeros(layers * bins, dtype=torch.int64, device=device)
         self.fired = torch.zeros_like(self.at_risk)
         widths = torch.tensor(deaths.widths, device=device)
-        self._first_bin = torch.arange(layers, device=device).repeat_interleave(widths) * bins
+        self._first_bin = torch.arange(layers, device=device).repeat_interleave(widths) * bins  # of each unit's layer
 
     def begin(self) -> None:
         """Keep the last firings of now."""
@@ -49,11 +51,18 @@ class HazardTracker:
         self.at_risk.index_add_(0, bins, torch.ones_like(fired))
         self.fired.index_add_(0, bins, fired)
 
+    def keep(self, kept: Sequence[Int[Tensor, " unit"]]) -> None:
+        """Count these units of each layer alone from now on, before the death tracker leaves out the others.
+
+        Who has gone is no longer at risk; `before` has all units still.
+        """
+        rows = zip(self.deaths.rows(self._first_bin), kept, strict=True)
+        self._first_bin = torch.cat([row[units] for row, units in rows])
+
     def arrays(self) -> dict[str, np.ndarray]:
-        """What `schema.ASKED_FOR` names; all layers have one width."""
+        """What `schema.ASKED_FOR` names, but of single units."""
         layers = len(self.deaths.widths)
         return {
-            "fork_last_fired": torch.stack(self.deaths.rows(self.before)).cpu().numpy(),
             "silent_steps": np.r_[0, self.bounds.cpu().numpy()],
             "silent_at_risk": self.at_risk.view(layers, -1).cpu().numpy(),
             "silent_fired": self.fired.view(layers, -1).cpu().numpy(),

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
+from ..checks import in_words
 from ..config import RunConfig, from_dict, replace
 from ..source import BATCH_USE
 from ..store import results
@@ -103,7 +104,7 @@ def by_summed_decay(runs: Mapping[str, xr.Dataset]) -> pd.DataFrame:
             "decay": run.train.weight_decay,
             "steps": f"{run.train.steps:,}",
             "stream": f"{run.model.d_model:,}",
-            "units": f"{run.model.d_ff:,}",
+            "units": in_words(run.model.d_ff),
         }
     return pd.DataFrame.from_dict(rows, orient="index").sort_values("sum").rename_axis("run")
 

@@ -78,7 +78,7 @@ def train_all(configs: Sequence[RunConfig], trained: Told = lambda run, seconds:
     apart = in_processes(waiting)
     for forks in (False, True):  # which go on from what the others keep
         if some := [config for config in apart if bool(config.fork.tokens) == forks]:
-            _side_by_side(sorted(some, key=lambda config: -config.model.d_ff), trained)
+            _side_by_side(sorted(some, key=lambda config: -sum(config.model.widths)), trained)
     runs = []
     for config in tqdm(configs, desc="runs", unit="run", leave=False, disable=None):
         begun = monotonic()

@@ -5,16 +5,19 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
-from torch import nn
+from jaxtyping import Int
+from torch import Tensor, nn
 
+from ..checks import in_words
 from ..errors import UserError
-from ..models import Model
+from ..models import Hidden, Model
 
 METHODS = ("rate", "magnitude", "random")
 
 
 def magnitude(model: Model) -> np.ndarray:
     """Norm of each unit's input weights times that of its output weights: (layer, unit)."""
+    _shape(model)
     rows = [m.fc_in.weight.norm(dim=1) * m.fc_out.weight.norm(dim=0) for m in model.mlps()]
     return torch.stack(rows).detach().float().cpu().numpy()
 
@@ -76,13 +79,19 @@ def remove(model: Model, removed: np.ndarray) -> Model:
     _check_shape(model, removed)
     smaller = copy.deepcopy(model)
     for mlp, gone in zip(smaller.mlps(), removed, strict=True):
-        kept = torch.from_numpy(np.flatnonzero(~gone)).to(mlp.fc_in.weight.device)
-        mlp.fc_in.weight = nn.Parameter(mlp.fc_in.weight[kept])
-        mlp.fc_out.weight = nn.Parameter(mlp.fc_out.weight[:, kept].contiguous())
-        mlp.fc_in.out_features = mlp.fc_out.in_features = len(kept)
-        if mlp.fc_in.bias is not None:
-            mlp.fc_in.bias = nn.Parameter(mlp.fc_in.bias[kept])
+        cut(mlp, torch.from_numpy(np.flatnonzero(~gone)))
     return smaller
+
+
+@torch.no_grad()
+def cut(mlp: Hidden, kept: Int[Tensor, " unit"]) -> None:
+    """Leave a layer these units alone, in this order, as new parameters."""
+    kept = kept.to(mlp.fc_in.weight.device)
+    mlp.fc_in.weight = nn.Parameter(mlp.fc_in.weight[kept])
+    mlp.fc_out.weight = nn.Parameter(mlp.fc_out.weight[:, kept].contiguous())
+    mlp.fc_in.out_features = mlp.fc_out.in_features = len(kept)
+    if mlp.fc_in.bias is not None:
+        mlp.fc_in.bias = nn.Parameter(mlp.fc_in.bias[kept])
 
 
 def _check_share(share: float) -> None:
@@ -90,7 +99,18 @@ def _check_share(share: float) -> None:
         raise UserError(f"share = {share}: expected a share of the units to remove, at least 0 and below 1.")
 
 
+def _shape(model: Model) -> tuple[int, int]:
+    """Layers, and units of each."""
+    widths = model.widths()
+    if len(set(widths)) > 1:
+        raise UserError(
+            f"the layers have {in_words(widths)} hidden units: single ones are scored and chosen by (layer, unit), in "
+            "layers of one width."
+        )
+    return len(widths), widths[0]
+
+
 def _check_shape(model: Model, removed: np.ndarray) -> None:
-    expected = (model.config.n_layers, model.config.d_ff)
+    expected = _shape(model)
     if removed.shape != expected or removed.dtype != bool:
         raise UserError(f"removed has shape {removed.shape} of {removed.dtype}; expected {expected} of bool.")

@@ -1,22 +1,24 @@
 """Whether a model keeps what `protocol.Model` promises, asked once a run: what does not would fail deep in a step."""
 
 import inspect
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from ..checks import in_words
 from ..errors import UserError
 from .protocol import Hidden, Model
 
 
-def check_layers(model: Model, n_layers: int | None = None, d_ff: int | None = None) -> None:
+def check_layers(model: Model, widths: Sequence[int] | None = None) -> None:
     """Refuse layers of hidden units that are none.
 
     Parameters
     ----------
-    n_layers, d_ff
-        Where given, as many layers as there must be, all of that width, as a run's dataset has them: (layer, unit).
+    widths
+        Where given, hidden units of each layer, as a run's configuration says: its dataset has them by (layer, unit).
 
     Raises
     ------
@@ -38,10 +40,10 @@ def check_layers(model: Model, n_layers: int | None = None, d_ff: int | None = N
                 f"layer {layer} of {name}.mlps has {mlp.fc_in.out_features} units by fc_in and "
                 f"{mlp.fc_out.in_features} by fc_out: expected as many."
             )
-    if n_layers is not None and (widths := model.widths()) != [d_ff] * n_layers:
+    if widths is not None and (found := model.widths()) != list(widths):
         raise UserError(
-            f"the layers of {name} have {', '.join(map(str, widths))} hidden units, the run's configuration says "
-            f"{n_layers} layers of {d_ff}: what a run records has one width, by (layer, unit)."
+            f"the layers of {name} have {in_words(found)} hidden units, the run's configuration says "
+            f"{in_words(widths)}: what a run records has as many as it says."
         )
 
 

@@ -1,6 +1,6 @@
 """The decoder, read in one sitting; every recipe is a switch of `ModelConfig`.
 
-Shapes: B sequences, T positions, C = d_model, F = d_ff, H heads, V = vocab_size.
+Shapes: B sequences, T positions, C = d_model, F = d_ff (of the layer), H heads, V = vocab_size.
 """
 
 import math
@@ -65,8 +65,8 @@ class MLP(Hidden):
     def __init__(self, config: ModelConfig, layer: int) -> None:
         super().__init__()
         self.layer = layer
-        self.fc_in = nn.Linear(config.d_model, config.d_ff, bias=config.bias)
-        self.fc_out = nn.Linear(config.d_ff, config.d_model, bias=config.bias)
+        self.fc_in = nn.Linear(config.d_model, config.widths[layer], bias=config.bias)
+        self.fc_out = nn.Linear(config.widths[layer], config.d_model, bias=config.bias)
         self.activation = F.relu if config.activation == "relu" else F.gelu
 
     def forward(
@@ -219,6 +219,6 @@ def training_flops(config: ModelConfig) -> float:
     The count of PaLM (Chowdhery et al. 2022, appendix B): 12 · layers · positions · width for the scores, of which
     Kaplan et al. (2020, section 2.1) count half. With the output layer, without the embedding look-up.
     """
-    C, F_, T = config.d_model, config.d_ff, config.seq_len
-    matrices = config.n_layers * (4 * C * C + 2 * C * F_) + C * config.vocab_size
+    C, T = config.d_model, config.seq_len
+    matrices = config.n_layers * 4 * C * C + 2 * C * sum(config.widths) + C * config.vocab_size
     return 6.0 * matrices + 12.0 * config.n_layers * T * C

@@ -50,7 +50,15 @@ def attribute(source: xr.Dataset | xr.DataArray, function: str, name: str) -> in
 
 
 def units(dataset: xr.Dataset, function: str) -> int:
-    """Number of hidden units per layer."""
+    """Number of hidden units per layer.
+
+    Raises
+    ------
+    UserError
+        If the layers differ in it.
+    """
+    if "width" in dataset:
+        raise UserError(f"{function} draws shares of one width, and the layers of this dataset have several.")
     return dataset.sizes["unit"] if "unit" in dataset.sizes else attribute(dataset, function, "d_ff")
 
 

@@ -7,8 +7,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from filelock import FileLock, Timeout
 
+from ..checks import in_words
 from ..errors import UserError
 from . import renamed, results, sealed
 
@@ -98,6 +100,7 @@ def listing() -> str:
             damaged.append(f"damaged: {error}")
             continue
         shape = [str(config["model"][name]) for name in ("n_layers", "d_model", "d_ff", "activation")]
+        shape[2] = shape[2].strip("[]")
         tokens, seed = f"{config['train']['tokens']:,}", str(config["seed"])
         rows.append((path.name[4:], state, *shape, tokens, seed, loss))
     if len(rows) == 1:
@@ -112,7 +115,7 @@ def summary(path: Path) -> str:
         raise UserError(f"{path} is not finished; train it again with the same options to finish it.")
     data = _dataset(path)
     facts = results.provenance(data)
-    _own(path, facts)
+    d_ff = _own(path, facts)["model"]["d_ff"]
     lines = [
         f"run            {facts['run_id']} ({state})",
         f"directory      {path}",
@@ -129,13 +132,14 @@ def summary(path: Path) -> str:
         f"held-out       {float(data['final_loss']):.3f} nats/token, {float(data['final_bits_per_byte']):.3f} "
         f"bits/byte, {100 * float(data['final_accuracy']):.1f} % of tokens predicted first",
         "",
-        f"units that fire, % of {data.attrs['d_ff']:,} a layer:",
+        f"units that fire, % of {in_words(d_ff)} a layer:",
     ]
     columns = {
         "at a token": data["final_token_use"],
         "in a sequence": data["final_sequence_use"],
         f"in {facts['config']['measure']['set_tokens']:,} tokens": data["final_batch_use"].mean("set"),
-        f"in {data.attrs['final_sample_tokens']:,} tokens": (data["final_firing_count"] > 0).mean("unit"),
+        f"in {data.attrs['final_sample_tokens']:,} tokens": (data["final_firing_count"] > 0).sum("unit")
+        / np.array(d_ff),
     }
     rows: list[tuple[str, ...]] = [("layer", *columns)]
     rows += [(str(i), *(f"{100 * float(use[i]):.1f}" for use in columns.values())) for i in data["layer"].values]

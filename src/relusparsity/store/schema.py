@@ -95,6 +95,12 @@ ASKED_FOR = {
         "unit-steps since the fork that began after so many steps without a firing",
     ),
     "silent_fired": (("layer", "silent_steps"), "1", "of these, the unit-steps in which the unit fired"),
+    "width": (("step", "layer"), "units", "hidden units that the layer has"),
+    "removed_at": (
+        ("layer", "unit"),
+        "tokens",
+        "training tokens after which the unit was removed (missing: never, or none stands there)",
+    ),
 }
 
 # name: (dims, units, long name), of a run with a control on updates

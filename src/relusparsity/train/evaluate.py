@@ -16,6 +16,7 @@ from ..counting import falls, metrics
 from ..counting.use import UseTracker
 from ..interventions.inputs import reading
 from ..models import Model, Observe
+from ..store.schema import HISTORY
 
 
 def autocast(device: str | torch.device, precision: str) -> AbstractContextManager:
@@ -132,31 +133,35 @@ class Drift:
     All of it, gamma too, is of the input that the MLP is really given: after the norm and after an intervention.
     """
 
-    def __init__(self, units: Sequence[int], device: torch.device) -> None:
-        self.units = torch.tensor(list(units), dtype=torch.long, device=device)
+    def __init__(self, units: Sequence[Sequence[int] | np.ndarray], device: torch.device) -> None:
+        """`units`: of each layer, or empty for none."""
+        self.units = [torch.as_tensor(each, dtype=torch.long, device=device) for each in units]
         self.inputs: dict[int, list[Tensor]] = {}
         self.preactivations: dict[int, list[Tensor]] = {}
 
     def observe(self, layer: int, inputs: Tensor, preactivation: Tensor) -> None:
         """Keep a batch of one layer: its MLP's input (…, d_model) and the chosen units' pre-activation (…, unit)."""
         self.inputs.setdefault(layer, []).append(inputs.flatten(0, 1).float())
-        if len(self.units):
-            self.preactivations.setdefault(layer, []).append(preactivation[..., self.units].flatten(0, 1).float())
+        if self.units:
+            chosen = preactivation[..., self.units[layer]].flatten(0, 1).float()
+            self.preactivations.setdefault(layer, []).append(chosen)
 
-    def arrays(self, model: Model) -> dict[str, np.ndarray]:
-        """gamma (layer) and, if units were chosen, what `schema.HISTORY` names, (layer, unit)."""
+    def arrays(self, model: Model) -> dict[str, list[np.ndarray]]:
+        """Layer by layer: gamma and, if units were chosen, what `schema.HISTORY` names, (unit)."""
         rows = [self._layer(model, layer) for layer in sorted(self.inputs)]
-        return {name: np.stack([row[name].cpu().numpy() for row in rows]) for name in rows[0]} if rows else {}
+        return {name: [row[name].cpu().numpy() for row in rows] for name in rows[0]} if rows else {}
 
     def _layer(self, model: Model, layer: int) -> dict[str, Tensor]:
         x = torch.cat(self.inputs[layer])
         mean, spread = x.mean(0), x.std(0, unbiased=False)
         row = {"gamma": mean.norm() / spread.norm()}
-        if not len(self.units):
+        if not self.units:
             return row
-        z = torch.cat(self.preactivations[layer])
+        z, units = torch.cat(self.preactivations[layer]), self.units[layer]
+        if not len(units):  # a layer may have lost all that were chosen
+            return row | dict.fromkeys(HISTORY, z[0])
         mlp = model.mlps()[layer]
-        w_in = mlp.fc_in.weight[self.units].float()
+        w_in = mlp.fc_in.weight[units].float()
         above = len(z) - math.ceil(0.99 * len(z)) + 1  # inverted CDF, counted from the top
         return row | {
             "preactivation_mean": z.mean(0),
@@ -165,8 +170,8 @@ class Drift:
             "preactivation_max": z.amax(0),
             "history_firing_rate": (z > 0).float().mean(0),
             "input_weight_norm": w_in.norm(dim=1),
-            "output_weight_norm": mlp.fc_out.weight[:, self.units].float().norm(dim=0),
-            "input_bias": torch.zeros_like(w_in[:, 0]) if mlp.fc_in.bias is None else mlp.fc_in.bias[self.units],
+            "output_weight_norm": mlp.fc_out.weight[:, units].float().norm(dim=0),
+            "input_bias": torch.zeros_like(w_in[:, 0]) if mlp.fc_in.bias is None else mlp.fc_in.bias[units],
             "input_alignment": F.cosine_similarity(w_in, mean[None], dim=1),
         }
 
@@ -184,7 +189,7 @@ class Measurement:
     use: UseTracker
     batch_use: np.ndarray
     score: Score
-    drift: dict[str, np.ndarray]
+    drift: dict[str, list[np.ndarray]]
 
 
 @torch.no_grad()
@@ -192,13 +197,14 @@ def measure(
     model: Model,
     sequences: np.ndarray,
     set_sequences: int,
-    drift_units: Sequence[int] = (),
+    drift_units: Sequence[Sequence[int] | np.ndarray] = (),
     precision: str = "float32",
     progress: str | None = None,
 ) -> Measurement:
     """Read whole sets of `set_sequences` packed sequences (sequence, position + 1), in recorded order.
 
-    Under torch.distributed every process reads its own sets and all return the same, exact counts.
+    `drift_units` are those of each layer whose drift is looked at. Under torch.distributed every process reads its
+    own sets and all return the same, exact counts.
     """
     widths, seq_len, device = model.widths(), model.config.seq_len, next(model.parameters()).device
     sets = len(sequences) // set_sequences

@@ -19,11 +19,11 @@ import torch
 from .. import corpora, distributed, identity
 from ..config import CorpusConfig, MeasureConfig, ModelConfig, RunConfig, TrainConfig, replace, to_dict
 from ..counting import deaths, fused, layer, metrics, use
-from ..interventions import inputs, updates
+from ..interventions import inputs, units, updates
 from ..models import decoder
 from ..store.guard import Guard, Results
 from ..store.schema import HISTORY
-from . import evaluate, measurements, step, timetable
+from . import axis, evaluate, measurements, shrinking, step, timetable
 from .measurements import Recorder
 from .resuming import Log
 from .step import Trainer
@@ -123,6 +123,15 @@ RUNS: dict[str, dict[str, Any]] = {
         "train.clip": 0.0,
         "seed": 130,
     },
+    "shrunk": {"model.d_ff": (32, 24), "prune.tokens": (128,), "prune.multiple": 4, "seed": 34},
+    "shrunk at random": {
+        "prune.tokens": (64, 192),
+        "prune.rule": "random",
+        "prune.widths": (24, 32, 16, 8),
+        "prune.multiple": 8,
+        "train.optimizer": "adafactor",
+        "seed": 188,
+    },
 }
 
 
@@ -214,6 +223,7 @@ GUARD = Guard(
     module="train.golden",
     measured=lambda: measured(),
     watched=(
+        axis,
         corpora.batches,
         deaths,
         decoder,
@@ -223,8 +233,10 @@ GUARD = Guard(
         layer,
         measurements,
         metrics,
+        shrinking,
         step,
         timetable,
+        units,
         updates,
         use,
     ),

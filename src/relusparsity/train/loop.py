@@ -1,24 +1,22 @@
 """The only training loop: one process or many, resumable to the bit, measured as it goes."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from time import monotonic
 from typing import Any
 
 import torch
 import xarray as xr
-from safetensors.torch import load_model, save_model
 from tqdm.auto import tqdm
 
 from .. import arithmetic, corpora, distributed, screens
+from ..checks import in_words
 from ..config import RunConfig, to_dict
 from ..errors import StoppedEarly, UserError
-from ..interventions.inputs import treat, weights
 from ..models import Model, bare, checked
 from ..store import results, sealed
-from . import forking, golden, measurements, resuming
+from . import forking, golden, measurements, resuming, weights
 from .step import Trainer, learning_rate
 
 CORPUS = "corpus.json"
@@ -38,21 +36,17 @@ class Run:
         return results.load(self.path / "dataset.nc")
 
     def model(self, device: str | torch.device = "cpu", step: int | None = None) -> Model:
-        """The trained model, or the snapshot after `step` steps; loading runs no code."""
+        """The trained model, or the snapshot after `step` steps; loading runs no code.
+
+        Of a run from which units were removed, it has those that it had then; the dataset's `removed_at` says which.
+        """
         path = measurements.weights_file(self.path, self.config.end_step if step is None else step)
         sealed.check(path, f"delete the folder {self.path} to train again")
-        with torch.random.fork_rng(devices=[]):  # torch draws what is then overwritten
-            model = _bare(self.config)
-        load_model(model, path)
-        return model.to(device).eval()
+        return weights.load(self.config, path).to(device).eval()
 
     def snapshots(self) -> list[int]:
         """Steps whose weights were kept."""
         return list(sealed.numbered(self.path / "weights", ".safetensors"))
-
-
-def _bare(config: RunConfig) -> Model:
-    return treat(bare(config.model), config.intervention)
 
 
 def run_path(config: RunConfig, corpus: corpora.Corpus) -> Path:
@@ -146,13 +140,18 @@ def _check(config: RunConfig, corpus: corpora.Corpus) -> None:
     corpora.chunks(len(corpus.train), config.model.seq_len, "training text")
     measurements.check(config, corpus)
     with torch.device("meta"):  # without storage: of any size at once
-        checked.check_layers(bare(config.model), config.model.n_layers, config.model.d_ff)
+        checked.check_layers(bare(config.model), config.model.widths)
     if config.train.precision == "bf16" and distributed.device().type == "cpu" and config.train.compile:
         raise UserError("precision = bf16 with compile = True is for a GPU, and there is none; use float32.")
     if not config.fork.decay_dead and config.train.shard and distributed.world() > 1:
         raise UserError(
             "a fork whose dead units are not decayed (decay_dead = False) needs each process to hold whole rows, and "
             "shard = True shares them out; use shard = False."
+        )
+    if config.prune.tokens and config.train.shard and distributed.world() > 1:
+        raise UserError(
+            "units are removed from whole rows of the weights (prune.tokens), and shard = True shares them out; use "
+            "shard = False."
         )
     if config.intervention.kind != "none" and distributed.world() > 1:
         raise UserError(
@@ -179,7 +178,7 @@ def _train(config: RunConfig, corpus: corpora.Corpus, path: Path) -> None:
             raise
         model, each = config.model, config.train.batch_tokens // config.model.seq_len // distributed.world()
         raise UserError(
-            f"{device} has too little memory for {model.n_layers} layers of d_ff {model.d_ff:,} and d_model "
+            f"{device} has too little memory for {model.n_layers} layers of d_ff {in_words(model.d_ff)} and d_model "
             f"{model.d_model:,} with {each} sequences of {model.seq_len} tokens at a time; lower batch_tokens, use "
             "more processes, or share the parameters out among them (shard)."
         ) from error
@@ -187,7 +186,7 @@ def _train(config: RunConfig, corpus: corpora.Corpus, path: Path) -> None:
 
 
 def _from_the_last_state(config: RunConfig, corpus: corpora.Corpus, path: Path, device: torch.device) -> None:
-    main, started = distributed.rank() == 0, monotonic()
+    main = distributed.rank() == 0
     trainer = Trainer(config, corpus, device)
     log = resuming.Log(path, enabled=main, begin=config.begin_step)
     if main:
@@ -198,7 +197,7 @@ def _from_the_last_state(config: RunConfig, corpus: corpora.Corpus, path: Path, 
         sealed.write_json(path / "config.json", to_dict(config))
         sealed.write_json(path / resuming.ENVIRONMENT, environment)
         sealed.write_json(path / CORPUS, corpus.facts())
-    before, written = resuming.restore(trainer, path)
+    written = resuming.restore(trainer, path)
     if trainer.step < config.begin_step:  # no state of its own
         forking.begin(trainer, run_path(config.parent, corpus), path, enabled=main)
     if config.fork.leave_out != "none":
@@ -210,32 +209,27 @@ def _from_the_last_state(config: RunConfig, corpus: corpora.Corpus, path: Path, 
         for file in (path / measurements.STOPPED, sealed.sidecar(path / measurements.STOPPED)):
             file.unlink(missing_ok=True)  # of a screen that this run has not: it goes on
 
-    def seconds() -> float:
-        return before + monotonic() - started
-
     try:
-        _steps(trainer, recorder, log, path, seconds)
+        _steps(trainer, recorder, log, path)
         log.close()
-        recorder.finish(trainer, seconds())
+        recorder.finish(trainer)
     except FloatingPointError as error:
         last = log.last  # the run may have gone on for some steps until the loss was looked at
         why = f"{path.name} stopped after step {last}: {error}"
         log.close()
-        recorder.keep_stopped(trainer, last, seconds(), why)
+        recorder.keep_stopped(trainer, last, why)
         resuming.forget(path)
         raise FloatingPointError(why) from error
     except StoppedEarly as stop:
         screen, said = stop.args
         why = _screened(path, screen, said)
         log.close()
-        recorder.keep_stopped(trainer, screen.step, seconds(), why, screen)
+        recorder.keep_stopped(trainer, screen.step, why, screen)
         resuming.forget(path)
         raise StoppedEarly(why) from stop
 
 
-def _steps(
-    trainer: Trainer, recorder: measurements.Recorder, log: resuming.Log, path: Path, seconds: Callable[[], float]
-) -> None:
+def _steps(trainer: Trainer, recorder: measurements.Recorder, log: resuming.Log, path: Path) -> None:
     config, main = trainer.config, distributed.rank() == 0
     bar = tqdm(
         total=config.end_step - config.begin_step,
@@ -253,7 +247,8 @@ def _steps(
         if trainer.step in recorder.counted:
             recorder.count_firings(trainer)
         if trainer.step in recorder.snapshots:
-            _save_weights(trainer, path)
+            weights.save(trainer, path)
+    trainer.laps.end("other")
     while trainer.step < config.end_step:
         log.add(trainer.step + 1, learning_rate(config.train, trainer.tokens), *trainer.advance())
         bar.update()
@@ -262,24 +257,17 @@ def _steps(
         forked = trainer.tokens in config.train.fork_states and not config.fork.tokens
         if due or save or forked or trainer.step % 100 == 0:
             bar.set_postfix(loss=f"{log.flush():.3f}")
-        if due:
-            _screen(config, {trainer.step: recorder.measure(trainer, log)})
-        if trainer.step in recorder.counted:
-            recorder.count_firings(trainer)
-        if trainer.step in recorder.snapshots:
-            _save_weights(trainer, path)
-        if save and trainer.step < config.end_step:
-            resuming.save(trainer, path, seconds(), log.checksum)
-        if forked:
-            resuming.save(trainer, path, seconds(), log.checksum, resuming.FORK_STATES)
+        if not (due or save or forked or trainer.step in recorder.counted or trainer.step in recorder.snapshots):
+            continue
+        with trainer.laps.apart("other"):
+            if due:
+                _screen(config, {trainer.step: recorder.measure(trainer, log)})
+            if trainer.step in recorder.counted:
+                recorder.count_firings(trainer)
+            if trainer.step in recorder.snapshots:
+                weights.save(trainer, path)
+            if save and trainer.step < config.end_step:
+                resuming.save(trainer, path, log.checksum)
+            if forked:
+                resuming.save(trainer, path, log.checksum, resuming.FORK_STATES)
     bar.close()
-
-
-def _save_weights(trainer: Trainer, path: Path) -> None:
-    values = {name: distributed.whole(value.detach()).cpu() for name, value in weights(trainer.model).items()}
-    if distributed.rank():
-        return
-    model = _bare(trainer.config)
-    model.load_state_dict(values, strict=False)  # what is tied is there once
-    with sealed.sealed_write(measurements.weights_file(path, trainer.step)) as temporary:
-        save_model(model, str(temporary))

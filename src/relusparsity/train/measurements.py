@@ -1,4 +1,4 @@
-"""When a run is measured, what is kept each time, and how it becomes one dataset."""
+"""When a run is measured, what is kept each time, and what comes of it in the end."""
 
 import io
 import json
@@ -13,12 +13,13 @@ from torch import Tensor
 
 from .. import corpora, distributed
 from ..config import RunConfig, to_dict
-from ..counting import DeathTracker, metrics
+from ..counting import DeathTracker
 from ..errors import UserError
 from ..screens import Screen, measured_steps
 from ..store import results, sealed
-from ..store.schema import ASKED_FOR, CONTROL, FALLS, FINAL, HISTORY, MEASURED, UNITS
-from . import evaluate, forking
+from ..store.schema import ASKED_FOR, CONTROL, FALLS, FINAL, HISTORY, MEASURED
+from . import evaluate, provenance
+from .axis import COUNTERS, UnitAxis
 from .resuming import Log
 from .step import Trainer
 from .timetable import history_steps, history_units, own_steps, saved_steps, weights_file
@@ -54,7 +55,7 @@ class Recorder:
         steps = measured_steps(train.steps, measure.points)
         self.steps = own_steps(config, steps)
         self.history = own_steps(config, history_steps(steps, measure.histories))
-        self.units = history_units(config.model.d_ff, measure.history_units)
+        self.units = history_units(max(config.model.widths), measure.history_units)
         self.snapshots = set(saved_steps(config, train.snapshots))
         self.counted = (  # step → what the units' firings on the final sets are called there
             {config.end_step - measure.earlier: "earlier_firing_count"} if measure.earlier else {}
@@ -107,14 +108,16 @@ class Recorder:
                 trainer.model,
                 self.sequences[: measure.sets * self.set_sequences],
                 self.set_sequences,
-                self.units.tolist() if step in self.history else (),
+                trainer.axis.indices(self.units) if step in self.history else (),
                 self.config.train.precision,
             )
         previous = max((s for s in self.steps if s < step), default=step)
-        deaths = trainer.deaths
+        deaths, axis = trainer.deaths, trainer.axis
         return {
-            "batch_use": seen.batch_use.mean(0),
-            **{name: getattr(seen.use, name)() for name in _USE_STATISTICS},
+            "batch_use": seen.batch_use.mean(0) * axis.share,
+            **{name: _of_all(getattr(seen.use, name)(), axis) for name in _SHARES},
+            "firing_rate_percentiles": seen.use.firing_rate_percentiles(),
+            "silent_units": seen.use.silent_units(),
             "heldout_loss": seen.score.loss,
             "heldout_bits_per_byte": seen.score.bits_per_byte(self._tokens_per_byte),
             "heldout_accuracy": seen.score.accuracy,
@@ -122,11 +125,14 @@ class Recorder:
             "dead_units": _per_layer(deaths, deaths.dead)
             if trainer.tokens >= deaths.dead_after
             else np.full(len(deaths.widths), np.nan),
-            "deaths": _per_layer(deaths, deaths.deaths),
-            "revivals": _per_layer(deaths, deaths.revivals),
+            "deaths": _per_layer(deaths, deaths.deaths) + axis.gone("deaths"),
+            "revivals": _per_layer(deaths, deaths.revivals) + axis.gone("revivals"),
             "stream_firings": np.array(deaths.stream_firings.tolist()),  # copies: the tracker counts on in place
             "stream_sequence_units": np.array(deaths.stream_sequence_units.tolist()),
-            **seen.drift,
+            "width": np.array(deaths.widths),
+            "training_seconds": trainer.laps.seconds["training"],
+            **{name: axis.of(self.units, each) for name, each in seen.drift.items() if name in HISTORY},
+            "gamma": np.stack(seen.drift["gamma"]),
         }
 
     @property
@@ -139,10 +145,11 @@ class Recorder:
     def count_firings(self, trainer: Trainer) -> None:
         """Read the final sets before the end, in float32, and write down at how many tokens each unit fired."""
         name = self.counted[trainer.step]
-        counts = self._final(trainer, name.replace("_", " ")).use.unit_tokens.cpu().numpy()
+        seen = self._final(trainer, name.replace("_", " ")).use.counts()
+        counts = trainer.axis.table([use.unit_tokens.int().cpu().numpy() for use in seen])
         if self.enabled:
             with sealed.sealed_write(self._counts_file(name)) as temporary:
-                np.savez(temporary, allow_pickle=False, **{name: counts.astype(np.int32)})
+                np.savez(temporary, allow_pickle=False, **{name: counts})
 
     def _final(self, trainer: Trainer, progress: str) -> evaluate.Measurement:
         """What is read of the final sets."""
@@ -154,12 +161,13 @@ class Recorder:
                 progress=progress,
             )
 
-    def finish(self, trainer: Trainer, seconds: float) -> None:
+    def finish(self, trainer: Trainer) -> None:
         """Measure the end, in float32 on the final sets, and write the whole dataset."""
         end = self.end(trainer)
         if self.enabled:
-            values = self.over(self.rows(self.steps)) | end | self.asked_for(trainer)
-            results.save(self._dataset(values, trainer, trainer.step, seconds), self.path / "dataset.nc")
+            rows = self.rows(self.steps)
+            values = self.over(rows) | end | self.asked_for(trainer)
+            results.save(self._dataset(values, rows, trainer, trainer.step), self.path / "dataset.nc")
 
     def end(self, trainer: Trainer) -> dict[str, tuple[tuple[str, ...], Any]]:
         """Dimensions and values of what is measured once, at the end, by name."""
@@ -170,15 +178,23 @@ class Recorder:
         values: dict[str, Any] = {}
         for name in self.counted.values():
             values |= np.load(io.BytesIO(sealed.read(self._counts_file(name), self._again)), allow_pickle=False)
+        if trainer.hazard:
+            before = trainer.hazard.before.cpu().numpy()
+            values["fork_last_fired"] = UnitAxis(widths := self.config.model.widths).table(
+                np.split(before, np.cumsum(widths)[:-1])
+            )
         values |= {name: of for each in trainer.followed.values() for name, of in each.arrays().items()}
+        if self.config.prune.tokens:
+            values["removed_at"] = trainer.axis.removed_at
         return {name: ((ASKED_FOR | FALLS)[name][0], value) for name, value in values.items()}
 
-    def keep_stopped(self, trainer: Trainer, last: int, seconds: float, why: str, screen: Screen | None = None) -> None:
+    def keep_stopped(self, trainer: Trainer, last: int, why: str, screen: Screen | None = None) -> None:
         """After a run that had to stop, `last` its last step in order: what was measured, and why, as stopped.nc."""
         # it may have stopped in measuring the last step itself
         steps = [step for step in self.steps if step < last or (step == last and self._file(step).is_file())]
         if self.enabled and steps:
-            dataset = self._dataset(self.over(self.rows(steps)), trainer, last, seconds)
+            rows = self.rows(steps)
+            dataset = self._dataset(self.over(rows), rows, trainer, last)
             dataset.attrs |= {"stopped_after_step": last, "stopped": why}
             if screen:
                 dataset.attrs["screen"] = json.dumps(to_dict(screen) | {"rule": screen.words})
@@ -205,13 +221,15 @@ class Recorder:
         derived = {
             "deaths": change("deaths"),
             "revivals": change("revivals"),
-            "train_token_use": change("stream_firings") / (since * model.d_ff),
-            "train_sequence_use": change("stream_sequence_units") / (since / model.seq_len * model.d_ff),
+            "train_token_use": change("stream_firings") / (since * model.widths),
+            "train_sequence_use": change("stream_sequence_units") / (since / model.seq_len * model.widths),
         }
         for name, (dims, *_) in MEASURED.items():
             value = derived.get(name)
             out[name] = (("step", *dims), np.stack([rows[s][name] for s in steps]) if value is None else value)
         drift = [step for step in steps if step in self.history]
+        if model.is_uneven or self.config.prune.tokens:
+            out["width"] = (ASKED_FOR["width"][0], np.stack([rows[step]["width"] for step in steps]))
         out["history_step"] = (("history_step",), drift)
         out["history_tokens"] = (("history_step",), np.array(drift, dtype=np.int64) * batch)
         for name, (dims, *_) in HISTORY.items():
@@ -219,19 +237,18 @@ class Recorder:
         return out
 
     def _at_the_end(self, trainer: Trainer, final: evaluate.Measurement) -> dict[str, tuple[tuple[str, ...], Any]]:
-        tracked = trainer.deaths
-        names = ("last_fired", "onset", "deaths", "revivals")
-        # the layers of a run's dataset have one width
-        deaths = {name: torch.stack(tracked.rows(getattr(tracked, name))).cpu().numpy() for name in names}
+        tracked, axis = trainer.deaths, trainer.axis
+
+        def table(rows: Iterable[Tensor], counter: str | None = None) -> np.ndarray:
+            return axis.table([row.cpu().numpy() for row in rows], counter)
+
+        deaths = {name: table(tracked.rows(getattr(tracked, name)), name) for name in COUNTERS}
         values = {
-            "final_batch_use": final.batch_use,
-            "final_token_use": final.use.token_use(),
-            "final_sequence_use": final.use.sequence_use(),
-            "final_window_use": final.use.window_use(),
-            "final_rarefied_use": final.use.rarefied_use(),
-            "position_use": final.use.position_use(),
-            "final_firing_count": final.use.unit_tokens.cpu().numpy().astype(np.int32),
-            "final_sequences_fired": final.use.unit_sequences.cpu().numpy().astype(np.int32),
+            "final_batch_use": final.batch_use * axis.share,
+            **{f"final_{name}": _of_all(getattr(final.use, name)(), axis) for name in _FINAL_SHARES},
+            "position_use": _of_all(final.use.position_use(), axis),
+            "final_firing_count": table(use.unit_tokens.int() for use in final.use.counts()),
+            "final_sequences_fired": table(use.unit_sequences.int() for use in final.use.counts()),
             "last_fired": deaths["last_fired"],
             "death_onset": np.where(deaths["onset"] >= 0, deaths["onset"], np.nan),
             "death_count": deaths["deaths"],
@@ -243,50 +260,21 @@ class Recorder:
         values |= trainer.control.measured()
         return {name: ((FINAL | CONTROL)[name][0], value) for name, value in values.items()}
 
-    def _dataset(self, values: dict[str, Any], trainer: Trainer, last: int, seconds: float) -> xr.Dataset:
-        model, measure = self.config.model, self.config.measure
-        windows = evaluate.UseTracker([1], model.seq_len).windows
-        values |= {
-            "layer": (("layer",), np.arange(model.n_layers)),
-            "percentile": (("percentile",), list(metrics.PERCENTILES)),
-            "window": (("window",), windows),
-            "history_unit": (("history_unit",), self.units),
-        }
-        dataset = results.described(values, UNITS)
-        dataset = dataset.set_coords(["tokens", "history_tokens"])
-        facts = {
-            "config": to_dict(self.config),
-            "run_id": self.path.name.removeprefix("run-"),
-            "environment": results.environment(str(trainer.device)),
-            "corpus": self.corpus.facts(),
-            "parameters": sum(p.numel() for p in trainer.model.parameters()),
-            "tokens_seen": last * self.config.train.batch_tokens,
-            "processes": trainer.world,
-            "data_order": corpora.order_digest(len(self.corpus.train), model.seq_len, self.config.seed),
-            "wall_seconds": round(seconds, 1),
-        }
-        if self.config.fork.tokens:
-            facts["parent"] = sealed.read_json(self.path / forking.PARENT, self._again)
-        dataset.attrs = {
-            "provenance": json.dumps(facts, sort_keys=True),
-            "d_ff": model.d_ff,
-            "dead_after": self.config.train.dead_after,
-            "sample_tokens": measure.sets * measure.set_tokens,
-            "final_sample_tokens": measure.final_sets * measure.set_tokens,
-        }
-        return dataset
+    def _dataset(
+        self, values: dict[str, Any], rows: dict[int, dict[str, Any]], trainer: Trainer, last: int
+    ) -> xr.Dataset:
+        values |= {"history_unit": (("history_unit",), self.units)}
+        seconds = [float(row["training_seconds"]) for row in rows.values()]
+        return provenance.dataset(values, self.config, self.corpus, trainer, self.path, last, seconds, self._again)
 
 
-_USE_STATISTICS = (
-    "token_use",
-    "sequence_use",
-    "token_use_percentiles",
-    "sequence_use_percentiles",
-    "firing_rate_percentiles",
-    "window_use",
-    "rarefied_use",
-    "silent_units",
-)
+_FINAL_SHARES = ("token_use", "sequence_use", "window_use", "rarefied_use")
+_SHARES = (*_FINAL_SHARES, "token_use_percentiles", "sequence_use_percentiles")
+
+
+def _of_all(share: np.ndarray, axis: UnitAxis) -> np.ndarray:
+    """A share of the units that a layer has, (layer, …), as one of those that it began with."""
+    return share * axis.share.reshape(-1, *[1] * (share.ndim - 1))
 
 
 def _per_layer(deaths: DeathTracker, of_units: Tensor) -> np.ndarray:

@@ -149,7 +149,7 @@ def check_begun(path: Path, environment: dict[str, Any], snapshots: int) -> int:
     return int(sealed.read_json(path / "config.json", advice)["train"]["snapshots"])
 
 
-def save(trainer: Trainer, path: Path, seconds: float, log: str, states: str = STATES) -> None:
+def save(trainer: Trainer, path: Path, log: str, states: str = STATES) -> None:
     """Write model, optimiser and trackers after the current step; older states go when it is whole.
 
     Parameters
@@ -173,7 +173,9 @@ def save(trainer: Trainer, path: Path, seconds: float, log: str, states: str = S
     for name, part in trainer.followed.items():
         tensors |= {f"{name}/{of}": value for of, value in part.state().items()}
     tensors |= {f"control/{name}": value for name, value in trainer.control.state().items()}
-    tensors |= {"step": torch.tensor(trainer.step), "seconds": torch.tensor(seconds, dtype=torch.float64)}
+    if trainer.config.prune.tokens:
+        tensors |= {f"units/{name}": value for name, value in trainer.axis.state().items()}
+    tensors |= {"step": torch.tensor(trainer.step), "seconds": trainer.laps.state()}
     tensors["log"] = torch.tensor(list(bytes.fromhex(log)), dtype=torch.uint8)
     with sealed.told(target):
         shutil.rmtree(temporary, ignore_errors=True)
@@ -185,8 +187,8 @@ def save(trainer: Trainer, path: Path, seconds: float, log: str, states: str = S
             shutil.rmtree(old)
 
 
-def restore(trainer: Trainer, path: Path) -> tuple[float, str]:
-    """Load the newest state, if any, into the trainer; the seconds spent before it, and the log's checksum then.
+def restore(trainer: Trainer, path: Path) -> str:
+    """Load the newest state, if any, into the trainer, with the seconds spent before it; the log's checksum then.
 
     Raises
     ------
@@ -195,12 +197,13 @@ def restore(trainer: Trainer, path: Path) -> tuple[float, str]:
     """
     states = sealed.numbered(path / STATES)
     if not states:
-        return 0.0, ""
+        return ""
     step, newest = max(states.items())
     tensors = take_up(trainer, newest, step, f"delete the folder {newest} to resume from the state before")
     for name, part in trainer.followed.items():
         part.load(_part(tensors, f"{name}/"))
-    return float(tensors["seconds"]), bytes(tensors["log"].tolist()).hex()
+    trainer.laps.load(tensors["seconds"])
+    return bytes(tensors["log"].tolist()).hex()
 
 
 def take_up(trainer: Trainer, folder: Path, step: int, advice: str, moments: bool = True) -> dict[str, Tensor]:
@@ -223,6 +226,8 @@ def take_up(trainer: Trainer, folder: Path, step: int, advice: str, moments: boo
         tensors = load_file(folder / STATE, device=str(trainer.device))
     if int(tensors["step"]) != step:
         raise UserError(f"{folder} holds the state of step {int(tensors['step'])}; {advice}.")
+    if gone := _part(tensors, "units/"):
+        trainer.shrink(gone)
     with torch.no_grad():
         for name, tensor in weights(trainer.model).items():
             tensor.copy_(distributed.as_held(tensors[f"model/{name}"], tensor))

@@ -1,7 +1,8 @@
 """One training step: the model's loss and firing counts, the optimiser, and what moves them."""
 
+import gc
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -18,7 +19,9 @@ from ..errors import UserError
 from ..fork_config import ForkConfig
 from ..interventions import forks, treat, updates
 from ..models import Model, build, checked
-from . import evaluate
+from . import evaluate, shrinking
+from .axis import COUNTERS, UnitAxis
+from .laps import Laps
 
 
 class Text(Protocol):
@@ -130,6 +133,7 @@ class Trainer:
 
     def __init__(self, config: RunConfig, corpus: Text, device: torch.device) -> None:
         self.config, self.corpus, self.device = config, corpus, device
+        self.laps = Laps(device)
         self.rank, self.world = distributed.rank(), distributed.world()
         model = build(config.model, config.seed, device)
         few = corpora.batch(corpus.train, config.model.seq_len, 2, config.seed, 0)
@@ -137,23 +141,15 @@ class Trainer:
         self.model = treat(model, config.intervention)
         if config.train.shard and self.world > 1:
             distributed.shard(self.model, self.model.blocks)
-        self.optimizer = _optimizer(self.model, config.train, device, config.fork)
-        self.numbered = [p for group in _groups(self.model, config.train, ForkConfig()) for p in group["params"]]
-        """Parameters in the order by which states number them: a fork's as its parent's, whatever its optimiser has."""
         self.control = updates.Control(config.control, self.model)
         self.deaths = DeathTracker(self.model.widths(), config.train.dead_after, device)
         self.hazard = HazardTracker(self.deaths, config.train.steps) if config.fork.tokens else None
         self.falls = _fall_tracker(config, self.model, self.deaths)
         self.left_out: set[int] = set()
         """Steps, by the number of those before, that move nothing; see `forking.left_out`."""
-        if not config.fork.decay_dead:
-            forks.spare_the_dead(self.optimizer, self.model, self.deaths)
-        objective: nn.Module = Objective(self.model)
-        if self.world > 1 and not config.train.shard:
-            objective = nn.parallel.DistributedDataParallel(objective)
-        if config.train.compile:  # a process that trains many models would run into the compiler's limit of eight
-            torch.compiler.reset()
-        self.objective: Callable[..., Any] = torch.compile(objective) if config.train.compile else objective
+        self.axis = UnitAxis(self.model.widths())
+        self._removed_after = -1
+        self._set_up()
         self.step = 0
         sequences = config.train.batch_tokens // config.model.seq_len
         if sequences % self.world:
@@ -162,6 +158,22 @@ class Trainer:
                 "change batch_tokens or the number of processes."
             )
         self.sequences = sequences
+
+    def _set_up(self) -> None:
+        """Make what is made of the model as it is: its optimiser and the objective that is compiled."""
+        train, fork = self.config.train, self.config.fork
+        self.optimizer = _optimizer(self.model, train, self.device, fork)
+        self.numbered = [p for group in _groups(self.model, train, ForkConfig()) for p in group["params"]]
+        """Parameters in the order by which states number them: a fork's as its parent's, whatever its optimiser has."""
+        if not fork.decay_dead:
+            forks.spare_the_dead(self.optimizer, self.model, self.deaths)
+        objective: nn.Module = Objective(self.model)
+        if self.world > 1 and not train.shard:
+            objective = nn.parallel.DistributedDataParallel(objective)
+        if train.compile:  # a process that trains many models would run into the compiler's limit of eight
+            torch.compiler.reset()
+        self.objective: Callable[..., Any] = torch.compile(objective) if train.compile else objective
+        self._first = True
 
     @property
     def tokens(self) -> int:
@@ -194,8 +206,56 @@ class Trainer:
         sequences = corpora.heldout_sequences(text, self.config.model.seq_len)
         return torch.from_numpy(sequences.astype(np.int64)).to(self.device)
 
+    def _remove_units(self) -> None:
+        """Remove the units that are to go at this point of the run."""
+        config, self._removed_after = self.config.prune, self.tokens
+        places = [torch.from_numpy(units).to(self.device) for units in self.axis.units]
+        kept = shrinking.staying(config, config.tokens.index(self.tokens), self.deaths, places)
+        if [len(units) for units in kept] != self.model.widths():
+            self.keep(kept)
+
+    def keep(self, kept: Sequence[Tensor]) -> None:
+        """Go on with these units of each layer, as it counts them now; with the others goes all that is held of them.
+
+        What a dataset says of each unit stays, as of now.
+        """
+        self.axis.keep(
+            [units.cpu().numpy() for units in kept],
+            self.tokens,
+            {name: [row.cpu().numpy() for row in self.deaths.rows(getattr(self.deaths, name))] for name in COUNTERS},
+        )
+        moments: dict[Any, dict[str, Any]] = dict(self.optimizer.state)
+        for mlp, units in zip(self.model.mlps(), kept, strict=True):
+            moments |= shrinking.cut_layer(mlp, units, moments)
+        if self.hazard:
+            self.hazard.keep(kept)
+        self.deaths.keep(kept)
+        del self.objective
+        if self.world > 1:
+            gc.collect()  # what shares gradients among processes hangs on the parameters until it is freed
+        self._set_up()
+        held = [parameter for group in self.optimizer.param_groups for parameter in group["params"]]
+        self.optimizer.state.update({parameter: moments[parameter] for parameter in held if parameter in moments})
+
+    def shrink(self, state: Mapping[str, Tensor]) -> None:
+        """Leave a model that has all its units those that it had in a state of `axis`."""
+        axis = UnitAxis(self.model.widths())
+        axis.load(state)
+        self.keep([torch.from_numpy(units).to(self.device) for units in axis.units])
+        self.axis = axis
+
     def advance(self) -> tuple[Tensor, Tensor]:
-        """One optimiser step; its loss and gradient norm, still on the device."""
+        """One optimiser step, after a removal of units if one is due; its loss and gradient norm, on the device."""
+        if self.tokens in self.config.prune.tokens and self._removed_after < self.tokens:
+            with self.laps.apart("removing"):
+                self._remove_units()
+        if not self._first:
+            return self._advance()
+        with self.laps.apart("first_steps"):
+            self._first = False
+            return self._advance()
+
+    def _advance(self) -> tuple[Tensor, Tensor]:
         tokens = self._batch(self.step)
         for group in self.optimizer.param_groups:
             group["lr"] = group["rate"] * learning_rate(self.config.train, self.tokens)

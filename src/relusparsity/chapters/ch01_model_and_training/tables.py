@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
+from ...checks import in_words
 from ...claims.short import Said
 from ...config import RunConfig, from_dict
 from ...models import count_parameters, training_flops
@@ -73,7 +74,7 @@ WHY = {
 """Choice → what the source says of it, and why ours is as it is."""
 
 _CHOSEN: dict[str, Callable[[RunConfig], str]] = {
-    "layers × units": lambda run: f"{run.model.n_layers} × {run.model.d_ff:,}",
+    "layers × units": lambda run: f"{run.model.n_layers} × {in_words(run.model.d_ff)}",
     "MLP": lambda run: _NAMES[run.model.activation] + (", biases" if run.model.bias else ""),
     "residual stream; heads": lambda run: f"{run.model.d_model:,}; {run.model.n_heads}",
     "positions": lambda run: run.model.positions,
@@ -101,7 +102,7 @@ def choices(*recorded: xr.Dataset) -> pd.DataFrame:
     configs = {_named(data): from_dict(RunConfig, results.provenance(data)["config"]) for data in recorded}
     rows: dict[str, dict[str, Any]] = {}
     for section in fields(RunConfig):
-        if section.name in ("seed", "intervention", "control", "screens", "fork"):  # no choice of a recipe
+        if section.name in ("seed", "intervention", "control", "screens", "fork", "prune"):  # no choice of a recipe
             continue
         for field in fields(getattr(RunConfig(), section.name)):
             name = f"{section.name}.{field.name}"
@@ -125,8 +126,8 @@ def sizes(*recorded: xr.Dataset) -> pd.DataFrame:
         counts, flops = count_parameters(run.model), training_flops(run.model)
         minutes = float(np.median(facts["wall_seconds"])) / 60
         columns[_named(data)] = {
-            "hidden units, all layers": f"{run.model.n_layers * run.model.d_ff:,}",
-            "one point of use, units of a layer": f"{run.model.d_ff / 100:.0f}",
+            "hidden units, all layers": f"{sum(run.model.widths):,}",
+            "one point of use, units of a layer": f"{run.model.width / 100:.0f}",
             "parameters": _rounded(counts["total"]),
             "of them in MLPs": f"{100 * counts['mlp'] / counts['total']:.0f} %",
             "training tokens": _rounded(run.train.tokens),

@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
+from ...checks import in_words
 from ...experiments import endings, layer_patterns
 from ...shapes import title
 from ...store import results
@@ -16,7 +17,7 @@ def about(*datasets: xr.Dataset) -> pd.DataFrame:
         facts = results.provenance(dataset)
         model, train = facts["config"]["model"], facts["config"]["train"]
         columns[title(dataset.attrs["scale"])] = {
-            "layers × units": f"{model['n_layers']} × {model['d_ff']:,}",
+            "layers × units": f"{model['n_layers']} × {in_words(model['d_ff'])}",
             "d_model": f"{model['d_model']:,}",
             "tokens a sequence": f"{model['seq_len']:,}",
             "corpus": facts["corpus"]["name"],

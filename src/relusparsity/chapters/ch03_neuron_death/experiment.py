@@ -184,7 +184,7 @@ class _Reader:
     def fired(self, sequences: np.ndarray) -> np.ndarray:
         """Whether each unit fires at least once: (layer, unit)."""
         config = self.model.config
-        out = np.zeros((config.n_layers, config.d_ff), dtype=bool)
+        out = np.zeros((config.n_layers, config.width), dtype=bool)
 
         def see(_where: slice, layer: int, fired: Tensor) -> None:
             out[layer] |= fired.flatten(0, 1).any(dim=0).cpu().numpy()

@@ -51,7 +51,7 @@ def config(scale: str, recipe: str | None = None) -> Config:
     others = tuple(
         replace(of.runs[0], **{"model.d_ff": width}, **few)
         for width in shared.setting(WIDTHS, of.scale, "widths to compare")
-        if width != of.runs[0].model.d_ff
+        if width != of.runs[0].model.width
     )
     return Config(of.scale, of.recipe, of.runs, others)
 
@@ -87,7 +87,7 @@ def assemble(trained: Sequence[xr.Dataset], stacked: xr.Dataset) -> xr.Dataset:
 def _one(trained: xr.Dataset) -> xr.Dataset:
     """The end of one run, with dimensions seed and d_ff of size 1."""
     config = from_dict(RunConfig, results.provenance(trained)["config"])
-    width, end, at = config.model.d_ff, trained.isel(step=-1), ("seed", "d_ff")
+    width, end, at = config.model.width, trained.isel(step=-1), ("seed", "d_ff")
     return results.described(
         {
             "seed": (("seed",), [config.seed]),

@@ -117,9 +117,9 @@ def fresh(kind: str, config: Config) -> nn.Module:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.weights_seed)
         if kind == "opt":
-            opt = transformers.OPTConfig(ffn_dim=own.d_ff, word_embed_proj_dim=own.d_model, **sizes)
+            opt = transformers.OPTConfig(ffn_dim=own.width, word_embed_proj_dim=own.d_model, **sizes)
             return transformers.OPTForCausalLM(opt).eval()
-        llama = transformers.LlamaConfig(intermediate_size=own.d_ff, num_key_value_heads=own.n_heads, **sizes)
+        llama = transformers.LlamaConfig(intermediate_size=own.width, num_key_value_heads=own.n_heads, **sizes)
         return transformers.LlamaForCausalLM(llama).eval()
 
 

@@ -1,0 +1,76 @@
+"""A run's values as one dataset, and where they come from."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from .. import corpora
+from ..config import RunConfig, to_dict
+from ..counting import metrics
+from ..counting.use import UseTracker
+from ..store import results, sealed
+from ..store.schema import UNITS
+from . import forking
+from .step import Trainer
+
+
+def dataset(
+    values: dict[str, tuple[tuple[str, ...], Any]],
+    config: RunConfig,
+    corpus: corpora.Corpus,
+    trainer: Trainer,
+    path: Path,
+    last: int,
+    training_seconds: Sequence[float],
+    again: str,
+) -> xr.Dataset:
+    """What was measured, described, with how it was made.
+
+    Parameters
+    ----------
+    values
+        Dimensions and values by name.
+    path
+        The run's directory.
+    last
+        Its last step.
+    training_seconds
+        Spent in training, and nothing else, when it was measured: (step).
+    again
+        What to do if a file of the run is lost.
+    """
+    model, measure = config.model, config.measure
+    values = values | {
+        "layer": (("layer",), np.arange(model.n_layers)),
+        "percentile": (("percentile",), list(metrics.PERCENTILES)),
+        "window": (("window",), UseTracker([1], model.seq_len).windows),
+    }
+    made = results.described(values, UNITS).set_coords(["tokens", "history_tokens"])
+    facts = {
+        "config": to_dict(config),
+        "run_id": path.name.removeprefix("run-"),
+        "environment": results.environment(str(trainer.device)),
+        "corpus": corpus.facts(),
+        "parameters": sum(p.numel() for p in trainer.model.parameters()),
+        "tokens_seen": last * config.train.batch_tokens,
+        "processes": trainer.world,
+        "data_order": corpora.order_digest(len(corpus.train), model.seq_len, config.seed),
+        "wall_seconds": round(trainer.laps.total, 1),
+        "seconds": {kind: round(spent, 3) for kind, spent in trainer.laps.seconds.items()},
+        "training_seconds": [round(spent, 3) for spent in training_seconds],
+    }
+    if config.fork.tokens:
+        facts["parent"] = sealed.read_json(path / forking.PARENT, again)
+    made.attrs = {
+        "provenance": json.dumps(facts, sort_keys=True),
+        "dead_after": config.train.dead_after,
+        "sample_tokens": measure.sets * measure.set_tokens,
+        "final_sample_tokens": measure.final_sets * measure.set_tokens,
+    }
+    if not model.is_uneven:
+        made.attrs["d_ff"] = model.width
+    return made

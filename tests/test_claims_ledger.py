@@ -107,6 +107,7 @@ def test_runs_that_cannot_be_named_are_not_counted(change: Callable[[xr.Dataset]
     whole = whole.assign_attrs(provenance=json.dumps(facts))
     assert claims.multiverse([whole], rows=(row("2"),)) == {("2", "P"): claims.Count(3, 4)}
     assert claims.multiverse([whole.isel(seed=0)], rows=(row("2"),)) == {}, "no dimension of seeds: passed over"
+    assert claims.multiverse([whole.expand_dims(arm=2)], rows=(row("2"),)) == {}, "forks: passed over"
     assert claims.multiverse([whole.isel(layer=slice(4))], rows=(row("2"),)) == {}, "the rule cannot read four layers"
     for count in (claims.multiverse, lambda datasets: claims.ends(datasets, "P")):
         with pytest.raises(UserError, match=says):

@@ -30,8 +30,8 @@ class Count:
 def multiverse(datasets: Iterable[xr.Dataset], rows: tuple[Claim, ...] = LEDGER) -> dict[tuple[str, str], Count]:
     """(row, letter of a width) → `Count`, for rows that read the chapters' layer patterns.
 
-    Every run counts once, search seeds too; left out are those that treat a layer's input, that did not finish, and
-    that a rule cannot read.
+    Every run counts once, search seeds too; left out are those that treat a layer's input, forks of others, those that
+    did not finish, and those that a rule cannot read.
 
     Parameters
     ----------
@@ -78,7 +78,7 @@ def ends(datasets: Iterable[xr.Dataset], letter: str) -> list[Floats]:
 
 def _runs(dataset: xr.Dataset) -> Iterator[tuple[str, str, xr.Dataset]]:
     """Id, letter and dataset of every finished run of a known width, as an experiment of one seed."""
-    if "final_batch_use" not in dataset or "seed" not in dataset.dims:
+    if "final_batch_use" not in dataset or "seed" not in dataset.dims or "arm" in dataset.dims:  # forks are no recipes
         return
     facts, by_seed = provenance(dataset), len(seeds(dataset))
     recipes = dataset["recipe"].values.tolist() if "recipe" in dataset.dims else [None]

@@ -27,8 +27,8 @@ def of_controls(dataset: xr.Dataset, point: str) -> xr.Dataset:
     Dataset
         `fraction` (control, seed, layer) and `overall` (control, seed), which is over all layers: AF, missing where
         nothing dies in the twin; `died`, `lived` (fork, seed, layer): treated units, the twin's too, which is the first
-        fork; `loss`, `path` (control, seed): relative changes of the final loss, and of the length of the treated units'
-        updates, to the twin's; `counts` (control, seed): whether row 10b lets the control count for these two.
+        fork; `loss`, `path` (control, seed): how the final loss, and the length of the treated units' path, differ from
+        the twin's, relative to it; `counts` (control, seed): whether both are near enough for row 10b.
 
     Raises
     ------

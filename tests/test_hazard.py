@@ -1,5 +1,6 @@
 """The hazard of firing again: exact counts against brute force, whole and in parts."""
 
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -23,12 +24,14 @@ def history(steps: int = STEPS) -> np.ndarray:
     return rng.integers(1, BATCH, (steps, sum(WIDTHS))) * (rng.uniform(size=(steps, sum(WIDTHS))) < rates)
 
 
-def brute_force(fired: np.ndarray, after: int) -> tuple[np.ndarray, np.ndarray]:
-    """At risk and fired, (layer, bin), in the steps after the first `after`."""
+def brute_force(fired: np.ndarray, after: int, gone: tuple[int, ...] = (), until: int = 0) -> tuple[np.ndarray, ...]:
+    """At risk and fired, (layer, bin), in the steps after the first `after`; of the units gone, until some step."""
     bins = 8  # 0, 1, 2–3 … 64–127 silent steps
     at_risk, events = (np.zeros((len(WIDTHS), bins), dtype=int) for _ in range(2))
     for step in range(after, len(fired)):
         for unit in range(fired.shape[1]):
+            if step >= until and unit in gone:
+                continue
             silent = 0
             while silent < step and not fired[step - 1 - silent, unit]:
                 silent += 1
@@ -46,6 +49,23 @@ def followed(deaths: DeathTracker, hazard: HazardTracker | None, tokens: np.ndar
             hazard.update(row, step, BATCH)
         zeros = torch.zeros(len(WIDTHS), dtype=torch.int64)
         deaths.update(row, zeros, zeros, step * BATCH)
+
+
+def test_units_that_are_removed_are_no_longer_at_risk() -> None:
+    tokens, gone, at = history(), (1, 4, 6, 18), 40
+    deaths = DeathTracker(WIDTHS, dead_after=4 * BATCH)
+    hazard = HazardTracker(deaths, STEPS)
+    followed(deaths, hazard, tokens[:at], 0)
+    stays = np.setdiff1d(np.arange(sum(WIDTHS)), gone)
+    ends = np.cumsum([0, *WIDTHS])
+    kept = [torch.from_numpy(stays[(stays >= a) & (stays < b)] - a) for a, b in pairwise(ends)]
+    hazard.keep(kept)
+    deaths.keep(kept)
+    followed(deaths, hazard, tokens[at:, stays], at)
+    assert deaths.widths == [3, 2, 10]
+    found, expected = hazard.arrays(), brute_force(tokens > 0, 0, gone, at)
+    for name, counts in zip(("silent_at_risk", "silent_fired"), expected, strict=True):
+        np.testing.assert_array_equal(found[name][:, : counts.shape[1]], counts, err_msg=name)
 
 
 @pytest.mark.parametrize("after", [0, 1, 33])

@@ -44,6 +44,7 @@ def dataset(
         What to do if a file of the run is lost.
     """
     model, measure = config.model, config.measure
+    trainer.laps.end("other")
     values = values | {
         "layer": (("layer",), np.arange(model.n_layers)),
         "percentile": (("percentile",), list(metrics.PERCENTILES)),

@@ -20,7 +20,7 @@ in_short()
 #
 # **Question.** If many hidden units never or hardly ever fire, how many can be taken out of the trained model, and what
 # does that cost? A third party's summary of Wild and Anderson {cite:p}`wild2024uncovering` reports that units can be
-# pruned with "minimal impact"; how many were, and how they were chosen, is not known to us.
+# pruned with "minimal impact"; how many were, and how chosen, is not known to us.
 #
 # **What would falsify it.** Silent units whose removal costs something. A half of the units, those that fire least,
 # whose removal raises the loss by more than one percent. Or a draw at random that costs hardly more: then the model
@@ -56,7 +56,7 @@ models = wide | {"Mid, first": mid}
 # - **The matched draw**: units at random, again *as many from each layer* as rate takes. It asks which units of a layer
 #   go, and not from which layers they come.
 #
-# The library's own lines that rank units and that take them out:
+# The library's lines that do it:
 
 # %% tags=["remove-input"]
 tables.lines_that_matter()
@@ -72,16 +72,11 @@ words.split(nearest)
 # %% tags=["remove-input"]
 words.silent(models)
 
-# %% [markdown]
-# A *masked* unit has weights of zero, and all shapes stay; a *removed* one makes the matrices smaller, and a GPU (TF32,
-# ten bits) rounds the same sums otherwise. The last two columns are for units silent on the very text that is read.
-
-# %% tags=["remove-input"] table="What removing the silent units does: mean over seeds and their range"
+# %% tags=["remove-input", "hide-output"] mystnb={"code_prompt_show": "What removing the silent units does", "code_prompt_hide": "Hide the table"} table="What removing the silent units does: mean over seeds and their range; of a logit, for units silent on the very text that is read"
 tables.silent(models)
 
 # %% [markdown]
-# Whether silent units are dead is [chapter 3](03_neuron_death.ipynb)'s question. One that fires once in a million
-# tokens may still matter for the text that it is about.
+# Whether silent units are dead is [chapter 3](03_neuron_death.ipynb)'s question.
 #
 # ## Half of all units
 
@@ -96,9 +91,6 @@ plots.pruning(first, evaluation="c4-eval")
 
 # %% tags=["remove-input", "hide-output"] mystnb={"code_prompt_show": "The same for Mid", "code_prompt_hide": "Hide Mid"}
 plots.pruning(mid, evaluation="c4-eval")
-
-# %% [markdown]
-# What half of all units costs, in percent of the loss on C4, mean over seeds and their range:
 
 # %% tags=["remove-input"] table="What half of all units costs, percent of the loss on C4: mean over seeds and their range"
 tables.half(models)
@@ -134,8 +126,6 @@ words.matched(wide)
 forecasts.table(models)
 
 # %% [markdown]
-# Row 12 of the ledger calls the matched draw "random half". Its verdict stands for that draw alone.
-#
 # ## Beyond the silent units
 
 # %% tags=["remove-input"]
@@ -147,7 +137,7 @@ figures.beyond(models)
 # %% tags=["remove-input"]
 words.asked(models)
 
-# %% tags=["remove-input"] table="How near the recorded shares come to what row 12b reads, and what removal costs there"
+# %% tags=["remove-input", "hide-output"] mystnb={"code_prompt_show": "How near the recorded shares come to what row 12b reads", "code_prompt_hide": "Hide the table"} table="How near the recorded shares come to what row 12b reads, and what removal costs there"
 tables.beyond(models)
 
 # %% [markdown]
@@ -175,7 +165,7 @@ words.firing_hit(nearest)
 words.laptop(laptop)
 
 # %% [markdown]
-# `papermill notebooks/05_pruning.py` prunes Laptop here, once its models are trained, or reads back what it did before.
+# `papermill notebooks/05_pruning.py` prunes Laptop here, once its models are trained.
 
 # %% tags=["nbval-ignore-output", "remove-input", "hide-output"] mystnb={"code_prompt_show": "Laptop: recorded, and on this machine", "code_prompt_hide": "Hide Laptop"}
 live_scale = scales.live(scale)
@@ -198,13 +188,15 @@ tables.affordable(laptop, percent=1)
 # ## What we cannot say
 #
 # - **A uniform draw, and ties broken at random**, are not recorded in Wide or Mid. Nor are fresh seeds for row 12b.
-# - **Other text.** A unit that idles here may serve another domain; its removal would show there.
+# - **Other text.** A unit that fires once in a million tokens, or never here, may serve another domain; its removal
+#   would show there.
 # - **The best that pruning can do.** Removing a little, training on and removing again is known to go further.
 # - **Better scores.** Firing rate ignores how much a unit says when it fires.
 #
 # ## Claims
 #
-# Row 12 is judged on C4, with units silent on a million tokens.
+# Row 12 is judged on C4, with units silent on a million tokens. What it calls "random half" is the matched draw, and
+# its verdict stands for that draw alone.
 
 # %% tags=["remove-input"]
 tables.judged(nearest, first, mid)

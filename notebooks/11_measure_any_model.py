@@ -48,6 +48,11 @@ model, batch = experiment.fresh("opt", config), experiment.batch(config)
 # %% tags=["remove-input"] table="Units that fire, percent, least and most of a checkpoint's layers, and silent units of all layers"
 display(words.checkpoints(public), public_tables.use(public))
 
+# %% [markdown]
+# The whole reports, as the command below writes them: <a href="../reports/smollm2.html">SmolLM2</a>,
+# <a href="../reports/nanoguard.html">NanoGuard</a> and <a href="../reports/uzmorph.html">Uzmorph</a>, the last two
+# beside the same weights shuffled.
+
 # %% tags=["remove-input", "hide-output"] mystnb={"code_prompt_show": "The checkpoints, their packages and licences", "code_prompt_hide": "Hide the checkpoints"}
 public_tables.about(public)
 
@@ -256,7 +261,8 @@ plots.pruning(trained)
 #
 # - **The half is of this initialisation.** Make the baseline of *your* architecture before you speak of sparsity.
 # - **One seed, one size.** Of a narrow or a deep network, one draw of weights may lie further from the half.
-# - **Not every architecture.** Mixtures of experts are refused, because their units see chosen tokens only.
+# - **Not every architecture.** Of a mixture of experts, shared experts and dense layers are counted. Routed experts see
+#   chosen tokens only; they are left out, and the report names them.
 # - **Precision is part of the reading.** In bfloat16 a few activations near zero fall otherwise than in float32.
 #
 # ## Try it

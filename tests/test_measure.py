@@ -16,7 +16,7 @@ from safetensors.torch import save_file
 from any_models import build, in_the_sixth_batch, interrupt, names, stored
 from measured_made import measured, options
 from relusparsity.__main__ import main
-from relusparsity.measure import contexts, load, reading, report, text
+from relusparsity.measure import contexts, load, reading, sections, text
 from relusparsity.store import results
 
 pytest_plugins = ("measured_made",)  # its fixtures
@@ -162,7 +162,7 @@ def test_brackets_of_the_text_are_no_marks() -> None:
 
     ids = np.array([[0, 2, 2, 1, 3, 3, 2, 3, 3, 0, 2, 2]])
     for at in range(ids.shape[1]):
-        cell = report._cell(contexts.context(ids, at, Letters()), "td", True)
+        cell = sections._cell(contexts.context(ids, at, Letters()), "td", True)
         (marked,) = re.findall("<mark>(.*?)</mark>", cell)
         assert marked.replace("\u200b", "") == Letters().decode([ids[0, at]])
         assert cell.count("mark>") == 2

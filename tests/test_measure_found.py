@@ -12,7 +12,7 @@ from tokenizers import Tokenizer
 from tokenizers import models as vocabularies
 
 from relusparsity.config import ModelConfig
-from relusparsity.measure import found, measure, report
+from relusparsity.measure import found, measure, report, sections
 from relusparsity.models import build
 from relusparsity.plots import measured
 
@@ -106,8 +106,8 @@ def test_a_window_longer_than_the_text_has_no_panel(data: xr.Dataset, tmp_path: 
     longer = data.isel(window=[-1]).assign_coords(window=[measured.BATCH]).assign_attrs(final_sample_tokens=10_000)
     assert len(measured.layer_use({"long": longer}).chart["panels"]) == 4
     assert len(measured.layer_use({"short": data, "long": longer}).chart["panels"]) == 6
-    assert "in 8,192" not in report._table("", data) and "in 8,192" in report._table("", longer)
-    assert "<td></td>" not in report._table("", data)
+    assert "in 8,192" not in sections._table("", data) and "in 8,192" in sections._table("", longer)
+    assert "<td></td>" not in sections._table("", data)
 
 
 def test_lines_that_end_together_have_one_name(data: xr.Dataset) -> None:

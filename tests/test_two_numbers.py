@@ -107,6 +107,7 @@ def test_the_prose_of_the_chapter_holds(wide: dict[str, xr.Dataset], ends: pd.Da
 def test_the_figure_has_every_run_and_the_box_that_is_sought(wide: dict[str, xr.Dataset], ends: pd.DataFrame) -> None:
     drawn = figures.frontier(ends, wide, runs.FAMILIES)
     rows = [line for line in drawn.csv.splitlines() if not line.startswith("#")]
+    assert rows[0] == "run,layer_0_batch_use_percent,layer_5_batch_use_percent,loss,distance_points"
     assert len(rows) == 1 + len(wide) and drawn.title.startswith("None of 20 runs has both numbers")
     assert {figures.NEAR} == {BATCH_USE[layer] - low for layer, (low, _) in search.TARGET.items()}
     assert "points" in json.dumps(drawn.chart) and set(figures.LABELS) <= set(wide)

@@ -63,7 +63,7 @@ def zero_point(data: xr.Dataset) -> tuple[float | None, str]:
     None where no such number is known: it is that of the same model, untrained.
     """
     facts = results.provenance(data)
-    rule, kind = facts["rule"]["name"], str(facts["config"]["options"]["rule"])
+    rule = facts["rule"]["name"]
     own = "Measure the same model untrained, too: what it reads is the zero point of this number."
     if rule == "above zero":
         return 50.0, "With random weights about half of them would, in every layer."
@@ -72,7 +72,7 @@ def zero_point(data: xr.Dataset) -> tuple[float | None, str]:
             "This activation is smooth: it is hardly ever exactly zero, so nearly every unit counts as firing, trained "
             "or not. Measure again with a threshold, such as --rule cett=0.2, and say so with the numbers."
         )
-    name, _, number = kind.partition("=")
+    name, _, number = str(facts["config"]["options"]["rule"]).partition("=")
     if name == "quantile":
         return None, f"By this rule it is {percent(100 * (1 - float(number)))} by definition, trained or not."
     if name == "cett" and all("act(gate) · up" in place for place in facts["layers"]):

@@ -132,17 +132,17 @@ def firing_rates(models: Models) -> Figure:
     Parameters
     ----------
     models
-        Datasets by name: `final_firing_count` (seed, layer, unit); attribute `final_sample_tokens`.
+        Datasets by name: `firing_rate_percentiles` (seed, layer, percentile); attribute `final_sample_tokens`.
     """
     levels = (5, 25, 50, 75, 95)
     panels, drawn = [], []
     for row, (name, data) in enumerate(_given(models, "firing_rates").items()):
-        count = variable(data, "firing_rates", "final_firing_count", "seed", "layer", "unit")[0]
+        rates = variable(data, "firing_rates", "firing_rate_percentiles", "seed", "layer", "percentile")[0]
         tokens = attribute(data, "firing_rates", "final_sample_tokens")
-        rate = 100 * np.percentile(count.values, levels, axis=1, method="inverted_cdf") / tokens
+        rate = 100 * rates.sel(percentile=list(levels)).transpose("percentile", "layer").values.astype(float)
         floor = 100 / tokens / 2  # no rate but 0 is below one token of the sample
         shown = np.maximum(rate, floor)
-        numbers = layers(count)
+        numbers = layers(rates)
         panel = Panel(
             _titled("firing rate, % of tokens (log)", name, models),
             _layers_axis(numbers),

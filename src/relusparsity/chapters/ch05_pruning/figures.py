@@ -41,9 +41,8 @@ def taken(models: Mapping[str, xr.Dataset], share: float = 0.5) -> Figure:
     sample = next(iter(models.values())).attrs["silent_sample_tokens"]
     caption = (
         f"Percent of each layer, mean over seeds. Bars: units silent on {style.si(sample)} tokens. Lines: what rate, "
-        f"and so "
-        f"the matched draw, takes of each layer when {percent(100 * share)} of all units go. Look at the lines on the "
-        "floor: more units are silent than go, and those of the first layers go first."
+        f"and so the matched draw, takes of each layer when {percent(100 * share)} of all units go. Look at the lines "
+        "on the floor: more units are silent than go, and those of the first layers go first."
     )
     chart = Chart(panels, [120] * len(panels), legend="")
     return figure(f"{__name__}.taken", chart, caption, drawn, _cut(*drawn[0], share), *models.values())
@@ -83,8 +82,7 @@ def beyond(models: Mapping[str, xr.Dataset]) -> Figure:
         drawn.append((name, xr.Dataset({"cost_percent": rise, "beyond_percent": x})))
     over = [name for name, most in early.items() if most > MOST]
     caption = (
-        "Zero on the x axis is the model without its silent units. Lines: one per seed; rate goes on with the units "
-        "that fire least, magnitude and the matched draw take as many from each layer. Dotted across: 1 % of the "
+        "Zero on the x axis is the model without its silent units. Lines: one per seed. Dotted across: 1 % of the "
         "loss. The vertical line is where row 12b of the ledger reads: half of the units that fire. Log axis; what "
         "costs under 0.1 % is left out."
     )

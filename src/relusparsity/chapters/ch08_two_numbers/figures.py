@@ -97,7 +97,12 @@ def frontier(table: pd.DataFrame, datasets: Mapping[str, xr.Dataset], families: 
     drawn = xr.Dataset(
         {
             name: ("run", table[column].to_numpy(float))
-            for name, column in (("U_0", FIRST), ("U_5", LAST), ("loss", "loss"), ("distance", "distance"))
+            for name, column in {
+                "layer_0_batch_use_percent": FIRST,
+                "layer_5_batch_use_percent": LAST,
+                "loss": "loss",
+                "distance_points": "distance",
+            }.items()
         },
         {"run": list(table.index)},
     )

@@ -18,13 +18,16 @@ from relusparsity.errors import UserError
 from relusparsity.measure.measure import Options
 
 SMOKE = scales.base("smoke")
+TUPLE = ("text.txt", [3], None, 3, [None], {"text.txt"}, [["text.txt"]])
 WRONG: dict[Any, tuple[Any, ...]] = {
     int: ("many", True, 1.5, math.nan, None, [1], -(10**30), 10**30, 10**5000, -1, b"3", np.float64(2), np.arange(3)),
     float: ("fast", True, math.nan, math.inf, -math.inf, None, [0.1], 10**400, -1.0, -(10**5000), np.float32("nan")),
     bool: (1, 0, "True", None, 1.0),
     str: (3, True, b"name", ["name"], math.nan),
     Literal: ("tpyo", "", "RELU", 3, None, True, ["relu"], np.array(["relu"])),
-    tuple: ("text.txt", [3], None, 3, [None], {"text.txt"}, [["text.txt"]]),
+    (tuple, str): TUPLE,
+    (tuple, Checked): TUPLE,
+    (tuple, int): ("3", ["3"], None, 3, [None], {3}, [[3]], [True], [1.5], [0], [-1], [10**30]),
     Checked: (3, None, "smoke", {"d_ff": 3}, ModelConfig),
 }
 TYPED = ("nan", "inf", "-inf", "-1", "1e400", "1" + "0" * 30, "9" * 5000, "tpyo", "", "١٢x", "1.5")
@@ -42,8 +45,10 @@ def kinds(hint: Any) -> list[Any]:
     """The plain types that a hint is made of."""
     if get_origin(hint) is Annotated:
         return kinds(get_args(hint)[0])
-    if get_origin(hint) in (Literal, tuple):
-        return [get_origin(hint)]
+    if get_origin(hint) is Literal:
+        return [Literal]
+    if get_origin(hint) is tuple:
+        return [(tuple, *kinds(get_args(hint)[0]))]
     if len(get_args(hint)) > 1:
         return [kind for part in get_args(hint) for kind in kinds(part)]
     return [Checked if dataclasses.is_dataclass(hint) else hint]

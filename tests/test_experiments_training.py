@@ -76,7 +76,7 @@ def test_choices_are_read_off_every_field(models: tuple[xr.Dataset, ...]) -> Non
     parts = {
         name: part
         for name, part in to_dict(RunConfig()).items()
-        if name not in ("seed", "intervention", "control", "screens", "fork")
+        if name not in ("seed", "intervention", "control", "screens", "fork", "prune")
     }
     fields = {f"{section}.{name}" for section, part in parts.items() for name in part}
     kept_for_forks = {"train.fork_states", "measure.earlier"}

@@ -103,11 +103,23 @@ def test_sentences_are_those_of_the_data(models: dict[str, xr.Dataset], wide: xr
     assert "all taken from layer 0" in words.ties(wide).text
     assert "% of layer 0" in words.ties(models["Mid, first"]).text
     assert (
-        "by under 0.001 % of the loss" in words.silent(models).text and "same to the bit" in words.silent(models).text
+        "on C4 by under 0.001 % in any" in words.silent(models).text and "same to the bit" in words.silent(models).text
     )
     assert "costs more than the matched draw" in words.weights({"a": wide}, models["Mid, first"]).text
     assert "costs less than" in words.weights({"a": wide}, wide).text
     assert "is cheaper than the matched draw in every seed" in words.beyond(models).text
+    goes = 100 * (1 - wide["units_left"].sel(chosen_by="rate").isel(share=5).mean("seed") / 32768).values
+    assert (goes[:3] >= 80).all() and (goes[3:] < 80).all()
+    assert f"{min(goes[:3]):.0f} to {max(goes[:3]):.0f} % of layers 0, 1 and 2" in words.matched({"a": wide}).text
+
+
+def test_what_can_go_within_a_percent_can_in_every_seed(wide: xr.Dataset) -> None:
+    c4 = wide.sel(evaluation="c4-eval")
+    cost = (100 * (c4["loss"] / c4["baseline_loss"] - 1)).sel(chosen_by="rate")
+    free = [float(share) for share in wide["share"] if bool((cost.sel(share=share) <= 1).all())]
+    assert max(free) < max(float(share) for share in wide["share"] if float(cost.sel(share=share).min()) <= 1)
+    title = plots.pruning(wide, evaluation="c4-eval").title
+    assert f"in every seed, {100 * max(free):.0f} % of all units can go by rate" in title
 
 
 def test_row_12b_is_said_to_fail_only_where_every_seed_is_dear(models: dict[str, xr.Dataset]) -> None:

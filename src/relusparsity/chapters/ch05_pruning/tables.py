@@ -16,10 +16,12 @@ from . import draws, forecasts, rows, spared
 
 def lines_that_matter() -> Said:
     """The library's own lines that rank units, ties and all, and that take them out of a layer."""
-    choose = inspect.getsource(units.choose_lowest).splitlines()[-3:]
-    remove = inspect.getsource(units.remove).splitlines()
-    start = next(at for at, line in enumerate(remove) if line.lstrip().startswith("for "))
-    parts = (inspect.cleandoc("\n" + "\n".join(lines)) for lines in (choose, remove[start:-1]))
+    shown = ((units.choose_lowest, "order = "), (units.cut, "mlp.fc_in.weight = "))
+    parts = []
+    for function, begin in shown:
+        lines = inspect.getsource(function).splitlines()
+        start = next(at for at, line in enumerate(lines) if line.lstrip().startswith(begin))
+        parts.append(inspect.cleandoc("\n" + "\n".join(lines[start:])))
     return Said("```python\n" + "\n\n".join(parts) + "\n```")
 
 

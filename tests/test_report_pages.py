@@ -58,3 +58,10 @@ def test_all_reports_together_are_small(pages: Path) -> None:
     folders = [pages / FOLDER, *(pages / of / name for of in ("_figures", "_downloads") for name in reports.REPORTS)]
     size = sum(file.stat().st_size for folder in folders for file in folder.iterdir())
     assert 300_000 < size < MOST, f"{size:,} bytes"
+
+
+def test_bounds_on_silent_units_are_told_where_there_are_some(pages: Path) -> None:
+    assert page(pages, "nanoguard").text.count("No unit was silent") == len(reports.REPORTS["nanoguard"])
+    said = page(pages, "smollm2").text
+    assert "1 unit fired at none of 32,768 tokens" in said and "that is at most 0.11 % of tokens" in said
+    assert "of 32 evenly spaced ones a layer" in said

@@ -49,7 +49,7 @@ def _against_random(data: xr.Dataset, use: np.ndarray) -> str:
     below, above = int((apart < -NEAR).sum()), int((apart > NEAR).sum())
     if not below and not above:
         whole = "Every layer is" if len(use) > 1 else "The layer is"
-        return f"{why} {whole} within {NEAR:g} points of that: training has shown nothing here."
+        return f"{why} {whole} within {NEAR:g} points of that: this number shows nothing of training."
     told = [
         f"{count} {of} lie{'s' if count == 1 else ''} more than {NEAR:g} points {side} it" * bool(count)
         for count, side in ((below, "below"), (above, "above"))

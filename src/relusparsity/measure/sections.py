@@ -12,6 +12,7 @@ import xarray as xr
 from .. import plots
 from ..plots import Figure, measured
 from ..plots.pruning import named as removed_by
+from ..plots.reading import how_many
 from ..plots.style import si
 from ..store import results
 from . import following, found
@@ -140,16 +141,20 @@ def _table(name: str, data: xr.Dataset) -> str:
 
 def _silence(name: str, data: xr.Dataset) -> str:
     sequences = int(data["layer_sequences"].values.max())
-    bound, token = float(data["silent_sequence_bound"].max()), data["silent_token_bound"][0].values
-    resampled, count = (float(data[n].sum()) for n in ("silent_if_resampled", "silent_units"))
+    counts, read = data["silent_units"][0].values, f"{data.attrs['final_sample_tokens']:,}"
     what = f"{html.escape(name)}: " if name else ""
+    if not counts.any():
+        return f"<p>{what}No unit was silent: each fired somewhere in {read} tokens, {sequences:,} sequences.</p>"
+    of = data["silent_token_bound"][0].values[counts > 0]  # of the layers that have silent units
+    bound, resampled = float(data["silent_sequence_bound"].max()), float(data["silent_if_resampled"].sum())
+    ends = dict.fromkeys(f"{100 * value:.2g}" for value in (of.min(), of.max()))
     return (
-        f"<p>{what}{count:,.0f} units fired at none of {data.attrs['final_sample_tokens']:,} tokens, which are "
-        f"{sequences:,} sequences. Firings cluster in sequences, so these are the draws: at 95 % confidence each "
-        f"silent unit fires in at most {100 * bound:.2g} % of sequences like them. If it fires in no more of a "
-        f"sequence than the rarest units that did fire, that is at most {100 * token.min():.2g} to "
-        f"{100 * token.max():.2g} % of tokens, depending on the layer (where none was rare, all of a sequence is "
-        f"assumed). Drawing as many of these sequences again would leave {resampled:,.0f} units silent.</p>"
+        f"<p>{what}{how_many(int(counts.sum()), 'unit')} fired at none of {read} tokens, which are {sequences:,} "
+        "sequences. Firings cluster in sequences, so these are the draws: at 95 % confidence a silent unit fires in at "
+        f"most {100 * bound:.2g} % of sequences like them. If it fires in no more of a sequence than its layer's "
+        f"rarest units that did fire, that is at most {' to '.join(ends)} % of tokens (where none was rare, all of a "
+        f"sequence is assumed). Drawing as many of these sequences again would leave "
+        f"{how_many(round(resampled), 'unit')} silent.</p>"
     )
 
 
@@ -182,7 +187,12 @@ def _specific(of: str, data: xr.Dataset, draw: Draw) -> Iterator[str]:
         texts = [t for t in data["example_text"].values[i].tolist() if t]
         one = [data["example_layer"], data["example_unit"], data["example_rule"], data["example_types"]]
         rows.append([*(str(v.values[i]) for v in one), "\n".join(texts)])
-    yield "<p class=note>Units chosen by rule, what they fire on most often, and their strongest tokens in context.</p>"
+    followed = results.provenance(data)["config"].get("options", {}).get("followed", 0)
+    yield (
+        f"<p class=note>Units chosen by rule{f' of {followed} evenly spaced ones a layer' * bool(followed)}, of equal "
+        "ones the first (where all fire in every sequence, none is more clustered than another); what they fire on "
+        "most often, and their strongest tokens in context.</p>"
+    )
     yield _rows(["layer", "unit", "chosen as", "token types, % of firings", "strongest, in context"], rows, (2, 3, 4))
 
 
@@ -206,13 +216,14 @@ def _removal(of: str, data: xr.Dataset, draw: Draw) -> Iterator[str]:
         options = results.provenance(data)["config"].get("options", {})
         quick = "final_loss" in data and not options.get("removal", True)
         why = "measure it with --full" if quick else "the model does not predict next tokens, or the text was short"
+        why = "it was not asked for" if options.get("loss_tokens") == 0 else why
         yield f"<p class=note>No loss without units{html.escape(of)}: {why}.</p>"
         return
     baseline, silent = (float(data[n][0, 0]) for n in ("baseline_loss", "silent_loss"))
     yield _section(f"Removing units{of}", _pruned(of, data, draw) if "units_left" in data else "")
     number, units = int(data["silent_units"].sum()), data.sizes["layer"] * data.attrs["d_ff"]
     yield (
-        f"<p>Taking out the {number:,} silent units ({100 * number / units:.3g} %) changes "
+        f"<p>Taking out what is silent ({how_many(number, 'unit')}, {100 * number / units:.3g} %) changes "
         f"the loss on text that they were not chosen on from {baseline:.4f} to {silent:.4f} nats per token "
         f"({100 * (silent / baseline - 1):+.4f} %).</p>"
     )

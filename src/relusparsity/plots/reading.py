@@ -93,8 +93,8 @@ def thinned(n: int, most: int) -> np.ndarray:
 
 
 def how_many(number: int, what: str) -> str:
-    """'1 seed', '3 seeds'."""
-    return f"{number} {what}" + ("" if number == 1 else "s")
+    """'1 seed', '3 seeds', '1,024 units'."""
+    return f"{number:,} {what}" + ("" if number == 1 else "s")
 
 
 def percentile_levels(array: xr.DataArray, *wanted: int) -> tuple[int, ...]:

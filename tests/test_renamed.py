@@ -73,11 +73,12 @@ def made(name: str) -> Iterator[tuple[str, RunConfig, str]]:
     first, text = from_dict(RunConfig, facts["config"]), facts["corpus"]["checksum"]
     with h5py.File(results.data_dir() / f"{name}.nc") as file:
         seeds = listed(file, "seed")
-        if "recipe" not in file:
+        axis = "arm" if "arm" in file else "recipe"
+        if axis not in file:
             for id, seed in zip(facts["runs"], seeds, strict=True):
                 yield id, replace(first, seed=seed), text
             return
-        recipes = listed(file, "recipe")
+        recipes = listed(file, axis)
         texts = [text] * len(recipes)
         if "configs" in facts:
             configs = [from_dict(RunConfig, facts["configs"][recipe]) for recipe in recipes]

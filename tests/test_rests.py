@@ -104,12 +104,16 @@ def files() -> dict[str, set[str]]:
     return {chapter.stem[:2]: reached(chapter) for chapter in CHAPTERS}
 
 
+OF_THE_BUILD = {"chapters/ch11_measure_any_model/reports.py"}
+"""What the build of the pages alone reads of a chapter, and its notebook does not."""
+
+
 def test_a_change_in_one_chapters_folder_runs_that_chapter_alone(files: dict[str, set[str]]) -> None:
     for chapter in CHAPTERS:
         folder = HOME / "chapters" / f"ch{chapter.stem}"
         there = {str(file.relative_to(HOME)) for file in folder.rglob("*.py") if not file.name.startswith("test_")}
         assert {"__init__.py", "tables.py"} <= {Path(name).name for name in there}
-        for name in there:
+        for name in there - OF_THE_BUILD:
             assert {number for number, names in files.items() if name in names} == {chapter.stem[:2]}, name
 
 

@@ -60,7 +60,7 @@ class DeathTracker:
         self.stream_firings += firings
         self.stream_sequence_units += sequence_units
 
-    def keep(self, kept: Sequence[Int[Tensor, " unit"]]) -> None:
+    def keep(self, kept: Sequence[Int[Tensor, "_"]]) -> None:
         """Follow these units of each layer alone, in this order; of the others nothing is left here but the sums.
 
         Parameters

@@ -58,7 +58,7 @@ class FallTracker:
         """Take up what each layer's MLP is given where its units have their quantiles; see `at_quantile`."""
         torch.cat(list(inputs), out=self.inputs)
 
-    def add(self, updates: Sequence[Sequence[Float[Tensor, "unit number"]]]) -> None:
+    def add(self, updates: Sequence[Sequence[Float[Tensor, "unit _"]]]) -> None:
         """Add a step: of each layer, the data-driven updates of its units' rows, and of their biases if it has any."""
         parts = self.inputs.split(self.deaths.widths)
         changes = [

@@ -51,7 +51,7 @@ class HazardTracker:
         self.at_risk.index_add_(0, bins, torch.ones_like(fired))
         self.fired.index_add_(0, bins, fired)
 
-    def keep(self, kept: Sequence[Int[Tensor, " unit"]]) -> None:
+    def keep(self, kept: Sequence[Int[Tensor, "_"]]) -> None:
         """Count these units of each layer alone from now on, before the death tracker leaves out the others.
 
         Who has gone is no longer at risk; `before` has all units still.

@@ -24,8 +24,8 @@ Moments = dict[str, Any]
 
 
 def staying(
-    config: PruneConfig, removal: int, deaths: DeathTracker, places: Sequence[Int[Tensor, " unit"]]
-) -> list[Int[Tensor, " unit"]]:
+    config: PruneConfig, removal: int, deaths: DeathTracker, places: Sequence[Int[Tensor, "_"]]
+) -> list[Int[Tensor, "_"]]:
     """Of each layer: which of its units, as it counts them now, stay after a removal, in order.
 
     Parameters

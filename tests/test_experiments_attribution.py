@@ -239,14 +239,24 @@ def test_the_other_sentences_come_out_each_way(
 
     table = attribution.sentences(made(fraction))
     assert table["written before"].tolist() == list(CHANCES) and table["chance"].tolist() == list(CHANCES.values())
-    assert table["holds"].tolist()[2:] == holds
+    assert table["holds"].tolist()[2:5] == holds
     assert table["came"].isna().tolist() == table["holds"].isna().tolist()
     if holds == [True] * 3:
-        assert table["came"].tolist()[2:] == ["AF -0.10", "0.90 and 0.30", "0.20 and 0.40"]
+        assert table["came"].tolist()[2:5] == ["AF -0.10", "0.90 and 0.30", "0.20 and 0.40"]
+
+
+@pytest.mark.parametrize(("path", "holds"), [(1.04, True), (0.9, False), (1.2, False), (np.nan, None)])
+def test_whether_exchange_counts_in_every_seed_comes_out_each_way(path: float, holds: bool | None) -> None:
+    dataset = made()
+    dataset["path_length"].loc[{"arm": EXCHANGE, "seed": 4, "treated": True}] *= path
+    table = attribution.sentences(dataset)
+    ends = sorted((0.0, 100 * path - 100))
+    assert table["holds"].tolist()[-1] is holds
+    assert holds is None or table["came"].tolist()[-1] == f"paths {ends[0]:+.1f} to {ends[1]:+.1f} %"
 
 
 def test_the_rest_is_open_where_no_unit_of_a_twins_half_dies() -> None:
     dataset = made(lambda arm, seed: 0.6)
     dataset["died"].loc[{"seed": 3, "treated": True}][..., 5:] = 0
-    assert attribution.sentences(dataset)["holds"].tolist()[3:] == [False, None]
+    assert attribution.sentences(dataset)["holds"].tolist()[3:5] == [False, None]
     assert TENTHS == forked.DECILES

@@ -24,7 +24,9 @@ Choices that the rows leave open: row 10b is decided by the forks at 25 %; *with
 path lengths are added up over the layers; row 11b (b) asks neither of its forks, and `outliers` has its parts (a), (c).
 The cap of winsorising is of all treated units of a layer, the dead among them.
 
-Written before the runs (2026-11-29), with no run of any control seen but in tests: `EXPECTED` and `CHANCES`.
+Written before the runs (2026-11-29), with no run of any control seen but in tests: `EXPECTED` and `CHANCES`. The last
+of these was added on 2026-11-30, still before any run at Mid, after one seed of Laptop (chapter 09's live part): there
+exchange made the treated units' path 20 % longer, and row 10b lets a control count up to 5 %.
 """
 
 from collections.abc import Sequence
@@ -112,6 +114,7 @@ CHANCES = {
     "signs of 1 step raise deaths": 0.5,
     "reflecting takes away more deaths than exchanging, at 25 %": 0.85,
     "AF of exchange is lower for the rarest half of units than for the others, at 25 %": 0.5,
+    "exchange counts in every seed, at 25 %: its loss and path stay near the twin's": 0.1,
 }
 """Sentence → the chance written for it; see `sentences`."""
 
@@ -232,6 +235,13 @@ def overall(dataset: xr.Dataset, decile: slice | None = None, treated: bool = Tr
     return attributable(whole, decile, treated).isel(layer=0)
 
 
+def _near(table: pd.DataFrame) -> tuple[str, bool | None]:
+    """Of `counts`: how far paths are off, and whether the control counts in every seed; None where one is missing."""
+    path = 100 * table["path, relative"]
+    whole = len(table) == forked.SEEDS and bool(np.isfinite(table.drop(columns="counts")).all().all())
+    return f"paths {path.min():+.1f} to {path.max():+.1f} %", bool(table["counts"].all()) if whole else None
+
+
 def predicted(dataset: xr.Dataset) -> pd.DataFrame:
     """`EXPECTED` against the runs; what has no end yet is neither right nor wrong."""
     fraction, rows = overall(dataset).mean("seed", skipna=True), []
@@ -255,5 +265,6 @@ def sentences(dataset: xr.Dataset) -> pd.DataFrame:
         (f"AF {means['signs of 1']:.2f}", forked.larger(0, means["signs of 1"])),
         (f"{means['reflect']:.2f} and {means['exchange']:.2f}", forked.larger(means["reflect"], means["exchange"])),
         (f"{means['rare']:.2f} and {means['often']:.2f}", forked.larger(means["often"], means["rare"])),
+        _near(counts(dataset, exchange)),
     ]
     return forked.said(CHANCES, came)

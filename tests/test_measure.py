@@ -186,6 +186,6 @@ def test_a_report_is_one_file_that_asks_for_nothing(place: Path, tmp_path: Path)
     assert len(figures) == outside.count("<figure") == outside.count("<picture>") >= 6
     assert all(set(json.loads(figure)["drawings"]) == {"wide", "narrow"} for figure in figures)
     assert len(page) < 1_000_000
-    for word in ("Good–Turing", "at 95 % confidence", "strongest, in context", "Taking out the"):
+    for word in ("Good–Turing", "at 95 % confidence", "strongest, in context", "Taking out what is silent"):
         assert word in page
     assert page.count("<mark>") > 3

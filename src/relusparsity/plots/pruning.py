@@ -53,7 +53,7 @@ def pruning(dataset: xr.Dataset, live: xr.Dataset | None = None, evaluation: str
         panels.append(
             _loss_panel(rise, titled(f"change of the loss on {TEXTS.get(evaluation, evaluation)}, %", source), row)
         )
-        rises.append(rise.max("seed"))
+        rises.append(rise)
         left = variable(data, "pruning", "units_left", "seed", "chosen_by", "share", "layer")
         drawn.append(
             (source, xr.Dataset({"loss": loss.sel(share=rise["share"]), "units_left": left.sel(share=rise["share"])}))
@@ -73,15 +73,16 @@ def pruning(dataset: xr.Dataset, live: xr.Dataset | None = None, evaluation: str
 
 
 def _finding(rise: xr.DataArray, on: str) -> str:
-    """How far each method goes within `FREE` percent of loss in every seed: their largest, (chosen_by, share)."""
-    free = (rise > FREE).cumsum("share") == 0
+    """How far each method goes within `FREE` percent of loss in every seed: (seed, chosen_by, share) → a sentence."""
+    free = (rise.max("seed") > FREE).cumsum("share") == 0
     share = (100 * rise["share"]).where(free).max("share").fillna(0)
     first, *others = (
         f"{percent(float(share.sel(chosen_by=m))) if share.sel(chosen_by=m) else 'none'} by {named(str(m))}"
         for m in rise["chosen_by"].values
     )
     ways = [first.replace(" by", " of all units can go by", 1), *others]
-    return f"Within {FREE} % of the loss on {on} in every seed, {', '.join(ways[:-1])} and {ways[-1]}"
+    seeds = " in every seed" if rise.sizes["seed"] > 1 else ""
+    return f"Within {FREE} % of the loss on {on}{seeds}, {', '.join(ways[:-1])} and {ways[-1]}"
 
 
 def _loss_panel(rise: xr.DataArray, title: str, row: int) -> Panel:

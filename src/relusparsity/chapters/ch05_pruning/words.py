@@ -112,7 +112,7 @@ def matched(models: Mapping[str, xr.Dataset]) -> Said:
         f"**The matched draw inherits this order, and is no random half of the model.** It takes {' and '.join(said)}"
         f"{', and none of the last layer' if max(last) < 0.05 else ''}. So its cost is probably that of a few layers "
         "nearly emptied. Broken at random, ties would spread the cut, and the matched draw would cost something else: "
-        "how much is recorded for Laptop alone."
+        "how much is not recorded; *The same on your machine* tries it."
     )
 
 
@@ -126,8 +126,9 @@ def beyond(models: Mapping[str, xr.Dataset]) -> Said:
     cheaper = all((each.sel(chosen_by="rate") < each.sel(chosen_by="random")).all() for each in below.values())
     how = "is cheaper than the matched draw in every seed" if cheaper else "is not always cheaper than the matched draw"
     dearer = np.concatenate([_dearer(dataset) for dataset in models.values()])
+    those = listed(list(dict.fromkeys(name.partition(",")[0] for name in models)))
     return Said(
-        f"**Beyond the silent units the ranking is tested, and in Wide and Mid it {how}; but it is not free.** There "
+        f"**Beyond the silent units the ranking is tested, and in {those} it {how}; but it is not free.** There "
         f"what goes is a unit that fires. On held-out text, nearer to the text of training, rate costs "
         f"{tenths(dearer)} times as much as on C4."
     )

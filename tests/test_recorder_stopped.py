@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from threading import Timer
 from time import monotonic, sleep
@@ -62,6 +63,27 @@ def test_interrupted_it_ends_its_workers_and_says_one_sentence(
     said = capsys.readouterr()
     assert said.err == f"interrupted{by}; the same command resumes from what was kept\n"
     assert said.out.count("\n") == 1 and "6 to train on 2 workers" in said.out, "none of them failed"
+
+
+def test_interrupted_while_it_starts_a_thread_it_still_waits_for_its_worker(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ready = tmp_path / "ready"
+    slow = "import signal, sys, time; signal.signal(15, lambda *_: (time.sleep(1), sys.exit(5)))"
+    workers = programs(monkeypatch, f"{slow}; open({str(ready)!r}, 'w'); time.sleep(60)")
+
+    class Interrupted(ThreadPoolExecutor):
+        def submit(self, *given: Any) -> Any:  # type: ignore[override]
+            super().submit(*given)
+            while not ready.is_file():
+                sleep(0.01)
+            self._threads.clear()  # as a signal leaves it between a thread's start and its entry here
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(recorder, "ThreadPoolExecutor", Interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        recorder.record(of(short(401)), tmp_path / "out", workers=1)
+    assert [each.returncode for each in workers] == [5]
 
 
 def test_a_second_signal_changes_nothing_and_what_is_ignored_is_ignored_still() -> None:

@@ -186,6 +186,8 @@ class _Queue:
                 elif process.stdin:  # with it, torchrun's processes end; itself it would end with a traceback
                     with suppress(BrokenPipeError):
                         process.stdin.close()
+        for process in self.processes.values():  # a thread interrupted at its start is none that the pool waits for
+            process.wait()
 
     def work(self, number: int) -> None:
         """Feed one worker process until nothing is left; a run that fails is named and left out.

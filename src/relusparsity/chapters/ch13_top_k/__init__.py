@@ -1,0 +1,1 @@
+"""Chapter 13: Top-k Transformers, their quality, robustness and calibration."""

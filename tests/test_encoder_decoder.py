@@ -19,7 +19,7 @@ from relusparsity.models import EncoderDecoder, build, checked
 from relusparsity.models.encoder_decoder import bucket
 
 SMALL = EncoderDecoderConfig(
-    n_layers=2, n_decoder_layers=3, d_model=24, d_ff=40, n_heads=4, seq_len=160, target_len=50, vocab_size=70
+    n_encoder_layers=2, n_decoder_layers=3, d_model=24, d_ff=40, n_heads=4, seq_len=160, target_len=50, vocab_size=70
 )
 
 
@@ -41,7 +41,7 @@ def t5(ours: EncoderDecoder) -> transformers.T5ForConditionalGeneration:
             d_model=config.d_model,
             d_kv=config.d_model // config.n_heads,
             d_ff=config.d_ff,
-            num_layers=config.n_layers,
+            num_layers=config.n_encoder_layers,
             num_decoder_layers=config.n_decoder_layers,
             num_heads=config.n_heads,
             feed_forward_proj=config.activation,
@@ -64,8 +64,8 @@ def their_name(name: str, config: EncoderDecoderConfig) -> str:
     if not (found := re.match(r"blocks\.(\d+)\.(\w+)\.(.+)", name)):
         return name.replace("embedding", "shared")
     layer, part, rest = int(found[1]), found[2], found[3]
-    decodes = layer >= config.n_layers
-    block = f"decoder.block.{layer - config.n_layers}" if decodes else f"encoder.block.{layer}"
+    decodes = layer >= config.n_encoder_layers
+    block = f"decoder.block.{layer - config.n_encoder_layers}" if decodes else f"encoder.block.{layer}"
     place = {"attention": 0, "cross": 1, "mlp": 1 + decodes}[part.removesuffix("_norm")]
     if part.endswith("_norm"):
         return f"{block}.layer.{place}.layer_norm.{rest}"
@@ -138,7 +138,7 @@ def test_every_position_of_the_encoder_sees_every_other_and_nothing_of_the_decod
     def seen(*given: torch.Tensor) -> torch.Tensor:
         kept: list[torch.Tensor] = []
         model.predict(*given, observe=lambda _layer, x, _z, _a: kept.append(x))
-        return kept[SMALL.n_layers - 1]
+        return kept[SMALL.n_encoder_layers - 1]
 
     whole = seen(inputs, before, targets)
     for at in (0, 80, SMALL.seq_len - 1):

@@ -32,7 +32,7 @@ for changes in ({}, {"positions": "learned", "norm": "rmsnorm"}, {"positions": "
     built = models.build(tiny_model(**changes), 0)
     evaluate.firing_counts(built, text, 2)
     evaluate.token_type_counts(built, text, 1, 2)
-shape = {"n_layers": 1, "n_decoder_layers": 1, "d_model": 8, "d_ff": 16, "n_heads": 2, "vocab_size": 64}
+shape = {"n_encoder_layers": 1, "n_decoder_layers": 1, "d_model": 8, "d_ff": 16, "n_heads": 2, "vocab_size": 64}
 pair = models.build(EncoderDecoderConfig(**shape, seq_len=8, target_len=4), 0)
 pair.predict(*(torch.zeros(2, length, dtype=torch.long) for length in (8, 4, 4)))
 

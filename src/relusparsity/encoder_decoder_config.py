@@ -15,7 +15,7 @@ class EncoderDecoderConfig(Checked):
     Its layers of hidden units are the encoder's, then the decoder's.
     """
 
-    n_layers: Annotated[int, checks.whole(1, 1024)] = 6
+    n_encoder_layers: Annotated[int, checks.whole(1, 1024)] = 6
     """Blocks of the encoder, each attention and MLP."""
     n_decoder_layers: Annotated[int, checks.whole(1, 1024)] = 6
     """Blocks of the decoder, each attention, attention to what the encoder read, and MLP."""
@@ -37,12 +37,11 @@ class EncoderDecoderConfig(Checked):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        layers = self.n_layers + self.n_decoder_layers
         if isinstance(self.d_ff, tuple):
-            if len(self.d_ff) != layers:
+            if len(self.d_ff) != self.n_layers:
                 raise UserError(
                     f"EncoderDecoderConfig.d_ff = {checks.shown(list(self.d_ff))}: expected a width for each of the "
-                    f"{layers} layers, the encoder's first, or a single number for all."
+                    f"{self.n_layers} layers, the encoder's first, or a single number for all."
                 )
             if len(set(self.d_ff)) == 1:  # one shape has one spelling, and so one name
                 object.__setattr__(self, "d_ff", self.d_ff[0])
@@ -50,21 +49,26 @@ class EncoderDecoderConfig(Checked):
             raise UserError(f"n_heads = {self.n_heads} does not divide d_model = {self.d_model}; choose one that does.")
 
     @property
+    def n_layers(self) -> int:
+        """Layers of hidden units of both."""
+        return self.n_encoder_layers + self.n_decoder_layers
+
+    @property
     def layer_names(self) -> tuple[str, ...]:
         """What each layer of hidden units is called, in their order.
 
-        >>> EncoderDecoderConfig(n_layers=2, n_decoder_layers=1).layer_names
+        >>> EncoderDecoderConfig(n_encoder_layers=2, n_decoder_layers=1).layer_names
         ('encoder 0', 'encoder 1', 'decoder 0')
         """
-        sides = {"encoder": self.n_layers, "decoder": self.n_decoder_layers}
+        sides = {"encoder": self.n_encoder_layers, "decoder": self.n_decoder_layers}
         return tuple(f"{side} {layer}" for side, layers in sides.items() for layer in range(layers))
 
     @property
     def widths(self) -> tuple[int, ...]:
         """Hidden units of each layer, the encoder's first."""
-        return self.d_ff if isinstance(self.d_ff, tuple) else (self.d_ff,) * len(self.layer_names)
+        return self.d_ff if isinstance(self.d_ff, tuple) else (self.d_ff,) * self.n_layers
 
     @property
-    def positions(self) -> tuple[int, ...]:
+    def layer_positions(self) -> tuple[int, ...]:
         """Positions of a sequence at which each layer is computed."""
-        return (self.seq_len,) * self.n_layers + (self.target_len,) * self.n_decoder_layers
+        return (self.seq_len,) * self.n_encoder_layers + (self.target_len,) * self.n_decoder_layers

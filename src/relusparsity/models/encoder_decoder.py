@@ -96,7 +96,7 @@ def _norm(config: EncoderDecoderConfig) -> nn.Module:
 def _mlp(config: EncoderDecoderConfig, layer: int) -> MLP:
     """The same MLP as the decoder-only model's, which is made of that model's switches."""
     switches = ModelConfig(
-        n_layers=len(config.widths),
+        n_layers=config.n_layers,
         d_model=config.d_model,
         d_ff=config.widths,
         n_heads=1,
@@ -113,7 +113,7 @@ class Block(nn.Module):
     def __init__(self, config: EncoderDecoderConfig, layer: int) -> None:
         super().__init__()
         self.attention_norm, self.attention = _norm(config), Attention(config)
-        self.decodes = layer >= config.n_layers
+        self.decodes = layer >= config.n_encoder_layers
         if self.decodes:
             self.cross_norm, self.cross = _norm(config), Attention(config)
         self.mlp_norm, self.mlp = _norm(config), _mlp(config, layer)
@@ -147,7 +147,7 @@ class EncoderDecoder(Model):
         self.embedding = nn.Embedding(config.vocab_size, config.d_model)
         self.encoder_positions = Positions(config.n_heads, config.seq_len, causal=False)
         self.decoder_positions = Positions(config.n_heads, config.target_len, causal=True)
-        self.blocks = nn.ModuleList(Block(config, layer) for layer in range(len(config.widths)))
+        self.blocks = nn.ModuleList(Block(config, layer) for layer in range(config.n_layers))
         self.encoder_norm, self.decoder_norm = _norm(config), _norm(config)
 
     def mlps(self) -> list[Hidden]:
@@ -156,7 +156,7 @@ class EncoderDecoder(Model):
 
     def positions(self) -> list[int]:
         """Of each layer: as many as the encoder reads, or as the decoder predicts."""
-        return list(self.config.positions)
+        return list(self.config.layer_positions)
 
     def predict(
         self, *batch: Tensor, observe: Observe | None = None, count: Count | None = None
@@ -179,7 +179,7 @@ class EncoderDecoder(Model):
         observe: Observe | None = None,
         count: Count | None = None,
     ) -> Float[Tensor, "B T V"]:
-        encoding = self.config.n_layers
+        encoding = self.config.n_encoder_layers
         x, bias = self.embedding(inputs), self.encoder_positions(inputs.shape[1])
         for block in self.blocks[:encoding]:
             x = block(x, bias, None, observe, count)

@@ -21,6 +21,7 @@ with jaxtyping.install_import_hook(hooked, "beartype.beartype"):
 import numpy as np
 import torch
 from fixtures_core import tiny_corpus, tiny_model, tiny_run
+from relusparsity.encoder_decoder_config import EncoderDecoderConfig
 from relusparsity.train import evaluate
 from relusparsity import train
 
@@ -31,6 +32,9 @@ for changes in ({}, {"positions": "learned", "norm": "rmsnorm"}, {"positions": "
     built = models.build(tiny_model(**changes), 0)
     evaluate.firing_counts(built, text, 2)
     evaluate.token_type_counts(built, text, 1, 2)
+shape = {"n_encoder_layers": 1, "n_decoder_layers": 1, "d_model": 8, "d_ff": 16, "n_heads": 2, "vocab_size": 64}
+pair = models.build(EncoderDecoderConfig(**shape, seq_len=8, target_len=4), 0)
+pair.predict(*(torch.zeros(2, length, dtype=torch.long) for length in (8, 4, 4)))
 
 
 def refused(what, call, *arguments):
@@ -57,6 +61,8 @@ refused("layers that differ in number", deaths.update, counts, one[:1], one, 8)
 refused("counts in rows", deaths.update, counts.view(2, 3), one, one, 8)
 refused("an MLP that gets tokens", built.mlps()[0], tokens)
 refused("attention that gets one sequence", built.blocks[0].attention, torch.zeros(8, 8))
+refused("a decoder that is given no ids", pair, tokens, tokens[:, :4].float())
+refused("attention to another batch", pair.blocks[1].cross, torch.zeros(2, 4, 8), torch.zeros(3, 8, 8))
 
 deaths.update(counts, one, one, 8)
 print("checked")
@@ -72,7 +78,14 @@ def test_annotated_shapes_hold_and_are_enforced(tmp_path: Path) -> None:
     assert done.stdout == "checked\n"
 
 
-MODULES = ["counting/deaths", "counting/layer", "counting/metrics", "counting/use", "models/decoder"]
+MODULES = [
+    "counting/deaths",
+    "counting/layer",
+    "counting/metrics",
+    "counting/use",
+    "models/decoder",
+    "models/encoder_decoder",
+]
 
 
 @pytest.mark.parametrize("module", MODULES)

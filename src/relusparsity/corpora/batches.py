@@ -40,6 +40,21 @@ def order(count: int, seed: int, epoch: int) -> np.ndarray:
     return result
 
 
+def chosen(count: int, batch_sequences: int, seed: int, step: int, rank: int = 0, ranks: int = 1) -> np.ndarray:
+    """Which of `count` chunks a process is given in one training step, `(sequence,)`; see `batch`.
+
+    Raises
+    ------
+    UserError
+        If the ranks do not divide the batch.
+    """
+    mine, rest = divmod(batch_sequences, ranks)
+    if rest:
+        raise UserError(f"{ranks} processes do not divide a batch of {batch_sequences} sequences; change either.")
+    first = step * batch_sequences + rank * mine
+    return np.array([order(count, seed, i // count)[i % count] for i in range(first, first + mine)])
+
+
 def batch(
     tokens: np.ndarray,
     seq_len: int,
@@ -71,12 +86,7 @@ def batch(
         If the text is too short, or the ranks do not divide the batch.
     """
     count = chunks(len(tokens), seq_len, "training text")
-    mine, rest = divmod(batch_sequences, ranks)
-    if rest:
-        raise UserError(f"{ranks} processes do not divide a batch of {batch_sequences} sequences; change either.")
-    first = step * batch_sequences + rank * mine
-    places = range(first, first + mine)
-    return _gather(tokens, seq_len, np.array([order(count, seed, i // count)[i % count] for i in places]))
+    return _gather(tokens, seq_len, chosen(count, batch_sequences, seed, step, rank, ranks))
 
 
 def order_digest(tokens: int, seq_len: int, seed: int) -> str:

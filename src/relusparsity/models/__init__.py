@@ -1,7 +1,19 @@
 """Models: `build` makes one of its configuration; each kind is a file, and gives what `Model` asks for."""
 
 from .decoder import Decoder, count_parameters, training_flops
+from .encoder_decoder import EncoderDecoder
 from .kinds import bare, build
 from .protocol import Count, Hidden, Model, Observe
 
-__all__ = ["Count", "Decoder", "Hidden", "Model", "Observe", "bare", "build", "count_parameters", "training_flops"]
+__all__ = [
+    "Count",
+    "Decoder",
+    "EncoderDecoder",
+    "Hidden",
+    "Model",
+    "Observe",
+    "bare",
+    "build",
+    "count_parameters",
+    "training_flops",
+]

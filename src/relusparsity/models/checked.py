@@ -40,6 +40,12 @@ def check_layers(model: Model, widths: Sequence[int] | None = None) -> None:
                 f"layer {layer} of {name}.mlps has {mlp.fc_in.out_features} units by fc_in and "
                 f"{mlp.fc_out.in_features} by fc_out: expected as many."
             )
+    positions = model.positions()
+    if len(positions) != len(layers):
+        raise UserError(
+            f"{name}.positions gives {len(positions)} numbers for {len(layers)} layers: expected one for each, the "
+            "positions of a sequence at which it is computed."
+        )
     if widths is not None and (found := model.widths()) != list(widths):
         raise UserError(
             f"the layers of {name} have {in_words(found)} hidden units, the run's configuration says "
@@ -89,8 +95,8 @@ def check(model: Model, *batch: Tensor) -> None:
     seen = [layer for layer, calls in observed.items() for _ in calls]
     if sorted(seen) != layers:
         raise UserError(f"{name}.predict calls observe for the layers {seen}: expected once for each of {layers}.")
-    for (layer, per_unit), mlp in zip(counted, model.mlps(), strict=True):
-        _check_seen(f"{name}.predict, layer {layer},", mlp, model.config.seq_len, observed[layer][0], per_unit)
+    for (layer, per_unit), mlp, positions in zip(counted, model.mlps(), model.positions(), strict=True):
+        _check_seen(f"{name}.predict, layer {layer},", mlp, positions, observed[layer][0], per_unit)
 
 
 def _check_predicted(name: str, predicted: Any) -> None:
@@ -114,14 +120,14 @@ def _check_predicted(name: str, predicted: Any) -> None:
         )
 
 
-def _check_seen(where: str, mlp: Hidden, seq_len: int, observed: tuple[Any, ...], per_unit: Any) -> None:
+def _check_seen(where: str, mlp: Hidden, positions: int, observed: tuple[Any, ...], per_unit: Any) -> None:
     if len(observed) != 3 or not all(isinstance(x, Tensor) and x.ndim == 3 for x in observed):
         raise UserError(
             f"{where} observes {len(observed)} values: expected three tensors, the layer's input, pre-activation and "
             "activation, each (sequence, position, …)."
         )
     inputs, _, activation = observed
-    places, units = (len(inputs), seq_len), mlp.fc_in.out_features
+    places, units = (len(inputs), positions), mlp.fc_in.out_features
     expected = [(*places, mlp.fc_in.in_features), (*places, units), (*places, units)]
     if (given := [tuple(x.shape) for x in observed]) != expected:
         raise UserError(f"{where} observes the shapes {given}: expected {expected}.")

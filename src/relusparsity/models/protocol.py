@@ -6,7 +6,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-# observe(layer, MLP input (B, T, C), pre-activation (B, T, F), activation (B, T, F))
+# observe(layer, MLP input (B, T, C), pre-activation (B, T, F), activation (B, T, F)), T the layer's positions
 Observe = Callable[[int, Tensor, Tensor, Tensor], None]
 # count(layer, tokens of each sequence at which each unit fires (B, F)), taken while the ReLU is computed
 Count = Callable[[int, Tensor], None]
@@ -51,6 +51,10 @@ class Model(nn.Module, ABC):
         logits, targets : (…, class), (…)
             Scores of the classes, token types say, at each place where something is predicted; which it is.
         """
+
+    def positions(self) -> list[int]:
+        """Positions of a sequence at which each layer is computed; a class whose layers differ says its own."""
+        return [self.config.seq_len] * len(self.mlps())
 
     def widths(self) -> list[int]:
         """Hidden units of each layer."""

@@ -1,0 +1,76 @@
+"""Which spans are cut out of a text, to be predicted from the rest, as frozen data; `corpora.spans` cuts them."""
+
+from bisect import bisect_right
+from dataclasses import dataclass
+from typing import Annotated, NamedTuple
+
+from . import checks
+from .checks import Checked
+from .errors import UserError
+
+
+class Lengths(NamedTuple):
+    """Tokens of one sequence."""
+
+    text: int
+    """What it is made of."""
+    cut: int
+    """Tokens of the text that are cut out."""
+    spans: int
+    """In so many spans, each with a sentinel in its place and another before it in the targets."""
+    inputs: int
+    """What is not cut out, the sentinels and `<eos>`."""
+    targets: int
+    """What is cut out, the sentinels and `<eos>`."""
+
+
+@dataclass(frozen=True)
+class SpanConfig(Checked):
+    """Span corruption (Raffel et al. 2020, section 3.1.4), in sequences that need no padding."""
+
+    density: checks.Share = 0.15
+    """Share of the tokens that are cut out."""
+    mean_span: Annotated[float, checks.real(1, 1e6)] = 3.0
+    """Mean tokens of a span."""
+    sentinels: checks.Size = 100
+    """Token types that stand for a span, one for each in a sequence; they follow those of the text."""
+
+    def lengths(self, seq_len: int) -> Lengths:
+        """Of the longest text that fills `seq_len` tokens, which is as many in every sequence.
+
+        The numbers are rounded as in T5's program (random_spans_helper): half to even.
+
+        >>> SpanConfig().lengths(512)
+        Lengths(text=568, cut=85, spans=28, inputs=512, targets=114)
+
+        Raises
+        ------
+        UserError
+            If no text is that short, the sentinels do not last, or the spans have no tokens between them.
+        """
+        most = int((seq_len + 1) / (1 - self.density + self.density / self.mean_span)) + 3
+        text = bisect_right(range(most), seq_len, lo=2, key=lambda tokens: self._of(tokens).inputs) - 1
+        found = self._of(text)
+        if found.inputs != seq_len:
+            raise UserError(
+                f"no text fills {seq_len} tokens of which a span is cut out: expected one token, a sentinel and <eos> "
+                "at least; raise seq_len."
+            )
+        if found.spans > self.sentinels:
+            raise UserError(
+                f"SpanConfig.sentinels = {self.sentinels}: inputs of {seq_len} tokens have {found.spans} spans; give "
+                "as many sentinels, or cut out fewer spans."
+            )
+        if found.spans > text - found.cut:
+            raise UserError(
+                f"SpanConfig.density = {self.density} and mean_span = {self.mean_span}: {found.spans} spans leave "
+                f"{text - found.cut} of {text} tokens, which is not one between each two; lower density or raise "
+                "mean_span."
+            )
+        return found
+
+    def _of(self, text: int) -> Lengths:
+        """Of so many tokens, 2 at least."""
+        cut = min(max(round(text * self.density), 1), text - 1)
+        spans = max(round(cut / self.mean_span), 1)
+        return Lengths(text, cut, spans, text - cut + spans + 1, cut + spans + 1)

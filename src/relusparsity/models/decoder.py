@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..config import ModelConfig
-from ..counting import fused, metrics
+from .feedforward import MLP
 from .protocol import Count, Hidden, Model, Observe
 
 
@@ -57,32 +57,6 @@ class Attention(nn.Module):
             q, k = self._rotate(q), self._rotate(k)
         y = F.scaled_dot_product_attention(q, k, v, is_causal=True)
         return self.out(y.transpose(1, 2).reshape(B, T, C))
-
-
-class MLP(Hidden):
-    """Two-layer, non-gated: activation(x W_in + b_in) W_out + b_out."""
-
-    def __init__(self, config: ModelConfig, layer: int) -> None:
-        super().__init__()
-        self.layer = layer
-        self.fc_in = nn.Linear(config.d_model, config.widths[layer], bias=config.bias)
-        self.fc_out = nn.Linear(config.widths[layer], config.d_model, bias=config.bias)
-        self.activation = F.relu if config.activation == "relu" else F.gelu
-
-    def forward(
-        self, x: Float[Tensor, "B T C"], observe: Observe | None = None, count: Count | None = None
-    ) -> Float[Tensor, "B T C"]:
-        preactivation = self.fc_in(x)  # (B, T, F)
-        if count is not None and self.activation is F.relu:
-            activation, per_unit = fused.relu_and_count(preactivation)
-            count(self.layer, per_unit)
-        else:
-            activation = self.activation(preactivation)
-            if count is not None:
-                count(self.layer, metrics.unit_counts(activation.detach() > 0))
-        if observe is not None:
-            observe(self.layer, x, preactivation, activation)
-        return self.fc_out(activation)
 
 
 class Block(nn.Module):

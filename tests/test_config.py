@@ -17,7 +17,16 @@ from hypothesis import strategies as st
 
 from fixtures_core import tiny_run
 from relusparsity import config as configs
-from relusparsity import corpus_config, fork_config, intervention_config, model_config, prune_config, scales, shapes
+from relusparsity import (
+    corpus_config,
+    fork_config,
+    intervention_config,
+    model_config,
+    prune_config,
+    scales,
+    shapes,
+    vit_config,
+)
 from relusparsity.config import (
     CorpusConfig,
     MeasureConfig,
@@ -242,7 +251,7 @@ def test_configs_cannot_be_changed_in_place() -> None:
 
 def test_every_field_says_what_it_is() -> None:
     """A sentence below each field; the five parts of a run are described by their classes."""
-    modules = (configs, model_config, corpus_config, fork_config, intervention_config, prune_config)
+    modules = (configs, model_config, corpus_config, fork_config, intervention_config, prune_config, vit_config)
     bare = []
     for node in (each for module in modules for each in ast.parse(Path(module.__file__).read_text()).body):
         if isinstance(node, ast.ClassDef) and node.decorator_list:  # what is no dataclass has no fields of its own

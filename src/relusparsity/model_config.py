@@ -49,6 +49,11 @@ class BaseModelConfig(Checked):
             )
 
     @property
+    def draws(self) -> bool:
+        """Whether a training step draws random numbers of its own, as dropout does."""
+        return False
+
+    @property
     def widths(self) -> tuple[int, ...]:
         """Hidden units of each layer, from 0.
 

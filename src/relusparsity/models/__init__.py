@@ -3,5 +3,17 @@
 from .decoder import Decoder, count_parameters, training_flops
 from .kinds import bare, build
 from .protocol import Count, Hidden, Model, Observe
+from .vit import Vit
 
-__all__ = ["Count", "Decoder", "Hidden", "Model", "Observe", "bare", "build", "count_parameters", "training_flops"]
+__all__ = [
+    "Count",
+    "Decoder",
+    "Hidden",
+    "Model",
+    "Observe",
+    "Vit",
+    "bare",
+    "build",
+    "count_parameters",
+    "training_flops",
+]

@@ -10,7 +10,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..config import ModelConfig
+from ..model_config import BaseModelConfig, ModelConfig
 from .feedforward import MLP
 from .protocol import Count, Hidden, Model, Observe
 
@@ -28,13 +28,14 @@ def _angles(seq_len: int, width: int) -> Tensor:
 
 
 class Attention(nn.Module):
-    """Causal self-attention; with rotary positions, halves of each head are rotated (GPT-NeoX's order)."""
+    """Self-attention, causal or not; with rotary positions, halves of each head are rotated (GPT-NeoX's order)."""
 
     cos: Tensor
     sin: Tensor
 
-    def __init__(self, config: ModelConfig) -> None:
+    def __init__(self, config: BaseModelConfig, causal: bool = True) -> None:
         super().__init__()
+        self.causal = causal
         self.n_heads = config.n_heads
         self.qkv = nn.Linear(config.d_model, 3 * config.d_model, bias=config.bias)
         self.out = nn.Linear(config.d_model, config.d_model, bias=config.bias)
@@ -55,7 +56,7 @@ class Attention(nn.Module):
         q, k, v = self.qkv(x).view(B, T, 3, self.n_heads, -1).permute(2, 0, 3, 1, 4)  # each (B, H, T, C/H)
         if self.rotary:
             q, k = self._rotate(q), self._rotate(k)
-        y = F.scaled_dot_product_attention(q, k, v, is_causal=True)
+        y = F.scaled_dot_product_attention(q, k, v, is_causal=self.causal)
         return self.out(y.transpose(1, 2).reshape(B, T, C))
 
 

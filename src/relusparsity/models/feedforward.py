@@ -39,11 +39,14 @@ def _activation(config: BaseModelConfig) -> Callable[[Tensor], Tensor]:
 
 
 class MLP(Hidden):
-    """Two-layer, non-gated: activation(x W_in + b_in) W_out + b_out."""
+    """Two-layer, non-gated: activation(x W_in + b_in) W_out + b_out.
 
-    def __init__(self, config: BaseModelConfig, layer: int) -> None:
+    The first `uncounted` positions of each sequence are told to nobody: not to `observe`, not to `count`.
+    """
+
+    def __init__(self, config: BaseModelConfig, layer: int, uncounted: int = 0) -> None:
         super().__init__()
-        self.layer = layer
+        self.layer, self.uncounted = layer, uncounted
         self.fc_in = nn.Linear(config.d_model, config.widths[layer], bias=config.bias)
         self.fc_out = nn.Linear(config.widths[layer], config.d_model, bias=config.bias)
         self.top_k = config.top_k
@@ -52,14 +55,16 @@ class MLP(Hidden):
     def forward(
         self, x: Float[Tensor, "B T C"], observe: Observe | None = None, count: Count | None = None
     ) -> Float[Tensor, "B T C"]:
-        preactivation = self.fc_in(x)  # (B, T, F)
+        preactivation, first = self.fc_in(x), self.uncounted  # (B, T, F)
         if count is not None and self.activation is F.relu:
             activation, per_unit = fused.relu_and_count(preactivation)
+            if first:  # the kernel counts all positions while it passes them
+                per_unit = per_unit - (activation[:, :first].detach() > 0).sum(1, dtype=per_unit.dtype)
             count(self.layer, per_unit)
         else:
             activation = self.activation(preactivation)
             if count is not None:
-                count(self.layer, metrics.unit_counts(activation.detach() > 0))
+                count(self.layer, metrics.unit_counts(activation[:, first:].detach() > 0))
         if observe is not None:
-            observe(self.layer, x, preactivation, activation)
+            observe(self.layer, x[:, first:], preactivation[:, first:], activation[:, first:])
         return self.fc_out(activation)

@@ -5,16 +5,20 @@ from typing import Any
 
 import torch
 
-from ..config import ModelConfig
 from ..errors import UserError
-from .decoder import Decoder, initialise
+from ..model_config import BaseModelConfig, ModelConfig
+from ..vit_config import VitConfig
+from . import decoder, vit
 from .protocol import Model
 
-KINDS: Mapping[type, tuple[Callable[[Any], Model], Callable[[Any, int], Model]]] = {ModelConfig: (Decoder, initialise)}
+KINDS: Mapping[type, tuple[Callable[[Any], Model], Callable[[Any, int], Model]]] = {
+    ModelConfig: (decoder.Decoder, decoder.initialise),
+    VitConfig: (vit.Vit, vit.initialise),
+}
 """Class of a configuration → class of its model, and what sets all its parameters from a seed."""
 
 
-def bare(config: ModelConfig) -> Model:
+def bare(config: BaseModelConfig) -> Model:
     """A model for weights that are about to be loaded; its own are drawn by torch and stand for nothing.
 
     Raises
@@ -43,7 +47,7 @@ def _named(made_by: Any) -> str:
     return str(getattr(made_by, "__name__", made_by))
 
 
-def build(config: ModelConfig, seed: int, device: str | torch.device = "cpu") -> Model:
+def build(config: BaseModelConfig, seed: int, device: str | torch.device = "cpu") -> Model:
     """A freshly initialised model on a device.
 
     Examples

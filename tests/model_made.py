@@ -28,6 +28,14 @@ def tokens(config: ModelConfig, sequences: int = 3, length: int | None = None, s
     return torch.randint(config.vocab_size, (sequences, length or config.seq_len), generator=generator)
 
 
+def copied(target: dict[str, torch.Tensor], values: dict[str, torch.Tensor]) -> None:
+    """Copy every tensor; one that is left over on either side is an error."""
+    assert set(target) == set(values)
+    with torch.no_grad():
+        for name, value in values.items():
+            target[name].copy_(value)
+
+
 def assert_same_logits(ours: torch.Tensor, theirs: Any) -> None:
     assert float(ours.detach().abs().max()) > 0.5, "logits near 0 would agree by chance"
     np.testing.assert_allclose(ours.detach().numpy(), np.asarray(theirs), rtol=1e-4, atol=1e-4)

@@ -221,7 +221,7 @@ def test_initial_scales_are_those_of_transformers() -> None:
 
 WRONG = [
     ({"n_heads": 5}, "n_heads = 5 does not divide d_model = 24; choose one that does."),
-    ({"d_ff": (8, 8)}, "d_ff = [8, 8]: expected a width for each of the 5 layers, the encoder's first, or a single"),
+    ({"d_ff": (8, 8)}, "d_ff = [8, 8]: expected a width for each of the 5 layers, or a single"),
     ({"target_len": 0}, "EncoderDecoderConfig.target_len = 0: expected a number above 0"),
     ({"activation": "swish"}, "EncoderDecoderConfig.activation = 'swish': expected one of relu, gelu"),
 ]

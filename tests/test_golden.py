@@ -1,5 +1,6 @@
 """Golden runs: what they hold still, and what happens to the names of code that gives other numbers."""
 
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ from relusparsity.config import RunConfig, replace
 from relusparsity.counting import metrics
 from relusparsity.counting.metrics import rarefied_use
 from relusparsity.counting.use import UseTracker
-from relusparsity.models.decoder import MLP
+from relusparsity.models.feedforward import MLP
 from relusparsity.store import guard
 from relusparsity.train import golden, measurements, step
 
@@ -44,7 +45,7 @@ def test_every_choice_of_a_configuration_is_in_one_of_them() -> None:
         for field in fields
     }
     wanted = {
-        "activation": ("relu", "gelu"),
+        "activation": ("relu", "gelu", "topk"),
         "norm": ("layernorm", "rmsnorm"),
         "norm_place": ("pre", "post", "parallel"),
         "embedding_norm": (True, False),
@@ -82,7 +83,13 @@ def test_no_firing_hangs_on_a_rounding(monkeypatch: pytest.MonkeyPatch) -> None:
         for module in model.modules():
             if isinstance(module, MLP):
                 module.fc_in.register_forward_hook(lambda _m, _i, out: least.append(float(out.detach().abs().min())))
+                if module.top_k is not None:
+                    module.fc_in.register_forward_hook(partial(beside, k=module.top_k))
         return model
+
+    def beside(_m: Any, _i: Any, out: torch.Tensor, k: int) -> None:
+        stays, goes = out.detach().clamp(min=0).topk(k + 1).values[..., -2:].unbind(-1)
+        least.append(float((stays - goes)[stays > 0].min()))
 
     made = step.build
     monkeypatch.setattr(step, "build", built)

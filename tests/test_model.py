@@ -14,7 +14,7 @@ from fixtures_core import tiny_model
 from model_made import SHAPE, assert_same_logits, recipes, reference, shaken, tokens
 from relusparsity.config import ModelConfig
 from relusparsity.models import Decoder, build, count_parameters, training_flops
-from relusparsity.models.decoder import MLP
+from relusparsity.models.feedforward import MLP
 
 
 @pytest.mark.parametrize("positions", ["sinusoidal", "none"])

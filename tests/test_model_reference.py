@@ -7,16 +7,8 @@ import transformers
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from model_made import SHAPE, assert_same_logits, recipes, reference, shaken, tokens
+from model_made import SHAPE, assert_same_logits, copied, recipes, reference, shaken, tokens
 from relusparsity.config import ModelConfig
-
-
-def copied(target: dict[str, torch.Tensor], values: dict[str, torch.Tensor]) -> None:
-    """Copy every tensor; one that is left over on either side is an error."""
-    assert set(target) == set(values)
-    with torch.no_grad():
-        for name, value in values.items():
-            target[name].copy_(value)
 
 
 @torch.no_grad()

@@ -78,14 +78,8 @@ def test_annotated_shapes_hold_and_are_enforced(tmp_path: Path) -> None:
     assert done.stdout == "checked\n"
 
 
-MODULES = [
-    "counting/deaths",
-    "counting/layer",
-    "counting/metrics",
-    "counting/use",
-    "models/decoder",
-    "models/encoder_decoder",
-]
+COUNTING = ["counting/deaths", "counting/layer", "counting/metrics", "counting/use"]
+MODULES = [*COUNTING, "models/decoder", "models/encoder_decoder", "models/feedforward"]
 
 
 @pytest.mark.parametrize("module", MODULES)

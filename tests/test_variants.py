@@ -17,7 +17,8 @@ from relusparsity import config, corpora, identity, interventions, train
 from relusparsity.errors import UserError
 from relusparsity.intervention_config import InterventionConfig
 from relusparsity.models import Decoder, Model, checked, kinds
-from relusparsity.models.decoder import MLP, initialise
+from relusparsity.models.decoder import initialise
+from relusparsity.models.feedforward import MLP
 from relusparsity.train import Trainer, evaluate
 from relusparsity.train.step import Objective
 

@@ -1,15 +1,14 @@
 """The shape of an encoder-decoder, as frozen data; `models.encoder_decoder` builds it."""
 
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from . import checks
-from .checks import Checked
-from .errors import UserError
+from .model_config import BaseModelConfig
 
 
 @dataclass(frozen=True)
-class EncoderDecoderConfig(Checked):
+class EncoderDecoderConfig(BaseModelConfig):
     """A Transformer that reads one sequence and predicts another (Raffel et al. 2020, section 2.1); sizes of T5-small.
 
     Its layers of hidden units are the encoder's, then the decoder's.
@@ -32,24 +31,18 @@ class EncoderDecoderConfig(Checked):
     """
     vocab_size: checks.Size = 32_101
     """Token types, `<eos>`, the sentinels and the decoder's first token included."""
-    activation: Literal["relu", "gelu"] = "relu"
-    """Nonlinearity of the MLPs; gelu (exact, erf) is the baseline that has no zeros."""
+    activation: Literal["relu", "gelu", "topk"] = "relu"
+    """Nonlinearity of the MLPs; gelu (exact, erf) is the baseline that has no zeros; topk: see `top_k`."""
+    top_k: checks.Size | None = None
+    """topk alone: k, the units of a layer that stay at a token, those largest after ReLU, in training and when read."""
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if isinstance(self.d_ff, tuple):
-            if len(self.d_ff) != self.n_layers:
-                raise UserError(
-                    f"EncoderDecoderConfig.d_ff = {checks.shown(list(self.d_ff))}: expected a width for each of the "
-                    f"{self.n_layers} layers, the encoder's first, or a single number for all."
-                )
-            if len(set(self.d_ff)) == 1:  # one shape has one spelling, and so one name
-                object.__setattr__(self, "d_ff", self.d_ff[0])
-        if self.d_model % self.n_heads:
-            raise UserError(f"n_heads = {self.n_heads} does not divide d_model = {self.d_model}; choose one that does.")
+    positions: ClassVar[str] = "relative"
+    """How a token's place is told to the model; not to be chosen."""
+    bias: ClassVar[bool] = False
+    """Whether linear layers have biases; not to be chosen."""
 
     @property
-    def n_layers(self) -> int:
+    def n_layers(self) -> int:  # type: ignore[override]
         """Layers of hidden units of both."""
         return self.n_encoder_layers + self.n_decoder_layers
 
@@ -62,11 +55,6 @@ class EncoderDecoderConfig(Checked):
         """
         sides = {"encoder": self.n_encoder_layers, "decoder": self.n_decoder_layers}
         return tuple(f"{side} {layer}" for side, layers in sides.items() for layer in range(layers))
-
-    @property
-    def widths(self) -> tuple[int, ...]:
-        """Hidden units of each layer, the encoder's first."""
-        return self.d_ff if isinstance(self.d_ff, tuple) else (self.d_ff,) * self.n_layers
 
     @property
     def layer_positions(self) -> tuple[int, ...]:

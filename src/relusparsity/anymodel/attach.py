@@ -69,7 +69,7 @@ def find(model: nn.Module, choose: Choice | None = None, of: Side = "output") ->
     if of == "input":
         raise UserError("of = 'input' says which side of chosen layers to read; choose them too, with a pattern.")
     if isinstance(model, Model):
-        kind: Literal["relu", "smooth"] = "relu" if model.config.activation == "relu" else "smooth"
+        kind: Literal["relu", "smooth"] = "smooth" if model.config.activation == "gelu" else "relu"
         names = {module: name for name, module in model.named_modules()}
         down = [mlp.fc_out for mlp in model.mlps()]
         return [Place(names[each], each, "input", kind, False, kind == "smooth") for each in down]

@@ -4,6 +4,7 @@ from .decoder import Decoder, count_parameters, training_flops
 from .encoder_decoder import EncoderDecoder
 from .kinds import bare, build
 from .protocol import Count, Hidden, Model, Observe
+from .vit import Vit
 
 __all__ = [
     "Count",
@@ -12,6 +13,7 @@ __all__ = [
     "Hidden",
     "Model",
     "Observe",
+    "Vit",
     "bare",
     "build",
     "count_parameters",

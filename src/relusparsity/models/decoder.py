@@ -10,8 +10,8 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..config import ModelConfig
-from ..counting import fused, metrics
+from ..model_config import BaseModelConfig, ModelConfig
+from .feedforward import MLP
 from .protocol import Count, Hidden, Model, Observe
 
 
@@ -28,13 +28,14 @@ def _angles(seq_len: int, width: int) -> Tensor:
 
 
 class Attention(nn.Module):
-    """Causal self-attention; with rotary positions, halves of each head are rotated (GPT-NeoX's order)."""
+    """Self-attention, causal or not; with rotary positions, halves of each head are rotated (GPT-NeoX's order)."""
 
     cos: Tensor
     sin: Tensor
 
-    def __init__(self, config: ModelConfig) -> None:
+    def __init__(self, config: BaseModelConfig, causal: bool = True) -> None:
         super().__init__()
+        self.causal = causal
         self.n_heads = config.n_heads
         self.qkv = nn.Linear(config.d_model, 3 * config.d_model, bias=config.bias)
         self.out = nn.Linear(config.d_model, config.d_model, bias=config.bias)
@@ -55,34 +56,8 @@ class Attention(nn.Module):
         q, k, v = self.qkv(x).view(B, T, 3, self.n_heads, -1).permute(2, 0, 3, 1, 4)  # each (B, H, T, C/H)
         if self.rotary:
             q, k = self._rotate(q), self._rotate(k)
-        y = F.scaled_dot_product_attention(q, k, v, is_causal=True)
+        y = F.scaled_dot_product_attention(q, k, v, is_causal=self.causal)
         return self.out(y.transpose(1, 2).reshape(B, T, C))
-
-
-class MLP(Hidden):
-    """Two-layer, non-gated: activation(x W_in + b_in) W_out + b_out."""
-
-    def __init__(self, config: ModelConfig, layer: int) -> None:
-        super().__init__()
-        self.layer = layer
-        self.fc_in = nn.Linear(config.d_model, config.widths[layer], bias=config.bias)
-        self.fc_out = nn.Linear(config.widths[layer], config.d_model, bias=config.bias)
-        self.activation = F.relu if config.activation == "relu" else F.gelu
-
-    def forward(
-        self, x: Float[Tensor, "B T C"], observe: Observe | None = None, count: Count | None = None
-    ) -> Float[Tensor, "B T C"]:
-        preactivation = self.fc_in(x)  # (B, T, F)
-        if count is not None and self.activation is F.relu:
-            activation, per_unit = fused.relu_and_count(preactivation)
-            count(self.layer, per_unit)
-        else:
-            activation = self.activation(preactivation)
-            if count is not None:
-                count(self.layer, metrics.unit_counts(activation.detach() > 0))
-        if observe is not None:
-            observe(self.layer, x, preactivation, activation)
-        return self.fc_out(activation)
 
 
 class Block(nn.Module):

@@ -14,9 +14,8 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..config import ModelConfig
 from ..encoder_decoder_config import EncoderDecoderConfig
-from .decoder import MLP
+from .feedforward import MLP
 from .protocol import Count, Hidden, Model, Observe
 
 BUCKETS = 32
@@ -93,20 +92,6 @@ def _norm(config: EncoderDecoderConfig) -> nn.Module:
     return nn.RMSNorm(config.d_model, eps=1e-6)
 
 
-def _mlp(config: EncoderDecoderConfig, layer: int) -> MLP:
-    """The same MLP as the decoder-only model's, which is made of that model's switches."""
-    switches = ModelConfig(
-        n_layers=config.n_layers,
-        d_model=config.d_model,
-        d_ff=config.widths,
-        n_heads=1,
-        positions="none",
-        bias=False,
-        activation=config.activation,
-    )
-    return MLP(switches, layer)
-
-
 class Block(nn.Module):
     """Attention, in the decoder also to what the encoder read, and MLP, each with its norm and residual sum."""
 
@@ -116,7 +101,7 @@ class Block(nn.Module):
         self.decodes = layer >= config.n_encoder_layers
         if self.decodes:
             self.cross_norm, self.cross = _norm(config), Attention(config)
-        self.mlp_norm, self.mlp = _norm(config), _mlp(config, layer)
+        self.mlp_norm, self.mlp = _norm(config), MLP(config, layer)
 
     def forward(
         self,

@@ -5,20 +5,22 @@ from typing import Any
 
 import torch
 
-from ..config import ModelConfig
 from ..encoder_decoder_config import EncoderDecoderConfig
 from ..errors import UserError
-from . import decoder, encoder_decoder
+from ..model_config import BaseModelConfig, ModelConfig
+from ..vit_config import VitConfig
+from . import decoder, encoder_decoder, vit
 from .protocol import Model
 
 KINDS: Mapping[type, tuple[Callable[[Any], Model], Callable[[Any, int], Model]]] = {
     ModelConfig: (decoder.Decoder, decoder.initialise),
     EncoderDecoderConfig: (encoder_decoder.EncoderDecoder, encoder_decoder.initialise),
+    VitConfig: (vit.Vit, vit.initialise),
 }
 """Class of a configuration → class of its model, and what sets all its parameters from a seed."""
 
 
-def bare(config: ModelConfig | EncoderDecoderConfig) -> Model:
+def bare(config: BaseModelConfig) -> Model:
     """A model for weights that are about to be loaded; its own are drawn by torch and stand for nothing.
 
     Raises
@@ -47,7 +49,7 @@ def _named(made_by: Any) -> str:
     return str(getattr(made_by, "__name__", made_by))
 
 
-def build(config: ModelConfig | EncoderDecoderConfig, seed: int, device: str | torch.device = "cpu") -> Model:
+def build(config: BaseModelConfig, seed: int, device: str | torch.device = "cpu") -> Model:
     """A freshly initialised model on a device.
 
     Examples

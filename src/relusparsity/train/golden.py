@@ -20,7 +20,7 @@ from .. import corpora, distributed, identity
 from ..config import CorpusConfig, MeasureConfig, ModelConfig, RunConfig, TrainConfig, replace, to_dict
 from ..counting import deaths, fused, layer, metrics, use
 from ..interventions import inputs, units, updates
-from ..models import decoder
+from ..models import decoder, feedforward
 from ..store.guard import Guard, Results
 from ..store.schema import HISTORY
 from . import axis, evaluate, measurements, shrinking, step, timetable
@@ -75,6 +75,7 @@ RUNS: dict[str, dict[str, Any]] = {
         "train.clip": 0.0,
         "seed": 80,
     },
+    "top-k": {"model.activation": "topk", "model.top_k": 8, "seed": 5},
     "no positions": {"model.positions": "none", "train.weight_decay": 2.0, "seed": 65},
     "centred": {"intervention.kind": "centre", "intervention.layer": 1, "seed": 126},
     "added": {
@@ -228,6 +229,7 @@ GUARD = Guard(
         deaths,
         decoder,
         evaluate,
+        feedforward,
         fused,
         inputs,
         layer,

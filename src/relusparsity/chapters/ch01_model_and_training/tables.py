@@ -90,8 +90,8 @@ _CHOSEN: dict[str, Callable[[RunConfig], str]] = {
 """Choice → how a run's own is said."""
 
 
-FOR_FORKS = ("train.fork_states", "measure.earlier")
-"""Fields that say what a run keeps for those that go on from it."""
+LEFT_OUT = ("train.fork_states", "measure.earlier", "model.top_k")
+"""Fields that say what a run keeps for those that go on from it, and one that these runs do not read."""
 
 
 def choices(*recorded: xr.Dataset) -> pd.DataFrame:
@@ -106,7 +106,7 @@ def choices(*recorded: xr.Dataset) -> pd.DataFrame:
             continue
         for field in fields(getattr(RunConfig(), section.name)):
             name = f"{section.name}.{field.name}"
-            if name in FOR_FORKS:
+            if name in LEFT_OUT:
                 continue
             row: dict[str, Any] = {"W&A": STATED.get(name, NOT_KNOWN)}
             for column, config in configs.items():

@@ -23,8 +23,8 @@ in_short()
 # off", "rather than randomly", and not "as a result of outliers".
 #
 # **What would falsify it.** Silence that is rarity: units that are quiet for 8,192 tokens and fire when more text is read.
-# A stock of dead units that empties again. Row 9 of the ledger has the threshold; rows 10 and 11 ask for the *cause* and
-# wait for their experiment.
+# A stock of dead units that empties again. Row 9 of the ledger has the threshold; the *cause* is asked for
+# in [chapter 9](09_why_units_die.ipynb).
 
 # %% tags=["parameters", "remove-input"]
 scale = "laptop"

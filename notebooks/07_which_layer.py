@@ -238,8 +238,7 @@ figures.waves(wide, trajectories.lost(wide), trajectories.half_lost(wide))
 # So there seem to be two waves by *first*: one in the last layers while the learning rate rises, and a later
 # one, in layers 1 to 3 first and in layer 0 last. By *nearest*, at half the rate, the order is another: layers 3 and 4
 # take longest. All layers dip in the first million tokens and come back ([chapter 2](02_layer_patterns.ipynb)); that
-# million is left out here. This is exploration. We guess that the early wave goes by the learning rate over the size of
-# the initial weights. By how many million tokens half of a layer's loss has come:
+# million is left out here. This is exploration. By how many million tokens half of a layer's loss has come:
 
 # %% tags=["remove-input"] table="When half of what a layer loses is lost, million tokens. Wide"
 tables.halves({"Wide, first": wide, "Wide, nearest": nearest})

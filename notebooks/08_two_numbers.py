@@ -228,4 +228,4 @@ claims.table(claims.evaluate(patterns, rows=rows))
 # - **Not the source's model.** A recipe that ended in the box would be *a* recipe with these numbers, not theirs.
 #
 # *Which* layer empties, and what goes with it, is [chapter 7](07_which_layer.ipynb). Before you quote a number of
-# sparsity, read [the six lines on the front page](../index.md). Next: [measure your own model](11_measure_any_model.ipynb).
+# sparsity, read [the six lines on the front page](../index.md). Next: [why units die](09_why_units_die.ipynb).

@@ -182,6 +182,7 @@ _CHAPTERS = {
     5: ("12",),
     6: ("14",),
     7: ("15",),
+    9: ("10b", "11b", "16"),
 }
 
 
@@ -199,7 +200,9 @@ def for_chapter(chapter: int) -> tuple[Claim, ...]:
     ['units can be pruned']
     """
     if chapter not in _CHAPTERS:
-        raise UserError(f"chapter {chapter!r} has no rows in the ledger; chapters 1 to 7 have.")
+        raise UserError(
+            f"chapter {chapter!r} has no rows in the ledger; chapters {', '.join(map(str, _CHAPTERS))} have."
+        )
     return tuple(row for row in (*LEDGER, *ADDED) if row.number in _CHAPTERS[chapter])
 
 

@@ -1,11 +1,95 @@
 """Sentences of chapter 09 on what was forked on this machine; the dataset chooses the words."""
 
+import inspect
+
 import numpy as np
 import xarray as xr
 
-from ...claims.short import Said
+from ...claims.short import Said, between
+from ...experiments import attribution, freezes, outliers, sealing
+from ...interventions.updates import Control
 from ...plots.reading import how_many
 from . import effects
+
+
+def lines_that_matter() -> Said:
+    """The library's own lines that put another update in the place of a treated unit's."""
+    lines = inspect.getsource(Control._controlled).splitlines()
+    body = lines[next(place for place, line in enumerate(lines) if "kind, held" in line) :]
+    return Said("```python\n" + inspect.cleandoc("\n" + "\n".join(body)) + "\n```")
+
+
+def moved(dataset: xr.Dataset) -> Said:
+    """What moved the mean pre-activation of the followed units up to their last firing."""
+    parts = by_cause(dataset)
+    data, decay, reads = (parts.sel(cause=cause).values for cause in ("data", "decay", "input"))
+    n, most = len(data), int((data < np.minimum(decay, reads)).sum())
+    raised = f"{int((decay > 0).sum())} of {n}"
+    down = int((reads < 0).sum())
+    return Said(
+        f"**In {most} of {n} followed units the data-driven updates did most of it**: up to the last firing they moved "
+        f"the mean pre-activation by {between(data.round(2)).replace('-', '−')}. Decay raised it in {raised}, by "
+        f"{between(decay.round(2)).replace('-', '−')}: their weights point away from the mean input, and shrink. The "
+        f"change of the input lowered it in {down} and raised it in {n - down}."
+    )
+
+
+def by_cause(dataset: xr.Dataset) -> xr.DataArray:
+    """What each cause did to the mean pre-activation of each followed unit up to its last firing: (unit, cause)."""
+    before = dataset["life_change"].where(dataset["life_tokens"] <= dataset["life_onset"])
+    total = before.sum("life_step").where(dataset["life_unit"] >= 0)
+    return total.stack(unit=("seed", "layer", "chosen")).dropna("unit").transpose("unit", "cause")
+
+
+def taken(dataset: xr.Dataset, point: str) -> Said:
+    """What exchanging updates does to deaths in these forks, and whether it counts."""
+    found = effects.of_controls(dataset, point)
+    of = found.sel(control="exchange")
+    deaths = found["died"].sum(["layer", "seed"])
+    without, with_it = float(deaths.isel(fork=0)), float(deaths.sel(fork="exchange"))
+    counts = bool(of["counts"].all())
+    said = (
+        f"**Of {without:.0f} treated units that die in the twin, {with_it:.0f} die with exchanged updates** "
+        f"(AF {float(of['overall'].mean('seed')):.2f}). "
+    )
+    if counts:
+        return Said(said + "Loss and path stay near the twin's, so that the control counts.")
+    loss, path = (float(of[name].mean("seed")) for name in ("loss", "path"))
+    why = (
+        f"their final loss lies {abs(100 * loss):.1f} % from the twin's, and row 10b allows {100 * attribution.NEAR:g}"
+    )
+    if abs(path) > attribution.PATH:
+        longer = f"{abs(100 * path):.0f} % {'longer' if path > 0 else 'shorter'}"
+        why = f"they add up to a path that is {longer} than the twin's, and row 10b allows {100 * attribution.PATH:g}"
+    return Said(
+        f"{said}Each update keeps its size and goes to another unit. But {why} %. So this is a first sight, not its "
+        "verdict."
+    )
+
+
+def sealed(dataset: xr.Dataset, layer: int, free: str) -> Said:
+    """How many of a layer's dead come back with its upstream free and frozen."""
+    found = effects.of_revivals(dataset, layer, free)
+    dead, back = (found[name].sum("seed").astype(float) for name in ("dead", "came_back"))
+    usual, frozen = (float(back.sel(fork=fork)) for fork in (effects.FREE, effects.FROZEN))
+    gone = 100 * (1 - frozen / usual) if usual else np.nan
+    return Said(
+        f"**Of layer {layer}'s {float(dead.sel(fork=effects.FREE)):.0f} dead units {usual:.0f} come back, and "
+        f"{frozen:.0f} with all before the layer frozen**: {gone:.0f} % fewer. What is left then is not the input's "
+        "doing: the optimiser's moments, decay, or text that had not come before."
+    )
+
+
+def to_come() -> Said:
+    """How many forks have their forecasts and have not run."""
+    waiting = [each for each in (attribution, outliers, freezes, sealing) if not each.RAN]
+    forks = sum(len(each.ARMS) for each in waiting)
+    intervals, sentences = (sum(len(getattr(each, name)) for each in waiting) for name in ("EXPECTED", "CHANCES"))
+    return Said(
+        f"{forks} forks of each of five seeds of Mid wait for a GPU. Their rules, {intervals} intervals and "
+        f"{sentences} sentences with chances were written from {min(each.DATE for each in waiting)} on, before any of "
+        "them ran."
+    )
 
 
 def cannot_say(dataset: xr.Dataset, point: str) -> Said:
@@ -25,8 +109,8 @@ def cannot_say(dataset: xr.Dataset, point: str) -> Said:
     of = found.sel(control=control).mean("seed")
     if not bool(found["counts"].sel(control=control).all()):
         said.append(
-            f"By the rule of row 10b {control} would not count here: the loss ends {_signed(of['loss'])} % from the "
-            f"twin's, and the way that its treated units go is {_signed(of['path'])} % from theirs in the twin "
+            f"By the rule of row 10b {control} would not count here: the loss ends {signed(of['loss'])} % from the "
+            f"twin's, and the way that its treated units go is {signed(of['path'])} % from theirs in the twin "
             "(at most 1 and 5 %)."
         )
     said += [
@@ -38,7 +122,8 @@ def cannot_say(dataset: xr.Dataset, point: str) -> Said:
     return Said("**What these forks cannot say.** " + " ".join(said))
 
 
-def _signed(share: xr.DataArray) -> str:
+def signed(share: xr.DataArray) -> str:
+    """A share in percent, with its sign."""
     return f"{100 * float(share):+.1f}".replace("-", "−")
 
 

@@ -62,13 +62,15 @@ def by_control(found: xr.Dataset) -> Figure:
     return figure(f"{__name__}.by_control", Chart([panel], [260]), caption, [("", data)], finding, found)
 
 
-def by_layer(found: xr.Dataset) -> Figure:
+def by_layer(found: xr.Dataset, name: str = "") -> Figure:
     """Deaths of the treated units with each control and in its twin, layer by layer, and what share it takes away.
 
     Parameters
     ----------
     found : Dataset
         What `effects.of_controls` gives: `fraction` (control, seed, layer); `died` (fork, seed, layer).
+    name
+        Last part of the figure's name, where a page shows two of one model.
     """
     fraction = variable(found, "by_layer", "fraction", "control", "seed", "layer").astype(float)
     died = variable(found, "by_layer", "died", "fork", "seed", "layer").astype(float).sum("seed", skipna=False)
@@ -108,7 +110,7 @@ def by_layer(found: xr.Dataset) -> Figure:
     finding = f"Of {float(total.sum()):.0f} deaths among the treated units {said}"
     data = xr.Dataset({"attributable_fraction": fraction, "deaths": variable(found, "by_layer", "died", *_DIED)})
     chart = Chart([deaths, panel], [190, 190], legend="")
-    return figure(f"{__name__}.by_layer", chart, caption, [("", data)], finding, found)
+    return figure(f"{__name__}.by_layer", chart, caption, [("", data)], finding, found, name=name)
 
 
 _DIED = ("fork", "seed", "layer")

@@ -1,0 +1,207 @@
+# ---
+# jupyter:
+#   kernelspec:
+#     display_name: Python 3 (ipykernel)
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # Why units die
+
+# %% tags=["remove-input"]
+from relusparsity.chapters.ch09_why_units_die.short import in_short
+
+in_short()
+
+# %% [markdown]
+# *You will learn* what moves a unit under zero, how a fork of a run tests a cause, and what we expect of the forks that
+# decide. *7 minutes to read; to run, five minutes the first time, then seconds.*
+#
+# **Question.** The abstract of Wild and Anderson {cite:p}`wild2024uncovering` says that death is "primarily driven by
+# the dynamics of training, rather than simply occurring randomly or accidentally as a result of outliers". What drives
+# it?
+#
+# **What would falsify it.** As many deaths where each update keeps its size and loses its direction: then chance kills.
+# Fewer deaths where only the longest updates are cut: then outliers do. Rows 10b, 11b and 16 of the ledger have
+# thresholds.
+
+# %% tags=["parameters", "remove-input"]
+scale = "laptop"
+
+# %% tags=["remove-input"]
+from relusparsity import claims, scales, store
+from relusparsity.chapters.ch09_why_units_die import effects, experiment, figures, tables, words
+from relusparsity.experiments import costs
+
+# %% tags=["remove-input"]
+laptop = store.recorded("why_units_die", "laptop")
+controls = effects.of_controls(laptop, experiment.POINT)
+
+# %% [markdown]
+# ## From birth to death
+#
+# **Three causes move a unit, and they add up.** Its pre-activation is $z = w \cdot x + b$, with $x$ what its MLP reads;
+# $m$ is the mean of $x$ over some fixed held-out text. Between two kept steps the mean of $z$ changes by
+#
+# $$
+# \begin{aligned}
+# \Delta \bar z = {} & \underbrace{\Delta_{\text{data}} w \cdot \bar m
+# + \Delta_{\text{data}} b}_{\text{data-driven updates}}
+# + \underbrace{\Delta_{\text{decay}} w \cdot \bar m}_{\text{decay}} \\
+# & + \underbrace{\bar w \cdot \Delta m}_{\text{change of the input}}
+# \end{aligned}
+# $$ (eq-causes)
+#
+# with $\bar m$ and $\bar w$ the means of both ends. Decay is what AdamW takes off a weight at each step; the
+# data-driven part is all else that the optimiser did. The recipe of **Laptop** (6 × 1,024 units) does not decay biases.
+
+# %% tags=["remove-input"]
+figures.birth_to_death(laptop, 3, "middle")
+
+# %% tags=["remove-input"]
+words.moved(laptop)
+
+# %% [markdown]
+# Followed are, of each layer but the first, where none dies, the unit that died first, the one in the middle, and the
+# one that died last, among those that died once and for good.
+
+# %% tags=["remove-input", "hide-output"] mystnb={"code_prompt_show": "A unit of layer 4 that died late", "code_prompt_hide": "Hide the unit"}
+figures.birth_to_death(laptop, 4, "last")
+
+# %% [markdown]
+# What moved a unit is not yet what killed it: that the data push most of the dying down says nothing of what would have
+# happened without the push. For that, something must be taken away.
+#
+# ## Take one cause away
+#
+# **A fork goes on from a kept state of a run, with one thing changed.** Its *twin* is the same fork with nothing
+# changed. In each layer some units, drawn at random, are *treated*; the others train as always, so that the loss and
+# the stream stay what they are. Weight decay stays too. The *attributable fraction* is the share of deaths that a
+# control takes away:
+#
+# $$
+# \mathrm{AF} = 1 - \frac{\text{treated units that die with the control}}
+# {\text{treated units that die in the twin}}
+# $$ (eq-af)
+#
+# A unit counts as dying if it lived at the fork and, at the end, has not fired for $n$ training tokens and fires
+# nowhere on the held-out sets.
+
+# %% tags=["remove-input"] table="What each control does to a treated unit's update, and what it then tells apart"
+tables.controls()
+
+# %% [markdown]
+# The step that does it, as it stands in the library; `given` are the data-driven updates of a layer's treated units:
+
+# %% tags=["remove-input"]
+words.lines_that_matter()
+
+# %% [markdown]
+# ## Own drift, or chance
+
+# %% tags=["remove-input"]
+words.taken(laptop, experiment.POINT)
+
+# %% tags=["remove-input"]
+figures.by_layer(controls)
+
+# %% tags=["remove-input"] table="What the control takes away, and whether row 10b lets it count. Laptop"
+tables.compared(laptop, experiment.POINT)
+
+# %% [markdown]
+# An exchange leaves the common drift of units that fire about as often, and the sizes of all updates. So what it takes
+# away is tied to the unit itself: updates that go one way, step after step. Why the path grows we have not looked at.
+#
+# ## What seals death
+#
+# **A dead unit moves no more by itself: only its input can wake it.** It gets no gradient. What is left is decay, the
+# optimiser's fading moments, and all that stands before it.
+
+# %% tags=["remove-input"]
+words.sealed(laptop, experiment.LAYER, experiment.TWIN)
+
+# %% tags=["remove-input"]
+figures.hazard(effects.of_revivals(laptop, experiment.LAYER, experiment.TWIN))
+
+# %% [markdown]
+# ## The forks that decide
+#
+# Laptop has some tens of deaths per layer and none in layer 0. The rows of the ledger are judged in **Mid** (6 ×
+# 8,192), recipe *first*, five seeds, a tenth of each layer treated, forks at 10, 25 and 50 % of the training. They also
+# cut outliers, put ten-fold gradients into one batch of a hundred, and freeze a unit's own weights, its bias and its
+# input in turn.
+
+# %% tags=["remove-input"]
+words.to_come()
+
+# %% tags=["remove-input", "hide-output"] mystnb={"code_prompt_show": "The intervals, fork by fork", "code_prompt_hide": "Hide the intervals"} table="What we expect of the forks of Mid, written before they run"
+tables.expected()
+
+# %% tags=["remove-input", "hide-output"] mystnb={"code_prompt_show": "The sentences, with their chances", "code_prompt_hide": "Hide the sentences"} table="Sentences about the forks of Mid and the chance that we gave each before they run"
+tables.chances()
+
+# %% [markdown]
+# One of them was written after Laptop had been seen: that exchange counts in every seed got a chance of 10 %. The
+# intervals are older. If Mid does what Laptop did, ours for exchange, an AF from −0.3 to 0.4, fails.
+#
+# ## Try it
+#
+# **1.** Sixty treated units die in a twin, forty-five with a control. What is AF, and does the control take deaths
+# away?
+#
+# :::{dropdown} Answer
+# By {eq}`eq-af` 0.25. Counting alone leaves anything from −0.10 to 0.49 (95 %): these forks cannot tell.
+# :::
+#
+# **2.** Give a unit no data-driven update any more, and leave decay. Does it die?
+#
+# :::{dropdown} Answer
+# Its weights shrink, its bias stays: the pre-activation goes to the bias. With a negative one it dies, with a positive
+# one it fires at every token. So a control that destroys the drift can make *more* units die, and AF can be below zero.
+# :::
+#
+# **3.** With all before a layer frozen, some of its dead still come back. Name two ways.
+#
+# :::{dropdown} Answer
+# The optimiser's moments still move the weights for some tens of steps after the last gradient, and decay moves the
+# pre-activation towards the bias. A third: the text brings what it had not brought before.
+# :::
+#
+# ## The same on your machine
+#
+# `papermill notebooks/09_why_units_die.py` trains a parent and three forks of 200 steps here, or reads them back.
+
+# %% tags=["nbval-ignore-output", "remove-input", "hide-output"] mystnb={"code_prompt_show": "The forks of this machine", "code_prompt_hide": "Hide this machine's forks"}
+live_scale = scales.live(scale)
+here = experiment.run(experiment.config(live_scale))
+figures.by_layer(effects.of_controls(here, experiment.POINT), name="here")
+
+# %% [markdown]
+# ## Claims
+#
+# The ledger's rows on why units die. None has been tested: their runs are the forks above.
+
+# %% tags=["remove-input"]
+claims.table(claims.evaluate({}, rows=claims.for_chapter(9)))
+
+# %% [markdown]
+# ## What we cannot say
+
+# %% tags=["remove-input"]
+words.cannot_say(laptop, experiment.POINT)
+
+# %% [markdown]
+# - **Dynamics has many parts.** What is a unit's own drift here is that of AdamW on this text. Whether plain gradient
+#   descent would do the same is open.
+# - **Freezing changes the rest.** With all before a layer frozen, the network learns something else meanwhile, and with
+#   tied embeddings its output stands still too.
+# - **A mean over text is one number.** A unit dies by the upper end of its pre-activations; we follow their mean, and
+#   show the whole histogram.
+
+# %% tags=["remove-input", "hide-output"] mystnb={"code_prompt_show": "Runs, minutes and machines", "code_prompt_hide": "Hide the cost"}
+costs.cost({"Laptop": laptop})
+
+# %% [markdown]
+# Next: [measure your own model](11_measure_any_model.ipynb), or see [who comes back in chapter
+# 3](03_neuron_death.ipynb).

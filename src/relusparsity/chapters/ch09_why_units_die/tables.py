@@ -1,0 +1,84 @@
+"""Tables of chapter 09: what each control does, what it takes away, and what was written of the runs to come."""
+
+import pandas as pd
+import xarray as xr
+
+from ...experiments import attribution, freezes, outliers, sealing
+from . import effects, words
+
+CONTROLS = {
+    "exchange": (
+        "that of a treated unit that fires about as often",
+        "what is a unit's own",
+        "what its group has in common, or chance",
+    ),
+    "signs of 1, 10, 100 steps": (
+        "times +1 or −1, drawn per unit and block",
+        "updates with one direction beyond a block",
+        "diffusion by steps of that length",
+    ),
+    "reflect": (
+        "its mirror image along the mean input",
+        "the drift of the mean pre-activation",
+        "anything else",
+    ),
+    "winsorise": (
+        "cut to the 99th percentile of the lengths",
+        "rare large updates: outliers",
+        "anything but outliers",
+    ),
+}
+"""Control → what a treated unit's update becomes, what kills if AF is near 1, and what if it is near 0."""
+
+ASKED = {
+    attribution: "share of deaths taken away",
+    outliers: "deaths, in those of its twin",
+    freezes: "share of layer 2's deaths taken away",
+    sealing: "of layer 2's dead, back in 2,000 steps, %",
+}
+"""Experiment to come → the number that its intervals are of."""
+
+
+def controls() -> pd.DataFrame:
+    """What a control does to a treated unit's update, and what it then tells apart."""
+    columns = ["an update becomes", "AF near 1: what kills is", "AF near 0: what kills is"]
+    return pd.DataFrame.from_dict(CONTROLS, orient="index", columns=columns).rename_axis("control")
+
+
+def compared(dataset: xr.Dataset, point: str) -> pd.DataFrame:
+    """Deaths among the treated units of each control and its twin, all layers, and how near the two forks stay."""
+    found = effects.of_controls(dataset, point)
+    died = found["died"].sum(["layer", "seed"], skipna=False)
+    without, rows = float(died.isel(fork=0)), {}
+    for control in map(str, found["control"].values):
+        of = found.sel(control=control).mean("seed")
+        with_it = float(died.sel(fork=control))
+        low, high = words.by_counting(without, with_it)
+        rows[control] = {
+            "deaths in the twin": f"{without:.0f}",
+            "with the control": f"{with_it:.0f}",
+            "AF": f"{float(of['overall']):.2f}",
+            "by counting alone": f"{low:.2f} to {high:.2f}",
+            "loss, % from the twin's": words.signed(of["loss"]),
+            "path, % from the twin's": words.signed(of["path"]),
+            "counts by row 10b": "yes" if bool(found["counts"].sel(control=control).all()) else "no",
+        }
+    return pd.DataFrame.from_dict(rows, orient="index").rename_axis("control")
+
+
+def expected() -> pd.DataFrame:
+    """Every interval written of the forks of Mid that have not run, the mean of five seeds."""
+    rows = [
+        (arm, what, f"{low:g} to {high:g}".replace("-", "−"), experiment.DATE)
+        for experiment, what in ASKED.items()
+        for arm, (low, high) in experiment.EXPECTED.items()
+    ]
+    return pd.DataFrame(rows, columns=["fork", "number", "between", "written"]).set_index("fork")
+
+
+def chances() -> pd.DataFrame:
+    """Every sentence written of the forks of Mid that have not run, with the chance that we gave it."""
+    rows = [
+        (sentence, f"{100 * chance:.0f} %") for experiment in ASKED for sentence, chance in experiment.CHANCES.items()
+    ]
+    return pd.DataFrame(rows, columns=["sentence", "chance"]).set_index("sentence")

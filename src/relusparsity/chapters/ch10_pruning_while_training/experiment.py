@@ -45,7 +45,7 @@ EIGHTHS = (4, 5, 6, 7)
 """After how many eighths of the tokens units are removed; forks begin at the first."""
 DEAD_AFTER = 0.05
 """n of dead(n), as a share of the tokens."""
-ROUNDS = 15
+ROUNDS = 40
 """Times that a step of each model is timed."""
 
 SHORT: dict[str, Any] = {
@@ -136,7 +136,7 @@ UNITS = {
     "returned": ("units", "of these, those that have fired again by the end of the dense run"),
     "layer": ("1", LAYER),
 }
-SECONDS = "steps taken, times the median seconds of a step of the same widths, timed in turn after the runs"
+SECONDS = "steps taken, times the seconds of a step of the same widths, timed in turn after the runs"
 
 
 def returned(dense: xr.Dataset, pruned: xr.Dataset, tokens: int) -> tuple[np.ndarray, np.ndarray]:
@@ -154,7 +154,7 @@ def _timed(dataset: xr.Dataset, run: RunConfig) -> xr.Dataset:
     width = dataset["width"].transpose("arm", "seed", "step", "layer").values[:, 0]
     known = np.isfinite(width).all(-1)
     rows = [tuple(map(int, row)) for row in width[known]]
-    seconds = step_seconds(run, sorted(set(rows)))
+    seconds = step_seconds(run, sorted(set(rows), reverse=True))  # dense first
     per_step = np.full(known.shape, np.nan)
     per_step[known] = [seconds[row] for row in rows]
     steps = dataset["step"].values
@@ -163,7 +163,10 @@ def _timed(dataset: xr.Dataset, run: RunConfig) -> xr.Dataset:
     spent = np.diff(steps, prepend=0) * np.where(known, per_step, 0)
     spent[known & (np.cumsum(known, 1) == 1)] = 0  # the first measurement is of the beginning
     values = np.where(known, begun[:, None] + np.cumsum(spent, 1), np.nan)
-    about = {"training_seconds": ("s", SECONDS), "step_seconds": ("s", "median seconds of a step of these widths")}
+    about = {
+        "training_seconds": ("s", SECONDS),
+        "step_seconds": ("s", "seconds of a step of these widths, timed in turn"),
+    }
     dims = ("arm", "seed", "step")
     return dataset.assign(
         {
@@ -177,14 +180,20 @@ def _timed(dataset: xr.Dataset, run: RunConfig) -> xr.Dataset:
 def step_seconds(
     run: RunConfig, widths: Sequence[tuple[int, ...]], rounds: int = ROUNDS
 ) -> Mapping[tuple[int, ...], float]:
-    """Median seconds of a training step with each of these widths, timed in turn, so that all meet the same machine."""
+    """Seconds of a training step with each of these widths, the first of which is what the others are compared with.
+
+    Each round takes a step of each, beginning with another one every time. What a round took longer than others, all
+    of it did: so a width's seconds are the first one's, median over the rounds, times the median of the ratio to it.
+    """
     corpus, device = corpora.load(run.corpus), distributed.device()
-    trainers = {each: Trainer(replace(run, **{"model.d_ff": each}), corpus, device) for each in widths}
-    taken: dict[tuple[int, ...], list[float]] = {each: [] for each in widths}
-    for _ in range(rounds + 1):
-        for each, trainer in trainers.items():
+    trainers = [Trainer(replace(run, **{"model.d_ff": each}), corpus, device) for each in widths]
+    taken = np.zeros((rounds + 1, len(widths)))
+    for number, row in enumerate(taken):
+        for place in np.roll(np.arange(len(widths)), -number):
             begun = perf_counter()
-            loss, *_ = trainer.advance()
+            loss, *_ = trainers[place].advance()
             float(loss)  # waits for a GPU
-            taken[each].append(perf_counter() - begun)
-    return {each: float(np.median(seconds[1:])) for each, seconds in taken.items()}  # the first one warms up
+            row[place] = perf_counter() - begun
+    taken = taken[1:]  # the first one warms up
+    seconds = np.median(taken[:, 0]) * np.median(taken / taken[:, :1], axis=0)
+    return dict(zip(widths, map(float, seconds), strict=True))

@@ -6,9 +6,10 @@ Kaplan et al. 2020, section 2.1). A hidden unit has 2 · d_model parameters in m
 
     m = 12 · d_model · (hidden units of all layers) / F.
 
-With a share d of all hidden units gone, F falls to (1 − m · d) · F, and training is at most 1 / (1 − m · d) times as
-fast. It is a bound: norms, biases, the optimiser and memory cost time and are not counted, small matrices are slower
-per operation, and units that are dead now may come back.
+With a share d of all hidden units gone, F falls to (1 − m · d) · F: a step of the whole model has 1 / (1 − m · d) times
+as many operations. It is at most that, for units that are dead now may come back; and it is operations. Time may lie on
+either side: small matrices are slower per operation, and what is not counted, such as the optimiser, the counters,
+activations and memory, goes with the units too.
 """
 
 from collections.abc import Mapping, Sequence
@@ -83,7 +84,7 @@ def dead_share(dataset: xr.Dataset) -> xr.DataArray:
 
 
 def bound(dataset: xr.Dataset) -> xr.Dataset:
-    """How many times as fast training is at most without the units that are dead.
+    """How many times as fast training is at most, by operations, without the units that are dead.
 
     Parameters
     ----------

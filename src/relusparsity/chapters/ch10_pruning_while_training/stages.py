@@ -12,7 +12,7 @@ DENSE = "dense"
 
 
 def of(dataset: xr.Dataset) -> xr.Dataset:
-    """How many times as fast as the dense model each arm trains between its removals, and how many times at most.
+    """How many times as fast as the dense model each arm trains between its removals, and how many times by operations.
 
     Parameters
     ----------

@@ -120,7 +120,7 @@ def test_points_lie_where_speed_and_bound_are() -> None:
     line, pruned, narrow = panel["marks"]
     assert line["x"] == line["y"] and pruned["y"] == [1.25, 2, 1.25, 2] and narrow["y"] == [1.111, 1.111]
     np.testing.assert_allclose(pruned["x"], np.tile(found["bound"].sel(arm="pruned", seed=0), 2), rtol=1e-3)
-    assert drawn.title.startswith("Pruned trains 2.00 times as fast as dense at the end, of at most 1.7")
+    assert drawn.title.startswith("Pruned trains 2.00 times as fast as dense at the end, by operations 1.7")
     whole = found.assign(left=found["left"] * 0 + 1)
     with pytest.raises(UserError, match="compares arms that have fewer units than dense, and the dataset has none"):
         figures.bound_and_speed(whole)
@@ -136,6 +136,8 @@ def test_the_bounds_of_several_models_are_told_apart() -> None:
     for name, mark in named.items():
         last = float(np.mean(bounds[name]["bound"].isel(step=-1)))
         assert mark["y"][-1] == pytest.approx(last, rel=1e-3) and mark["x"][-1] == 100
-    assert "Wide, nearest would train at most 2.36 times" in drawn.title and "1 to 3 seeds" in drawn.caption
+    assert (
+        "By operations Wide, nearest would train at most 2.36 times" in drawn.title and "1 to 3 seeds" in drawn.caption
+    )
     assert drawn.model == "Wide, nearest, 3 seeds; Wide, fan-in, decay 1, 1 seed; Laptop, default, 3 seeds"
     assert "86 % in Wide, 66 % in Laptop" in drawn.caption

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import tyro
 
 from . import scales, stopping
-from .commands import Clean, Compare, Measure, Models, Record, Show, Train
+from .commands import Clean, Compare, Export, Measure, Models, Record, Show, Train
 from .errors import UserError
 
 DESCRIPTION = """Layer-dependent activation sparsity in ReLU Transformers, measured exactly.
@@ -46,7 +46,7 @@ def _value(option: str, arguments: Sequence[str]) -> str | None:
     return found
 
 
-def _parse(arguments: Sequence[str]) -> Train | Record | Show | Clean | Measure | Compare | Models:
+def _parse(arguments: Sequence[str]) -> Train | Record | Show | Clean | Measure | Compare | Export | Models:
     scale, recipe = _value("--scale", arguments), _value("--recipe", arguments)
     scale = "laptop" if scale is None else scale
     start = Train(scale, recipe, scales.base(scale, recipe=recipe))
@@ -57,6 +57,7 @@ def _parse(arguments: Sequence[str]) -> Train | Record | Show | Clean | Measure 
         | Annotated[Clean, tyro.conf.subcommand("clean")]
         | Annotated[Measure, tyro.conf.subcommand("measure")]
         | Annotated[Compare, tyro.conf.subcommand("compare")]
+        | Annotated[Export, tyro.conf.subcommand("export")]
         | Annotated[Models, tyro.conf.subcommand("models")]
     )
     messages = io.StringIO()

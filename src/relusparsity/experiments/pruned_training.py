@@ -142,13 +142,28 @@ def assemble(
 
     None was not run: its values are missing (NaN).
     """
-    by_seed = [list(arms(config.scale, seed)) for seed in seeds(config.scale)]
-    named = list(dict.fromkeys(arm for of_seed in by_seed for arm in of_seed))
     there = iter(runs)
-    parts: list[list[xr.Dataset | None]] = []
-    for of_seed, of in zip(by_seed, parents, strict=True):
-        found = {arm: next(there) for arm in of_seed}
-        parts.append([_one(found.get(arm), of) for arm in named])
+    of_seeds = {seed: {arm: next(there) for arm in arms(config.scale, seed)} for seed in seeds(config.scale)}
+    return together(config, of_seeds, parents, _tokens(config.runs[0])[0])
+
+
+def together(
+    config: shared.Config,
+    of_seeds: Mapping[int, Mapping[str, xr.Dataset | None]],
+    parents: Sequence[xr.Dataset | None],
+    fork_tokens: int,
+) -> xr.Dataset:
+    """Runs by seed and arm as one dataset, (arm, seed, …); an arm that a seed lacks, or None, is missing (NaN).
+
+    Parameters
+    ----------
+    parents
+        What the forks of each seed go on from.
+    fork_tokens
+        Training tokens after which they do.
+    """
+    named = list(dict.fromkeys(arm for found in of_seeds.values() for arm in found))
+    parts = [[_one(found.get(arm), of) for arm in named] for found, of in zip(of_seeds.values(), parents, strict=True)]
     some = next(part for of_seed in parts for part in of_seed if part is not None)
     steps = np.unique(np.concatenate([part["step"] for row in parts for part in row if part is not None]))
     nothing = xr.full_like(some.astype(float), np.nan)
@@ -157,18 +172,18 @@ def assemble(
     batch = config.runs[0].train.batch_tokens
     for name, (dim, values, (units, said)) in {
         "arm": ("arm", named, ("1", "how the run is trained")),
-        "seed": ("seed", list(seeds(config.scale)), COORDINATES["seed"]),
+        "seed": ("seed", list(of_seeds), COORDINATES["seed"]),
         "step": ("step", steps, COORDINATES["step"]),
         "tokens": ("step", steps * batch, COORDINATES["tokens"]),
     }.items():
         dataset.coords[name] = (dim, values, {"units": units, "long_name": said})
-    facts = [results.provenance(each) for each in runs if each is not None]
+    facts = [results.provenance(run) for found in of_seeds.values() for run in found.values() if run is not None]
     told = {"runs": [f["run_id"] for f in facts], "wall_seconds": [f["wall_seconds"] for f in facts]}
     told["commits"] = [f["environment"]["commit"] for f in facts]
     dataset.attrs = {
         "scale": config.scale,
         "recipe": config.recipe,
-        "fork_tokens": _tokens(config.runs[0])[0],
+        "fork_tokens": fork_tokens,
         "provenance": json.dumps(facts[0] | told, sort_keys=True),
     }
     return dataset

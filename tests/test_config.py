@@ -22,6 +22,7 @@ from relusparsity import (
     fork_config,
     intervention_config,
     model_config,
+    pictures_config,
     prune_config,
     scales,
     shapes,
@@ -252,6 +253,7 @@ def test_configs_cannot_be_changed_in_place() -> None:
 def test_every_field_says_what_it_is() -> None:
     """A sentence below each field; the five parts of a run are described by their classes."""
     modules = (configs, model_config, corpus_config, fork_config, intervention_config, prune_config, vit_config)
+    modules += (pictures_config,)
     bare = []
     for node in (each for module in modules for each in ast.parse(Path(module.__file__).read_text()).body):
         if isinstance(node, ast.ClassDef) and node.decorator_list:  # what is no dataclass has no fields of its own

@@ -23,6 +23,7 @@ from relusparsity import (
     fork_config,
     intervention_config,
     model_config,
+    pictures_config,
     prune_config,
     scales,
     shapes,
@@ -254,7 +255,7 @@ def test_configs_cannot_be_changed_in_place() -> None:
 
 def test_every_field_says_what_it_is() -> None:
     """A sentence below each field; the five parts of a run are described by their classes."""
-    models, tasks = (model_config, encoder_decoder_config, vit_config), (corpus_config, span_config)
+    models, tasks = (model_config, encoder_decoder_config, vit_config), (corpus_config, span_config, pictures_config)
     parts = (*models, *tasks, theory, fork_config, intervention_config, prune_config)
     bare = []
     for node in (each for module in (configs, *parts) for each in ast.parse(Path(module.__file__).read_text()).body):

@@ -31,7 +31,7 @@ def test_the_page_shows_every_entry_with_its_licence_and_size() -> None:
     for row, each in zip(rows, catalogue.everything().values(), strict=True):
         shown = re.fullmatch(r"\| (\S+) \| .+ \| ([\d.]+)\xa0MB \| ([^|]+) \| ([\d, ]+) \|", row)
         assert shown and shown[1] == each.name and shown[3] == each.licence, row
-        assert float(shown[2]) * 1e6 == pytest.approx(each.bytes, rel=0.03)
+        assert float(shown[2]) * 1e6 == pytest.approx(each.bytes, rel=0.04)  # a decimal of 1.4 MB
         assert [int(number) for number in shown[4].split(",")] == list(each.chapters)
 
 

@@ -8,8 +8,12 @@ from .checks import Checked
 from .errors import UserError
 
 
+class DataConfig(Checked):
+    """What a run is trained on, of any kind: text, or pictures; the fields are those of each kind."""
+
+
 @dataclass(frozen=True)
-class CorpusConfig(Checked):
+class CorpusConfig(DataConfig):
     """Where the text comes from and how it becomes tokens."""
 
     source: Literal["docs", "text", "hf"] = "docs"

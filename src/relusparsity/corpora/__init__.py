@@ -1,26 +1,32 @@
-"""Text source → tokenizer → memory-mapped tokens.
+"""Text source → tokenizer → memory-mapped tokens; and pictures with labels.
 
-`load` gives a `Corpus`; `batch` and `heldout_sequences` say which tokens the model sees when.
+`load` gives a `Corpus` or `Pictures`; `batch` and `heldout_sequences` say which tokens the model sees when.
 """
 
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, overload
 
 from tqdm import tqdm
 
 from ..config import CorpusConfig
-from . import golden, sources, text
+from ..pictures_config import PicturesConfig
+from . import golden, pictures, sources, text
 from .batches import batch, chunks, heldout_sequences, order_digest
+from .pictures import Pictures
 from .store import Corpus, open_or_build
 
-__all__ = ["Corpus", "batch", "chunks", "heldout_sequences", "load", "order_digest"]
+__all__ = ["Corpus", "Pictures", "batch", "chunks", "heldout_sequences", "load", "order_digest"]
 
 
 _loaded: dict[tuple[CorpusConfig, Path], tuple[list[Any], Corpus]] = {}  # in this process, with the state of its files
 
 
-def load(config: CorpusConfig, cache: Path | None = None) -> Corpus:
+@overload
+def load(config: CorpusConfig, cache: Path | None = None) -> Corpus: ...
+@overload
+def load(config: PicturesConfig, cache: None = None) -> Pictures: ...
+def load(config: CorpusConfig | PicturesConfig, cache: Path | None = None) -> Corpus | Pictures:
     """The corpus a config describes: tokenised the first time (minutes for hundreds of MB), then read back.
 
     Processes side by side, such as torchrun's, may all call it: one makes the token files, the others wait for them. A
@@ -29,15 +35,18 @@ def load(config: CorpusConfig, cache: Path | None = None) -> Corpus:
     Parameters
     ----------
     config
-        What text, how it is split and tokenised.
+        What text, how it is split and tokenised; or which pictures, with labels.
     cache
         Folder for the token files; `corpora` in the directory of runs if not given.
 
     Raises
     ------
     UserError
-        For text that is missing, empty, binary or damaged, a vocabulary that does not fit it, or a damaged cache.
+        For text that is missing, empty, binary or damaged, a vocabulary that does not fit it, or a damaged cache; for
+        pictures whose package is not on this machine.
     """
+    if isinstance(config, PicturesConfig):
+        return pictures.load(config)
     if cache is None:
         from ..store.results import runs_dir
 

@@ -61,6 +61,7 @@ def test_transformers_loads_the_same_function(kind: str, fields: dict[str, Any],
         ),
         ({"embedding_norm": True}, r"model\.embedding_norm = True: no architecture"),
         ({"logit_scale": 0.25}, r"model\.logit_scale = 0\.25: no architecture"),
+        ({"activation": "topk", "top_k": 5}, r"model\.top_k = 5: no architecture"),
         (
             {"norm_place": "post"},
             r"model\.norm_place = post with norm = layernorm and positions = rotary: no architect",

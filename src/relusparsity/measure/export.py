@@ -2,14 +2,12 @@
 
 Three of them have our parts, the MLP without a gate before all:
 
-| architecture | positions | norm | where the norms are |
-|---|---|---|---|
-| OPT | learned, sinusoidal or none (a table, or one of zeros) | layernorm | pre, post |
-| GPT-NeoX | rotary | layernorm | pre, parallel |
-| Arcee | rotary | rmsnorm | pre |
+- OPT: learned, sinusoidal or no positions (a table, or one of zeros), LayerNorm before or after the sublayers;
+- GPT-NeoX: rotary positions, LayerNorm before them or side by side;
+- Arcee: rotary positions, RMSNorm before them.
 
 With biases or without, tied or not, ReLU or GELU. A bias that an architecture always has and the model has not is 0.
-None of them has layers of unlike widths, a norm on the embeddings or a factor on the logits.
+None of them has layers of unlike widths, a norm on the embeddings, a factor on the logits or Top-k.
 """
 
 import os
@@ -40,7 +38,7 @@ Tables = Mapping[str, Tensor]
 
 
 def export(given: str, out: str) -> None:
-    """Write the model that a path names, a run's folder or one of its weights/*.safetensors, and its tokenizer.
+    """Write the model that a path names, a run's folder or one of its weights, and its tokenizer.
 
     Raises
     ------
@@ -92,7 +90,7 @@ def converted(model: Model) -> Any:
             f"model.d_ff: the layers have {in_words(widths)} hidden units, and no architecture of transformers with "
             "such MLPs has unlike layers; export a model whose layers have one width."
         )
-    for name in ("embedding_norm", "logit_scale"):
+    for name in ("embedding_norm", "logit_scale", "top_k"):
         if (value := getattr(config, name)) != getattr(ModelConfig, name):
             raise UserError(f"model.{name} = {value}: no architecture of transformers with such MLPs has it.")
     table = "table" if config.positions != "rotary" else "rotary"

@@ -47,9 +47,9 @@ controls = effects.of_controls(laptop, experiment.POINT)
 # $$
 # \begin{aligned}
 # \Delta \bar z = {} & \underbrace{\Delta_{\text{data}} w \cdot \bar m
-# + \Delta_{\text{data}} b}_{\text{data-driven updates}}
-# + \underbrace{\Delta_{\text{decay}} w \cdot \bar m}_{\text{decay}} \\
-# & + \underbrace{\bar w \cdot \Delta m}_{\text{change of the input}}
+# + \Delta_{\text{data}} b}_{\text{data-driven updates}} \\
+# & + \underbrace{\Delta_{\text{decay}} w \cdot \bar m}_{\text{decay}}
+# + \underbrace{\bar w \cdot \Delta m}_{\text{change of the input}}
 # \end{aligned}
 # $$ (eq-causes)
 #
@@ -77,12 +77,11 @@ figures.birth_to_death(laptop, 4, "last")
 #
 # **A fork goes on from a kept state of a run, with one thing changed.** Its *twin* is the same fork with nothing
 # changed. In each layer some units, drawn at random, are *treated*; the others train as always, so that the loss and
-# the stream stay what they are. Weight decay stays too. The *attributable fraction* is the share of deaths that a
-# control takes away:
+# the stream stay what they are. Weight decay stays too. The *attributable fraction* is the share of deaths,
+# among the treated units alone, that a control takes away:
 #
 # $$
-# \mathrm{AF} = 1 - \frac{\text{treated units that die with the control}}
-# {\text{treated units that die in the twin}}
+# \mathrm{AF} = 1 - \frac{\text{deaths with the control}}{\text{deaths in the twin}}
 # $$ (eq-af)
 #
 # A unit counts as dying if it lived at the fork and, at the end, has not fired for $n$ training tokens and fires

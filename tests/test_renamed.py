@@ -78,7 +78,7 @@ def made(name: str) -> Iterator[tuple[str, RunConfig, str]]:
             for id, seed in zip(facts["runs"], seeds, strict=True):
                 yield id, replace(first, seed=seed), text
             return
-        recipes = listed(file, axis)
+        recipes = listed(file, axis)[: len(facts["runs"])]  # arms that follow from what others came to are named apart
         texts = [text] * len(recipes)
         if "configs" in facts:
             configs = [from_dict(RunConfig, facts["configs"][recipe]) for recipe in recipes]

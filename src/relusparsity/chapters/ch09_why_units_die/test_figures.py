@@ -77,7 +77,7 @@ def test_the_hazard_is_firings_over_unit_steps_and_says_from_where_on_units_are_
     assert drawn.title == (
         "Of layer 3's 50 dead units come back: 20.0 % with nothing frozen, 2.0 % with upstream frozen"
     )
-    assert panel["x"]["ticks"][1] == ["0", "1", "2 or more"]
+    assert panel["x"]["ticks"][1] == ["0", "1", "2+"]
 
 
 def test_chance_alone_moves_a_fraction_of_few_deaths() -> None:

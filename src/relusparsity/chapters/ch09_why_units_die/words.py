@@ -110,7 +110,7 @@ def cannot_say(dataset: xr.Dataset, point: str) -> Said:
     if not bool(found["counts"].sel(control=control).all()):
         said.append(
             f"By the rule of row 10b {control} would not count here: the loss ends {signed(of['loss'])} % from the "
-            f"twin's, and the way that its treated units go is {signed(of['path'])} % from theirs in the twin "
+            f"twin's, and the path of its treated units is {signed(of['path'])} % from theirs in the twin "
             "(at most 1 and 5 %)."
         )
     said += [

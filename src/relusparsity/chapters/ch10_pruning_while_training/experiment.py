@@ -26,7 +26,7 @@ import numpy as np
 import xarray as xr
 
 from ... import arithmetic, corpora, distributed
-from ...config import RunConfig, replace
+from ...config import RunConfig, replace, to_dict
 from ...experiments import pruned_training, shared, variants
 from ...prune_config import rounded_up
 from ...recipes import RECIPES
@@ -124,6 +124,7 @@ def assemble(config: shared.Config, runs: Sequence[xr.Dataset]) -> xr.Dataset:
     facts = results.provenance(dataset)
     follow = {name: facts[name][len(runs) :] for name in ("runs", "wall_seconds", "commits")}
     facts |= {name: facts[name][: len(runs)] for name in follow} | {"followed": follow}
+    facts["configs"] = {name: to_dict(each) for name, each in zip(of, (*config.runs, *others.values()), strict=True)}
     about = {"dead_after": dense.attrs["dead_after"], "d_ff": dense.attrs["d_ff"], "rounds": ROUNDS}
     decay = f"{config.recipe}, decay {config.runs[0].train.weight_decay:g}"
     dataset.coords["recipe"] = ((), decay, {"units": "1", "long_name": "how all arms are trained"})

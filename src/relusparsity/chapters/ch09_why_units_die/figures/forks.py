@@ -167,10 +167,10 @@ def _each(back: xr.DataArray, dead: xr.DataArray) -> list[tuple[str, float, floa
 
 
 def _bins(least: np.ndarray) -> list[str]:
-    """'0', '1', '2–3' … of the least steps of each bin; the last has no end."""
+    """'0', '1', '2–3' … '512+' of the least steps of each bin; the last has no end."""
     ends = [*(after - 1 for after in least[1:].tolist()), None]
     return [
-        str(low) if low == end else f"{low} or more" if end is None else f"{low}–{end}"
+        str(low) if low == end else f"{low}+" if end is None else f"{low}–{end}"
         for low, end in zip(least.tolist(), ends, strict=True)
     ]
 

@@ -109,8 +109,9 @@ figures.by_layer(controls)
 tables.compared(laptop, experiment.POINT)
 
 # %% [markdown]
-# An exchange leaves the common drift of units that fire about as often, and the sizes of all updates. So what it takes
-# away is tied to the unit itself: updates that go one way, step after step. Why the path grows we have not looked at.
+# An exchange leaves the common drift of units that fire about as often. It takes away what is tied to the unit itself,
+# and that is two things: updates that go one way, step after step, and the standstill of a unit that has fallen silent,
+# which now gets updates of units that still fire. These forks cannot tell the two apart.
 #
 # ## What seals death
 #

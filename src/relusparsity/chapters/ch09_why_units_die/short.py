@@ -20,12 +20,12 @@ def in_short() -> Short:
         for fork in (effects.FREE, effects.FROZEN)
     )
     return Short(
-        f"In our smallest model (Laptop, one seed) units die by updates that are their own: of {without} treated units "
-        f"that die, {with_it} die when like units exchange their updates. The test that decides, in Mid with five "
-        "seeds, is written and has not run.",
+        f"In our smallest model (Laptop, one seed) {without} treated units die when left alone, and {with_it} when "
+        "each gets the updates of another that fires about as often. Whether a unit's own drift kills, or exchange "
+        "keeps the silent moving, this cannot tell; the test that decides, in Mid, has not run.",
         (
-            f"Followed from birth to death, {most} of {parts.sizes['unit']} units were driven under zero by the "
-            "updates that the data make, more than by weight decay or by what they read.",
+            f"In {most} of {parts.sizes['unit']} units followed to their death, the updates that the data make "
+            "lowered the mean pre-activation, by more than weight decay or the change of their input did.",
             f"Exchange takes away {100 * (1 - with_it / without):.0f} % of the deaths ({100 * low:.0f} to "
             f"{100 * high:.0f} % by counting alone). It also makes the path of the treated units longer than row 10b "
             "of the ledger allows, so that this is no verdict.",

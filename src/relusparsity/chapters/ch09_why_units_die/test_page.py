@@ -26,8 +26,8 @@ def test_the_controls_row_is_that_of_sums_over_the_recorded_forks(laptop: xr.Dat
     assert row["path, % from the twin's"] == f"{100 * (path[exchanged] / path[twin] - 1):+.1f}"
     assert row["counts by row 10b"] == "no"
     said = words.taken(laptop, experiment.POINT).text
-    assert f"Of {died[twin]:.0f} treated units that die in the twin, {died[exchanged]:.0f} die" in said
-    assert "not its verdict" in said and f"{died[twin]:.0f} treated units that die" in short.in_short().finding
+    assert f"{died[twin]:.0f} treated units die in the twin, and {died[exchanged]:.0f} with" in said
+    assert "not its verdict" in said and f"{died[twin]:.0f} treated units die" in short.in_short().finding
 
 
 def test_a_control_that_stays_near_its_twin_counts(laptop: xr.Dataset) -> None:

@@ -49,21 +49,19 @@ def taken(dataset: xr.Dataset, point: str) -> Said:
     without, with_it = float(deaths.isel(fork=0)), float(deaths.sel(fork="exchange"))
     counts = bool(of["counts"].all())
     said = (
-        f"**Of {without:.0f} treated units that die in the twin, {with_it:.0f} die with exchanged updates** "
+        f"**{without:.0f} treated units die in the twin, and {with_it:.0f} with exchanged updates** "
         f"(AF {float(of['overall'].mean('seed')):.2f}). "
     )
     if counts:
         return Said(said + "Loss and path stay near the twin's, so that the control counts.")
     loss, path = (float(of[name].mean("seed")) for name in ("loss", "path"))
-    why = (
-        f"their final loss lies {abs(100 * loss):.1f} % from the twin's, and row 10b allows {100 * attribution.NEAR:g}"
-    )
+    why = f"the final loss lies {abs(100 * loss):.1f} % from the twin's, and row 10b allows {100 * attribution.NEAR:g}"
     if abs(path) > attribution.PATH:
         longer = f"{abs(100 * path):.0f} % {'longer' if path > 0 else 'shorter'}"
-        why = f"they add up to a path that is {longer} than the twin's, and row 10b allows {100 * attribution.PATH:g}"
+        why = f"updates became larger: their lengths add up to a path {longer} than the twin's, and row 10b allows "
+        why += f"{100 * attribution.PATH:g}"
     return Said(
-        f"{said}Each update keeps its size and goes to another unit. But {why} %. So this is a first sight, not its "
-        "verdict."
+        f"{said}Each update goes to another unit as it is. But {why} %. So this is a first sight, not its verdict."
     )
 
 

@@ -16,15 +16,16 @@ in_short()
 
 # %% [markdown]
 # *You will learn* what moves a unit under zero, how a fork of a run tests a cause, and what we expect of the forks that
-# decide. *7 minutes to read; to run, five minutes the first time, then seconds.*
+# decide. *8 minutes to read; to run, five to thirty minutes the first time, by
+# what else the cores do, then seconds.*
 #
 # **Question.** The abstract of Wild and Anderson {cite:p}`wild2024uncovering` says that death is "primarily driven by
 # the dynamics of training, rather than simply occurring randomly or accidentally as a result of outliers". What drives
 # it?
 #
-# **What would falsify it.** As many deaths where each update keeps its size and loses its direction: then chance kills.
-# Fewer deaths where only the longest updates are cut: then outliers do. Rows 10b, 11b and 16 of the ledger have
-# thresholds.
+# **What would falsify it.** *Not random* fails if as many units die when their updates lose their direction (row 10b
+# of the ledger); *not outliers*, if fewer die when the longest updates alone are cut (row 11b); our own claim that what
+# stands still seals death, if as many dead units come back when all before them stands still (row 16).
 
 # %% tags=["parameters", "remove-input"]
 scale = "laptop"
@@ -48,8 +49,8 @@ controls = effects.of_controls(laptop, experiment.POINT)
 # \begin{aligned}
 # \Delta \bar z = {} & \underbrace{\Delta_{\text{data}} w \cdot \bar m
 # + \Delta_{\text{data}} b}_{\text{data-driven updates}} \\
-# & + \underbrace{\Delta_{\text{decay}} w \cdot \bar m}_{\text{decay}}
-# + \underbrace{\bar w \cdot \Delta m}_{\text{change of the input}}
+# & + \underbrace{\Delta_{\text{decay}} w \cdot \bar m}_{\text{decay}} \\
+# & + \underbrace{\bar w \cdot \Delta m}_{\text{change of the input}}
 # \end{aligned}
 # $$ (eq-causes)
 #
@@ -64,7 +65,7 @@ words.moved(laptop)
 
 # %% [markdown]
 # Followed are, of each layer but the first, where none dies, the unit that died first, the one in the middle, and the
-# one that died last, among those that died once and for good.
+# one that died last, among those that died once and had not come back by the end.
 
 # %% tags=["remove-input", "hide-output"] mystnb={"code_prompt_show": "A unit of layer 4 that died late", "code_prompt_hide": "Hide the unit"}
 figures.birth_to_death(laptop, 4, "last")
@@ -81,11 +82,15 @@ figures.birth_to_death(laptop, 4, "last")
 # among the treated units alone, that a control takes away:
 #
 # $$
-# \mathrm{AF} = 1 - \frac{\text{deaths with the control}}{\text{deaths in the twin}}
+# \mathrm{AF} = 1 - \frac{D_{\text{control}}}{D_{\text{twin}}}
 # $$ (eq-af)
 #
-# A unit counts as dying if it lived at the fork and, at the end, has not fired for $n$ training tokens and fires
-# nowhere on the held-out sets.
+# with $D$ the treated units that die in the fork. A unit counts as dying if it lived at the fork and, at the end, has
+# not fired for $n$ training tokens and fires nowhere on the held-out sets. *Upstream* is all that a layer's input is
+# computed with.
+
+# %% tags=["remove-input"]
+words.made(laptop, "at 50 %: exchange")
 
 # %% tags=["remove-input"] table="What each control does to a treated unit's update, and what it then tells apart"
 tables.controls()
@@ -115,8 +120,8 @@ tables.compared(laptop, experiment.POINT)
 #
 # ## What seals death
 #
-# **A dead unit moves no more by itself: only its input can wake it.** It gets no gradient. What is left is decay, the
-# optimiser's fading moments, and all that stands before it.
+# **A dead unit gets no gradient, so that mostly its input can wake it.** Besides, decay and the optimiser's fading
+# moments move it a little, and new text may bring what the old had not.
 
 # %% tags=["remove-input"]
 words.sealed(laptop, experiment.LAYER, experiment.TWIN)
@@ -142,8 +147,10 @@ tables.expected()
 tables.chances()
 
 # %% [markdown]
-# One of them was written after Laptop had been seen: that exchange counts in every seed got a chance of 10 %. The
-# intervals are older. If Mid does what Laptop did, ours for exchange, an AF from −0.3 to 0.4, fails.
+# *Beyond the floor* means beyond those forks in which nothing moves the units, so that new text alone can wake or
+# silence them; *falls* are a unit's steps that lower the 99.9th percentile of its pre-activation. One sentence was
+# written after Laptop had been seen: that exchange counts in every seed. The intervals are older. If Mid does what
+# Laptop did, ours for exchange, an AF from −0.3 to 0.4, fails.
 #
 # ## Try it
 #
@@ -171,6 +178,8 @@ tables.chances()
 # ## The same on your machine
 #
 # `papermill notebooks/09_why_units_die.py` trains a parent and three forks of 200 steps here, or reads them back.
+# Another machine, or another number of threads, rounds sums otherwise, and other units die: how far its bars lie from
+# those above is a measure of how sure one run is.
 
 # %% tags=["nbval-ignore-output", "remove-input", "hide-output"] mystnb={"code_prompt_show": "The forks of this machine", "code_prompt_hide": "Hide this machine's forks"}
 live_scale = scales.live(scale)

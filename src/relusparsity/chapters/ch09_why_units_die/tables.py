@@ -32,11 +32,17 @@ CONTROLS = {
 
 ASKED = {
     attribution: "share of deaths taken away",
-    outliers: "deaths, in those of its twin",
+    outliers: "deaths, as a multiple of its twin's",
     freezes: "share of layer 2's deaths taken away",
     sealing: "of layer 2's dead, back in 2,000 steps, %",
 }
 """Experiment to come → the number that its intervals are of."""
+
+
+LATER = {
+    "exchange counts in every seed, at 25 %: its loss and path stay near the twin's": "2026-11-30, Laptop seen",
+}
+"""Sentences that were added to an experiment's after its date → when, and what was known by then."""
 
 
 def controls() -> pd.DataFrame:
@@ -79,6 +85,8 @@ def expected() -> pd.DataFrame:
 def chances() -> pd.DataFrame:
     """Every sentence written of the forks of Mid that have not run, with the chance that we gave it."""
     rows = [
-        (sentence, f"{100 * chance:.0f} %") for experiment in ASKED for sentence, chance in experiment.CHANCES.items()
+        (sentence, f"{100 * chance:.0f} %", LATER.get(sentence, experiment.DATE))
+        for experiment in ASKED
+        for sentence, chance in experiment.CHANCES.items()
     ]
-    return pd.DataFrame(rows, columns=["sentence", "chance"]).set_index("sentence")
+    return pd.DataFrame(rows, columns=["sentence", "chance", "written"]).set_index("sentence")

@@ -75,7 +75,7 @@ def test_the_hazard_is_firings_over_unit_steps_and_says_from_where_on_units_are_
     lines = [mark["y"] for mark in panel["marks"] if mark["kind"] == "line"]
     assert lines == [[85, 10, 5], [50, 2.5, None]] and panel["cursor"] == 1.5
     assert drawn.title == (
-        "Of layer 3's 50 dead units come back: 20.0 % with nothing frozen, 2.0 % with upstream frozen"
+        "Units of layer 3 that are dead fire in 5 of 100 steps with nothing frozen, 0 of 100 steps with upstream frozen"
     )
     assert panel["x"]["ticks"][1] == ["0", "1", "2+"]
 

@@ -38,15 +38,16 @@ def test_a_control_that_stays_near_its_twin_counts(laptop: xr.Dataset) -> None:
     assert "the control counts" in words.taken(near, experiment.POINT).text
 
 
-def test_what_moved_a_unit_is_added_up_to_its_last_firing(laptop: xr.Dataset) -> None:
+def test_what_moved_a_unit_is_added_up_to_the_first_kept_step_after_its_last_firing(laptop: xr.Dataset) -> None:
     parts = words.by_cause(laptop)
     expected = []
     of = laptop.isel(seed=0)
     for layer, chosen in np.ndindex(6, 3):
         here = of.isel(layer=layer, chosen=chosen)
         if int(here["life_unit"]) >= 0:
-            alive = [at for at, seen in enumerate(here["life_tokens"].values) if seen <= float(here["life_onset"])]
-            expected.append(here["life_change"].values[alive].sum(0))
+            seen, onset = here["life_tokens"].values.tolist(), float(here["life_onset"])
+            end = next(at for at, tokens in enumerate(seen) if tokens >= onset)  # as in the figure's title
+            expected.append(here["life_change"].values[: end + 1].sum(0))
     np.testing.assert_allclose(parts.values, expected, rtol=1e-5)
     data, decay, _ = np.transpose(expected)
     said = words.moved(laptop).text
@@ -60,6 +61,16 @@ def test_revivals_are_said_as_they_were_counted(laptop: xr.Dataset) -> None:
     said = words.sealed(laptop, experiment.LAYER, experiment.TWIN).text
     assert f"{back[experiment.TWIN]} come back, and {back[frozen]} with all before the layer frozen" in said
     assert f"{100 * (1 - back[frozen] / back[experiment.TWIN]):.0f} % fewer" in said
+    loss = laptop["final_loss"].isel(seed=0)
+    assert f"{100 * float(loss.sel(arm=frozen) / loss.sel(arm=experiment.TWIN) - 1):.1f} % higher" in said
+    below = laptop.sel(arm=frozen, layer=2).isel(seed=0)
+    assert f"wakes {int(below['came_back'])} of {int(below['dead_at_fork'])}" in said
+
+
+def test_what_the_forks_are_is_read_off_their_configuration(laptop: xr.Dataset) -> None:
+    said = words.made(laptop, "at 50 %: exchange").text
+    assert "65,536 tokens, 64 steps" in said and "after 409,600 tokens" in said and "for 200 steps" in said
+    assert "treat 25 % of each layer" in said and "every 100 steps" in said
 
 
 def test_every_forecast_of_the_forks_to_come_is_shown() -> None:
@@ -67,6 +78,8 @@ def test_every_forecast_of_the_forks_to_come_is_shown() -> None:
     shown = tables.expected()
     assert len(shown) == sum(len(each.EXPECTED) for each in experiments)
     assert shown.loc[attribution.named("25 %", "exchange"), "between"] == "−0.3 to 0.4"
+    assert set(tables.LATER) < set(tables.chances().index)
+    assert tables.chances()["written"].str.contains("Laptop seen").sum() == len(tables.LATER)
     assert set(tables.chances().index) == {sentence for each in experiments for sentence in each.CHANCES}
     forks = sum(len(each.ARMS) for each in experiments if not each.RAN)
     assert f"{forks} forks of each of five seeds" in words.to_come().text

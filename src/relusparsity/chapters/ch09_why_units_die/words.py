@@ -6,9 +6,11 @@ import numpy as np
 import xarray as xr
 
 from ...claims.short import Said, between
-from ...experiments import attribution, freezes, outliers, sealing
+from ...config import RunConfig, from_dict
+from ...experiments import attribution, forked, freezes, outliers, sealing
 from ...interventions.updates import Control
 from ...plots.reading import how_many
+from ...store import results
 from . import effects
 
 
@@ -26,17 +28,24 @@ def moved(dataset: xr.Dataset) -> Said:
     n, most = len(data), int((data < np.minimum(decay, reads)).sum())
     raised = f"{int((decay > 0).sum())} of {n}"
     down = int((reads < 0).sum())
+    by = [between(of.round(2)).replace("-", "−") for of in (data, decay)]
     return Said(
-        f"**In {most} of {n} followed units the data-driven updates did most of it**: up to the last firing they moved "
-        f"the mean pre-activation by {between(data.round(2)).replace('-', '−')}. Decay raised it in {raised}, by "
-        f"{between(decay.round(2)).replace('-', '−')}: their weights point away from the mean input, and shrink. The "
-        f"change of the input lowered it in {down} and raised it in {n - down}."
+        f"**In {most} of {n} followed units the data-driven updates did most of it**: up to the first kept step after "
+        f"the last firing they moved the mean pre-activation by {by[0]}. Decay raised it in {raised}, by {by[1]}: "
+        "their weights point away from the mean input, and shrink. The change of the input lowered it in "
+        f"{down} and raised it in {n - down}. Units that live were not followed."
     )
 
 
 def by_cause(dataset: xr.Dataset) -> xr.DataArray:
-    """What each cause did to the mean pre-activation of each followed unit up to its last firing: (unit, cause)."""
-    before = dataset["life_change"].where(dataset["life_tokens"] <= dataset["life_onset"])
+    """What moved the mean pre-activation of each followed unit, by cause: (unit, cause).
+
+    Up to the first kept step after its last firing, as the figure has it.
+    """
+    later = (
+        dataset["life_tokens"].shift(life_step=1, fill_value=0) >= dataset["life_onset"]
+    )  # the one before is past it
+    before = dataset["life_change"].where(~later)
     total = before.sum("life_step").where(dataset["life_unit"] >= 0)
     return total.stack(unit=("seed", "layer", "chosen")).dropna("unit").transpose("unit", "cause")
 
@@ -70,11 +79,28 @@ def sealed(dataset: xr.Dataset, layer: int, free: str) -> Said:
     found = effects.of_revivals(dataset, layer, free)
     dead, back = (found[name].sum("seed").astype(float) for name in ("dead", "came_back"))
     usual, frozen = (float(back.sel(fork=fork)) for fork in (effects.FREE, effects.FROZEN))
-    gone = 100 * (1 - frozen / usual) if usual else np.nan
+    low, high = by_counting(usual, frozen)
+    loss = dataset["final_loss"].sel(arm=[free, sealing.named(frozen=layer)]).mean("seed").values
+    below = dataset.sel(arm=sealing.named(frozen=layer), layer=layer - 1).sum("seed")
     return Said(
         f"**Of layer {layer}'s {float(dead.sel(fork=effects.FREE)):.0f} dead units {usual:.0f} come back, and "
-        f"{frozen:.0f} with all before the layer frozen**: {gone:.0f} % fewer. What is left then is not the input's "
-        "doing: the optimiser's moments, decay, or text that had not come before."
+        f"{frozen:.0f} with all before the layer frozen**: {100 * (1 - frozen / usual):.0f} % fewer "
+        f"({100 * low:.0f} to {100 * high:.0f} % by counting alone). That fork's loss ends "
+        f"{100 * (loss[1] / loss[0] - 1):.1f} % higher. What is left is not the input's doing: moments, decay, or "
+        f"text that had not come before. In layer {layer - 1}, which itself stands still there, new text alone wakes "
+        f"{float(below['came_back']):.0f} of {float(below['dead_at_fork']):.0f}."
+    )
+
+
+def made(dataset: xr.Dataset, arm: str) -> Said:
+    """Where a fork begins, how long it goes on, who is treated, and when a unit is dead."""
+    config = from_dict(RunConfig, results.provenance(dataset)["configs"][arm])
+    train, n = config.train, int(dataset.attrs["dead_after"])
+    return Said(
+        f"Here *n* is {n:,} tokens, {n // train.batch_tokens} steps. Forks begin after {config.fork.tokens:,} tokens, "
+        f"go on for {config.fork.steps} steps, and treat {100 * config.control.share:g} % of each layer. Partners are "
+        "drawn among the tenth of the treated units with like firing rates, and anew every "
+        f"{config.control.every} steps."
     )
 
 
@@ -100,6 +126,7 @@ def cannot_say(dataset: xr.Dataset, point: str) -> Said:
     """
     found = effects.of_controls(dataset, point)
     deaths = found["died"].isel(fork=0).sum("seed", skipna=False)
+    share = float(found.attrs["treated_share"])
     none = [str(layer) for layer, died in zip(deaths["layer"].values, deaths.values, strict=True) if died == 0]
     control = str(found["control"].values[0])
     low, high = by_counting(float(deaths.sum()), float(found["died"].sel(fork=control).sum()))
@@ -111,6 +138,10 @@ def cannot_say(dataset: xr.Dataset, point: str) -> Said:
             f"twin's, and the path of its treated units is {signed(of['path'])} % from theirs in the twin "
             "(at most 1 and 5 %)."
         )
+    said.append(
+        f"The row also asks for {attribution.LEAST} expected deaths in a layer, where {float(deaths.max()):.0f} are "
+        f"the most here, for a tenth of the units treated, not {100 * share:g} %, and for {forked.SEEDS} seeds."
+    )
     said += [
         f"In all layers {deaths.sum().item():.0f} treated units die in the twin: counting alone leaves what {control} "
         f"takes away uncertain, from {100 * low:.0f} to {100 * high:.0f} %".replace("-", "−")

@@ -103,7 +103,7 @@ def by_layer(found: xr.Dataset, name: str = "") -> Figure:
         f"dead at its end, {seeds}. Below: the share of the twin's deaths that the control takes away; below 0 more "
         "die with it. "
         + (f"In layer{'s' * (len(none) > 1)} {', '.join(none)} none dies: nothing is known there. " if none else "")
-        + "A layer's bar is worth as much as the deaths above it are many."
+        + "A bar rests on the deaths above it: where they are few, it says little."
     )
     overall = variable(found, "by_layer", "overall", "control", "seed").astype(float).mean("seed")
     said = ", ".join(_taken(control, float(overall.sel(control=control))) for control in controls)
@@ -145,16 +145,13 @@ def hazard(found: xr.Dataset) -> Figure:
         seen = np.where(of > 0, of, np.nan)  # a log axis has no place for 0
         panel.marks.append(Mark("line", at, seen, colour, fork, fork, hover, told, dash=dash))  # type: ignore[arg-type]
         panel.marks.append(Mark("points", at, seen, colour, group=fork, size=5))
-    dead, back = (
-        variable(found, "hazard", name, "fork", "seed").astype(float).sum("seed") for name in ("dead", "came_back")
-    )
-    shares = {fork: f"{100 * float(b / d):.1f} %" if d else "none" for fork, b, d in _each(back, dead)}
-    finding = f"Of layer {layer}'s {dead.values[0]:.0f} dead units come back: " + ", ".join(
-        f"{share} with {fork}" for fork, share in shares.items()
+    kept = {fork: _per_100(fired, at_risk, fork, least >= after) for fork in map(str, fired["fork"].values)}
+    finding = f"Units of layer {layer} that are dead fire in " + ", ".join(
+        f"{rate} of 100 steps with {fork}" for fork, rate in kept.items()
     )
     caption = (
-        "Of the steps that units began after so many steps without a firing, the share in which they fired; both axes "
-        f"grow by factors. Right of the dotted line all of them are dead (no firing in {after:,} steps), and a firing "
+        "How often a unit fires in a step, by how many steps it has been silent, all units of the layer together; both "
+        f"axes are logarithmic. Right of the dotted line they are dead (no firing in {after:,} steps), and a firing "
         f"is a revival; where nothing fired, there is no point. Frozen: what layer {layer}'s input is computed with "
         f"stands still. {how_many(found.sizes['seed'], 'seed').capitalize()}."
     )
@@ -162,8 +159,10 @@ def hazard(found: xr.Dataset) -> Figure:
     return figure(f"{__name__}.hazard", Chart([panel], [280], legend=""), caption, [("", data)], finding, found)
 
 
-def _each(back: xr.DataArray, dead: xr.DataArray) -> list[tuple[str, float, float]]:
-    return list(zip(map(str, back["fork"].values), back.values.tolist(), dead.values.tolist(), strict=True))
+def _per_100(fired: xr.DataArray, at_risk: xr.DataArray, fork: str, dead: np.ndarray) -> str:
+    """Firings per 100 unit-steps of a fork's units that had been silent for as long as the dead are."""
+    firings, steps = (float(each.sel(fork=fork).values[dead].sum()) for each in (fired, at_risk))
+    return f"{100 * firings / steps:.2g}" if steps else "none"
 
 
 def _bins(least: np.ndarray) -> list[str]:

@@ -50,15 +50,16 @@ def birth_to_death(dataset: xr.Dataset, layer: int, chosen: str = "middle", seed
     ends = moved.isel(life_step=min(last, len(seen) - 1))
     by = [_signed(float(ends.sel(cause=cause))) for cause in SAID]
     finding = (
-        f"{who.capitalize()} fires for the last time at {style.si(onset)} tokens; until then data-driven updates moved "
-        f"its mean pre-activation by {by[0]}, decay by {by[1]}, the change of its input by {by[2]}"
+        f"{who.capitalize()} fires for the last time at {style.si(onset)} tokens; by then data-driven updates had "
+        f"moved its mean pre-activation by {by[0]}, decay by {by[1]}, the change of its input by {by[2]}"
     )
     caption = (
         f"Above: the unit's pre-activations on {sample:,} held-out tokens, the same at every step, when "
         f"{style.si(seen[shown[start]])} training tokens were seen; right of zero, in colour, it fires. In the middle: "
         "what moved their mean since the first step, by its cause. Below: the same over training, with the mean "
-        "itself; the upright line is the unit's last firing in the training stream. Input: all that stands before the "
-        f"MLP. Of the layer's units that died once and for good, it is the {chosen} by its last firing."
+        "itself; the upright line is the unit's last firing in the training stream, and ‘by then’ means at the first "
+        "kept step after it. Input: all that stands before the MLP. Of the layer's units that died and did not come "
+        f"back by the end, it is the {chosen} by its last firing."
     )
     share = of["life_histogram"].isel(life_step=shown) / sample
     x = _middle(of)

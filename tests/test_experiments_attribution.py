@@ -174,6 +174,29 @@ def test_a_seed_that_does_not_count_is_not_used_and_leaves_the_row_open() -> Non
     assert attribution.judge(dataset)[["AF", "low", "high", "holds"]].isna().all(axis=None)
 
 
+@pytest.mark.parametrize(
+    ("taken", "loss", "path", "holds", "note"),
+    [
+        (0.6, 1, 1, [True] * 5, ""),
+        (0.4, 1, 1, [False] * 5, ""),
+        (0.6, 1, 1.08, [None] * 5, "exchange does not count, path +8.0 % (at most 5)"),
+        (0.6, 0.98, 1, [None] * 5, "exchange does not count, loss −2.0 % (at most 1)"),
+        (0.6, np.nan, np.nan, [None] * 5, "not yet: a fork has no end"),
+    ],
+)
+def test_the_ledger_reads_row_10b_seed_by_seed(
+    taken: float, loss: float, path: float, holds: list[bool | None], note: str
+) -> None:
+    dataset = made(by_seed(*[taken] * 5))
+    dataset["final_loss"].loc[{"arm": EXCHANGE, "seed": 4}] *= loss
+    dataset["path_length"].loc[{"arm": EXCHANGE, "seed": 4, "treated": True}] *= path
+    readings = attribution.RULES["10b"].find(dataset).readings
+    assert [reading.seed for reading in readings] == list(SEEDS)
+    assert [reading.holds for reading in readings] == holds and readings[2].note == note
+    assert readings[0].note == ("no layer is decided" if note else "")
+    assert list(readings[0].values.values()) == pytest.approx([100 * taken, 0, 0])
+
+
 def test_the_row_is_asked_of_the_layers_with_enough_deaths() -> None:
     dataset = made(lambda arm, seed: np.where(np.arange(LAYERS)[:, None] == 1, 0.0, 0.6))
     assert attribution.judge(dataset)["holds"].tolist() == [True, False, True, True, True, True]
@@ -215,6 +238,8 @@ def test_forecasts_hold_within_their_intervals_and_are_open_without_a_fork() -> 
         assert outside["holds"].tolist() == [False] * len(EXPECTED)
     missing = attribution.predicted(made(lambda arm, seed: np.nan if arm == EXCHANGE else 0.0))
     assert missing.set_index("arm")["holds"].isna().tolist() == [arm == EXCHANGE for arm in EXPECTED]
+    one_seed = attribution.predicted(made(lambda arm, seed: np.nan if arm == EXCHANGE and seed else 0.0))
+    assert one_seed["holds"].isna().tolist() == missing["holds"].isna().tolist(), "a seed alone is no mean of five"
 
 
 @pytest.mark.parametrize(

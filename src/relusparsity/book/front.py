@@ -7,7 +7,7 @@ from pathlib import Path
 import xarray as xr
 
 from .. import claims, plots
-from ..experiments import dissociation
+from ..experiments import attribution, dissociation
 from ..plots.explorable import MID, explorable
 from ..recipes import FROZEN, RECIPES
 from ..store import results, sealed
@@ -41,8 +41,8 @@ def blocks() -> dict[str, str]:
     counts, pruned = claims.multiverse(every), results.recorded("pruning", "wide")
     halves = [results.recorded(name, "mid") for name in ("factorial", "other_half")]
     short, shown = claims.table(judged), [o for o in judged if _searched(o)]
-    of_15 = {("dissociation", "mid"): results.recorded("dissociation", "mid")}
-    of_added = claims.evaluate(of_15, rows=claims.ADDED, rules=dissociation.RULES)
+    decided = {(name, "mid"): results.recorded(name, "mid") for name in ("dissociation", "attribution")}
+    of_added = claims.evaluate(decided, rows=claims.ADDED, rules=dissociation.RULES | attribution.RULES)
     return {
         "findings": findings.findings(judged, [claims.ends(every, letter) for letter in "PS"], halves, pruned),
         "claims": f"{short.markdown()}\n\n{short.caption()}.",

@@ -11,6 +11,7 @@ from ..chapters.ch08_two_numbers import runs, tables
 from ..claims import Outcome, Verdict
 from ..claims.table import model_of
 from ..experiments import (
+    attribution,
     dissociation,
     embedding_scale,
     endings,
@@ -67,6 +68,14 @@ def scores() -> Iterator[tuple[str, str, pd.Series]]:
     known = each["arm"] == width_or_rate.named(8192, "Xavier", "same")  # *first* itself
     words = "Width, initial weights and output rate: each run so far (Mid)"
     yield words, width_or_rate.DATE, each.loc[~known, "holds"]
+    forks = results.recorded("attribution", "mid")
+    words = "Deaths that controls on the updates take away (Mid)"
+    yield words, attribution.DATE, attribution.predicted(forks)["holds"]
+    said = attribution.sentences(forks)
+    said = said[said["chance"] != 0.5]  # which says neither
+    came, likely = said["holds"], said["chance"] > 0.5
+    words = "The same, sentences on which of them do"
+    yield words, attribution.DATE, (came.astype(bool) == likely).where(came.notna())
     drawn = drawn_units()
     if drawn.notna().any():
         yield "Units drawn uniformly, and ties at random: what removing them costs (Wide, Mid)", forecasts.DATE, drawn

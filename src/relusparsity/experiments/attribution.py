@@ -36,10 +36,12 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
+from ..claims import Rule
+from ..claims.reading import Finding, Reading
 from . import forked, shared
 
 DATE = "2026-11-29"
-RAN = ""
+RAN = "2026-11-30"
 """The day of the last runs; empty before the first."""
 
 RECORDED = (("mid", None),)
@@ -219,6 +221,34 @@ def judge(dataset: xr.Dataset, point: str = "25 %") -> pd.DataFrame:
     return pd.DataFrame(rows, columns=columns).set_index("layer")
 
 
+def finding(dataset: xr.Dataset) -> Finding:
+    """Row 10b: whether `judge` holds in every layer that counts; None in a seed in which exchange does not count."""
+    arm = named("25 %", "exchange")
+    table, fraction = counts(dataset, arm), overall(dataset).sel(arm=arm).values
+    _, holds = forked.in_all(judge(dataset)["holds"])
+    readings = []
+    for (seed, row), taken in zip(table.iterrows(), fraction, strict=True):
+        loss, path = (100 * float(row[f"{name}, relative"]) for name in ("loss", "path"))
+        shown: dict[str, float | str] = {
+            "share of deaths taken away, all layers (%)": 100 * float(taken),
+            "loss, from the twin's (%)": loss,
+            "path of updates, from the twin's (%)": path,
+        }
+        note = "" if holds is not None else "no layer is decided"
+        if loss != loss:
+            note = "not yet: a fork has no end"
+        elif not row["counts"]:
+            off = [f"loss {loss:+.1f} % (at most 1)"] * (abs(loss) > 100 * NEAR)
+            off += [f"path {path:+.1f} % (at most 5)"] * (abs(path) > 100 * PATH)
+            note = f"exchange does not count, {' and '.join(off)}"
+        readings.append(Reading(int(str(seed)), holds if row["counts"] else None, shown, note.replace("-", "−")))
+    return Finding(tuple(readings))
+
+
+RULES = {"10b": Rule("attribution", finding)}
+"""The ledger's row that these runs decide; row 11b reads `equivalent` and two parts of `outliers`."""
+
+
 def equivalent(dataset: xr.Dataset, point: str = "25 %") -> tuple[float, float]:
     """Row 11b (b): the 90 % interval, over seeds, of the ratio of deaths with and without winsorising, all layers."""
     ratio = 1 - overall(dataset).sel(arm=named(point, "winsorise")).values
@@ -243,8 +273,8 @@ def _near(table: pd.DataFrame) -> tuple[str, bool | None]:
 
 
 def predicted(dataset: xr.Dataset) -> pd.DataFrame:
-    """`EXPECTED` against the runs; what has no end yet is neither right nor wrong."""
-    fraction, rows = overall(dataset).mean("seed", skipna=True), []
+    """`EXPECTED` against the runs; an arm without an end in every seed is neither right nor wrong."""
+    fraction, rows = overall(dataset).mean("seed", skipna=False), []
     for arm, (low, high) in EXPECTED.items():
         came = float(fraction.sel(arm=arm))
         rows.append((arm, f"{low:g} to {high:g}", round(came, 2), None if came != came else low <= came <= high))

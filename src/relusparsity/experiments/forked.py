@@ -181,7 +181,8 @@ def assemble(
     dataset.attrs = {
         **{name: some.attrs[name] for name in ("d_ff", "dead_after", "final_sample_tokens")},
         "scale": config.scale,
-        "recipe": config.recipe,
+        # of `FIRST` a dataset goes by its experiment's name alone, as those of arms do
+        **({} if config.recipe == FIRST else {"recipe": config.recipe}),
         "provenance": json.dumps(first | by_arm | {"configs": configs}, sort_keys=True),
     }
     return dataset

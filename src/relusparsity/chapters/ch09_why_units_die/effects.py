@@ -15,6 +15,10 @@ from ...store import results
 ABOUT = ("scale", "recipe", "provenance", "dead_after", "where")
 """Attributes that titles and captions say."""
 
+TWIN = "twin"
+ORDER = ("exchange", "signs of 1", "signs of 10", "signs of 100", "reflect", "winsorise")
+"""Controls as readers meet them."""
+
 FREE, FROZEN, STILL = "nothing frozen", "upstream frozen", "all that moves the dead frozen"
 """What readers call the forks by which revivals are explained."""
 
@@ -44,8 +48,9 @@ def of_controls(dataset: xr.Dataset, point: str) -> xr.Dataset:
         )
     forks = dataset.sel(arm=[twin, *arms])
     kinds = [arm.partition(": ")[2] for arm in arms]
+    order = [kind for kind in ORDER if kind in kinds]
     treated = forks[["died", "lived"]].sel(treated=True, drop=True).sum("decile", skipna=False)
-    values = treated.assign_coords(arm=[attribution.TWIN, *kinds]).rename(arm="fork")
+    values = treated.assign_coords(arm=[TWIN, *kinds]).rename(arm="fork")
     values["fraction"], values["overall"] = (
         of(forks).assign_coords(arm=kinds).rename(arm="control").drop_vars("treated")
         for of in (attribution.attributable, attribution.overall)
@@ -54,7 +59,7 @@ def of_controls(dataset: xr.Dataset, point: str) -> xr.Dataset:
     for name, column in (("loss", "loss, relative"), ("path", "path, relative"), ("counts", "counts")):
         values[name] = (("control", "seed"), np.stack([table[column].values for table in tables]))
     share = float(_config(dataset, arms[0])["control"]["share"])
-    return values.assign_attrs(_about(dataset, treated_share=share))
+    return values.sel(control=order, fork=[TWIN, *order]).assign_attrs(_about(dataset, treated_share=share))
 
 
 def of_revivals(dataset: xr.Dataset, layer: int, free: str) -> xr.Dataset:

@@ -5,6 +5,7 @@ import xarray as xr
 
 from ...experiments import attribution, freezes, outliers, sealing
 from . import effects, words
+from .figures.forks import interval
 
 CONTROLS = {
     "exchange": (
@@ -15,7 +16,7 @@ CONTROLS = {
     "signs of 1, 10, 100 steps": (
         "times +1 or −1, drawn per unit and block",
         "updates with one direction beyond a block",
-        "diffusion by steps of that length",
+        "diffusion by such steps, or decay",
     ),
     "reflect": (
         "its mirror image along the mean input",
@@ -31,18 +32,11 @@ CONTROLS = {
 """Control → what a treated unit's update becomes, what kills if AF is near 1, and what if it is near 0."""
 
 ASKED = {
-    attribution: "share of deaths taken away",
     outliers: "deaths, as a multiple of its twin's",
     freezes: "share of layer 2's deaths taken away",
     sealing: "of layer 2's dead, back in 2,000 steps, %",
 }
 """Experiment to come → the number that its intervals are of."""
-
-
-LATER = {
-    "exchange counts in every seed, at 25 %: its loss and path stay near the twin's": "2026-11-30, Laptop seen",
-}
-"""Sentences that were added to an experiment's after its date → when, and what was known by then."""
 
 
 def controls() -> pd.DataFrame:
@@ -72,6 +66,47 @@ def compared(dataset: xr.Dataset, point: str) -> pd.DataFrame:
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis("control")
 
 
+def over_seeds(dataset: xr.Dataset, point: str) -> pd.DataFrame:
+    """What each control of a recorded experiment does to treated units, to the others, and how far it moves them."""
+    found, rows = effects.of_controls(dataset, point), {}
+    spilled = attribution.overall(dataset, treated=False)
+    for control in map(str, found["control"].values):
+        of = found.sel(control=control)
+        low, high = interval(of["overall"].values)
+        rest = spilled.sel(arm=attribution.named(point, control)).mean("seed")
+        rows[control] = {
+            "AF": f"{float(of['overall'].mean()):.2f}",
+            "95 %": f"{low:.2f} to {high:.2f}",
+            "AF of the other units": f"{float(rest):.2f}",
+            "loss, %": words.signed(of["loss"].mean("seed")),
+            "path, %": words.signed(of["path"].mean("seed")),
+            "counts": f"in {int(of['counts'].sum())} of {of.sizes['seed']}",
+        }
+    table = pd.DataFrame.from_dict(rows, orient="index").rename_axis("control")
+    return table.apply(lambda column: column.str.replace("-", "−"))
+
+
+def came(dataset: xr.Dataset) -> pd.DataFrame:
+    """The intervals written of the controls of Mid, against the mean of its seeds."""
+    table = attribution.predicted(dataset).set_index("arm").rename_axis("fork")
+    table["written before"] = table["written before"].str.replace("-", "−")
+    number = table["came"].map("{:.2f}".format).str.replace("-", "−")
+    return table.assign(came=number.where(table["holds"].notna(), "not all have run"), holds=_held(table["holds"]))
+
+
+def said(dataset: xr.Dataset) -> pd.DataFrame:
+    """The sentences written of the controls of Mid, with their chances, against what came."""
+    table = attribution.sentences(dataset).set_index("written before").rename_axis("sentence")
+    known = table["holds"].notna()
+    shown = table["came"].where(known, "undecided").str.replace("-", "−")
+    chance = (100 * table["chance"]).map("{:.0f} %".format)
+    return table.assign(chance=chance, came=shown, holds=_held(table["holds"]))
+
+
+def _held(holds: pd.Series) -> pd.Series:
+    return holds.map({True: "yes", False: "no"}).fillna("–")
+
+
 def expected() -> pd.DataFrame:
     """Every interval written of the forks of Mid that have not run, the mean of five seeds."""
     rows = [
@@ -85,7 +120,7 @@ def expected() -> pd.DataFrame:
 def chances() -> pd.DataFrame:
     """Every sentence written of the forks of Mid that have not run, with the chance that we gave it."""
     rows = [
-        (sentence, f"{100 * chance:.0f} %", LATER.get(sentence, experiment.DATE))
+        (sentence, f"{100 * chance:.0f} %", experiment.DATE)
         for experiment in ASKED
         for sentence, chance in experiment.CHANCES.items()
     ]

@@ -10,8 +10,13 @@ from ...config import RunConfig, from_dict
 from ...experiments import attribution, forked, freezes, outliers, sealing
 from ...interventions.updates import Control
 from ...plots.reading import how_many
+from ...shapes import title
 from ...store import results
 from . import effects
+from .figures.forks import interval
+
+POINT = "25 %"
+"""Where the forks of Mid that the page shows begin: all controls are there, in every seed."""
 
 
 def lines_that_matter() -> Said:
@@ -57,8 +62,9 @@ def taken(dataset: xr.Dataset, point: str) -> Said:
     deaths = found["died"].sum(["layer", "seed"])
     without, with_it = float(deaths.isel(fork=0)), float(deaths.sel(fork="exchange"))
     counts = bool(of["counts"].all())
+    model, seeds = title(dataset.attrs["scale"]), how_many(dataset.sizes["seed"], "seed")
     said = (
-        f"**{without:.0f} treated units die in the twin, and {with_it:.0f} with exchanged updates** "
+        f"**In {model} ({seeds}) {without:.0f} treated units die in the twin, {with_it:.0f} with exchanged updates** "
         f"(AF {float(of['overall'].mean('seed')):.2f}). "
     )
     if counts:
@@ -67,7 +73,7 @@ def taken(dataset: xr.Dataset, point: str) -> Said:
     why = f"the final loss lies {abs(100 * loss):.1f} % from the twin's, and row 10b allows {100 * attribution.NEAR:g}"
     if abs(path) > attribution.PATH:
         longer = f"{abs(100 * path):.0f} % {'longer' if path > 0 else 'shorter'}"
-        why = f"updates became larger: their lengths add up to a path {longer} than the twin's, and row 10b allows "
+        why = f"their lengths, the *path*, add up to {longer} than the twin's, and row 10b allows "
         why += f"{100 * attribution.PATH:g}"
     return Said(
         f"{said}Each update goes to another unit as it is. But {why} %. So this is a first sight, not its verdict."
@@ -97,21 +103,121 @@ def made(dataset: xr.Dataset, arm: str) -> Said:
     config = from_dict(RunConfig, results.provenance(dataset)["configs"][arm])
     train, n = config.train, int(dataset.attrs["dead_after"])
     return Said(
-        f"Here *n* is {n:,} tokens, {n // train.batch_tokens} steps. Forks begin after {config.fork.tokens:,} tokens, "
-        f"go on for {config.fork.steps} steps, and treat {100 * config.control.share:g} % of each layer. Partners are "
-        "drawn among the tenth of the treated units with like firing rates, and anew every "
-        f"{config.control.every} steps."
+        f"In {title(dataset.attrs['scale'])} *n* is {n:,} tokens, {n // train.batch_tokens} steps. Forks begin after "
+        f"{config.fork.tokens:,} tokens, go on for {config.end_step - config.begin_step:,} steps, and treat "
+        f"{100 * config.control.share:g} % of each layer. Partners are drawn among the tenth of the treated units with "
+        f"like firing rates, the silent among them, and anew every {config.control.every} steps."
     )
 
 
-def to_come() -> Said:
-    """How many forks have their forecasts and have not run."""
-    waiting = [each for each in (attribution, outliers, freezes, sealing) if not each.RAN]
-    forks = sum(len(each.ARMS) for each in waiting)
-    intervals, sentences = (sum(len(getattr(each, name)) for each in waiting) for name in ("EXPECTED", "CHANCES"))
+def exchanged(dataset: xr.Dataset, point: str) -> Said:
+    """What exchange takes away over the seeds of a recorded experiment, layer by layer, and whether it counts."""
+    arm = attribution.named(point, "exchange")
+    low, high = interval(attribution.overall(dataset).sel(arm=arm).values)
+    enough = with_enough(dataset, point)
+    by_layer = attribution.attributable(dataset).sel(arm=arm)
+    of = [f"{_fraction(by_layer.sel(layer=layer).values)} in layer {layer}" for layer in enough]
+    table = attribution.counts(dataset, arm)
+    path = [100 * end(table["path, relative"]) for end in (min, max)]
+    counted = int(table["counts"].sum())
+    most = [layer for layer in enough if float(by_layer.sel(layer=layer).mean()) >= 0.5]
+    half = [attribution.overall(dataset, part).sel(arm=arm).values for part in (slice(None, 5), slice(5, None))]
     return Said(
-        f"{forks} forks of each of five seeds of Mid wait for a GPU. Their rules, {intervals} intervals and "
-        f"{sentences} sentences with chances were written from {min(each.DATE for each in waiting)} on, before any of "
+        f"**Of all deaths among the treated, exchange takes away {100 * low:.0f} to {100 * high:.0f} %** (95 %, "
+        f"{how_many(len(table), 'seed')}), and layers differ. AF, the mean of the seeds with its 95 % interval, is "
+        f"{', '.join(of)}; the other layers have fewer than {attribution.LEAST} deaths a seed. Among the rarest half "
+        f"of a layer's units it is {_fraction(half[0])}, among the others {_fraction(half[1])}.\n\n"
+        f"Exchange counts in {counted or 'none'} of the seeds: its path is {path[0]:.0f} to {path[1]:.0f} % longer "
+        "than the twin's. "
+        + ("" if counted else "So row 10b is *not testable* with it. ")
+        + f"Without that condition, which was written before the runs, it would {'not ' * (len(most) < len(enough))}"
+        f"hold: AF reaches 0.5 in {len(most)} of these {len(enough)} layers, and the row asks for all."
+    )
+
+
+def silent(dataset: xr.Dataset, point: str) -> Said:
+    """How many treated units of each layer were dead when the forks began, beside what exchange does there."""
+    twin = dataset.sel(arm=attribution.named(point, attribution.TWIN))
+    lived = twin["lived"].sum("decile").sum("treated")
+    share = 100 * (1 - lived / np.array(dataset.attrs["d_ff"])).mean("seed")
+    shown = [f"{float(share.sel(layer=layer)):.0f}" for layer in dataset["layer"].values.tolist()]
+    return Said(
+        f"A guess, made after the runs: in layers 0 to {len(shown) - 1} of Mid {', '.join(shown)} % of the units were "
+        "dead when the forks began. Groups are tenths. Where more than a tenth is silent, whole groups are, and their "
+        "units get nothing from each other; where few are, as in layer 0 and in Laptop, a silent unit gets updates of "
+        "units that fire, which may be what keeps it alive."
+    )
+
+
+def with_enough(dataset: xr.Dataset, point: str) -> list[int]:
+    """Layers whose treated units have the deaths that row 10b asks for."""
+    deaths = attribution.expected_deaths(dataset, point).mean("seed")
+    return [int(layer) for layer in deaths["layer"] if float(deaths.sel(layer=layer)) >= attribution.LEAST]
+
+
+def others(dataset: xr.Dataset, point: str) -> Said:
+    """What the other controls do over the seeds: signs, reflection with its spill-over, and winsorising."""
+    overall, spilled = (attribution.overall(dataset, treated=which).mean("seed") for which in (True, False))
+
+    def of(kind: str, values: xr.DataArray = overall) -> float:
+        return float(values.sel(arm=attribution.named(point, kind)))
+
+    def deaths(kind: str) -> str:
+        died = dataset["died"].sel(arm=attribution.named(point, kind), treated=True)
+        return f"{int(died.sum()):,}"
+
+    signs = [_minus(f"{of(f'signs of {steps}'):.2f}") for steps in (1, 10, 100)]
+    loss = attribution.counts(dataset, attribution.named(point, "reflect"))["loss, relative"].mean()
+    low, high = (100 * (end - 1) for end in attribution.equivalent(dataset, point))
+    same = "within" if low >= -10 and high <= 10 else "not within"
+    return Said(
+        f"**With signs drawn anew at each step, as many units die** (AF {signs[0]}). Blocks of 10 and 100 steps kill "
+        f"more ({signs[1]} and {signs[2]}). **Reflecting leaves {deaths('reflect')} of the twins' "
+        f"{deaths(attribution.TWIN)} deaths**, but not the rest of the network alone: the loss ends {signed(loss)} % "
+        f"from the twin's, so that it does not count, and of the units that it does not touch "
+        f"{100 * of('reflect', spilled):.0f} % fewer die. **Shortening the longest hundredth of the updates changes "
+        f"deaths by {_minus(f'{low:+.1f} to {high:+.1f}')} %** (90 %), {same} the 10 % of row 11b (b)."
+    )
+
+
+def changed(fraction: float, layer: int) -> str:
+    """A layer's attributable fraction in words.
+
+    Examples
+    --------
+    >>> changed(0.79, 0), changed(0.004, 2), changed(-0.41, 3)
+    ('79 % in layer 0', 'none in layer 2', 'in layer 3 it adds 41 %')
+    """
+    percent = round(100 * fraction)
+    if percent < 0:
+        return f"in layer {layer} it adds {-percent} %"
+    return f"{f'{percent} %' if percent else 'none'} in layer {layer}"
+
+
+def _fraction(seeds: np.ndarray) -> str:
+    """An attributable fraction: the mean of its seeds, and Student's interval."""
+    low, high = interval(seeds)
+    return _minus(f"{seeds.mean():.2f} ({low:.2f} to {high:.2f})").replace("−0.00", "0.00")
+
+
+def to_come(recorded: xr.Dataset) -> Said:
+    """How many forks have their forecasts and have not run.
+
+    Parameters
+    ----------
+    recorded : Dataset
+        Of `attribution`, some of whose forks may have no end.
+    """
+    waiting = [each for each in (outliers, freezes, sealing) if not each.RAN]
+    missing = int(recorded["final_loss"].isnull().sum())
+    forks = missing + forked.SEEDS * sum(len(each.ARMS) for each in waiting)
+    if not forks:
+        return Said("All forks have run.")
+    intervals, sentences = (sum(len(getattr(each, name)) for each in waiting) for name in ("EXPECTED", "CHANCES"))
+    of_controls = f", {missing} of them controls and twins at other points of the training" if missing else ""
+    return Said(
+        f"{forks} forks of Mid wait for a GPU{of_controls}. The rules of the others, {intervals} intervals and "
+        f"{sentences} sentences with chances, were written from {min(each.DATE for each in waiting)} on, before any of "
         "them ran."
     )
 
@@ -148,12 +254,17 @@ def cannot_say(dataset: xr.Dataset, point: str) -> Said:
         + f" (95 %), and {how_many(found.sizes['seed'], 'seed')} cannot say what another seed would do.",
         "A fork of this length sees units die, not whether they stay dead.",
     ]
-    return Said("**What these forks cannot say.** " + " ".join(said))
+    model = title(dataset.attrs["scale"])
+    return Said(f"**What the forks of {model} cannot say.** " + " ".join(said))
 
 
-def signed(share: xr.DataArray) -> str:
+def signed(share: xr.DataArray | float) -> str:
     """A share in percent, with its sign."""
-    return f"{100 * float(share):+.1f}".replace("-", "−")
+    return _minus(f"{100 * float(share):+.1f}")
+
+
+def _minus(number: str) -> str:
+    return number.replace("-", "−")
 
 
 def _layers(numbers: list[str]) -> str:

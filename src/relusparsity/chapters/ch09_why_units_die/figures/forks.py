@@ -107,7 +107,7 @@ def by_layer(found: xr.Dataset, name: str = "") -> Figure:
     )
     overall = variable(found, "by_layer", "overall", "control", "seed").astype(float).mean("seed")
     said = ", ".join(_taken(control, float(overall.sel(control=control))) for control in controls)
-    finding = f"Of {float(total.sum()):.0f} deaths among the treated units {said}"
+    finding = f"Of {float(total.sum()):,.0f} deaths among the treated units {said}"
     data = xr.Dataset({"attributable_fraction": fraction, "deaths": variable(found, "by_layer", "died", *_DIED)})
     chart = Chart([deaths, panel], [190, 190], legend="")
     return figure(f"{__name__}.by_layer", chart, caption, [("", data)], finding, found, name=name)
@@ -196,6 +196,8 @@ def _fractions(*values: np.ndarray) -> Axis:
 
 
 def _taken(control: str, fraction: float) -> str:
+    if 0.995 <= fraction < 1:
+        return f"{control} takes away nearly all"
     return (
         f"{control} takes away {100 * fraction:.0f} %" if fraction >= 0 else f"{control} adds {-100 * fraction:.0f} %"
     )

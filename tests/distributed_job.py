@@ -10,6 +10,7 @@ import numpy as np
 import torch
 import xarray as xr
 
+import pictures_made
 from fixtures_core import made_up_text, tiny_corpus, tiny_model, tiny_run
 from relusparsity import corpora, distributed, train
 from relusparsity.errors import UserError
@@ -81,6 +82,10 @@ if __name__ == "__main__":
         said = str(error)
     pruned = trained(0, **PRUNED)
     sharded = train.run(tiny_run(**SHARDED), tiny_corpus())
+    if rank == 0:
+        pictures_made.digits()
+    distributed.barrier()
+    of_pictures = train.run(pictures_made.tiny_pictures(**CHANGES))
     halfway, again = after_steps(3), after_steps(0)
     held = [distributed.whole(p).numel() / p.to_local().numel() for p in halfway.model.parameters()]
     resuming.save(halfway, out / "halfway", "")
@@ -96,6 +101,7 @@ if __name__ == "__main__":
         "said": said,
         "sharded": sharded.path.name,
         "pruned": pruned.path.name,
+        "of_pictures": of_pictures.path.name,
         "held": held,
         "resumed": all([np.array_equal(one, other) for one, other in pairs]),
     }

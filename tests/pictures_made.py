@@ -2,12 +2,16 @@
 
 import gzip
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
+from relusparsity import config
 from relusparsity.packages import catalogue
+from relusparsity.pictures_config import PicturesConfig
 from relusparsity.store import results, sealed
+from relusparsity.vit_config import VitConfig
 
 
 def bars(count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -65,3 +69,23 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("RELUSPARSITY_RUNS", str(tmp_path))
     assert results.runs_dir() == tmp_path
     return tmp_path
+
+
+def tiny_pictures(**changes: Any) -> config.RunConfig:
+    """40 steps of 16 digits in 4 patches, 9 measurements, a state to resume from every 16 steps."""
+    made = config.RunConfig(
+        VitConfig(n_layers=2, d_model=16, d_ff=32, n_heads=2, image_size=28, patch_size=14),
+        PicturesConfig(padding=0),
+        config.TrainConfig(
+            tokens=40 * 64,
+            batch_tokens=64,
+            lr=0.02,
+            schedule="cosine",
+            warmup=256,
+            dead_after=128,
+            resume_every=1024,
+            snapshots=2,
+        ),
+        config.MeasureConfig(points=5, sets=2, final_sets=3, set_tokens=256, history_units=5, histories=3),
+    )
+    return config.replace(made, **changes)

@@ -161,6 +161,7 @@ def test_it_learns_a_few_pictures_by_heart() -> None:
     ("changes", "said"),
     [
         ({"patch_size": 5}, "patch_size = 5 does not divide image_size = 12: patches tile a picture without a rest"),
+        ({"patch_size": 4}, "patch_size = 4 makes 9 patches of a picture of image_size = 12: expected a power of two"),
         ({"patch_size": 24}, "patch_size = 24 does not divide image_size = 12"),
         ({"n_heads": 3}, "n_heads = 3 does not divide d_model = 16"),
         ({"d_ff": (8, 8)}, r"VitConfig.d_ff = \[8, 8\]: expected a width for each of the 3 layers"),

@@ -97,14 +97,16 @@ def plain(config: Any) -> dict[str, Any]:
     return found
 
 
-def meant(hint: Any, values: Any) -> tuple[Any, Any]:
-    """The class whose fields these are, the hint or the subclass of it that they name, and the fields alone."""
+def meant(usual: Any, values: Any) -> tuple[Any, Any]:
+    """The class whose fields these are, the usual one or the one of its kin that they name, and the fields alone."""
     if not isinstance(values, dict) or CLASS not in values:
-        return hint, values
-    known, waiting = {}, [hint]
+        return usual, values
+    known: dict[str, Any] = {}
+    waiting: list[Any] = [next(kind for kind in usual.__mro__ if Checked in kind.__bases__)]
     while waiting:
-        kind = waiting.pop()
-        known[kind.__name__] = kind
+        kind = waiting.pop(0)
+        if "__dataclass_fields__" in vars(kind):  # a base of several kinds is none itself
+            known[kind.__name__] = kind
         waiting += kind.__subclasses__()
     if values[CLASS] not in known:
         raise UserError(f"there is no {shown(values[CLASS])} here; expected one of {', '.join(known)}.")

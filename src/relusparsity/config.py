@@ -15,6 +15,7 @@ from .corpus_config import CorpusConfig
 from .errors import UserError
 from .fork_config import OF_FORKS, ForkConfig
 from .intervention_config import InterventionConfig
+from .kinds_config import OfData, OfModel, check_decoder, check_pair
 from .model_config import ModelConfig
 from .prune_config import PruneConfig
 from .screens import Screen
@@ -131,8 +132,8 @@ class MeasureConfig(Checked):
 class RunConfig(Checked):
     """One training run, whole."""
 
-    model: ModelConfig = field(default_factory=ModelConfig)
-    corpus: CorpusConfig = field(default_factory=CorpusConfig)
+    model: OfModel = field(default_factory=ModelConfig)
+    corpus: OfData = field(default_factory=CorpusConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
     measure: MeasureConfig = field(default_factory=MeasureConfig)
     seed: checks.Seed = 0
@@ -150,10 +151,11 @@ class RunConfig(Checked):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self.intervention.check(self.model.n_layers, self.model.d_model)
+        n_layers = len(self.model.widths)
+        self.intervention.check(n_layers, self.model.d_model)
         self.control.check(self.model.widths)
         for screen in self.screens:
-            screen.check(self.model.n_layers, self.train.steps, self.measure.points)
+            screen.check(n_layers, self.train.steps, self.measure.points)
         if self.fork.tokens:
             self._check_fork()
         ends = (self.begin_step * self.train.batch_tokens, self.end_step * self.train.batch_tokens)
@@ -168,7 +170,8 @@ class RunConfig(Checked):
                 f"MeasureConfig.earlier = {self.measure.earlier}, but the run is trained for {steps:,} steps; lower it."
             )
         for part, name in ((self.model, "position_std"), (self.train, "position_rate")):
-            if self.model.positions != "learned" and (given := getattr(part, name)) != getattr(type(part), name):
+            read = self.model.positions == "learned" or not hasattr(part, name)
+            if not read and (given := getattr(part, name)) != getattr(type(part), name):
                 raise UserError(
                     f"{type(part).__name__}.{name} = {given} is not read by positions = {self.model.positions}; "
                     "leave it out or choose learned."
@@ -194,12 +197,11 @@ class RunConfig(Checked):
                 f"set_tokens = {self.measure.set_tokens} is more than {2**LEVELS} sequences of {seq_len} tokens, the "
                 "widest window that is counted; lower it."
             )
-        of_text, of_model = self.corpus.vocab_size, self.model.vocab_size
-        if of_text != of_model:
-            raise UserError(f"corpus.vocab_size = {of_text} but model.vocab_size = {of_model}; give both the same.")
+        check_pair(self.model, self.corpus)
+        check_decoder(self.model, self.intervention, self.fork)
 
     def _check_fork(self) -> None:
-        self.fork.check(self.train.tokens, self.train.batch_tokens, self.model.n_layers)
+        self.fork.check(self.train.tokens, self.train.batch_tokens, len(self.model.widths))
         self.fork.check_changes(self.train.weight_decay, self.model.bias, self.train.decay_vectors, self.train.clip)
         frozen, treated = self.fork.freeze_before, self.intervention
         if frozen is not None and treated.kind != "none" and treated.layer <= frozen:
@@ -247,13 +249,14 @@ def from_dict(cls: type[T], values: dict[str, Any]) -> T:
     known = hints(cls)  # type: ignore[arg-type]
     refuse_unknown(cls, values)
     refuse_absent(cls, values)
-    return cls(**{name: _rebuilt(known[name], value) for name, value in values.items()})
+    usual = {each.name: each.default_factory for each in dataclasses.fields(cls)}  # type: ignore[arg-type]
+    return cls(**{name: _rebuilt(known[name], usual[name], value) for name, value in values.items()})
 
 
-def _rebuilt(hint: Any, value: Any) -> Any:
+def _rebuilt(hint: Any, usual: Any, value: Any) -> Any:
     """A part of a config, or the parts in a list, from its plain data; anything else as it is."""
-    if is_dataclass(hint) and not is_dataclass(value):
-        return from_dict(*meant(hint, value))
+    if is_dataclass(part := hint if is_dataclass(hint) else usual) and not is_dataclass(value):
+        return from_dict(*meant(part, value))
     of = get_args(hint)[0] if get_origin(hint) is tuple and isinstance(value, list | tuple) else None
     if isinstance(of, type) and is_dataclass(of):
         return tuple(from_dict(of, each) if isinstance(each, dict) else each for each in value)

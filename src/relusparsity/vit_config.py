@@ -48,6 +48,11 @@ class VitConfig(BaseModelConfig):
                 f"VitConfig.patch_size = {self.patch_size} does not divide image_size = {self.image_size}: patches "
                 "tile a picture without a rest; choose one that does, or pad the pictures."
             )
+        if self.seq_len & (self.seq_len - 1):
+            raise UserError(
+                f"VitConfig.patch_size = {self.patch_size} makes {self.seq_len} patches of a picture of image_size = "
+                f"{self.image_size}: expected a power of two, so that windows nest; choose another, or pad them."
+            )
 
     @property
     def seq_len(self) -> int:  # type: ignore[override]

@@ -16,7 +16,10 @@ from .batches import batch, chunks, heldout_sequences, order_digest
 from .pictures import Pictures
 from .store import Corpus, open_or_build
 
-__all__ = ["Corpus", "Pictures", "batch", "chunks", "heldout_sequences", "load", "order_digest"]
+Data = Corpus | Pictures
+"""What a run is trained on."""
+
+__all__ = ["Corpus", "Data", "Pictures", "batch", "chunks", "heldout_sequences", "load", "order_digest"]
 
 
 _loaded: dict[tuple[CorpusConfig, Path], tuple[list[Any], Corpus]] = {}  # in this process, with the state of its files

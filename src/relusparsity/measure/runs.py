@@ -8,7 +8,7 @@ from typing import Any
 from tokenizers import Tokenizer
 
 from .. import corpora, paths, train
-from ..config import RunConfig, from_dict
+from ..config import ModelConfig, RunConfig, from_dict
 from ..corpora import bpe
 from ..errors import UserError
 from ..store import ondisk, results, sealed
@@ -73,7 +73,7 @@ def find(given: str) -> Checkpoint | None:
     Raises
     ------
     UserError
-        If the run has no weights yet or is damaged, or the file is none of a run's.
+        If the run has no weights yet, is damaged or reads no text, or the file is none of a run's.
     """
     path = paths.path(given)
     of_file = path.suffix.lower() == ".safetensors" and path.is_file()
@@ -86,6 +86,11 @@ def find(given: str) -> Checkpoint | None:
             raise UserError(f"{path} is no checkpoint of a training run (runs/run-…/weights); give the model's folder.")
         return None
     run = train.Run(folder, from_dict(RunConfig, ondisk.configuration(folder)))
+    if not isinstance(run.config.model, ModelConfig):
+        raise UserError(
+            f"{path} belongs to a training run of a {type(run.config.model).__name__}, which reads no text; what was "
+            "counted of it is in its dataset."
+        )
     steps = run.snapshots()
     if of_file and not (path.stem.isdecimal() and int(path.stem) in steps):
         raise UserError(

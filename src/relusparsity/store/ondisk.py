@@ -115,11 +115,12 @@ def summary(path: Path) -> str:
         raise UserError(f"{path} is not finished; train it again with the same options to finish it.")
     data = _dataset(path)
     facts = results.provenance(data)
-    d_ff = _own(path, facts)["model"]["d_ff"]
+    d_ff, read = _own(path, facts)["model"]["d_ff"], facts["corpus"]
+    items = next(items for items in ("tokens", "pictures") if f"train_{items}" in read)
     lines = [
         f"run            {facts['run_id']} ({state})",
         f"directory      {path}",
-        f"corpus         {facts['corpus']['name']}, {facts['corpus']['train_tokens']:,} training tokens",
+        f"corpus         {read['name']}, {read[f'train_{items}']:,} training {items}",
         f"model          {facts['parameters']:,} parameters; {facts['config']['model']['activation']}",
         f"trained on     {facts['tokens_seen']:,} tokens in {facts['wall_seconds']:,.0f} s on "
         f"{facts['environment']['device']}",
@@ -128,9 +129,10 @@ def summary(path: Path) -> str:
         why = data.attrs["stopped"] if "screen" in data.attrs else "the loss was not finite"
         lines.append(f"stopped        after step {data.attrs['stopped_after_step']}: {why.partition(': ')[2] or why}")
         return "\n".join([*lines, *_damage(path)])
+    bits = f"{float(data['final_bits_per_byte']):.3f} bits/byte, " if "final_bits_per_byte" in data else ""
     lines += [
-        f"held-out       {float(data['final_loss']):.3f} nats/token, {float(data['final_bits_per_byte']):.3f} "
-        f"bits/byte, {100 * float(data['final_accuracy']):.1f} % of tokens predicted first",
+        f"held-out       {float(data['final_loss']):.3f} nats/{items[:-1]}, {bits}"
+        f"{100 * float(data['final_accuracy']):.1f} % of {items} predicted first",
         "",
         f"units that fire, % of {in_words(d_ff)} a layer:",
     ]

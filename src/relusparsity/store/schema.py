@@ -71,6 +71,19 @@ FINAL = {
     "final_accuracy": ((), "1", "share of tokens of the final held-out sets predicted first"),
 }
 
+OF_TEXT = ("heldout_bits_per_byte", "final_bits_per_byte")
+"""What a run of something else than text has not."""
+
+# name: (units, long name), of a run of pictures, whose patches are its tokens
+OF_PICTURES = {
+    "layer": ("1", "layer of the vision Transformer, from 0"),
+    "heldout_loss": ("nats/picture", "cross-entropy on validation pictures"),
+    "heldout_accuracy": ("1", "share of validation pictures whose class is predicted first"),
+    "train_loss": ("nats/picture", "mean training loss since the last measurement"),
+    "final_loss": ("nats/picture", "cross-entropy on test pictures"),
+    "final_accuracy": ("1", "share of test pictures whose class is predicted first"),
+}
+
 # name: (dims, units, long name), in forks alone, or where a field asks for it
 ASKED_FOR = {
     "earlier_firing_count": (

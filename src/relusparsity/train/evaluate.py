@@ -1,6 +1,7 @@
 """A model under frozen weights on held-out sequences: loss, use, drift, and what each unit fires on."""
 
 import math
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -61,61 +62,81 @@ class Score:
         self.tokens += targets.numel()
 
 
-def _batches(sequences: np.ndarray, size: int, device: torch.device) -> Iterator[Tensor]:
-    """Packed sequences (sequence, position + 1), some at a time."""
-    for start in range(0, len(sequences), size):
-        yield torch.from_numpy(sequences[start : start + size].astype(np.int64)).to(device)
+Sequences = np.ndarray | tuple[np.ndarray, ...]
+"""Packed text (sequence, position + 1), or the arrays that `predict` is given, a row of each a sequence."""
+
+
+def some(sequences: Sequences, start: int, stop: int) -> tuple[np.ndarray, ...]:
+    """Those of a range."""
+    arrays = sequences if isinstance(sequences, tuple) else (sequences,)
+    return tuple(each[start:stop] for each in arrays)
+
+
+def on(device: torch.device, arrays: tuple[np.ndarray, ...]) -> tuple[Tensor, ...]:
+    """On a device; what is no real number, such as tokens and labels, as int64."""
+    found = [each if each.dtype.kind == "f" else each.astype(np.int64) for each in arrays]
+    return tuple(torch.from_numpy(each).to(device) for each in found)
+
+
+def _count(sequences: Sequences) -> int:
+    return len(sequences[0]) if isinstance(sequences, tuple) else len(sequences)
+
+
+def _batches(sequences: Sequences, size: int, device: torch.device) -> Iterator[tuple[Tensor, ...]]:
+    """Some at a time."""
+    for start in range(0, _count(sequences), size):
+        yield on(device, some(sequences, start, start + size))
 
 
 # float32 on a GPU: matrix products in TF32, whose 10 bits are 3 more than those of the bf16 that the model trained in
 @arithmetic.float32("tf32")
 @torch.no_grad()
 def score(
-    model: Model, sequences: np.ndarray, batch: int, observe: Observe | None = None, precision: str = "float32"
+    model: Model, sequences: Sequences, batch: int, observe: Observe | None = None, precision: str = "float32"
 ) -> Score:
-    """Loss and accuracy on packed sequences (sequence, position + 1); `observe` sees every MLP."""
+    """Loss and accuracy on some sequences; `observe` sees every MLP."""
     device = next(model.parameters()).device
     total = Score()
-    for tokens in _batches(sequences, batch, device):
+    for read in _batches(sequences, batch, device):
         with autocast(device, precision), reading(model):
-            logits, targets = model.predict(tokens, observe=observe)
+            logits, targets = model.predict(*read, observe=observe)
         total.add(logits, targets)
     return total
 
 
 @torch.no_grad()
-def means_and_firings(model: Model, batches: Iterable[Tensor], precision: str) -> tuple[Tensor, Tensor]:
+def means_and_firings(model: Model, batches: Iterable[tuple[Tensor, ...]], precision: str) -> tuple[Tensor, Tensor]:
     """The mean of each MLP's input (layer, d_model), and the tokens at which each unit fires (layer, unit).
 
     Parameters
     ----------
     batches
-        Packed sequences (sequence, position + 1).
+        What `predict` is given.
     """
     sums: dict[int, Tensor] = {}
     firings: dict[int, Tensor] = {}
-    tokens = 0
+    tokens: Counter[int] = Counter()
 
     def observe(layer: int, inputs: Tensor, _preactivation: Tensor, activation: Tensor) -> None:
+        tokens[layer] += inputs[..., 0].numel()
         sums[layer] = sums.get(layer, 0) + inputs.flatten(0, 1).sum(0, dtype=torch.float64)
         firings[layer] = firings.get(layer, 0) + metrics.fires(activation).flatten(0, 1).sum(0)
 
     for batch in batches:
-        with autocast(batch.device, precision), reading(model):
-            _, targets = model.predict(batch, observe=observe)
-        tokens += targets.numel()
+        with autocast(batch[0].device, precision), reading(model):
+            model.predict(*batch, observe=observe)
     layers = sorted(sums)
-    return torch.stack([sums[layer] for layer in layers]) / tokens, torch.stack([firings[layer] for layer in layers])
+    return torch.stack([sums[each] / tokens[each] for each in layers]), torch.stack([firings[each] for each in layers])
 
 
 @torch.no_grad()
-def inputs_at_quantile(model: Model, tokens: Tensor) -> list[Tensor]:
+def inputs_at_quantile(model: Model, batch: tuple[Tensor, ...]) -> list[Tensor]:
     """Each layer's (unit, d_model): what its MLP is given where its units have their high quantile; see `falls`.
 
     Parameters
     ----------
-    tokens
-        The probe, packed sequences (sequence, position + 1), read at once in float32: in bf16 many tokens are one.
+    batch
+        The probe, as `predict` is given it, read at once in float32: in bf16 many tokens are one.
     """
     found: dict[int, Tensor] = {}
 
@@ -123,7 +144,7 @@ def inputs_at_quantile(model: Model, tokens: Tensor) -> list[Tensor]:
         found[layer] = falls.at_quantile(inputs.flatten(0, 1), preactivation.flatten(0, 1))
 
     with reading(model):
-        model.predict(tokens, observe=observe)
+        model.predict(*batch, observe=observe)
     return [found[layer] for layer in sorted(found)]
 
 
@@ -195,19 +216,19 @@ class Measurement:
 @torch.no_grad()
 def measure(
     model: Model,
-    sequences: np.ndarray,
+    sequences: Sequences,
     set_sequences: int,
     drift_units: Sequence[Sequence[int] | np.ndarray] = (),
     precision: str = "float32",
     progress: str | None = None,
 ) -> Measurement:
-    """Read whole sets of `set_sequences` packed sequences (sequence, position + 1), in recorded order.
+    """Read whole sets of `set_sequences` sequences, in recorded order.
 
     `drift_units` are those of each layer whose drift is looked at. Under torch.distributed every process reads its
     own sets and all return the same, exact counts.
     """
     widths, seq_len, device = model.widths(), model.config.seq_len, next(model.parameters()).device
-    sets = len(sequences) // set_sequences
+    sets = _count(sequences) // set_sequences
     rank, world = distributed.rank(), distributed.world()
     share = 1 << max(0, math.ceil(sets / world) - 1).bit_length()  # a power of two: window unions can be merged
     mine = range(min(sets, rank * share), min(sets, (rank + 1) * share))
@@ -225,7 +246,7 @@ def measure(
             if index == 0:
                 drift.observe(layer, inputs, preactivation)
 
-        chunk = sequences[index * set_sequences : (index + 1) * set_sequences]
+        chunk = some(sequences, index * set_sequences, (index + 1) * set_sequences)
         part = score(model, chunk, batch, observe, precision)
         total.merge(part)
         batch_use.append((use.window_units[:, set_window] - before).cpu().numpy() / widths)
@@ -239,14 +260,14 @@ def measure(
 
 
 @torch.no_grad()
-def firing_counts(model: Model, sequences: np.ndarray, batch: int, progress: str | None = None) -> UseTracker:
-    """Exact counts on packed sequences (sequence, position + 1); the last, partial batch counts too."""
+def firing_counts(model: Model, sequences: Sequences, batch: int, progress: str | None = None) -> UseTracker:
+    """Exact counts on some sequences; the last, partial batch counts too."""
     use = UseTracker(model.widths(), model.config.seq_len, next(model.parameters()).device)
-    starts = range(0, len(sequences), batch)
+    starts = range(0, _count(sequences), batch)
     for start in tqdm(starts, desc=progress, leave=False, disable=None if progress else True):
         score(
             model,
-            sequences[start : start + batch],
+            some(sequences, start, start + batch),
             batch,
             lambda layer, _inputs, _pre, activation: use.update(layer, metrics.fires(activation)),
         )
@@ -263,7 +284,7 @@ def token_type_counts(model: Model, sequences: np.ndarray, layer: int, batch: in
     device = next(model.parameters()).device
     types = model.config.vocab_size
     table = torch.zeros(types, model.widths()[layer], dtype=torch.int32, device=device)
-    for tokens in _batches(sequences, batch, device):
+    for (tokens,) in _batches(sequences, batch, device):
 
         def observe(
             at: int, _inputs: Tensor, _pre: Tensor, activation: Tensor, inputs: Tensor = tokens[:, :-1]

@@ -18,11 +18,15 @@ import torch
 
 from .. import corpora, distributed, identity
 from ..config import CorpusConfig, MeasureConfig, ModelConfig, RunConfig, TrainConfig, replace, to_dict
+from ..corpora import tasks
+from ..corpora.pictures import Labelled, Pictures
 from ..counting import deaths, fused, layer, metrics, use
 from ..interventions import inputs, units, updates
-from ..models import decoder, feedforward
+from ..models import decoder, feedforward, vit
+from ..pictures_config import PicturesConfig
 from ..store.guard import Guard, Results
 from ..store.schema import HISTORY
+from ..vit_config import VitConfig
 from . import axis, evaluate, measurements, shrinking, step, timetable
 from .measurements import Recorder
 from .resuming import Log
@@ -76,6 +80,11 @@ RUNS: dict[str, dict[str, Any]] = {
         "seed": 80,
     },
     "top-k": {"model.activation": "topk", "model.top_k": 8, "seed": 5},
+    "vit": {
+        "model": VitConfig(n_layers=2, d_model=16, d_ff=32, n_heads=2, image_size=28, patch_size=14),
+        "corpus": PicturesConfig(padding=0),
+        "seed": 24,
+    },
     "no positions": {"model.positions": "none", "train.weight_decay": 2.0, "seed": 65},
     "centred": {"intervention.kind": "centre", "intervention.layer": 1, "seed": 126},
     "added": {
@@ -181,14 +190,11 @@ def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def _run(config: RunConfig) -> dict[str, Any]:
-    size = np.uint64(config.model.vocab_size)
-    drawn = np.random.PCG64([1, config.model.vocab_size]).random_raw(64 * 40) % size
-    text = (drawn**2 // size).astype(np.int64)
-    trainer = Trainer(config, _Text(text, text[: 64 * 12]), torch.device("cpu"))
+    trainer = Trainer(config, _made_up(config), torch.device("cpu"))
     trainer.model.double()
     nowhere = Path()  # nothing is written
     log = Log(nowhere, enabled=False)
-    recorder = Recorder(config, trainer.corpus, nowhere, enabled=False)  # type: ignore[arg-type]
+    recorder = Recorder(config, trainer.task, nowhere, enabled=False)
     rows, norms = {0: recorder.row(trainer, log)}, []
     while trainer.step < STEPS:
         loss, norm = trainer.advance()
@@ -199,6 +205,20 @@ def _run(config: RunConfig) -> dict[str, Any]:
             rows[trainer.step] = recorder.row(trainer, log)
     found = {name: value for name, (_, value) in (recorder.over(rows) | recorder.end(trainer)).items()}
     return {name: _listed(value) for name, value in found.items()} | {"loss": log.losses, "gradient_norm": norms}
+
+
+def _made_up(config: RunConfig) -> Any:
+    """As much of a text, or of pictures, as is read."""
+    if isinstance(config.corpus, PicturesConfig):
+        side, classes = config.corpus.side, np.uint64(config.corpus.classes)
+        drawn = np.random.PCG64([2, side]).random_raw(128 * (side * side + 1))
+        pixels = (drawn[128:] % np.uint64(256)).astype(np.uint8).reshape(128, side, side)
+        whole = Labelled(pixels, (drawn[:128] % classes).astype(np.int64))
+        return Pictures(config.corpus, whole, *2 * (Labelled(*(each[:64] for each in whole)),), checksum="")
+    size = np.uint64(config.model.vocab_size)
+    drawn = np.random.PCG64([1, config.model.vocab_size]).random_raw(64 * 40) % size
+    text = (drawn**2 // size).astype(np.int64)
+    return _Text(text, text[: 64 * 12])
 
 
 def _listed(value: Any) -> list[Any]:
@@ -237,10 +257,12 @@ GUARD = Guard(
         metrics,
         shrinking,
         step,
+        tasks,
         timetable,
         units,
         updates,
         use,
+        vit,
     ),
     agree=_agree,
     grows=("defaults",),  # a new field is named when it is set, so that its default needs no raising

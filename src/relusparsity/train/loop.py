@@ -13,6 +13,7 @@ from tqdm.auto import tqdm
 from .. import arithmetic, corpora, distributed, screens
 from ..checks import in_words
 from ..config import RunConfig, to_dict
+from ..corpora import tasks
 from ..errors import StoppedEarly, UserError
 from ..models import Model, bare, checked
 from ..store import results, sealed
@@ -49,28 +50,30 @@ class Run:
         return list(sealed.numbered(self.path / "weights", ".safetensors"))
 
 
-def run_path(config: RunConfig, corpus: corpora.Corpus) -> Path:
+def run_path(config: RunConfig, corpus: corpora.Data) -> Path:
     """The run's directory, named by its id."""
     return results.runs_dir() / f"run-{golden.run_id(config, corpus.checksum)}"
 
 
-def run(config: RunConfig, corpus: corpora.Corpus | None = None) -> Run:
+def run(config: RunConfig, corpus: corpora.Data | None = None) -> Run:
     """Train, or resume, or reuse: the finished run of this configuration, with what was kept of it when it was made.
 
     To the bit it is the same on one machine with one number of processes (on a GPU with `deterministic`). With another
-    number of processes sums are rounded in another order; the text and its order are the same.
+    number of processes sums are rounded in another order, and other numbers are dropped where a model drops some; the
+    text and its order are the same.
 
     Raises
     ------
     UserError
-        For an unusable corpus or one of another vocabulary than the model's, a damaged state or a device with too
-        little memory; FloatingPointError when the loss stops, or stopped, being finite, StoppedEarly when one of its
-        screens stops it, or would again, each with what was measured kept. A finished run is finished, whatever its
-        screens.
+        For an unusable corpus, one of another kind than the run's or of another vocabulary than the model's, a damaged
+        state or a device with too little memory; FloatingPointError when the loss stops, or stopped, being finite,
+        StoppedEarly when one of its screens stops it, or would again, each with what was measured kept. A finished run
+        is finished, whatever its screens.
     """
     distributed.join()
     corpus = corpora.load(config.corpus) if corpus is None else corpus
-    if corpus.vocab_size != config.model.vocab_size:
+    tasks.of(config, corpus)  # refuses what is no data of this run, before anything else asks of it
+    if isinstance(corpus, corpora.Corpus) and corpus.vocab_size != config.model.vocab_size:
         raise UserError(
             f"the corpus {corpus.name} (checksum {corpus.checksum[:12]}) has {corpus.vocab_size} token types, the run "
             f"{run_path(config, corpus).name} is configured for {config.model.vocab_size}; set vocab_size of model and "
@@ -135,10 +138,9 @@ def _screen(config: RunConfig, rows: Mapping[int, Mapping[Any, Any]]) -> None:
         raise StoppedEarly(*found)
 
 
-def _check(config: RunConfig, corpus: corpora.Corpus) -> None:
+def _check(config: RunConfig, corpus: corpora.Data) -> None:
     """What can be refused before the run has a folder."""
-    corpora.chunks(len(corpus.train), config.model.seq_len, "training text")
-    measurements.check(config, corpus)
+    tasks.of(config, corpus).check(config.measure, config.model.seq_len)
     with torch.device("meta"):  # without storage: of any size at once
         checked.check_layers(bare(config.model), config.model.widths)
     if config.train.precision == "bf16" and distributed.device().type == "cpu" and config.train.compile:
@@ -165,7 +167,7 @@ def _check(config: RunConfig, corpus: corpora.Corpus) -> None:
         )
 
 
-def _train(config: RunConfig, corpus: corpora.Corpus, path: Path) -> None:
+def _train(config: RunConfig, corpus: corpora.Data, path: Path) -> None:
     device = distributed.device()
     try:
         _from_the_last_state(config, corpus, path, device)
@@ -185,7 +187,7 @@ def _train(config: RunConfig, corpus: corpora.Corpus, path: Path) -> None:
     distributed.barrier()  # the first process writes the dataset
 
 
-def _from_the_last_state(config: RunConfig, corpus: corpora.Corpus, path: Path, device: torch.device) -> None:
+def _from_the_last_state(config: RunConfig, corpus: corpora.Data, path: Path, device: torch.device) -> None:
     main = distributed.rank() == 0
     trainer = Trainer(config, corpus, device)
     log = resuming.Log(path, enabled=main, begin=config.begin_step)
@@ -203,7 +205,7 @@ def _from_the_last_state(config: RunConfig, corpus: corpora.Corpus, path: Path, 
     if config.fork.leave_out != "none":
         trainer.left_out = forking.left_out(run_path(config.parent, corpus), config)
     log.keep(trainer.step, written)
-    recorder = measurements.Recorder(config, corpus, path, enabled=main)
+    recorder = measurements.Recorder(config, trainer.task, path, enabled=main)
     if main:
         recorder.check_kept(trainer.step, snapshots)
         for file in (path / measurements.STOPPED, sealed.sidecar(path / measurements.STOPPED)):

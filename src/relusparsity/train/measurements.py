@@ -11,13 +11,13 @@ import torch
 import xarray as xr
 from torch import Tensor
 
-from .. import corpora, distributed
+from .. import distributed
 from ..config import RunConfig, to_dict
+from ..corpora.tasks import Task
 from ..counting import DeathTracker
-from ..errors import UserError
 from ..screens import Screen, measured_steps
 from ..store import results, sealed
-from ..store.schema import ASKED_FOR, CONTROL, FALLS, FINAL, HISTORY, MEASURED
+from ..store.schema import ASKED_FOR, CONTROL, FALLS, FINAL, HISTORY, MEASURED, OF_TEXT
 from . import evaluate, provenance
 from .axis import COUNTERS, UnitAxis
 from .resuming import Log
@@ -28,29 +28,11 @@ STOPPED = "stopped.nc"
 """Of a run that diverged, or that a screen stopped: what was measured before, and why."""
 
 
-def check(config: RunConfig, corpus: corpora.Corpus) -> None:
-    """Before anything is written: that the held-out text has as many sets as are to be measured.
-
-    Raises
-    ------
-    UserError
-        If it has not.
-    """
-    measure, seq_len = config.measure, config.model.seq_len
-    sequences = corpora.chunks(len(corpus.heldout), seq_len, "held-out text")
-    available, wanted = sequences // (measure.set_tokens // seq_len), max(measure.sets, measure.final_sets)
-    if available < wanted:
-        raise UserError(
-            f"the held-out text makes {available} sets of {measure.set_tokens} tokens, but {wanted} are asked for; "
-            "give more held-out text or lower measure.sets and measure.final_sets."
-        )
-
-
 class Recorder:
     """Measures a trainer at its steps; each measurement is one small file, so a kill loses at most one."""
 
-    def __init__(self, config: RunConfig, corpus: corpora.Corpus, path: Path, enabled: bool) -> None:
-        self.config, self.corpus, self.path, self.enabled = config, corpus, path, enabled
+    def __init__(self, config: RunConfig, task: Task, path: Path, enabled: bool) -> None:
+        self.config, self.task, self.path, self.enabled = config, task, path, enabled
         train, measure = config.train, config.measure
         steps = measured_steps(train.steps, measure.points)
         self.steps = own_steps(config, steps)
@@ -61,7 +43,6 @@ class Recorder:
             {config.end_step - measure.earlier: "earlier_firing_count"} if measure.earlier else {}
         ) | ({config.begin_step: "fork_firing_count"} if measure.earlier and config.fork.tokens else {})
         self.set_sequences = measure.set_tokens // config.model.seq_len
-        self.sequences = corpora.heldout_sequences(corpus.heldout, config.model.seq_len)
 
     def due(self, step: int) -> bool:
         return step in self.steps
@@ -106,7 +87,7 @@ class Recorder:
         with distributed.gathered(trainer.model):
             seen = evaluate.measure(
                 trainer.model,
-                self.sequences[: measure.sets * self.set_sequences],
+                evaluate.some(self.task.heldout, 0, measure.sets * self.set_sequences),
                 self.set_sequences,
                 trainer.axis.indices(self.units) if step in self.history else (),
                 self.config.train.precision,
@@ -119,7 +100,7 @@ class Recorder:
             "firing_rate_percentiles": seen.use.firing_rate_percentiles(),
             "silent_units": seen.use.silent_units(),
             "heldout_loss": seen.score.loss,
-            "heldout_bits_per_byte": seen.score.bits_per_byte(self._tokens_per_byte),
+            **self._bits("heldout", seen.score),
             "heldout_accuracy": seen.score.accuracy,
             "train_loss": log.mean(previous, step),
             "dead_units": _per_layer(deaths, deaths.dead)
@@ -136,8 +117,13 @@ class Recorder:
         }
 
     @property
-    def _tokens_per_byte(self) -> float:
-        return len(self.corpus.heldout) / self.corpus.heldout_bytes
+    def _tokens_per_byte(self) -> float | None:
+        return self.task.tokens_per_byte
+
+    def _bits(self, when: str, score: evaluate.Score) -> dict[str, float]:
+        """Bits per byte by their name, of text."""
+        rate = self._tokens_per_byte
+        return {} if rate is None else {f"{when}_bits_per_byte": score.bits_per_byte(rate)}
 
     def _counts_file(self, name: str) -> Path:
         return self.path / "measurements" / f"{name}.npz"
@@ -156,7 +142,7 @@ class Recorder:
         with distributed.gathered(trainer.model):
             return evaluate.measure(
                 trainer.model,
-                self.sequences[: self.config.measure.final_sets * self.set_sequences],
+                evaluate.some(self.task.final, 0, self.config.measure.final_sets * self.set_sequences),
                 self.set_sequences,
                 progress=progress,
             )
@@ -225,6 +211,8 @@ class Recorder:
             "train_sequence_use": change("stream_sequence_units") / (since / model.seq_len * model.widths),
         }
         for name, (dims, *_) in MEASURED.items():
+            if name in OF_TEXT and self._tokens_per_byte is None:
+                continue
             value = derived.get(name)
             out[name] = (("step", *dims), np.stack([rows[s][name] for s in steps]) if value is None else value)
         drift = [step for step in steps if step in self.history]
@@ -254,7 +242,7 @@ class Recorder:
             "death_count": deaths["deaths"],
             "revival_count": deaths["revivals"],
             "final_loss": final.score.loss,
-            "final_bits_per_byte": final.score.bits_per_byte(self._tokens_per_byte),
+            **self._bits("final", final.score),
             "final_accuracy": final.score.accuracy,
         }
         values |= trainer.control.measured()
@@ -265,7 +253,7 @@ class Recorder:
     ) -> xr.Dataset:
         values |= {"history_unit": (("history_unit",), self.units)}
         seconds = [float(row["training_seconds"]) for row in rows.values()]
-        return provenance.dataset(values, self.config, self.corpus, trainer, self.path, last, seconds, self._again)
+        return provenance.dataset(values, self.config, self.task, trainer, self.path, last, seconds, self._again)
 
 
 _FINAL_SHARES = ("token_use", "sequence_use", "window_use", "rarefied_use")

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from .. import corpora
 from ..config import RunConfig, to_dict
+from ..corpora.tasks import Task
 from ..counting import metrics
 from ..counting.use import UseTracker
 from ..store import results, sealed
@@ -21,7 +21,7 @@ from .step import Trainer
 def dataset(
     values: dict[str, tuple[tuple[str, ...], Any]],
     config: RunConfig,
-    corpus: corpora.Corpus,
+    task: Task,
     trainer: Trainer,
     path: Path,
     last: int,
@@ -46,20 +46,20 @@ def dataset(
     model, measure = config.model, config.measure
     trainer.laps.end("other")
     values = values | {
-        "layer": (("layer",), np.arange(model.n_layers)),
+        "layer": (("layer",), np.arange(len(model.widths))),
         "percentile": (("percentile",), list(metrics.PERCENTILES)),
         "window": (("window",), UseTracker([1], model.seq_len).windows),
     }
-    made = results.described(values, UNITS).set_coords(["tokens", "history_tokens"])
+    made = results.described(values, UNITS | dict(task.units)).set_coords(["tokens", "history_tokens"])
     facts = {
         "config": to_dict(config),
         "run_id": path.name.removeprefix("run-"),
         "environment": results.environment(str(trainer.device)),
-        "corpus": corpus.facts(),
+        "corpus": task.data.facts(),
         "parameters": sum(p.numel() for p in trainer.model.parameters()),
         "tokens_seen": last * config.train.batch_tokens,
         "processes": trainer.world,
-        "data_order": corpora.order_digest(len(corpus.train), model.seq_len, config.seed),
+        "data_order": task.order_digest(config.seed),
         "wall_seconds": round(trainer.laps.total, 1),
         "seconds": {kind: round(spent, 3) for kind, spent in trainer.laps.seconds.items()},
         "training_seconds": [round(spent, 3) for spent in training_seconds],

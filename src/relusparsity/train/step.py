@@ -3,15 +3,16 @@
 import gc
 import math
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .. import corpora, distributed
+from .. import distributed
 from ..config import RunConfig, TrainConfig
+from ..corpora import tasks
 from ..counting.deaths import DeathTracker
 from ..counting.falls import FallTracker
 from ..counting.hazard import HazardTracker
@@ -22,18 +23,6 @@ from ..models import Model, build, checked
 from . import evaluate, shrinking
 from .axis import COUNTERS, UnitAxis
 from .laps import Laps
-
-
-class Text(Protocol):
-    """What a step reads of a corpus."""
-
-    @property
-    def train(self) -> np.ndarray:
-        """Token ids `(token,)`."""
-
-    @property
-    def heldout(self) -> np.ndarray:
-        """The same, never trained on; read where a control follows falls."""
 
 
 class Objective(nn.Module):
@@ -131,13 +120,15 @@ def _fall_tracker(config: RunConfig, model: Model, deaths: DeathTracker) -> Fall
 class Trainer:
     """Model, optimiser and death tracker of one run, and the step that moves them."""
 
-    def __init__(self, config: RunConfig, corpus: Text, device: torch.device) -> None:
+    def __init__(self, config: RunConfig, corpus: Any, device: torch.device) -> None:
+        """`corpus`: what `corpora.load` gives."""
         self.config, self.corpus, self.device = config, corpus, device
+        self.task = tasks.of(config, corpus)
         self.laps = Laps(device)
         self.rank, self.world = distributed.rank(), distributed.world()
         model = build(config.model, config.seed, device)
-        few = corpora.batch(corpus.train, config.model.seq_len, 2, config.seed, 0)
-        checked.check(model, torch.from_numpy(few).to(device))  # before it is treated, shared out or compiled
+        few = evaluate.on(device, self.task.batch(2, config.seed, 0))
+        checked.check(model, *few)  # before it is treated, shared out or compiled
         self.model = treat(model, config.intervention)
         if config.train.shard and self.world > 1:
             distributed.shard(self.model, self.model.blocks)
@@ -186,13 +177,13 @@ class Trainer:
         found = {"hazard": self.hazard, "falls": self.falls}
         return {name: tracker for name, tracker in found.items() if tracker}
 
-    def _batch(self, step: int) -> Tensor:
-        """This process's token ids (sequence, position + 1) of the step that follows `step` others."""
-        text, seq_len, seed = self.corpus.train, self.config.model.seq_len, self.config.seed
-        tokens = torch.from_numpy(corpora.batch(text, seq_len, self.sequences, seed, step, self.rank, self.world))
-        if self.device.type == "cuda":
-            tokens = tokens.pin_memory()  # from pageable memory, the copy would wait until the step before is done
-        return tokens.to(self.device, non_blocking=True)
+    def _batch(self, step: int) -> tuple[Tensor, ...]:
+        """What this process reads, as `predict` is given it, in the step that follows `step` others."""
+        read = self.task.batch(self.sequences, self.config.seed, step, self.rank, self.world)
+        batch = tuple(torch.from_numpy(each) for each in read)
+        if self.device.type == "cuda":  # from pageable memory, the copy would wait until the step before is done
+            batch = tuple(each.pin_memory() for each in batch)
+        return tuple(each.to(self.device, non_blocking=True) for each in batch)
 
     def _read(self) -> tuple[Tensor, Tensor]:
         """See `updates.Read`; in the beginning, off the first batches."""
@@ -200,11 +191,10 @@ class Trainer:
         batches = (self._batch(step) for step in range(first, first + updates.READ))
         return evaluate.means_and_firings(self.model, batches, self.config.train.precision)
 
-    def _probe(self) -> Tensor:
-        """The first held-out set, packed sequences (sequence, position + 1)."""
-        text = self.corpus.heldout[: self.config.measure.set_tokens + 1]  # targets are one token further
-        sequences = corpora.heldout_sequences(text, self.config.model.seq_len)
-        return torch.from_numpy(sequences.astype(np.int64)).to(self.device)
+    def _probe(self) -> tuple[Tensor, ...]:
+        """The first held-out set."""
+        sequences = self.config.measure.set_tokens // self.config.model.seq_len
+        return evaluate.on(self.device, evaluate.some(self.task.heldout, 0, sequences))
 
     def _remove_units(self) -> None:
         """Remove the units that are to go at this point of the run."""
@@ -256,11 +246,14 @@ class Trainer:
             return self._advance()
 
     def _advance(self) -> tuple[Tensor, Tensor]:
-        tokens = self._batch(self.step)
+        batch = self._batch(self.step)
+        if self.config.model.draws:  # of seed and step alone, and of each process its own: resuming needs no state
+            drawn = np.random.PCG64([self.config.seed, self.step, self.rank]).random_raw()
+            torch.manual_seed(drawn & (2**63 - 1))
         for group in self.optimizer.param_groups:
             group["lr"] = group["rate"] * learning_rate(self.config.train, self.tokens)
         with evaluate.autocast(self.device, self.config.train.precision):
-            loss, unit_tokens, firings, sequence_units = self.objective(tokens)
+            loss, unit_tokens, firings, sequence_units = self.objective(*batch)
         loss.backward()
         updates.enlarge(self.model.parameters(), self.config.control.outliers, self.step)
         clip = self.config.train.clip if self.config.fork.clip is None else self.config.fork.clip

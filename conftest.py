@@ -19,7 +19,11 @@ from filelock import FileLock
 
 os.environ["RELUSPARSITY_SCALE"] = "smoke"
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # models this small lose more by waiting for a second thread
-os.environ["RELUSPARSITY_RUNS"] = tempfile.mkdtemp(prefix="relusparsity-tests-")
+# pytest's processes share what takes long to make and is the same in all: text, cut and tokenised
+SHARED = Path(os.environ.setdefault("RELUSPARSITY_TESTS", tempfile.mkdtemp(prefix="relusparsity-tests-")))
+os.environ["RELUSPARSITY_RUNS"] = tempfile.mkdtemp(dir=SHARED)
+(SHARED / "corpora").mkdir(exist_ok=True)
+Path(os.environ["RELUSPARSITY_RUNS"], "corpora").symlink_to(SHARED / "corpora")
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:  # begun in the background of a shell; some tests interrupt
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
@@ -54,7 +58,9 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
-    shutil.rmtree(os.environ["RELUSPARSITY_RUNS"], ignore_errors=True)
+    # the first process ends after its workers
+    mine = Path(os.environ["RELUSPARSITY_RUNS"]) if "PYTEST_XDIST_WORKER" in os.environ else SHARED
+    shutil.rmtree(mine, ignore_errors=True)
 
 
 # The tests that a change can reach come first, then the rest.

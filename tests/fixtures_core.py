@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 import tokenizers
 import torch
 
@@ -80,6 +81,14 @@ def train_in_child(folder: Path, changes: dict[str, Any], seed: int, dies_after:
     if dies_after is not None:
         before_changes_of_files(dies_after, lambda: os.kill(os.getpid(), signal.SIGKILL))
     train.run(tiny_run(**changes, seed=seed), tiny_corpus())
+
+
+def runs_in(folder: Path, patch: pytest.MonkeyPatch) -> Path:
+    """Runs lie in this folder, which has no other yet; text of shape smoke, half a minute to make, is there already."""
+    folder.mkdir(exist_ok=True)
+    (folder / "corpora").symlink_to(Path(os.environ["RELUSPARSITY_RUNS"], "corpora").resolve())
+    patch.setenv("RELUSPARSITY_RUNS", str(folder))
+    return folder
 
 
 def before_changes_of_files(count: int, then: Callable[[], None], patch: Callable[..., None] = setattr) -> None:

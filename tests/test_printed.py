@@ -36,6 +36,12 @@ def print_of(pages: Path, tmp_path_factory: pytest.TempPathFactory) -> "reading.
 
 
 @pytest.fixture(scope="module")
+def texts(print_of: "reading.PdfReader") -> list[str]:
+    """What each page says: all of it takes a third of a minute to read."""
+    return [page.extract_text() for page in print_of.pages]
+
+
+@pytest.fixture(scope="module")
 def one_page(pages: Path, browser: "sync_api.Browser") -> Iterator["sync_api.Page"]:
     """What is printed, as the browser has it before it breaks it into pages."""
     whole = pages / "one-page.html"
@@ -50,32 +56,33 @@ def one_page(pages: Path, browser: "sync_api.Browser") -> Iterator["sync_api.Pag
     whole.unlink()
 
 
-def test_the_printed_book_has_contents_with_page_numbers(pages: Path, print_of: "reading.PdfReader") -> None:
+def test_the_printed_book_has_contents_with_page_numbers(
+    pages: Path, print_of: "reading.PdfReader", texts: list[str]
+) -> None:
     names = printed.order(pages)
     front, *led = names
     begins = printed.begins(print_of, names)
     assert begins.pop(front, 1) == 1, "a chapter may link to the front page; the contents do not list it"
     assert list(begins) == led, "all that the contents lead to"
     assert list(begins.values()) == sorted(begins.values())
-    first = (page.extract_text() for page in print_of.pages[:15])
-    contents = next(text for text in first if text.strip().startswith("Contents"))
+    contents = next(text for text in texts[:15] if text.strip().startswith("Contents"))
     listed = [line.split()[-1] for line in contents.splitlines() if line.split() and line.split()[-1].isdigit()]
     assert set(map(str, begins.values())) <= set(listed), contents
-    assert all(page.extract_text().split()[-1] == str(number) for number, page in enumerate(print_of.pages, 1))
+    assert all(text.split()[-1] == str(number) for number, text in enumerate(texts, 1))
 
 
 def squeezed(text: str) -> str:
     return re.sub(r"\W+", "", text)
 
 
-def test_no_page_ends_with_a_heading_or_the_head_of_a_table(pages: Path, print_of: "reading.PdfReader") -> None:
+def test_no_page_ends_with_a_heading_or_the_head_of_a_table(pages: Path, texts: list[str]) -> None:
     tree = BeautifulSoup(printed.whole(pages, printed.order(pages), {}), "html.parser")
     # the titles of other folds are drawn after what they hold, and so read last
     heads = {squeezed(part.get_text()) for part in tree.select("h2, h3, h4, details.hide > summary, thead tr")}
     heads -= {"Answer"}  # of other folds, too
     parted, bare = {}, {}
-    for number, page in enumerate(print_of.pages, 1):
-        lines = [line for line in page.extract_text().splitlines() if line.strip()]
+    for number, text in enumerate(texts, 1):
+        lines = [line for line in text.splitlines() if line.strip()]
         body = [line for line in lines if not line.startswith("relusparsity ·") and line.strip() != str(number)]
         if heads & {squeezed("".join(body[-k:])) for k in (1, 2, 3)}:  # of one line or of several
             parted[number] = body[-2:]

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from fixtures_core import tiny_corpus, tiny_run
+from fixtures_core import runs_in, tiny_corpus, tiny_run
 from relusparsity import corpora, train
 from relusparsity.__main__ import main
 from relusparsity.book import pieces, planned, recorder
@@ -245,10 +245,7 @@ def test_two_processes_train_one_run_and_agree_with_one(
 ) -> None:
     """On a CPU, so that they speak through gloo; what is promised of them is in test_distributed."""
     one = train.run(short(301)).dataset
-    known = results.runs_dir() / "corpora"
-    monkeypatch.setenv("RELUSPARSITY_RUNS", str(tmp_path / "runs"))
-    (tmp_path / "runs").mkdir()
-    (tmp_path / "runs" / "corpora").symlink_to(known)
+    runs_in(tmp_path / "runs", monkeypatch)
     odd = short(301, **{"train.batch_tokens": 32, "train.warmup": 0, "train.dead_after": 2560})
     early = replace(short(302), screens=(Screen(7, "heldout_loss", None, ">", 0.0),))
     with pytest.raises(UserError, match=r"^run-\w+ failed"):

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from fixtures_core import runs_in
 from relusparsity.book import planned, recorder
 from relusparsity.config import RunConfig, replace
 from relusparsity.experiments import shared
@@ -72,7 +73,7 @@ def test_a_fork_does_not_wait_for_a_parent_that_there_is_no_time_for(monkeypatch
 
 
 def test_two_workers_train_parents_and_forks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("RELUSPARSITY_RUNS", str(tmp_path / "runs"))
+    runs_in(tmp_path / "runs", monkeypatch)
     runs = [fork(201), fork(201, **{"fork.freeze_before": 3})]
     assert recorder.record(of(*runs), tmp_path / "out", workers=2) == 0
     parent, *made = [results.load(job.path / "dataset.nc") for job in recorder.jobs(of(*runs))]

@@ -259,3 +259,14 @@ def test_the_environment_names_versions_device_and_commit(monkeypatch: pytest.Mo
     assert results.environment()["commit"] == "abc123"
     monkeypatch.delenv("RELUSPARSITY_COMMIT")
     assert results.environment()["commit"] == "unknown (not a git checkout)"
+
+
+def test_a_dataset_that_is_read_again_is_a_copy_and_what_was_written_since(tmp_path: Path) -> None:
+    results.save(dataset(0.5), tmp_path / "d.nc")
+    first = results.load(tmp_path / "d.nc")
+    first["batch_use"].values[...] = -1
+    first.attrs["scale"] = "another"
+    again = results.load(tmp_path / "d.nc")
+    assert (again["batch_use"].values == 0.5).all() and "scale" not in again.attrs
+    results.save(dataset(0.25), tmp_path / "d.nc")
+    assert (results.load(tmp_path / "d.nc")["batch_use"].values == 0.25).all()

@@ -15,7 +15,7 @@ from relusparsity.store import results
 def test_it_sums_what_held_of_what_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
     forecasts = [("one", "2026-11-28", pd.Series([True, False, None])), ("two", "2026-11-29", pd.Series([None, True]))]
     monkeypatch.setattr(scoreboard, "scores", lambda: iter(forecasts))
-    assert scoreboard.markdown().splitlines()[2:] == [
+    assert scoreboard.markdown(scoreboard.known()).splitlines()[2:] == [
         "| one | <time>2026-11-28</time> | 1 | 2 |",
         "| two | <time>2026-11-29</time> | 1 | 1 |",
         "| **all** | | **2** | **3** |",
@@ -45,7 +45,7 @@ def test_the_summary_counts_each_verdict_of_wide_once(monkeypatch: pytest.Monkey
     outcomes = [
         claims.Outcome(row, scale, verdict, readings=(reading,), recipe=by) for scale, by, verdict in given + left_out
     ]
-    said = scoreboard.summary(outcomes)
+    said = scoreboard.summary(scoreboard.known(), outcomes)
     assert said.startswith("Of 2 predictions") and "1 held" in said
     assert "Of 3 claims that Wide decides" in said and said.endswith("2 are reproduced, 1 is not reproduced.")
 

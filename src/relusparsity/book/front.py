@@ -41,6 +41,7 @@ def blocks() -> dict[str, str]:
     counts, pruned = claims.multiverse(every), results.recorded("pruning", "wide")
     halves = [results.recorded(name, "mid") for name in ("factorial", "other_half")]
     short, shown = claims.table(judged), [o for o in judged if _searched(o)]
+    told = scoreboard.known()
     decided = {(name, "mid"): results.recorded(name, "mid") for name in ("dissociation", "attribution")}
     of_added = claims.evaluate(decided, rows=claims.ADDED, rules=dissociation.RULES | attribution.RULES)
     return {
@@ -50,8 +51,8 @@ def blocks() -> dict[str, str]:
         "explorable": explorable(halves, MID),
         "ledger": claims.table(judged, counts, origins=True)._repr_html_(),
         "added": claims.table(of_added, origins=True)._repr_html_(),
-        "scoreboard": scoreboard.markdown(),
-        "kept": scoreboard.summary(judged),
+        "scoreboard": scoreboard.markdown(told),
+        "kept": scoreboard.summary(told, judged),
         "failed": scoreboard.failed([*shown, *of_added]),
         "example": findings.example(results.recorded("layer_patterns", "wide")),
     }

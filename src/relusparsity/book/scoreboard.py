@@ -102,32 +102,38 @@ def rate_or_units() -> pd.Series:
     )
 
 
-def known() -> list[tuple[str, str, pd.Series]]:
+Scores = Sequence[tuple[str, str, pd.Series]]
+"""A forecast in words, the day it was written, and whether each of its parts held."""
+
+
+def known() -> Scores:
     """`scores` without what has no end yet."""
     return [(words, written, holds.dropna().astype(bool)) for words, written, holds in scores()]
 
 
-def markdown() -> str:
+def markdown(told: Scores) -> str:
     """The scoreboard as a table, a row a forecast, and their sum."""
-    rows, told = ["| forecast | written | held | of |", "|---|---|--:|--:|"], known()
+    rows = ["| forecast | written | held | of |", "|---|---|--:|--:|"]
     rows += [f"| {words} | <time>{written}</time> | {holds.sum()} | {len(holds)} |" for words, written, holds in told]
     held, of = _sum(told)
     return "\n".join([*rows, f"| **all** | | **{held}** | **{of}** |"])
 
 
-def _sum(told: Sequence[tuple[str, str, pd.Series]]) -> tuple[int, int]:
+def _sum(told: Scores) -> tuple[int, int]:
     return sum(int(holds.sum()) for *_, holds in told), sum(len(holds) for *_, holds in told)
 
 
-def summary(outcomes: Sequence[Outcome]) -> str:
+def summary(told: Scores, outcomes: Sequence[Outcome]) -> str:
     """In two sentences: how many predictions held, and how rows fare that Wide decides with its chosen recipe.
 
     Parameters
     ----------
+    told
+        What `known` gives.
     outcomes
         Of `claims.evaluate` on the recorded datasets.
     """
-    held, of = _sum(known())
+    held, of = _sum(told)
     name = FROZEN["wide"]
     words = Counter(str(o.verdict) for o in outcomes if _of_wide(o, name))
     said = ", ".join(f"{number} {'is' if number == 1 else 'are'} {word}" for word, number in words.most_common())

@@ -5,6 +5,7 @@ import json
 import os
 import platform
 import subprocess
+from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -126,21 +127,33 @@ _NO_NETCDF = (ArithmeticError, AttributeError, LookupError, MemoryError, Runtime
 def as_written(path: Path) -> xr.Dataset:
     """What `load` reads, with the names that are in the file; raises what `load` raises."""
     data = read(path)
-    with told(path, "read", "expected a dataset that this library wrote"):
-        # values as they are: no unit or other attribute makes times of them, or numbers in place of those there
-        as_is = {"mask_and_scale": False, "decode_times": False, "decode_timedelta": False}
-        try:
-            heaps.check(data)
-            # from memory: HDF5 would want a lock on the file, which another program may hold
-            dataset = xr.load_dataset(io.BytesIO(data), engine="h5netcdf", **as_is)
-        except _NO_NETCDF as error:
-            raise OSError(str(error)) from error
-    if "provenance" not in dataset.attrs:
-        raise UserError(f"{path} has no provenance; expected a dataset that this library wrote.")
+    decode = _decoded if len(data) > _SMALL else _decoded_once
     try:
-        return packing.unpacked(dataset)
+        with told(path, "read", "expected a dataset that this library wrote"):
+            dataset = decode(data)
     except ValueError as error:
         raise UserError(f"{path} cannot be read: {error}; expected a dataset that this library wrote.") from error
+    if dataset is None:
+        raise UserError(f"{path} has no provenance; expected a dataset that this library wrote.")
+    return dataset.copy(deep=True) if decode is _decoded_once else dataset
+
+
+def _decoded(data: bytes) -> xr.Dataset | None:
+    """The dataset in a file's bytes, unpacked; None where it has no provenance. OSError where they are no netCDF."""
+    # values as they are: no unit or other attribute makes times of them, or numbers in place of those there
+    as_is = {"mask_and_scale": False, "decode_times": False, "decode_timedelta": False}
+    try:
+        heaps.check(data)
+        # from memory: HDF5 would want a lock on the file, which another program may hold
+        dataset = xr.load_dataset(io.BytesIO(data), engine="h5netcdf", **as_is)
+    except _NO_NETCDF as error:
+        raise OSError(str(error)) from error
+    return packing.unpacked(dataset) if "provenance" in dataset.attrs else None
+
+
+_SMALL = 4_000_000
+"""Bytes up to which a file is decoded once: what is committed, a third of a second each, is read again and again."""
+_decoded_once = lru_cache(maxsize=64)(_decoded)
 
 
 def recorded_path(experiment: str, scale: str, recipe: str | None = None) -> Path:

@@ -69,7 +69,8 @@ def model_of(dataset: xr.Dataset) -> ModelConfig:
                 f"the dataset holds {dataset['recipe'].size} recipes, and a bound is of one: choose it with "
                 ".sel(recipe=…)."
             )
-        config = facts["configs"][str(dataset["recipe"].item())]
+        # where the one recipe is a name for how all arms are trained, their configurations go by the arms' names
+        config = facts["configs"].get(str(dataset["recipe"].item()), config)
     return from_dict(RunConfig, config).model
 
 

@@ -8,7 +8,7 @@ from relusparsity.errors import UserError
 from relusparsity.models import build, training_flops
 from relusparsity.store import results
 
-from . import bound
+from . import bound, stages
 
 POINTS = (0.1, 0.25, 0.5)
 
@@ -79,6 +79,18 @@ def test_of_several_recipes_one_has_to_be_chosen() -> None:
         bound.bound(lead)
     (one,) = bound.bound(lead.sel(recipe="decay 2"))["over_run"].values
     assert 1.4 < one < 1.6
+
+
+def test_the_stages_of_the_recorded_runs_are_bounded_by_their_widths() -> None:
+    """All arms go by one recipe there, and their configurations by the arms' names."""
+    dataset = results.recorded("pruning_while_training", "laptop")
+    found, model = stages.of(dataset).isel(seed=0), bound.model_of(dataset)
+    width = dataset["width"].sel(arm="pruned").isel(seed=0, step=-1).values.astype(int)
+    last = found.sel(arm="pruned").dropna("stage").isel(stage=-1)
+    smaller = replace(model, d_ff=tuple(map(int, width)))
+    assert float(last["bound"]) == pytest.approx(training_flops(model) / training_flops(smaller))
+    assert float(last["left"]) == pytest.approx(width.sum() / (6 * model.width)) and float(last["speed"]) > 1
+    assert (found["bound"].sel(arm="dense").dropna("stage") == 1).all()
 
 
 def test_what_was_not_run_is_missing_and_not_alive() -> None:

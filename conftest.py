@@ -20,7 +20,10 @@ from filelock import FileLock
 os.environ["RELUSPARSITY_SCALE"] = "smoke"
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # models this small lose more by waiting for a second thread
 # pytest's processes share what takes long to make and is the same in all: text, cut and tokenised
-SHARED = Path(os.environ.setdefault("RELUSPARSITY_TESTS", tempfile.mkdtemp(prefix="relusparsity-tests-")))
+FIRST = "RELUSPARSITY_TESTS" not in os.environ  # its workers, and a pytest that a test starts, have it from here
+if FIRST:
+    os.environ["RELUSPARSITY_TESTS"] = tempfile.mkdtemp(prefix="relusparsity-tests-")
+SHARED = Path(os.environ["RELUSPARSITY_TESTS"])
 os.environ["RELUSPARSITY_RUNS"] = tempfile.mkdtemp(dir=SHARED)
 (SHARED / "corpora").mkdir(exist_ok=True)
 Path(os.environ["RELUSPARSITY_RUNS"], "corpora").symlink_to(SHARED / "corpora")
@@ -58,9 +61,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
-    # the first process ends after its workers
-    mine = Path(os.environ["RELUSPARSITY_RUNS"]) if "PYTEST_XDIST_WORKER" in os.environ else SHARED
-    shutil.rmtree(mine, ignore_errors=True)
+    shutil.rmtree(SHARED if FIRST else os.environ["RELUSPARSITY_RUNS"], ignore_errors=True)
 
 
 # The tests that a change can reach come first, then the rest.

@@ -104,6 +104,8 @@ def test_forecasts_hold_within_their_intervals_and_are_open_without_a_fork() -> 
         assert freezes.predicted(outside)["holds"].tolist() == [False] * 7
     missing = freezes.predicted(made(lambda arm, seed: np.nan if arm == STILL else 500.0)).set_index("arm")
     assert missing["holds"].isna().tolist() == [arm == STILL for arm in EXPECTED]
+    less = freezes.predicted(made(lambda arm, seed: np.nan if arm == STILL and seed == SEEDS[-1] else 500.0))
+    assert less["holds"].isna().tolist() == missing["holds"].isna().tolist(), "four seeds are no mean of five"
 
 
 def additive(weights: float, biases: float, upstream: float, floor: float) -> Any:

@@ -136,6 +136,8 @@ def test_forecasts_are_of_layer_2_and_open_without_a_fork() -> None:
         assert sealing.predicted(outside)["holds"].tolist() == [False] * len(EXPECTED)
     missing = sealing.predicted(made(lambda arm, seed: np.nan if arm == named() else 20))
     assert missing["holds"].isna().tolist() == [arm == named() for arm in EXPECTED]
+    less = sealing.predicted(made(lambda arm, seed: np.nan if arm == named() and seed == SEEDS[-1] else 20))
+    assert less["holds"].isna().tolist() == missing["holds"].isna().tolist(), "four seeds are no mean of five"
 
 
 @pytest.mark.parametrize(

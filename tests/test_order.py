@@ -127,7 +127,9 @@ def test_pytest_itself_asks_for_that_order(project: Path) -> None:
     (project / "src/relusparsity/low.py").write_text("# changed\n")
     command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-v", "tests"]
     where = os.pathsep.join([str(Path(conftest.__file__).parent / "src"), os.environ.get("PYTHONPATH", "")])
-    done = subprocess.run(command, cwd=project, env=os.environ | {"PYTHONPATH": where}, capture_output=True, text=True)
+    alone = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_XDIST")}
+    done = subprocess.run(command, cwd=project, env=alone | {"PYTHONPATH": where}, capture_output=True, text=True)
+    assert (conftest.SHARED / "corpora").is_dir(), "what this pytest made is not for another one to remove"
     ran = [line.partition(" ")[0] for line in done.stdout.splitlines() if " PASSED " in line]
     names = ("helped", "started", "apart", "recorded")
     assert ran == [f"tests/test_{name}.py::test_{test}" for name in names for test in ("one", "two")], done.stderr

@@ -59,11 +59,8 @@ def scores() -> Iterator[tuple[str, str, pd.Series]]:
     words = "Layer 1 treated under Adafactor and SGD: each run (Mid)"
     other = results.recorded("sign_like_steps", "mid")
     yield words, sign_like_steps.DATE, sign_like_steps.predicted(other)["holds"]
-    treated = sign_like_steps.judge(other)
     words = "What layer 1 keeps goes by the common direction, under two optimizers (Mid)"
-    likely = treated["chance"] > 0.5  # a chance under a half says that it does not hold
-    came = treated["holds"]
-    yield words, sign_like_steps.DATE, (came.astype(bool) == likely).where(came.notna())
+    yield words, sign_like_steps.DATE, as_likely(sign_like_steps.judge(other))
     each = width_or_rate.predicted(results.recorded("width_or_rate", "mid"))
     known = each["arm"] == width_or_rate.named(8192, "Xavier", "same")  # *first* itself
     words = "Width, initial weights and output rate: each run so far (Mid)"
@@ -71,14 +68,17 @@ def scores() -> Iterator[tuple[str, str, pd.Series]]:
     forks = results.recorded("attribution", "mid")
     words = "Deaths that controls on the updates take away (Mid)"
     yield words, attribution.DATE, attribution.predicted(forks)["holds"]
-    said = attribution.sentences(forks)
-    said = said[said["chance"] != 0.5]  # which says neither
-    came, likely = said["holds"], said["chance"] > 0.5
     words = "The same, sentences on which of them do"
-    yield words, attribution.DATE, (came.astype(bool) == likely).where(came.notna())
+    yield words, "2026-11-30", as_likely(attribution.sentences(forks))  # the day of the last of them
     drawn = drawn_units()
     if drawn.notna().any():
         yield "Units drawn uniformly, and ties at random: what removing them costs (Wide, Mid)", forecasts.DATE, drawn
+
+
+def as_likely(table: pd.DataFrame) -> pd.Series:
+    """Whether sentences came out as their `chance` has it: under a half it says that they fail; of a half, neither."""
+    said = table[table["chance"] != 0.5]
+    return (said["holds"].astype(bool) == (said["chance"] > 0.5)).where(said["holds"].notna())
 
 
 def drawn_units() -> pd.Series:

@@ -48,7 +48,7 @@ def of_controls(dataset: xr.Dataset, point: str) -> xr.Dataset:
         )
     forks = dataset.sel(arm=[twin, *arms])
     kinds = [arm.partition(": ")[2] for arm in arms]
-    order = [kind for kind in ORDER if kind in kinds]
+    order = sorted(kinds, key=[*ORDER, *kinds].index)
     treated = forks[["died", "lived"]].sel(treated=True, drop=True).sum("decile", skipna=False)
     values = treated.assign_coords(arm=[TWIN, *kinds]).rename(arm="fork")
     values["fraction"], values["overall"] = (

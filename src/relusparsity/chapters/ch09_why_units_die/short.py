@@ -24,8 +24,7 @@ def in_short() -> Short:
     )
     return Short(
         f"In Mid ({how_many(mid.sizes['seed'], 'seed')}), giving a tenth of the units the updates of others that fire "
-        f"about as often takes away {100 * low:.0f} to {100 * high:.0f} % of their deaths (95 %): {said}. What a "
-        "unit has of its own explains most deaths in layer 0 at most.",
+        f"about as often takes away {100 * low:.0f} to {100 * high:.0f} % of their deaths (95 %): {said}.",
         (
             "No verdict on *death is not random*: the exchanged updates add up to a path (the sum of their lengths) "
             f"{100 * path.min():.0f} to {100 * path.max():.0f} % longer than without, and row 10b of the ledger allows "

@@ -92,7 +92,8 @@ def test_what_exchange_does_in_mid_is_that_of_sums_over_the_recorded_forks(mid: 
     spread = [scipy.stats.t.interval(0.95, 4, of.mean(), scipy.stats.sem(of)) for of in (1 - died / without).T[:4]]
     for at, (share, ends) in enumerate(zip(by_layer, spread, strict=True)):
         assert f"{share:.2f} ({ends[0]:.2f} to {ends[1]:.2f}) in layer {at}".replace("-", "−") in said
-    assert f"counts in none of the seeds: its path is {longer.min():.0f} to {longer.max():.0f} % longer" in said
+    assert f"Its path is {longer.min():+.0f} to {longer.max():+.0f} % from the twin's, where row 10b allows 5" in said
+    assert "counts in none of the seeds" in said
     assert f"it would not hold: AF reaches 0.5 in {(by_layer >= 0.5).sum()} of these 4 layers" in said
     shown = short.in_short()
     assert (

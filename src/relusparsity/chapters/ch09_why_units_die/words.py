@@ -127,8 +127,8 @@ def exchanged(dataset: xr.Dataset, point: str) -> Said:
         f"{how_many(len(table), 'seed')}), and layers differ. AF, the mean of the seeds with its 95 % interval, is "
         f"{', '.join(of)}; the other layers have fewer than {attribution.LEAST} deaths a seed. Among the rarest half "
         f"of a layer's units it is {_fraction(half[0])}, among the others {_fraction(half[1])}.\n\n"
-        f"Exchange counts in {counted or 'none'} of the seeds: its path is {path[0]:.0f} to {path[1]:.0f} % longer "
-        "than the twin's. "
+        f"Its path is {_minus(f'{path[0]:+.0f} to {path[1]:+.0f}')} % from the twin's, where row 10b allows "
+        f"{100 * attribution.PATH:g}: it counts in {counted or 'none'} of the seeds. "
         + ("" if counted else "So row 10b is *not testable* with it. ")
         + f"Without that condition, which was written before the runs, it would {'not ' * (len(most) < len(enough))}"
         f"hold: AF reaches 0.5 in {len(most)} of these {len(enough)} layers, and the row asks for all."
@@ -166,13 +166,16 @@ def others(dataset: xr.Dataset, point: str) -> Said:
         died = dataset["died"].sel(arm=attribution.named(point, kind), treated=True)
         return f"{int(died.sum()):,}"
 
-    signs = [_minus(f"{of(f'signs of {steps}'):.2f}") for steps in (1, 10, 100)]
+    one, *longer = (of(f"signs of {steps}") for steps in (1, 10, 100))
+    signs = [_minus(f"{each:.2f}") for each in (one, *longer)]
+    die = "as many" if abs(one) < 0.1 else "fewer" if one > 0 else "more"
+    kill = "more" if max(longer) < min(0, one) else "otherwise"
     loss = attribution.counts(dataset, attribution.named(point, "reflect"))["loss, relative"].mean()
     low, high = (100 * (end - 1) for end in attribution.equivalent(dataset, point))
     same = "within" if low >= -10 and high <= 10 else "not within"
     return Said(
-        f"**With signs drawn anew at each step, as many units die** (AF {signs[0]}). Blocks of 10 and 100 steps kill "
-        f"more ({signs[1]} and {signs[2]}). **Reflecting leaves {deaths('reflect')} of the twins' "
+        f"**With signs drawn anew at each step, {die} units die** (AF {signs[0]}). Blocks of 10 and 100 steps kill "
+        f"{kill} ({signs[1]} and {signs[2]}). **Reflecting leaves {deaths('reflect')} of the twins' "
         f"{deaths(attribution.TWIN)} deaths**, but not the rest of the network alone: the loss ends {signed(loss)} % "
         f"from the twin's, so that it does not count, and of the units that it does not touch "
         f"{100 * of('reflect', spilled):.0f} % fewer die. **Shortening the longest hundredth of the updates changes "

@@ -264,5 +264,5 @@ words.cannot_say(laptop, experiment.POINT)
 costs.cost({"Laptop": laptop, "Mid": mid})
 
 # %% [markdown]
-# Next: [measure your own model](11_measure_any_model.ipynb), or see [who comes back in chapter
+# Next: [what removing the dead buys](10_pruning_while_training.ipynb), or see [who comes back in chapter
 # 3](03_neuron_death.ipynb).

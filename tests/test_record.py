@@ -281,6 +281,5 @@ def test_a_chapter_that_there_is_not_and_what_does_not_go_with_one_are_refused(s
 
 def test_the_chapters_make_every_dataset_of_the_default_shape(root: Path) -> None:
     sources = rests.notebooks(root)
-    waiting = {"pruning_while_training"}  # chapter 10's, whose page waits for the runs on a GPU
-    assert build.shown_by(sources) == [each for each in recorded.recorded_at("laptop") if each.name not in waiting]
+    assert build.shown_by(sources) == list(recorded.recorded_at("laptop"))
     assert {each.name for each in build.shown_by(sources[2:3])} == {"neuron_death"}

@@ -1,0 +1,43 @@
+"""Tables of chapter 10: bounds by model and stage, and what was written of the runs to come."""
+
+from collections.abc import Mapping
+
+import pandas as pd
+import xarray as xr
+
+from ...experiments import pruned_training
+from . import bound
+
+STAGES = (0.1, 0.25, 0.5, 1.0)
+"""Shares of the training at which the table reads the bound."""
+
+
+def bounds(given: Mapping[str, xr.Dataset]) -> pd.DataFrame:
+    """How many times as fast at most, by operations: at stages of the training, over a run, and with three removals."""
+    found = bound.at(given, STAGES)
+    rows = {}
+    for name in given:
+        of = found.sel(model=name)
+        rows[name] = {f"at {100 * stage:g} %": f"{float(of['bound'].sel(stage=stage)):.2f}" for stage in STAGES}
+        rows[name] |= {
+            "over the run": f"{float(of['over_run']):.2f}",
+            "three removals": f"{float(of['planned']):.2f}",
+            "dead at the end": f"{100 * float(of['dead'].sel(stage=1.0)):.0f} %",
+            "seeds": f"{int(of['seeds'])}",
+        }
+    return pd.DataFrame.from_dict(rows, orient="index").rename_axis("model")
+
+
+def expected() -> pd.DataFrame:
+    """The intervals written of the runs of Wide."""
+    rows = [
+        (arm, f"{low:g} to {high:g}".replace("-", "−"), pruned_training.DATE)
+        for arm, (low, high) in pruned_training.EXPECTED.items()
+    ]
+    return pd.DataFrame(rows, columns=["arm", "last loss beside dense's, %", "written"]).set_index("arm")
+
+
+def chances() -> pd.DataFrame:
+    """The sentences written of them, with the chance that we gave each."""
+    rows = [(said, f"{100 * chance:.0f} %", pruned_training.DATE) for said, chance in pruned_training.CHANCES.items()]
+    return pd.DataFrame(rows, columns=["sentence", "chance", "written"]).set_index("sentence")

@@ -170,3 +170,34 @@ def test_without_dead_units_nothing_is_said() -> None:
     dataset = made(lambda arm, seed: 0, dead=0)
     assert sealing.sentences(dataset)["holds"].tolist() == [None] * 4
     assert sealing.predicted(dataset)["holds"].isna().all() and len(SEEDS) == forked.SEEDS
+
+
+@pytest.mark.parametrize(
+    ("free", "frozen", "still", "holds", "limit"),
+    [
+        (300, 60, 50, True, ""),
+        (300, 200, 50, False, ""),
+        (140, 60, 50, None, "90 in layer 0, 90 in layer 1, 90 in layer 2, 90 in layer 3; a layer counts with 100"),
+        (50, 60, 60, None, "−10 in layer 0"),
+        (99, 60, (60, 60, 60, 60, np.nan), None, "at most 51 in layer 3"),
+        ((300, 300, 300, 300, np.nan), 60, 50, None, "not all forks of layer 3 have run"),
+        (300, 60, (50, 50, 50, 50, np.nan), None, "not all forks of layer 0 have run"),
+    ],
+)
+def test_the_ledger_reads_row_16_of_the_forks(free: Any, frozen: Any, still: Any, holds: Any, limit: str) -> None:
+    found = sealing.RULES["16"].find(made(row(free, frozen, still)))
+    assert [reading.holds for reading in found.readings] == [holds] * 5 and bool(found.limits) == bool(limit)
+    assert limit in "; ".join(found.limits)
+    first = np.broadcast_to(free, 5)[0] / 10
+    assert found.readings[0].values["layer 2, back with nothing frozen (%)"] == pytest.approx(first)
+
+
+def test_a_layer_with_too_few_revivals_leaves_the_others_to_decide() -> None:
+    few = made(row(300, 60, 50))
+    few["came_back"].loc[{"layer": 0}] = 1
+    found = sealing.finding(few)
+    assert not found.limits and all(reading.holds for reading in found.readings)
+    few["came_back"].loc[{"arm": floor(1), "seed": 2}] = np.nan
+    assert sealing.finding(few).limits == (
+        "not all forks of layer 1 have run, or it has none beyond the floor in a seed",
+    )

@@ -7,7 +7,7 @@ from pathlib import Path
 import xarray as xr
 
 from .. import claims, plots
-from ..experiments import attribution, dissociation
+from ..experiments import attribution, dissociation, sealing
 from ..plots.explorable import MID, explorable
 from ..recipes import FROZEN, RECIPES
 from ..store import results, sealed
@@ -42,8 +42,8 @@ def blocks() -> dict[str, str]:
     halves = [results.recorded(name, "mid") for name in ("factorial", "other_half")]
     short, shown = claims.table(judged), [o for o in judged if _searched(o)]
     told = scoreboard.known()
-    decided = {(name, "mid"): results.recorded(name, "mid") for name in ("dissociation", "attribution")}
-    of_added = claims.evaluate(decided, rows=claims.ADDED, rules=dissociation.RULES | attribution.RULES)
+    decided = {(name, "mid"): results.recorded(name, "mid") for name in ("dissociation", "attribution", "sealing")}
+    of_added = claims.evaluate(decided, rows=claims.ADDED, rules=dissociation.RULES | attribution.RULES | sealing.RULES)
     return {
         "findings": findings.findings(judged, [claims.ends(every, letter) for letter in "PS"], halves, pruned),
         "claims": f"{short.markdown()}\n\n{short.caption()}.",

@@ -16,6 +16,7 @@ from ..experiments import (
     embedding_scale,
     endings,
     other_half,
+    sealing,
     search,
     sign_like_steps,
     sweep_table,
@@ -70,6 +71,13 @@ def scores() -> Iterator[tuple[str, str, pd.Series]]:
     yield words, attribution.DATE, attribution.predicted(forks)["holds"]
     words = "The same, sentences on which of them do"
     yield words, "2026-11-30", as_likely(attribution.sentences(forks))  # the day of the last of them
+    frozen = results.recorded("sealing", "mid")
+    yield (
+        "Dead units of layer 2 that fire again, forks that freeze what wakes them (Mid)",
+        sealing.DATE,
+        sealing.predicted(frozen)["holds"],
+    )
+    yield "The same, sentences on what seals death", sealing.DATE, as_likely(sealing.sentences(frozen))
     drawn = drawn_units()
     if drawn.notna().any():
         yield "Units drawn uniformly, and ties at random: what removing them costs (Wide, Mid)", forecasts.DATE, drawn

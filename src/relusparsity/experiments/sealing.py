@@ -23,11 +23,13 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
+from ..claims import Rule
+from ..claims.reading import Finding, Reading
 from . import forked, shared
 
 DATE = "2026-11-29"
-RAN = ""
-"""The day of the last runs; empty before the first."""
+RAN = "2026-11-30"
+"""The day of the last runs; empty before the first. Two of the 75 wait: floors of layers 1 and 3, last seed."""
 
 RECORDED = (("mid", None),)
 """Shapes whose dataset is committed once it ran."""
@@ -164,6 +166,41 @@ def removed(dataset: xr.Dataset) -> pd.DataFrame:
         rows.append((layer, float(beyond.mean()), mean, mean - half, mean + half, holds))
     columns = ["layer", "revivals beyond the floor", "removed, %", "low", "high", "holds"]
     return pd.DataFrame(rows, columns=columns).set_index("layer")
+
+
+def finding(dataset: xr.Dataset) -> Finding:
+    """Row 16: whether `removed` holds in every layer that counts; what falls short, where a layer is not known."""
+    table, asked = removed(dataset), dataset["came_back"]
+    arms = {
+        "back with nothing frozen": named(),
+        "with upstream frozen": named(frozen=LAYER),
+        "at the floor": floor(LAYER),
+    }
+    shares = {said: share(dataset).sel(arm=arm, layer=LAYER) for said, arm in arms.items()}
+    few, missing = [], []
+    for layer in (each for each in LAYERS if table.loc[each, "holds"] is None):
+        free, still = (asked.sel(arm=arm, layer=layer) for arm in (named(), floor(layer)))
+        most = float((free - still.fillna(0)).mean(skipna=False))  # a floor that is not known may be nothing
+        if most < LEAST:
+            few.append(f"{'at most ' * bool(still.isnull().any())}{most:.0f} in layer {layer}".replace("-", "−"))
+        else:
+            missing.append(f"not all forks of layer {layer} have run, or it has none beyond the floor in a seed")
+    _, holds = forked.in_all(table["holds"])
+    said = f"revivals beyond the floor, mean of the seeds: {', '.join(few)}; a layer counts with {LEAST}"
+    limits = missing or [said] * (holds is None)
+    return Finding(
+        tuple(
+            Reading(
+                seed, holds, {f"layer {LAYER}, {what} (%)": float(of.sel(seed=seed)) for what, of in shares.items()}
+            )
+            for seed in dataset["seed"].values.tolist()
+        ),
+        tuple(limits),
+    )
+
+
+RULES = {"16": Rule("sealing", finding)}
+"""The ledger's row that these runs decide."""
 
 
 def rest(dataset: xr.Dataset) -> pd.Series:

@@ -2,26 +2,22 @@
 
 from ... import store
 from ...claims.short import Short
-from ...experiments import attribution
+from ...experiments import attribution, sealing
 from ...plots.reading import how_many
-from . import effects, experiment, words
+from . import effects, revivals, words
 from .figures.forks import interval
 
 
 def in_short() -> Short:
     """The chapter in a sentence and three lines."""
-    mid, laptop = store.recorded("attribution", "mid"), store.recorded(experiment.NAME, "laptop")
+    mid = store.recorded("attribution", "mid")
     exchange = attribution.named(words.POINT, "exchange")
     low, high = interval(attribution.overall(mid).sel(arm=exchange).values)
     of = attribution.attributable(mid).sel(arm=exchange).mean("seed")
     said = ", ".join(words.changed(float(of.sel(layer=at)), at) for at in words.with_enough(mid, words.POINT))
     path = attribution.counts(mid, exchange)["path, relative"]
     less, more = attribution.equivalent(mid, words.POINT)
-    back = effects.of_revivals(laptop, experiment.LAYER, experiment.TWIN)
-    free, frozen = (
-        100 * float((back["came_back"].sum("seed") / back["dead"].sum("seed")).sel(fork=fork))
-        for fork in (effects.FREE, effects.FROZEN)
-    )
+    back = {name: of.mean() for name, of in revivals.shares(store.recorded("sealing", "mid"), sealing.LAYER).items()}
     return Short(
         f"In Mid ({how_many(mid.sizes['seed'], 'seed')}), giving a tenth of the units the updates of others that fire "
         f"about as often takes away {100 * low:.0f} to {100 * high:.0f} % of their deaths (95 %): {said}.",
@@ -31,7 +27,8 @@ def in_short() -> Short:
             f"{100 * attribution.PATH:.0f} %.",
             f"Shortening the longest hundredth of the updates leaves {less:.2f} to {more:.2f} times as many deaths "
             "(90 %). That is one of three parts of *death is not the work of outliers*; the others have not run.",
-            f"In Laptop (one seed) {free:.0f} % of layer {experiment.LAYER}'s dead units fire again within "
-            f"{experiment.STEPS} steps, {frozen:.0f} % when everything before the layer stands still.",
+            f"Of layer {sealing.LAYER}'s dead units {back[effects.FREE]:.1f} % fire again within {sealing.STEPS:,} "
+            f"steps, and {back[effects.STILL]:.1f} % where all that moves them stands still: most are rare, not "
+            "revived. So what seals death (row 16) is not testable there.",
         ),
     )

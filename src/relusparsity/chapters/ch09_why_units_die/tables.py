@@ -1,9 +1,11 @@
 """Tables of chapter 09: what each control does, what it takes away, and what was written of the runs to come."""
 
+from types import ModuleType
+
 import pandas as pd
 import xarray as xr
 
-from ...experiments import attribution, freezes, outliers, sealing
+from ...experiments import attribution, freezes, outliers
 from . import effects, words
 from .figures.forks import interval
 
@@ -34,7 +36,6 @@ CONTROLS = {
 ASKED = {
     outliers: "deaths, as a multiple of its twin's",
     freezes: "share of layer 2's deaths taken away",
-    sealing: "of layer 2's dead, back in 2,000 steps, %",
 }
 """Experiment to come → the number that its intervals are of."""
 
@@ -86,17 +87,17 @@ def over_seeds(dataset: xr.Dataset, point: str) -> pd.DataFrame:
     return table.apply(lambda column: column.str.replace("-", "−"))
 
 
-def came(dataset: xr.Dataset) -> pd.DataFrame:
-    """The intervals written of the controls of Mid, against the mean of its seeds."""
-    table = attribution.predicted(dataset).set_index("arm").rename_axis("fork")
+def came(experiment: ModuleType, dataset: xr.Dataset, digits: int = 2) -> pd.DataFrame:
+    """The intervals written of an experiment's forks of Mid, against the mean of its seeds."""
+    table = experiment.predicted(dataset).set_index("arm").rename_axis("fork")
     table["written before"] = table["written before"].str.replace("-", "−")
-    number = table["came"].map("{:.2f}".format).str.replace("-", "−")
+    number = table["came"].map(f"{{:.{digits}f}}".format).str.replace("-", "−")
     return table.assign(came=number.where(table["holds"].notna(), "not all have run"), holds=_held(table["holds"]))
 
 
-def said(dataset: xr.Dataset) -> pd.DataFrame:
-    """The sentences written of the controls of Mid, with their chances, against what came."""
-    table = attribution.sentences(dataset).set_index("written before").rename_axis("sentence")
+def said(experiment: ModuleType, dataset: xr.Dataset) -> pd.DataFrame:
+    """The sentences written of an experiment's forks of Mid, with their chances, against what came."""
+    table = experiment.sentences(dataset).set_index("written before").rename_axis("sentence")
     known = table["holds"].notna()
     shown = table["came"].where(known, "undecided").str.replace("-", "−")
     chance = (100 * table["chance"]).map("{:.0f} %".format)

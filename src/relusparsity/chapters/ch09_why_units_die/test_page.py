@@ -8,7 +8,7 @@ import xarray as xr
 from relusparsity import claims, store
 from relusparsity.experiments import attribution, freezes, outliers, sealing
 
-from . import experiment, short, tables, words
+from . import experiment, revivals, short, tables, words
 
 
 @pytest.fixture(scope="module")
@@ -19,6 +19,11 @@ def laptop() -> xr.Dataset:
 @pytest.fixture(scope="module")
 def mid() -> xr.Dataset:
     return store.recorded("attribution", "mid")
+
+
+@pytest.fixture(scope="module")
+def frozen() -> xr.Dataset:
+    return store.recorded("sealing", "mid")
 
 
 def test_the_controls_row_is_that_of_sums_over_the_recorded_forks(laptop: xr.Dataset) -> None:
@@ -64,7 +69,7 @@ def test_what_moved_a_unit_is_added_up_to_the_first_kept_step_after_its_last_fir
 def test_revivals_are_said_as_they_were_counted(laptop: xr.Dataset) -> None:
     frozen = sealing.named(frozen=experiment.LAYER)
     back = {arm: int(laptop["came_back"].sel(arm=arm, layer=3).sum()) for arm in (experiment.TWIN, frozen)}
-    said = words.sealed(laptop, experiment.LAYER, experiment.TWIN).text
+    said = revivals.sealed(laptop, experiment.LAYER, experiment.TWIN).text
     assert f"{back[experiment.TWIN]} come back, and {back[frozen]} with all before the layer frozen" in said
     assert f"{100 * (1 - back[frozen] / back[experiment.TWIN]):.0f} % fewer" in said
     loss = laptop["final_loss"].isel(seed=0)
@@ -123,7 +128,7 @@ def test_what_the_other_controls_do_in_mid_is_that_of_sums(mid: xr.Dataset) -> N
 
 
 def test_what_was_written_of_the_controls_stands_beside_what_came(mid: xr.Dataset) -> None:
-    came, said = tables.came(mid), tables.said(mid)
+    came, said = tables.came(attribution, mid), tables.said(attribution, mid)
     assert came.index.tolist() == list(attribution.EXPECTED) and said.index.tolist() == list(attribution.CHANCES)
     assert came.loc["at 25 %: exchange"].tolist() == ["−0.3 to 0.4", "0.16", "yes"]
     assert came.loc["at 10 %: exchange"].tolist() == ["−0.3 to 0.4", "not all have run", "–"]
@@ -133,24 +138,36 @@ def test_what_was_written_of_the_controls_stands_beside_what_came(mid: xr.Datase
     assert said["holds"].tolist() == ["–", "yes", "no", "yes", "no", "no"] and said["chance"].tolist()[0] == "8 %"
 
 
-def test_row_10b_is_not_testable_with_a_control_that_counts_in_no_seed(mid: xr.Dataset) -> None:
-    rows = claims.for_chapter(9)
-    verdicts = claims.evaluate({("attribution", "mid"): mid}, rows=rows, rules=attribution.RULES)
+def test_rows_10b_and_16_are_not_testable_with_these_forks(mid: xr.Dataset, frozen: xr.Dataset) -> None:
+    datasets, rules = {("attribution", "mid"): mid, ("sealing", "mid"): frozen}, attribution.RULES | sealing.RULES
+    verdicts = claims.evaluate(datasets, rows=claims.for_chapter(9), rules=rules)
     assert [(each.row.number, str(each.verdict)) for each in verdicts] == [
         ("10b", "not testable here"),
         ("11b", "not yet tested"),
-        ("16", "not yet tested"),
+        ("16", "not testable here"),
     ]
     assert "path +11.4 % (at most 5)" in verdicts[0].reason
+    free, still = (frozen["came_back"].sel(arm=arm, layer=2).values for arm in (sealing.named(), sealing.floor(2)))
+    assert f"{(free - still).mean():.0f} in layer 2" in verdicts[2].reason
 
 
-def test_every_forecast_of_the_forks_to_come_is_shown(mid: xr.Dataset) -> None:
-    experiments = (outliers, freezes, sealing)
+def test_what_wakes_the_dead_of_mid_is_that_of_sums(frozen: xr.Dataset) -> None:
+    arms = ("as its parent", "upstream of layer 2 frozen", "all that moves the dead of layer 2 frozen")
+    of = frozen.sel(layer=2)
+    free, held, still = (100 * (of["came_back"] / of["dead_at_fork"]).sel(arm=arm).values for arm in arms)
+    said = revivals.over_seeds(frozen).text
+    assert f"dead {free.mean():.1f} % fire again" in said and f"({held.mean():.1f} %" not in said
+    assert f"{still.mean():.1f} % do, in {(still > free).sum()} of 5 seeds more" in said
+    assert f"it is {held.mean():.1f} %" in said and "bring 16 times as much text" in said
+    assert f"{free.mean():.1f} % fire again" in short.in_short().lines[2]
+
+
+def test_every_forecast_of_the_forks_to_come_is_shown(mid: xr.Dataset, frozen: xr.Dataset) -> None:
+    experiments = (outliers, freezes)
     shown = tables.expected()
     assert len(shown) == sum(len(each.EXPECTED) for each in experiments)
     assert set(tables.chances().index) == {sentence for each in experiments for sentence in each.CHANCES}
     forks = 5 * sum(len(each.ARMS) for each in experiments if not each.RAN)
-    missing = sum(fork != fork for fork in mid["final_loss"].values.ravel().tolist())
-    assert f"{forks + missing} forks of Mid wait" in words.to_come(mid).text and f"{missing} of them" in (
-        words.to_come(mid).text
-    )
+    missing = sum(int(np.isnan(each["final_loss"].values).sum()) for each in (mid, frozen))
+    said = words.to_come(mid, frozen).text
+    assert f"{forks + missing} forks of Mid wait" in said and f"{missing} of them" in said

@@ -80,24 +80,6 @@ def taken(dataset: xr.Dataset, point: str) -> Said:
     )
 
 
-def sealed(dataset: xr.Dataset, layer: int, free: str) -> Said:
-    """How many of a layer's dead come back with its upstream free and frozen."""
-    found = effects.of_revivals(dataset, layer, free)
-    dead, back = (found[name].sum("seed").astype(float) for name in ("dead", "came_back"))
-    usual, frozen = (float(back.sel(fork=fork)) for fork in (effects.FREE, effects.FROZEN))
-    low, high = by_counting(usual, frozen)
-    loss = dataset["final_loss"].sel(arm=[free, sealing.named(frozen=layer)]).mean("seed").values
-    below = dataset.sel(arm=sealing.named(frozen=layer), layer=layer - 1).sum("seed")
-    return Said(
-        f"**Of layer {layer}'s {float(dead.sel(fork=effects.FREE)):.0f} dead units {usual:.0f} come back, and "
-        f"{frozen:.0f} with all before the layer frozen**: {100 * (1 - frozen / usual):.0f} % fewer "
-        f"({100 * low:.0f} to {100 * high:.0f} % by counting alone). That fork's loss ends "
-        f"{100 * (loss[1] / loss[0] - 1):.1f} % higher. What is left is not the input's doing: moments, decay, or "
-        f"text that had not come before. In layer {layer - 1}, which itself stands still there, new text alone wakes "
-        f"{float(below['came_back']):.0f} of {float(below['dead_at_fork']):.0f}."
-    )
-
-
 def made(dataset: xr.Dataset, arm: str) -> Said:
     """Where a fork begins, how long it goes on, who is treated, and when a unit is dead."""
     config = from_dict(RunConfig, results.provenance(dataset)["configs"][arm])
@@ -203,23 +185,25 @@ def _fraction(seeds: np.ndarray) -> str:
     return _minus(f"{seeds.mean():.2f} ({low:.2f} to {high:.2f})").replace("−0.00", "0.00")
 
 
-def to_come(recorded: xr.Dataset) -> Said:
+def to_come(*recorded: xr.Dataset) -> Said:
     """How many forks have their forecasts and have not run.
 
     Parameters
     ----------
     recorded : Dataset
-        Of `attribution`, some of whose forks may have no end.
+        Of experiments some of whose forks may have no end.
     """
     waiting = [each for each in (outliers, freezes, sealing) if not each.RAN]
-    missing = int(recorded["final_loss"].isnull().sum())
+    missing = sum(int(each["final_loss"].isnull().sum()) for each in recorded)
     forks = missing + forked.SEEDS * sum(len(each.ARMS) for each in waiting)
     if not forks:
         return Said("All forks have run.")
     intervals, sentences = (sum(len(getattr(each, name)) for each in waiting) for name in ("EXPECTED", "CHANCES"))
-    of_controls = f", {missing} of them controls and twins at other points of the training" if missing else ""
+    of_shown = f", {missing} of them of the designs shown above" if missing else ""
+    if not waiting:
+        return Said(f"{forks} forks of Mid wait for a GPU{of_shown}.")
     return Said(
-        f"{forks} forks of Mid wait for a GPU{of_controls}. The rules of the others, {intervals} intervals and "
+        f"{forks} forks of Mid wait for a GPU{of_shown}. The rules of the others, {intervals} intervals and "
         f"{sentences} sentences with chances, were written from {min(each.DATE for each in waiting)} on, before any of "
         "them ran."
     )

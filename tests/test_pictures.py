@@ -8,7 +8,7 @@ import pytest
 
 import pictures_made
 from relusparsity import corpora, packages
-from relusparsity.corpora import pictures
+from relusparsity.corpora import batches, pictures
 from relusparsity.corpora.pictures import Labelled
 from relusparsity.errors import UserError
 from relusparsity.pictures_config import PicturesConfig
@@ -80,6 +80,15 @@ def test_noise_replaces_a_share_of_the_training_labels_by_other_classes(noise: f
     assert len(set(real.train.labels[replaced])) == 10 and set(noisy.train.labels) == set(range(10))
     np.testing.assert_array_equal(real.test.labels, noisy.test.labels)
     np.testing.assert_array_equal(real.train.pixels, noisy.train.pixels)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_pictures_with_another_label_come_at_any_time_of_an_epoch(seed: int) -> None:
+    pictures_made.digits()
+    replaced = load(noise=0.2).train.labels != load().train.labels
+    for epoch in range(6):
+        places = np.flatnonzero(replaced[batches.order(len(replaced), seed, epoch)]) / len(replaced)
+        assert abs(places.mean() - 0.5) < 4 * np.sqrt(1 / 12 / len(places))
 
 
 def test_random_pixels_are_drawn_once_for_all_parts() -> None:

@@ -21,7 +21,7 @@ from ..identity import digest
 from ..pictures_config import CLASSES, SIDE, PicturesConfig
 
 _SPLIT, _LABELS, _NOISE, _PIXELS, _FRESH = range(5)
-"""What numbers are drawn for: nothing shares them."""
+"""What numbers are drawn for, so that draws for one are not those for another."""
 
 
 class Labelled(NamedTuple):
@@ -106,7 +106,8 @@ def _relabelled(train: Labelled, config: PicturesConfig) -> Labelled:
     labels = train.labels.copy()
     if config.labels == "random":
         labels = _classes(len(labels), _LABELS, config.seed)
-    chosen = _ranked(len(labels), _NOISE, config.seed)[: round(config.noise * len(labels))]
+    # without a last number, these would be those that order the pictures of a run: NumPy ignores zeros at the end
+    chosen = _ranked(len(labels), _NOISE, config.seed, 3)[: round(config.noise * len(labels))]
     other = 1 + _raw(len(chosen), _NOISE, config.seed, 1) % np.uint64(CLASSES - 1)
     labels[chosen] = (labels[chosen] + other.astype(np.int64)) % CLASSES
     return Labelled(train.pixels, labels)

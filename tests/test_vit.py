@@ -9,10 +9,12 @@ import torch
 import transformers
 from torch.nn import functional as F
 
+import relusparsity
 from model_made import assert_same_logits, copied, shaken
 from relusparsity.errors import UserError
 from relusparsity.models import Vit, build, checked
 from relusparsity.vit_config import VitConfig
+from track_made import assert_counts
 
 SHAPE: dict[str, Any] = {"n_layers": 3, "d_model": 16, "d_ff": 40, "n_heads": 4, "image_size": 12, "patch_size": 3}
 
@@ -99,6 +101,25 @@ def test_patches_are_counted_and_the_class_token_is_not(changes: dict[str, Any])
         assert activation.shape == (5, 17, 40) and (activation[:, 0] > 0).any()
         assert torch.equal(a, activation[:, 1:]) and x.shape == (5, 16, 16) and z.shape == a.shape
         np.testing.assert_array_equal(per_unit.numpy(), (activation[:, 1:] > 0).sum(1).numpy())
+
+
+@torch.no_grad()
+@pytest.mark.parametrize(("activation", "layers"), [("relu", None), ("relu", "blocks.*.mlp.fc_out"), ("gelu", None)])
+def test_watched_it_is_counted_as_it_counts_itself(activation: str, layers: str | None) -> None:
+    config = VitConfig(**SHAPE, activation=activation)
+    model: Any = shaken(config)
+    seen: list[np.ndarray] = []
+    model(pictures(config), lambda _layer, _x, _z, a: seen.append(a.numpy()))
+    with relusparsity.track(model, layers, of="input" if layers else None) as use:
+        model(pictures(config))
+    with relusparsity.track_deaths(model.train(), 5, layers, of="input" if layers else None) as deaths:
+        model(pictures(config))
+        deaths.step()
+    assert len(seen) == len(use.layers) == 3 and (deaths.tokens, deaths.sequences) == (5 * 16, 5)
+    for a, of in zip(seen, use.counts(), strict=True):
+        assert_counts(of, a != 0 if activation == "gelu" else a > 0)
+    for a, since in zip(seen, deaths.since_fired(), strict=True):
+        np.testing.assert_array_equal(since.numpy(), np.where((a != 0).any((0, 1)), 0, 5 * 16))
 
 
 @torch.no_grad()

@@ -10,7 +10,7 @@ from torch import nn
 from torch.nn.parameter import is_lazy
 
 from ..errors import UserError
-from ..models import Model
+from ..models import Hidden, Model
 from .curve import Curves
 from .place import Place, occurrences
 
@@ -71,8 +71,10 @@ def find(model: nn.Module, choose: Choice | None = None, of: Side = "output") ->
     if isinstance(model, Model):
         kind: Literal["relu", "smooth"] = "smooth" if model.config.activation == "gelu" else "relu"
         names = {module: name for name, module in model.named_modules()}
-        down = [mlp.fc_out for mlp in model.mlps()]
-        return [Place(names[each], each, "input", kind, False, kind == "smooth") for each in down]
+        return [
+            Place(names[mlp.fc_out], mlp.fc_out, "input", kind, False, kind == "smooth", mlp.uncounted)
+            for mlp in model.mlps()
+        ]
     places = _by_structure(model)
     return [_after(model, place) for place in places] if of == "product" else places
 
@@ -188,13 +190,15 @@ def _place(
     parent, found = model.get_submodule(name.rpartition(".")[0]), curves(module)
     gated = any(GATE.search(child) for child, _ in parent.named_children())
     acts = found not in (None, "straight")
+    uncounted = parent.uncounted if isinstance(parent, Hidden) else 0
     if of == "input":  # an activation reads what may yet become zero; whatever else, what acts already
-        return Place(name, module, of, "other", False, signed=not acts)
+        return Place(name, module, of, "other", False, signed=not acts, uncounted=uncounted)
     if acts:
-        return Place(name, module, of, "relu" if found == "relu" else "smooth", gated, signed=found != "relu")
+        kind: Literal["relu", "smooth"] = "relu" if found == "relu" else "smooth"
+        return Place(name, module, of, kind, gated, signed=kind != "relu", uncounted=uncounted)
     # what a linear layer gives may yet become zero; what passes a number on, as dropout does, may pass on a product
     signed = gated if found == "straight" else not _is_linear(module, curves)
-    return Place(name, module, of, "other", False, signed)
+    return Place(name, module, of, "other", False, signed, uncounted)
 
 
 def _device(model: nn.Module) -> torch.device:

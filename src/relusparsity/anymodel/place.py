@@ -28,6 +28,8 @@ class Place:
     """Whether act(gate) is multiplied by a second projection; an output is act(gate), an input act(gate) · up."""
     signed: bool = False
     """Whether a number below zero acts as one above does, as in what a layer reads: a unit fires where it is not 0."""
+    uncounted: int = 0
+    """First positions of each sequence that never count, such as the class token of this package's ViT."""
 
     def __str__(self) -> str:
         what = f"input of {type(self.module).__name__}" if self.of == "input" else type(self.module).__name__

@@ -209,12 +209,13 @@ def track(
     -------
     Use
         To be used with ``with``. Padding, as the mask of the model's own call says it, does not count; without a mask
-        every position does. In audio models, frames count as far as the model says how many there are. Decoding with a
-        cache continues its sequences if the last call left that cache; with any other, such as the copy of a prompt's,
-        new ones begin, and one that was changed since, as beam search does, is refused. Layers recomputed in the
-        backward pass count once. Every thread's calls are told apart, and what vmap runs together are sequences. A
-        module that runs several times in one call, as ALBERT's, counts every time; an activation object that several
-        layers share counts for each, and is refused where one call of the module around it runs it again.
+        every position does. The class token of this package's ViT does not count, that of any other model does, as a
+        position. In audio models, frames count as far as the model says how many there are. Decoding with a cache
+        continues its sequences if the last call left that cache; with any other, such as the copy of a prompt's, new
+        ones begin, and one that was changed since, as beam search does, is refused. Layers recomputed in the backward
+        pass count once. Every thread's calls are told apart, and what vmap runs together are sequences. A module that
+        runs several times in one call, as ALBERT's, counts every time; an activation object that several layers share
+        counts for each, and is refused where one call of the module around it runs it again.
 
     Raises
     ------

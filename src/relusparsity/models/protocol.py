@@ -17,6 +17,8 @@ class Hidden(nn.Module):
 
     fc_in: nn.Linear
     fc_out: nn.Linear
+    uncounted: int = 0
+    """First positions of each sequence that never count, and are told to nobody."""
 
 
 class Model(nn.Module, ABC):

@@ -1,6 +1,7 @@
 """Runs of pictures: counted as runs of text are, resumed to the bit with dropout, forked, shrunk, named, refused."""
 
 import json
+import os
 import re
 from dataclasses import replace as changed
 from pathlib import Path
@@ -15,10 +16,12 @@ from torch.nn import functional as F
 import pictures_made
 from fixtures_core import tiny_corpus, tiny_model, tiny_run
 from pictures_made import tiny_pictures
-from relusparsity import corpora, identity, train
+from relusparsity import corpora, distributed, identity, train
+from relusparsity.book import planned
 from relusparsity.config import RunConfig, from_dict, replace, to_dict
 from relusparsity.corpora import tasks
 from relusparsity.errors import UserError
+from relusparsity.experiments import shared
 from relusparsity.measure import runs
 from relusparsity.pictures_config import PicturesConfig
 from relusparsity.store import ondisk, results, sealed
@@ -187,6 +190,23 @@ def test_it_is_shown_and_measure_says_why_it_takes_it_not() -> None:
     assert "nats/picture" in shown and "bits/byte" not in shown
     with pytest.raises(UserError, match="belongs to a training run of a VitConfig, which reads no text"):
         runs.find(str(run.path))
+
+
+def test_an_experiment_trains_them_side_by_side_and_keeps_their_dataset(monkeypatch: pytest.MonkeyPatch) -> None:
+    given = shared.Config("smoke", "default", tuple(tiny_pictures(seed=seed) for seed in (11, 12)))
+    monkeypatch.setattr(shared, "WORTH_A_PROCESS", 0)
+    monkeypatch.setattr(shared, "side_by_side", lambda _processes: (2, dict(os.environ)))  # on a GPU too
+    assert shared.in_processes(given.runs) == list(given.runs) or distributed.device().type != "cpu"
+
+    def compute() -> xr.Dataset:
+        return shared.stack(shared.train_all(given.runs), given)
+
+    made = shared.cached("of_pictures", given, given.runs, "relusparsity.experiments.shared", compute)
+    for seed, run in zip((11, 12), given.runs, strict=True):
+        xr.testing.assert_equal(made.sel(seed=seed, drop=True), train.run(run).dataset)
+    assert made["final_loss"].units == "nats/picture" and 0 < planned.seconds(given.runs[0]) < 60
+    again = shared.cached("of_pictures", given, given.runs, "relusparsity.experiments.shared", pytest.fail)
+    xr.testing.assert_identical(again, made)
 
 
 @pytest.mark.parametrize(

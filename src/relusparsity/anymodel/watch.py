@@ -145,8 +145,9 @@ class Watch:
                 call = call.of_frames(self.model, place.name, shape[1])
         activation = _shaped(place, activation, call)
         if first := place.uncounted:
-            activation, real = activation[:, first:], None if call.real is None else call.real[:, first:]
-            call = padded((activation.shape[0], activation.shape[1]), real, call.continues)
+            activation = activation[:, first:]
+            tokens = None if call.real is None else call.real[:, first:]
+            call = padded((activation.shape[0], activation.shape[1]), tokens, call.continues)
         with self._lock:  # threads may call one model
             self.observe(layer, activation, call)
 

@@ -231,7 +231,8 @@ def cached(
     """
     texts = [corpora.load(run.corpus) for run in runs]
     paths = [train.run_path(run, text).name for run, text in zip(runs, texts, strict=True)]
-    labels = [[*text.domains, *text.extra] for text in texts]  # of parts of the text, which its checksum leaves out
+    # of parts of a text, which its checksum leaves out
+    labels = [[*text.domains, *text.extra] if isinstance(text, corpora.Corpus) else [] for text in texts]
     held = {field.name: getattr(config, field.name) for field in fields(config)}
     own = {name: plain(value) for name, value in held.items() if not _are_runs(value)}
     if isinstance(config, Config):

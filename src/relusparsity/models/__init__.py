@@ -1,7 +1,8 @@
 """Models: `build` makes one of its configuration; each kind is a file, and gives what `Model` asks for."""
 
-from .decoder import Decoder, count_parameters, training_flops
+from .decoder import Decoder, count_parameters
 from .encoder_decoder import EncoderDecoder
+from .flops import training_flops
 from .kinds import bare, build
 from .protocol import Count, Hidden, Model, Observe
 from .vit import Vit

@@ -186,14 +186,3 @@ def count_parameters(config: ModelConfig) -> dict[str, int]:
         kind = next((part for part in ("attention.", "mlp.", "embedding.", "output.") if part in name), "other")
         parts["embedding" if kind == "output." else kind.rstrip(".")] += parameter.numel()
     return parts | {"total": sum(parts.values())}
-
-
-def training_flops(config: ModelConfig) -> float:
-    """Floating-point operations a training token: 6 a matrix parameter, plus attention's scores.
-
-    The count of PaLM (Chowdhery et al. 2022, appendix B): 12 · layers · positions · width for the scores, of which
-    Kaplan et al. (2020, section 2.1) count half. With the output layer, without the embedding look-up.
-    """
-    C, T = config.d_model, config.seq_len
-    matrices = config.n_layers * 4 * C * C + 2 * C * sum(config.widths) + C * config.vocab_size
-    return 6.0 * matrices + 12.0 * config.n_layers * T * C

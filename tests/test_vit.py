@@ -202,5 +202,7 @@ def test_pictures_and_labels_that_it_cannot_read_are_refused() -> None:
     model = build(config, 0)
     with pytest.raises(UserError, match="pictures of 28 × 28 pixels are given to a model of image_size = 12; pad"):
         model(torch.zeros(2, 28, 28))
+    with pytest.raises(UserError, match=r"pictures of torch.uint8 are given: expected real numbers, .* −1 to 1"):
+        model(torch.zeros(2, 12, 12, dtype=torch.uint8))
     with pytest.raises(UserError, match="gives targets from 0 to 10: expected those of its 10 classes, from 0"):
         checked.check(model, pictures(config, 2), torch.tensor([0, 10]))

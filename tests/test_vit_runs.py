@@ -181,6 +181,8 @@ def test_it_is_the_same_after_json_and_has_a_name_of_its_own() -> None:
         UserError, match=r"there is no 'BaseModelConfig' here; expected one of ModelConfig, .*VitConfig"
     ):
         from_dict(RunConfig, said | {"model": {"class": "BaseModelConfig"}})
+    with pytest.raises(UserError, match=r"there is no \['VitConfig'\] here; expected one of ModelConfig"):
+        from_dict(RunConfig, said | {"model": {"class": ["VitConfig"]}})
 
 
 def test_it_is_shown_and_measure_says_why_it_takes_it_not() -> None:

@@ -108,7 +108,7 @@ def meant(usual: Any, values: Any) -> tuple[Any, Any]:
         if "__dataclass_fields__" in vars(kind):  # a base of several kinds is none itself
             known[kind.__name__] = kind
         waiting += kind.__subclasses__()
-    if values[CLASS] not in known:
+    if not isinstance(values[CLASS], str) or values[CLASS] not in known:
         raise UserError(f"there is no {shown(values[CLASS])} here; expected one of {', '.join(known)}.")
     return known[values[CLASS]], {name: value for name, value in values.items() if name != CLASS}
 

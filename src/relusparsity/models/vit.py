@@ -70,8 +70,13 @@ class Vit(Model):
         Raises
         ------
         UserError
-            For pictures of another size than the model's.
+            For pictures of another size than the model's, or of whole numbers.
         """
+        if not pictures.is_floating_point():
+            raise UserError(
+                f"pictures of {pictures.dtype} are given: expected real numbers, as a rule from −1 to 1; divide those "
+                "of bytes by 127.5 and take 1 off."
+            )
         size, side = self.config.image_size, self.config.patch_size
         if tuple(pictures.shape[1:]) != (size, size):
             given = " × ".join(map(str, pictures.shape[1:]))
@@ -82,7 +87,7 @@ class Vit(Model):
     def forward(
         self, pictures: Float[Tensor, "B S S"], observe: Observe | None = None, count: Count | None = None
     ) -> Float[Tensor, "B K"]:
-        x = self.patch_embedding(self.patches(pictures.to(self.class_token.dtype)))
+        x = self.patch_embedding(self.patches(pictures).to(self.class_token.dtype))
         x = torch.cat((self.class_token.to(x.dtype).expand(len(x), 1, -1), x), dim=1)
         x = self.dropout(x + self.position_embedding.weight)
         for block in self.blocks:

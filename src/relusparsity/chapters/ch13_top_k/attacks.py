@@ -24,14 +24,14 @@ Loss = Callable[[Tensor], Tensor]
 
 
 def fgsm(loss: Loss, pictures: Float[Tensor, "picture *pixels"], epsilon: float) -> Float[Tensor, "picture *pixels"]:
-    """The pictures moved by ε along the signs of the loss's gradient, within 0 to 1.
+    """The pictures, from 0 to 1, moved by ε along the signs of the loss's gradient, and still from 0 to 1.
 
     Raises
     ------
     UserError
-        For an ε below 0 or above 1.
+        For an ε or a pixel below 0 or above 1.
     """
-    _check(epsilon)
+    _check(pictures, epsilon)
     return (pictures + epsilon * _signs(loss, pictures)).clamp(0, 1).detach()
 
 
@@ -56,9 +56,9 @@ def pgd(
     Raises
     ------
     UserError
-        For an ε below 0 or above 1, or less than one step.
+        For an ε or a pixel below 0 or above 1, or less than one step.
     """
-    _check(epsilon)
+    _check(pictures, epsilon)
     if steps < 1:
         raise UserError(f"steps = {shown(steps)}: expected 1 or more.")
     start = torch.from_numpy(uniform(seed, *pictures.shape)).to(pictures)
@@ -76,6 +76,12 @@ def _signs(loss: Loss, pictures: Tensor) -> Tensor:
     return gradient.sign()
 
 
-def _check(epsilon: float) -> None:
+def _check(pictures: Tensor, epsilon: float) -> None:
     if not 0 <= epsilon <= 1:
         raise UserError(f"ε = {shown(epsilon)}: expected the largest change of a pixel, from 0 to 1.")
+    # those from −1 to 1, as a model reads them, would be cut to half of what they show
+    if not pictures.is_floating_point() or not bool(((pictures >= 0) & (pictures <= 1)).all()):
+        raise UserError(
+            f"the pictures, {pictures.dtype}, have values that are no real numbers from 0 to 1; divide those of bytes "
+            "by 255, and let the loss turn them into what its model reads."
+        )

@@ -39,9 +39,11 @@ class Predictions:
         if not np.isfinite(logits).all():
             raise UserError("Predictions has logits that are not finite: the model diverged, or it overflowed.")
         classes = logits.shape[1]
-        if not np.issubdtype(labels.dtype, np.integer) or labels.min() < 0 or labels.max() >= classes:
+        whole = np.issubdtype(labels.dtype, np.integer)
+        if not whole or labels.min() < 0 or labels.max() >= classes:
+            wrong = labels.min() if whole and labels.min() < 0 else labels.max()
             raise UserError(
-                f"Predictions has labels such as {shown(labels.max())}: expected whole numbers from 0 to "
+                f"Predictions has labels such as {wrong} ({labels.dtype}): expected whole numbers from 0 to "
                 f"{classes - 1}, one of the {classes} classes."
             )
         object.__setattr__(self, "logits", logits)

@@ -94,5 +94,13 @@ def test_what_makes_no_sense_is_refused() -> None:
     for epsilon in (-0.1, 1.5, float("nan")):
         with pytest.raises(UserError, match=r"ε = .*expected the largest change of a pixel, from 0 to 1"):
             attacks.fgsm(lambda pictures: pictures.sum((1, 2)), torch.rand(1, 2, 2), epsilon)
+    for misread in (
+        torch.full((1, 2, 2), -0.5),
+        torch.full((1, 2, 2), torch.nan),
+        torch.ones(1, 2, 2, dtype=torch.uint8),
+    ):
+        for attack in (attacks.fgsm, attacks.pgd):
+            with pytest.raises(UserError, match=r"have values that are no real numbers from 0 to 1; divide"):
+                attack(lambda pictures: pictures.sum((1, 2)), misread, 0.1)
     with pytest.raises(UserError, match="steps = 0: expected 1 or more"):
         attacks.pgd(lambda pictures: pictures.sum((1, 2)), torch.rand(1, 2, 2), 0.1, steps=0)

@@ -21,7 +21,7 @@ from relusparsity.book import planned
 from relusparsity.config import RunConfig, from_dict, replace, to_dict
 from relusparsity.corpora import tasks
 from relusparsity.errors import UserError
-from relusparsity.experiments import shared
+from relusparsity.experiments import layer_patterns, shared, sweeps
 from relusparsity.measure import runs
 from relusparsity.pictures_config import PicturesConfig
 from relusparsity.store import ondisk, results, sealed
@@ -192,6 +192,18 @@ def test_it_is_shown_and_measure_says_why_it_takes_it_not() -> None:
     assert "nats/picture" in shown and "bits/byte" not in shown
     with pytest.raises(UserError, match="belongs to a training run of a VitConfig, which reads no text"):
         runs.find(str(run.path))
+
+
+def test_experiments_that_chapters_share_stack_them() -> None:
+    changes = {"as it is": {}, "random labels": {"corpus.labels": "random"}}
+    runs = tuple(tiny_pictures(**fields) for fields in changes.values())
+    by_recipe = sweeps.run(sweeps.Config("smoke", "default", runs, changes, "recipe", "of_pictures"))
+    by_seed = layer_patterns.run(shared.Config("smoke", "default", runs[:1]))
+    data = [train.run(run).dataset for run in runs]
+    for name in ("heldout_loss", "final_loss", "batch_use", "final_batch_use"):
+        np.testing.assert_array_equal(by_recipe[name][:, 0], [each[name] for each in data])
+        np.testing.assert_array_equal(by_seed[name][0], data[0][name])
+    assert not set(OF_TEXT) & (set(by_recipe) | set(by_seed))
 
 
 def test_an_experiment_trains_them_side_by_side_and_keeps_their_dataset(monkeypatch: pytest.MonkeyPatch) -> None:

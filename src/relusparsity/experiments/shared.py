@@ -25,7 +25,7 @@ from ..models import training_flops
 from ..recipes import RECIPES
 from ..scales import Named, Scale, base, names
 from ..store import loaded, results
-from ..store.schema import UNITS
+from ..store.schema import OF_TEXT, UNITS
 
 T = TypeVar("T")
 
@@ -180,7 +180,7 @@ def agreed(parts: Iterable[dict[str, Any]], context: Any = None) -> dict[str, An
 def stack(runs: Sequence[train.Run], of: Config, variables: Sequence[str] | None = None) -> xr.Dataset:
     """The runs' datasets over a new first dimension `seed`, with a provenance that names every run.
 
-    `variables` keeps these (and their coordinates) alone.
+    `variables` keeps these (and their coordinates) alone, of those of text what the runs have.
 
     Raises
     ------
@@ -189,7 +189,9 @@ def stack(runs: Sequence[train.Run], of: Config, variables: Sequence[str] | None
     """
     if len({replace(run.config, seed=0) for run in runs}) > 1 or len({run.config.seed for run in runs}) < len(runs):
         raise UserError(f"{len(runs)} runs are to be stacked by seed: expected one configuration and different seeds.")
-    parts = [run.dataset if variables is None else run.dataset[list(variables)] for run in runs]
+    if variables is not None:
+        variables = [name for name in variables if name not in OF_TEXT or name in runs[0].dataset]
+    parts = [run.dataset if variables is None else run.dataset[variables] for run in runs]
     stacked = xr.concat(parts, dim="seed", join="exact", coords="minimal", compat="override", combine_attrs=agreed)
     stacked = stacked.transpose("seed", ...)
     units, long_name = UNITS["seed"]

@@ -11,7 +11,7 @@ from .. import corpora, train
 from ..config import RunConfig, from_dict, to_dict
 from ..errors import StoppedEarly, UserError
 from ..store import results, schema
-from ..store.schema import MEASURED
+from ..store.schema import MEASURED, OF_TEXT
 from . import shared
 
 FINAL = ("final_batch_use", "final_token_use", "final_sequence_use", "final_loss", "final_bits_per_byte")
@@ -63,7 +63,8 @@ def stack(runs: Sequence[xr.Dataset], changes: Mapping[str, dict[str, Any]], sca
     facts = [results.provenance(data) for data in runs]
     if len(seeds := {f["config"]["seed"] for f in facts}) > 1:
         raise UserError(f"{', '.join(changes)} have the seeds {sorted(seeds)}: expected one for all recipes.")
-    names = [*MEASURED, *FINAL]
+    reads_text = OF_TEXT[0] in runs[0]
+    names = [name for name in (*MEASURED, *FINAL) if reads_text or name not in OF_TEXT]
     parts = [data.swap_dims(step="tokens").drop_vars("step") for data in runs]
     ended = [part for part in parts if "final_loss" in part]
     ended = ended or [part for part in parts if "screen" in part.attrs]

@@ -159,7 +159,7 @@ def temperature(of: Predictions) -> float:
     """The one by which the logits fit their labels best: least cross-entropy (Guo et al., 2017).
 
     Sought on examples that are not judged. It is convex in 1 / temperature, so the least is unique; where all examples
-    are right it lies at the lower end of `TEMPERATURES`.
+    are right it is so low that float64 has nothing left to gain, and the lower end of `TEMPERATURES` at the least.
     """
     low, high = (1 / end for end in reversed(TEMPERATURES))
     found = minimize_scalar(

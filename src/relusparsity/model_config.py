@@ -63,6 +63,16 @@ class BaseModelConfig(Checked):
         return self.d_ff if isinstance(self.d_ff, tuple) else (self.d_ff,) * self.n_layers
 
     @property
+    def layer_positions(self) -> tuple[int, ...]:
+        """Positions of a sequence at which each layer is computed: its own tokens of a sequence."""
+        return (self.seq_len,) * self.n_layers
+
+    @property
+    def layer_names(self) -> tuple[str, ...]:
+        """What each layer of hidden units is called, in their order: of one stack, by its number alone."""
+        return tuple(map(str, range(self.n_layers)))
+
+    @property
     def is_uneven(self) -> bool:
         """Whether its layers differ in width."""
         return isinstance(self.d_ff, tuple)

@@ -10,15 +10,41 @@ OF_UNITS = ("last_fired", "onset", "dead", "deaths", "revivals")
 """What a tracker knows of each unit."""
 
 
+def waits(dead_after: int, seq_len: int, positions: Sequence[int]) -> list[int]:
+    """n of each layer's own tokens as tokens of the training stream, of which a sequence has `seq_len`; rounded up.
+
+    Parameters
+    ----------
+    positions : (layer)
+        Own tokens of a sequence.
+
+    Examples
+    --------
+    >>> waits(1024, seq_len=512, positions=[512, 128])
+    [1024, 4096]
+    """
+    return [-(-dead_after * seq_len // own) for own in positions]
+
+
 class DeathTracker:
     """Who died and who came back in the training stream, unit by unit; time is counted in training tokens.
 
     A unit is dead(n) once it has not fired in the last n tokens; its onset is its last firing. Its resolution
     is one global step: a firing is dated to the end of its step.
+
+    Parameters
+    ----------
+    widths : (layer)
+        Units of each layer.
+    dead_after
+        n, in training tokens: of all layers, or one for each (see `waits`).
     """
 
-    def __init__(self, widths: Sequence[int], dead_after: int, device: str | torch.device = "cpu") -> None:
-        self.widths, self.dead_after = list(widths), dead_after
+    def __init__(
+        self, widths: Sequence[int], dead_after: int | Sequence[int], device: str | torch.device = "cpu"
+    ) -> None:
+        self.widths, self._device = list(widths), device
+        self.dead_after = list(dead_after) if isinstance(dead_after, Sequence) else [dead_after] * len(self.widths)
         units = sum(self.widths)  # those of all layers stand in one row: as many launches for one layer as for twelve
 
         def zeros(length: int, dtype: torch.dtype = torch.int64) -> Tensor:
@@ -31,6 +57,15 @@ class DeathTracker:
         self.revivals = zeros(units, torch.int32)
         self.stream_firings = zeros(len(self.widths))  # unit firings over all tokens seen
         self.stream_sequence_units = zeros(len(self.widths))  # units firing at least once, summed over sequences
+        self._set_wait()
+
+    def _set_wait(self) -> None:
+        """n of every unit: one number where the layers have the same."""
+        widths = torch.tensor(self.widths, device=self._device)
+        one = len(set(self.dead_after)) == 1
+        self._wait: int | Tensor = (
+            self.dead_after[0] if one else torch.tensor(self.dead_after, device=self._device).repeat_interleave(widths)
+        )
 
     def update(
         self,
@@ -51,7 +86,7 @@ class DeathTracker:
         fired = unit_tokens > 0
         self.last_fired.masked_fill_(fired, tokens)
         silent_for = tokens - self.last_fired
-        dead = (silent_for >= self.dead_after) & (tokens >= self.dead_after)
+        dead = silent_for >= self._wait  # before n tokens nobody has been silent for n
         died = dead & ~self.dead
         self.onset = torch.where(died & (self.onset < 0), self.last_fired, self.onset)
         self.deaths += died
@@ -72,10 +107,11 @@ class DeathTracker:
             rows = zip(self.rows(getattr(self, name)), kept, strict=True)
             setattr(self, name, torch.cat([row[units] for row, units in rows]))
         self.widths = [len(units) for units in kept]
+        self._set_wait()
 
     def state(self) -> dict[str, Tensor]:
-        """Every tensor of the tracker by name; `load` takes it back."""
-        return {name: value for name, value in vars(self).items() if isinstance(value, Tensor)}
+        """What it has counted, by name; `load` takes it back."""
+        return {name: getattr(self, name) for name in (*OF_UNITS, "stream_firings", "stream_sequence_units")}
 
     def load(self, state: dict[str, Tensor]) -> None:
         for name, value in self.state().items():

@@ -171,7 +171,7 @@ class LayerUse:
         ValueError
             If the boundary cuts a window; nothing is added then.
         """
-        here, there, whole = self.tokens, other.tokens, 2**self.widest
+        here, there, whole = self.place, other.place, 2**self.widest
         align = self.widest if here % whole == 0 else (here & -here).bit_length() - 1
         if here % whole and there > 2**align:
             raise ValueError(
@@ -202,9 +202,14 @@ class LayerUse:
                 setattr(self, name, type(here)(value.item()))
 
     @property
-    def windows(self) -> list[int]:
+    def windows(self) -> Sequence[float]:
         """Window sizes in tokens: 1, 2, 4 …"""
         return [2**i for i in range(self.widest + 1)]
+
+    @property
+    def place(self) -> int:
+        """Where the next token stands among the windows, whose sizes are powers of two."""
+        return self.tokens
 
     def token_use(self) -> float:
         """Mean share of units firing at a token."""
@@ -225,7 +230,7 @@ class LayerUse:
             count[1:] = np.nan
         return units / (count * self.units)
 
-    def rarefied_use(self, sizes: Sequence[int] | None = None) -> np.ndarray:
+    def rarefied_use(self, sizes: Sequence[float] | None = None) -> np.ndarray:
         """Expected share of units firing at least once in n tokens drawn at random: (size)."""
         sizes = self.windows if sizes is None else sizes
         return metrics.rarefied_use(self.unit_tokens.cpu().numpy(), self.tokens, sizes)

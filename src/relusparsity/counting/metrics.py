@@ -77,7 +77,7 @@ def percentiles(counts: np.ndarray, levels: Sequence[int] = PERCENTILES) -> np.n
     return out
 
 
-def rarefied_use(firing_count: np.ndarray, tokens: int, sizes: Sequence[int]) -> np.ndarray:
+def rarefied_use(firing_count: np.ndarray, tokens: int, sizes: Sequence[float]) -> np.ndarray:
     """Expected share of units that fire at least once in n tokens drawn at random without replacement.
 
     Parameters
@@ -85,7 +85,7 @@ def rarefied_use(firing_count: np.ndarray, tokens: int, sizes: Sequence[int]) ->
     firing_count : (unit)
         Tokens at which each unit fired, of `tokens`.
     sizes : n
-        Sample sizes in tokens; above `tokens` the result is missing (NaN).
+        Sample sizes in tokens; above `tokens`, or where a size is missing itself, the result is missing (NaN).
 
     Returns
     -------
@@ -96,7 +96,7 @@ def rarefied_use(firing_count: np.ndarray, tokens: int, sizes: Sequence[int]) ->
     out = np.full(len(sizes), np.nan)
     for i, n in enumerate(sizes):
         if n <= tokens:
-            out[i] = 1 - np.average(_miss_probability(k, tokens, n), weights=how_many)
+            out[i] = 1 - np.average(_miss_probability(k, tokens, int(n)), weights=how_many)
     return out
 
 

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from ..config import LEVELS
 from .layer import LayerUse
+from .sequences import SequenceUse
 
 
 class Layers(ABC):
@@ -31,7 +32,7 @@ class Layers(ABC):
         """Mean share of units firing at least once in n tokens of the stream: (layer, window); see `LayerUse`."""
         return np.stack([use.window_use() for use in self.counts()])
 
-    def rarefied_use(self, sizes: Sequence[int] | None = None) -> np.ndarray:
+    def rarefied_use(self, sizes: Sequence[float] | None = None) -> np.ndarray:
         """Expected share of units firing at least once in n tokens drawn at random: (layer, size)."""
         return np.stack([use.rarefied_use(sizes) for use in self.counts()])
 
@@ -56,12 +57,17 @@ class UseTracker(Layers):
     """Counts of one sample of packed sequences, layer by layer: units, tokens, sequences, positions and windows.
 
     Feed every layer the same sequences in recorded order with `update`; read the statistics as NumPy arrays. Windows
-    are 1, 2, 4 … tokens, up to 2**LEVELS sequences.
+    are 1, 2, 4 … tokens, up to 2**LEVELS sequences. Of a layer with another number of positions than `seq_len` they are
+    as many tokens inside a sequence, and as many sequences beyond: see `SequenceUse`.
 
     Parameters
     ----------
     widths : (layer)
         Units of each layer.
+    seq_len
+        Tokens of a sequence, a power of two.
+    positions : (layer)
+        Positions of a sequence at which each layer is computed, where they are not `seq_len`.
 
     Examples
     --------
@@ -71,23 +77,40 @@ class UseTracker(Layers):
     (array([0.5]), array([0.66666667]))
     """
 
-    def __init__(self, widths: Sequence[int], seq_len: int, device: str | torch.device = "cpu") -> None:
+    def __init__(
+        self,
+        widths: Sequence[int],
+        seq_len: int,
+        device: str | torch.device = "cpu",
+        positions: Sequence[int] | None = None,
+    ) -> None:
         if seq_len & (seq_len - 1):
             raise ValueError(f"seq_len = {seq_len}: windows nest in a sequence only if it is a power of two")
-        self.seq_len = seq_len
-        self.layers = [LayerUse(units, device, seq_len.bit_length() - 1 + LEVELS) for units in widths]
-        # units firing, summed over sequences, by position
-        self.position_units = torch.zeros(len(self.layers), seq_len, dtype=torch.int64, device=device)
+        self.seq_len, inside = seq_len, seq_len.bit_length() - 1
+        self.positions = [seq_len] * len(widths) if positions is None else list(positions)
+        self.layers: list[LayerUse] = [
+            LayerUse(units, device, inside + LEVELS)
+            if places == seq_len
+            else SequenceUse(units, places, inside, device, inside + LEVELS)
+            for units, places in zip(widths, self.positions, strict=True)
+        ]
+        # units firing, summed over sequences, by position; 0 where a layer has none
+        self.position_units = torch.zeros(len(widths), max(self.positions), dtype=torch.int64, device=device)
 
     @property
     def windows(self) -> list[int]:
-        """Window sizes in tokens: 1, 2, 4 …"""
+        """Window sizes in tokens, where a sequence has `seq_len`: 1, 2, 4 …"""
         return [2**i for i in range(self.seq_len.bit_length() + LEVELS)]
 
     @property
+    def window_tokens(self) -> np.ndarray:
+        """Window sizes in each layer's own tokens, NaN where it has none: (layer, window)."""
+        return np.array([use.windows for use in self.layers], dtype=float)
+
+    @property
     def tokens(self) -> int:
-        """Tokens seen, the same in every layer."""
-        return self.counts()[0].tokens
+        """Tokens seen, where a sequence has `seq_len`."""
+        return self.counts()[0].sequences * self.seq_len
 
     def counts(self) -> list[LayerUse]:
         """The counts of every layer.
@@ -120,24 +143,26 @@ class UseTracker(Layers):
     def update(self, layer: int, fired: Bool[Tensor, "sequence position unit"]) -> None:
         """Add sequences, in order, of one layer."""
         use = self.layers[layer]
-        if fired.shape[1:] != (self.seq_len, use.units):
+        places = self.positions[layer]
+        if fired.shape[1:] != (places, use.units):
             raise ValueError(
-                f"got a firing mask of shape {tuple(fired.shape)}, expected (sequence, {self.seq_len}, {use.units})"
+                f"got a firing mask of shape {tuple(fired.shape)}, expected (sequence, {places}, {use.units})"
             )
-        self.position_units[layer] += use.update(fired).sum(0)
+        self.position_units[layer, :places] += use.update(fired).sum(0)
 
     def append(self, other: "UseTracker") -> None:
         """Add a tracker of the sequences that follow directly; see `LayerUse.append`."""
-        if [use.units for use in self.layers] != [use.units for use in other.layers] or self.seq_len != other.seq_len:
+        shapes = [(*(use.units for use in each.layers), *each.positions, each.seq_len) for each in (self, other)]
+        if shapes[0] != shapes[1]:
             raise ValueError("trackers of different shapes cannot be put together")
         for use, theirs in zip(self.counts(), other.counts(), strict=True):
             use.append(theirs)
         self.position_units += other.position_units.to(self.position_units.device)
 
     def position_use(self) -> np.ndarray:
-        """Mean share of units firing at each position of a sequence: (layer, position)."""
-        shares = [
-            units / (use.sequences * use.units)
-            for units, use in zip(self.position_units.cpu().numpy(), self.counts(), strict=True)
-        ]
-        return np.stack(shares)
+        """Mean share of units firing at each position of a sequence, NaN where a layer has none: (layer, position)."""
+        found = self.position_units.cpu().numpy().astype(float)
+        for share, use, places in zip(found, self.counts(), self.positions, strict=True):
+            share /= use.sequences * use.units
+            share[places:] = np.nan
+        return found

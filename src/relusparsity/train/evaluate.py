@@ -200,7 +200,8 @@ class Drift:
 def batch_size(model: Model, device: torch.device) -> int:
     """Sequences evaluated at a time: one layer's activations fit a CPU's cache, or fill a GPU."""
     activations = 2**28 if device.type == "cuda" else 2**20
-    return max(1, activations // (model.config.seq_len * max(model.widths())))
+    sizes = (positions * units for positions, units in zip(model.positions(), model.widths(), strict=True))
+    return max(1, activations // max(sizes))
 
 
 @dataclass
@@ -233,7 +234,7 @@ def measure(
     share = 1 << max(0, math.ceil(sets / world) - 1).bit_length()  # a power of two: window unions can be merged
     mine = range(min(sets, rank * share), min(sets, (rank + 1) * share))
 
-    use = UseTracker(widths, seq_len, device)
+    use = UseTracker(widths, seq_len, device, model.positions())
     drift = Drift(drift_units, device)
     batch = batch_size(model, device)
     set_window = use.windows.index(set_sequences * seq_len)
@@ -262,7 +263,8 @@ def measure(
 @torch.no_grad()
 def firing_counts(model: Model, sequences: Sequences, batch: int, progress: str | None = None) -> UseTracker:
     """Exact counts on some sequences; the last, partial batch counts too."""
-    use = UseTracker(model.widths(), model.config.seq_len, next(model.parameters()).device)
+    device = next(model.parameters()).device
+    use = UseTracker(model.widths(), model.config.seq_len, device, model.positions())
     starts = range(0, _count(sequences), batch)
     for start in tqdm(starts, desc=progress, leave=False, disable=None if progress else True):
         score(

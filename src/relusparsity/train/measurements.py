@@ -103,9 +103,7 @@ class Recorder:
             **self._bits("heldout", seen.score),
             "heldout_accuracy": seen.score.accuracy,
             "train_loss": log.mean(previous, step),
-            "dead_units": _per_layer(deaths, deaths.dead)
-            if trainer.tokens >= deaths.dead_after
-            else np.full(len(deaths.widths), np.nan),
+            "dead_units": _dead_units(deaths, trainer.tokens),
             "deaths": _per_layer(deaths, deaths.deaths) + axis.gone("deaths"),
             "revivals": _per_layer(deaths, deaths.revivals) + axis.gone("revivals"),
             "stream_firings": np.array(deaths.stream_firings.tolist()),  # copies: the tracker counts on in place
@@ -199,6 +197,7 @@ class Recorder:
         out: dict[str, tuple[tuple[str, ...], Any]] = {"step": (("step",), steps), "tokens": (("step",), tokens)}
         since = np.diff(tokens, prepend=0)[:, None].astype(float)
         since[0] = np.nan  # nothing was trained before the first measurement
+        sequences = since / model.seq_len
 
         def change(name: str) -> np.ndarray:  # of a sum since the start of training, or of a fork's parent
             total = np.stack([rows[step][name] for step in steps])
@@ -207,8 +206,8 @@ class Recorder:
         derived = {
             "deaths": change("deaths"),
             "revivals": change("revivals"),
-            "train_token_use": change("stream_firings") / (since * model.widths),
-            "train_sequence_use": change("stream_sequence_units") / (since / model.seq_len * model.widths),
+            "train_token_use": change("stream_firings") / (sequences * model.layer_positions * model.widths),
+            "train_sequence_use": change("stream_sequence_units") / (sequences * model.widths),
         }
         for name, (dims, *_) in MEASURED.items():
             if name in OF_TEXT and self._tokens_per_byte is None:
@@ -268,6 +267,13 @@ def _of_all(share: np.ndarray, axis: UnitAxis) -> np.ndarray:
 def _per_layer(deaths: DeathTracker, of_units: Tensor) -> np.ndarray:
     """Sums over the units of each layer: (layer)."""
     return torch.stack([row.sum() for row in deaths.rows(of_units)]).cpu().numpy()
+
+
+def _dead_units(deaths: DeathTracker, tokens: int) -> np.ndarray:
+    """Dead units after so many training tokens, NaN where a layer could not have any yet: (layer)."""
+    known = tokens >= np.array(deaths.dead_after)
+    dead = _per_layer(deaths, deaths.dead)
+    return dead if known.all() else np.where(known, dead, np.nan)
 
 
 def _rounded(values: np.ndarray) -> np.ndarray:

@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from .. import distributed
 from ..config import RunConfig, TrainConfig
 from ..corpora import tasks
-from ..counting.deaths import DeathTracker
+from ..counting.deaths import DeathTracker, waits
 from ..counting.falls import FallTracker
 from ..counting.hazard import HazardTracker
 from ..errors import UserError
@@ -133,7 +133,8 @@ class Trainer:
         if config.train.shard and self.world > 1:
             distributed.shard(self.model, self.model.blocks)
         self.control = updates.Control(config.control, self.model)
-        self.deaths = DeathTracker(self.model.widths(), config.train.dead_after, device)
+        wait = waits(config.train.dead_after, config.model.seq_len, self.model.positions())
+        self.deaths = DeathTracker(self.model.widths(), wait, device)
         self.hazard = HazardTracker(self.deaths, config.train.steps) if config.fork.tokens else None
         self.falls = _fall_tracker(config, self.model, self.deaths)
         self.left_out: set[int] = set()

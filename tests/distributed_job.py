@@ -11,6 +11,7 @@ import torch
 import xarray as xr
 
 import pictures_made
+import spans_made
 from fixtures_core import made_up_text, tiny_corpus, tiny_model, tiny_run
 from relusparsity import corpora, distributed, train
 from relusparsity.errors import UserError
@@ -86,6 +87,7 @@ if __name__ == "__main__":
         pictures_made.digits()
     distributed.barrier()
     of_pictures = train.run(pictures_made.tiny_pictures(**CHANGES))
+    of_spans = train.run(spans_made.tiny_spans(**CHANGES), spans_made.text())
     halfway, again = after_steps(3), after_steps(0)
     held = [distributed.whole(p).numel() / p.to_local().numel() for p in halfway.model.parameters()]
     resuming.save(halfway, out / "halfway", "")
@@ -102,6 +104,7 @@ if __name__ == "__main__":
         "sharded": sharded.path.name,
         "pruned": pruned.path.name,
         "of_pictures": of_pictures.path.name,
+        "of_spans": of_spans.path.name,
         "held": held,
         "resumed": all([np.array_equal(one, other) for one, other in pairs]),
     }

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 import pictures_made
+import spans_made
 from distributed_job import CHANGES, PRUNED, SETS, SHARDED, after_steps, measured, parameters
 from fixtures_core import tiny_corpus, tiny_run
 from relusparsity import distributed, train
@@ -117,6 +118,16 @@ def test_two_that_read_pictures_agree_with_one(two: Path, tmp_path: Path, monkey
     np.testing.assert_allclose(both["train_token_use"][1], one["train_token_use"][1], rtol=1e-6)
 
 
+def test_two_that_read_text_with_spans_cut_out_agree_with_one(two: Path, tmp_path: Path, monkeypatch: Any) -> None:
+    monkeypatch.setenv("RELUSPARSITY_RUNS", str(tmp_path))
+    alone = train.run(spans_made.tiny_spans(**CHANGES), spans_made.text())
+    assert facts(two, 0)["of_spans"] == facts(two, 1)["of_spans"] == alone.path.name
+    one, both = alone.dataset, train.Run(two / "runs" / alone.path.name, alone.config).dataset
+    for name in ("train_loss", "final_loss", "final_token_use", "final_window_use"):
+        np.testing.assert_allclose(both[name], one[name], rtol=0.01, err_msg=name)
+    np.testing.assert_allclose(both["train_token_use"][1], one["train_token_use"][1], rtol=1e-6)
+
+
 def test_a_state_of_two_is_taken_up_by_any_number(two: Path) -> None:
     assert facts(two, 0)["resumed"] and facts(two, 1)["resumed"], "two go on from it to the bit"
     one, straight = after_steps(0), after_steps(3)
@@ -130,7 +141,7 @@ def test_runs_follow_each_other_and_a_finished_one_is_reused(two: Path, alone: t
     first, second, again = facts(two, 0)["runs"]
     assert facts(two, 1)["runs"] == [first, second, again]
     assert first == again == alone.path.name != second
-    assert sorted(path.name for path in (two / "runs").glob("run-*/dataset.nc")) == ["dataset.nc"] * 5
+    assert sorted(path.name for path in (two / "runs").glob("run-*/dataset.nc")) == ["dataset.nc"] * 6
 
 
 def test_an_experiment_is_computed_by_both_and_written_by_one(two: Path) -> None:

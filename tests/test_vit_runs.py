@@ -190,7 +190,7 @@ def test_it_is_shown_and_measure_says_why_it_takes_it_not() -> None:
     shown = ondisk.summary(run.path)
     assert "pictures:digits, 376 training pictures" in shown and "% of pictures predicted first" in shown
     assert "nats/picture" in shown and "bits/byte" not in shown
-    with pytest.raises(UserError, match="belongs to a training run of a VitConfig, which reads no text"):
+    with pytest.raises(UserError, match="belongs to a training run of VitConfig, and runs of decoders alone"):
         runs.find(str(run.path))
 
 

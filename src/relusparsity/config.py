@@ -68,7 +68,7 @@ class TrainConfig(Checked):
     deterministic: bool = False
     """Bitwise repeatable on a GPU too, at a cost in speed; a CPU always is."""
     dead_after: checks.Tokens = 65_536
-    """n of dead(n): tokens of the training stream without firing; a multiple of batch_tokens."""
+    """n of dead(n): a layer's own tokens of the training stream without firing; a multiple of batch_tokens."""
     resume_every: checks.TokensOrNone = 102_400
     """Tokens between states to resume from; 0 keeps none."""
     snapshots: Annotated[int, checks.whole(0, 10**6)] = 8

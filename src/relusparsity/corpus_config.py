@@ -9,7 +9,7 @@ from .errors import UserError
 
 
 class DataConfig(Checked):
-    """What a run is trained on, of any kind: text, or pictures; the fields are those of each kind."""
+    """What a run is trained on, of any kind, such as text or pictures; the fields are those of each kind."""
 
 
 @dataclass(frozen=True)

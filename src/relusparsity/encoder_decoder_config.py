@@ -11,7 +11,8 @@ from .model_config import BaseModelConfig
 class EncoderDecoderConfig(BaseModelConfig):
     """A Transformer that reads one sequence and predicts another (Raffel et al. 2020, section 2.1); sizes of T5-small.
 
-    Its layers of hidden units are the encoder's, then the decoder's.
+    Its layers of hidden units are the encoder's, then the decoder's. Where a run counts in tokens (`train.tokens`,
+    `train.batch_tokens`, `measure.set_tokens`), they are those that the encoder reads, `seq_len` of a sequence.
     """
 
     n_encoder_layers: Annotated[int, checks.whole(1, 1024)] = 6
@@ -45,6 +46,11 @@ class EncoderDecoderConfig(BaseModelConfig):
     def n_layers(self) -> int:  # type: ignore[override]
         """Layers of hidden units of both."""
         return self.n_encoder_layers + self.n_decoder_layers
+
+    @property
+    def is_stacked(self) -> bool:
+        """True: the layers are of two stacks."""
+        return True
 
     @property
     def layer_names(self) -> tuple[str, ...]:

@@ -7,16 +7,22 @@ from typing import Annotated, Any
 
 from .checks import Only
 from .corpus_config import CorpusConfig, DataConfig
+from .encoder_decoder_config import EncoderDecoderConfig
 from .errors import UserError
 from .fork_config import ForkConfig
 from .intervention_config import InterventionConfig
 from .model_config import BaseModelConfig, ModelConfig
 from .pictures_config import PicturesConfig
+from .span_config import SpanCorpusConfig
 from .vit_config import VitConfig
 
 READS: dict[type[DataConfig], tuple[type[BaseModelConfig], dict[str, str]]] = {
     CorpusConfig: (ModelConfig, {"vocab_size": "vocab_size"}),
     PicturesConfig: (VitConfig, {"side": "image_size", "classes": "classes"}),
+    SpanCorpusConfig: (
+        EncoderDecoderConfig,
+        {"seq_len": "seq_len", "target_len": "target_len", "vocab_size": "vocab_size"},
+    ),
 }
 """What a run is trained on → the kind of model that reads it, and which numbers of the two are the same."""
 

@@ -63,6 +63,11 @@ class BaseModelConfig(Checked):
         return self.d_ff if isinstance(self.d_ff, tuple) else (self.d_ff,) * self.n_layers
 
     @property
+    def is_stacked(self) -> bool:
+        """Whether its layers are of several stacks, whose names and tokens of a sequence a dataset has to say."""
+        return False
+
+    @property
     def layer_positions(self) -> tuple[int, ...]:
         """Positions of a sequence at which each layer is computed: its own tokens of a sequence."""
         return (self.seq_len,) * self.n_layers

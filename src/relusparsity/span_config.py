@@ -1,11 +1,12 @@
 """Which spans are cut out of a text, to be predicted from the rest, as frozen data; `corpora.spans` cuts them."""
 
 from bisect import bisect_right
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated, NamedTuple
 
 from . import checks
 from .checks import Checked
+from .corpus_config import CorpusConfig, DataConfig
 from .errors import UserError
 
 
@@ -74,3 +75,37 @@ class SpanConfig(Checked):
         cut = min(max(round(text * self.density), 1), text - 1)
         spans = max(round(cut / self.mean_span), 1)
         return Lengths(text, cut, spans, text - cut + spans + 1, cut + spans + 1)
+
+
+@dataclass(frozen=True)
+class SpanCorpusConfig(DataConfig):
+    """A text with spans cut out: an encoder reads what is left, a decoder predicts what was cut out."""
+
+    text: CorpusConfig = field(default_factory=CorpusConfig)
+    """Which text; it becomes the tokens that it is for a decoder, once for both."""
+    spans: SpanConfig = field(default_factory=SpanConfig)
+    """Which spans are cut out."""
+    seq_len: checks.Size = 512
+    """Tokens of one sequence that the encoder reads."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.spans.lengths(self.seq_len)  # refuses what cannot be cut
+
+    @property
+    def target_len(self) -> int:
+        """Tokens of one sequence that the decoder predicts.
+
+        >>> SpanCorpusConfig().target_len
+        114
+        """
+        return self.spans.lengths(self.seq_len).targets
+
+    @property
+    def vocab_size(self) -> int:
+        """Token types of the text, sentinels, and the decoder's first token.
+
+        >>> SpanCorpusConfig(CorpusConfig(vocab_size=32_000)).vocab_size
+        32101
+        """
+        return self.text.vocab_size + self.spans.sentinels + 1

@@ -1,6 +1,7 @@
-"""Text source → tokenizer → memory-mapped tokens; and pictures with labels.
+"""Text source → tokenizer → memory-mapped tokens, with spans cut out or not; and pictures with labels.
 
-`load` gives a `Corpus` or `Pictures`; `batch` and `heldout_sequences` say which tokens the model sees when.
+`load` gives a `Corpus`, a `SpanCorpus` or `Pictures`; `batch` and `heldout_sequences` say which tokens a decoder sees
+when, `spans` which an encoder-decoder does.
 """
 
 import sys
@@ -11,15 +12,17 @@ from tqdm import tqdm
 
 from ..config import CorpusConfig
 from ..pictures_config import PicturesConfig
+from ..span_config import SpanCorpusConfig
 from . import golden, pictures, sources, text
 from .batches import batch, chunks, heldout_sequences, order_digest
 from .pictures import Pictures
+from .spans import SpanCorpus
 from .store import Corpus, open_or_build
 
-Data = Corpus | Pictures
+Data = Corpus | Pictures | SpanCorpus
 """What a run is trained on."""
 
-__all__ = ["Corpus", "Data", "Pictures", "batch", "chunks", "heldout_sequences", "load", "order_digest"]
+__all__ = ["Corpus", "Data", "Pictures", "SpanCorpus", "batch", "chunks", "heldout_sequences", "load", "order_digest"]
 
 
 _loaded: dict[tuple[CorpusConfig, Path], tuple[list[Any], Corpus]] = {}  # in this process, with the state of its files
@@ -29,7 +32,9 @@ _loaded: dict[tuple[CorpusConfig, Path], tuple[list[Any], Corpus]] = {}  # in th
 def load(config: CorpusConfig, cache: Path | None = None) -> Corpus: ...
 @overload
 def load(config: PicturesConfig, cache: None = None) -> Pictures: ...
-def load(config: CorpusConfig | PicturesConfig, cache: Path | None = None) -> Corpus | Pictures:
+@overload
+def load(config: SpanCorpusConfig, cache: Path | None = None) -> SpanCorpus: ...
+def load(config: CorpusConfig | PicturesConfig | SpanCorpusConfig, cache: Path | None = None) -> Data:
     """The corpus a config describes: tokenised the first time (minutes for hundreds of MB), then read back.
 
     Processes side by side, such as torchrun's, may all call it: one makes the token files, the others wait for them. A
@@ -38,7 +43,7 @@ def load(config: CorpusConfig | PicturesConfig, cache: Path | None = None) -> Co
     Parameters
     ----------
     config
-        What text, how it is split and tokenised; or which pictures, with labels.
+        What text, how it is split and tokenised, and which spans are cut out; or which pictures, with labels.
     cache
         Folder for the token files; `corpora` in the directory of runs if not given.
 
@@ -50,6 +55,8 @@ def load(config: CorpusConfig | PicturesConfig, cache: Path | None = None) -> Co
     """
     if isinstance(config, PicturesConfig):
         return pictures.load(config)
+    if isinstance(config, SpanCorpusConfig):
+        return SpanCorpus(config, load(config.text, cache))
     if cache is None:
         from ..store.results import runs_dir
 

@@ -4,13 +4,16 @@ An encoder reads the text with a sentinel in the place of each span; a decoder p
 cut out (Raffel et al. 2020, section 3.1.4). All sequences are equally long, so there is no padding.
 """
 
-from typing import NamedTuple
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import numpy as np
 
+from .. import identity
 from ..errors import UserError
-from ..span_config import Lengths
+from ..span_config import Lengths, SpanCorpusConfig
 from .batches import chosen
+from .store import Corpus
 
 _CUTS, _HELDOUT = 1, 2  # drawn beside the orders of an epoch, which have a seed and a number alone
 
@@ -34,6 +37,32 @@ class Ids(NamedTuple):
     def vocabulary(self) -> int:
         """All token types."""
         return self.start + 1
+
+
+@dataclass(frozen=True)
+class SpanCorpus:
+    """A corpus, and which spans are cut out of it."""
+
+    config: SpanCorpusConfig
+    text: Corpus
+
+    @property
+    def name(self) -> str:
+        return self.text.name
+
+    @property
+    def ids(self) -> Ids:
+        """Token ids of the corpus as it is, and those beside."""
+        return Ids(self.text.vocab_size, self.text.eos, self.config.spans.sentinels)
+
+    @property
+    def checksum(self) -> str:
+        """sha256 of the corpus's own and of what is cut out."""
+        return identity.digest(self.text.checksum, identity.plain(self.config.spans))
+
+    def facts(self) -> dict[str, Any]:
+        """What a run's provenance says: of the text, as of a run that reads all of it, and the tokens of a sequence."""
+        return self.text.facts() | {"lengths": self.config.spans.lengths(self.config.seq_len)._asdict()}
 
 
 class Batch(NamedTuple):

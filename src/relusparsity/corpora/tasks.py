@@ -1,7 +1,8 @@
 """What a run reads, whatever it is trained on: the batches that its steps and its measurements give `Model.predict`.
 
-A sequence is what a window of counting lies in: a packed chunk of text, or a picture, whose patches are its tokens. To
-train on something else is a class here, a line in `of`, and one in `kinds_config.READS`.
+A sequence is what a window of counting lies in: a packed chunk of text, a piece of text with spans cut out, or a
+picture, whose patches are its tokens. To train on something else is a class here, a line in `of`, and one in
+`kinds_config.READS`.
 """
 
 from abc import ABC, abstractmethod
@@ -12,12 +13,12 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from ..config import MeasureConfig, RunConfig
+from ..config import CorpusConfig, MeasureConfig, RunConfig
 from ..errors import UserError
-from ..pictures_config import PicturesConfig
-from ..store.schema import OF_PICTURES
-from . import batches
+from ..store.schema import OF_PICTURES, OF_SPANS
+from . import batches, spans
 from .pictures import Labelled, Pictures, as_numbers
+from .spans import SpanCorpus
 
 Arrays = tuple[np.ndarray, ...]
 """Some sequences as a model reads them: what `predict` is given, in order, a row of each array a sequence."""
@@ -29,6 +30,8 @@ class Task(ABC):
     data: Any
     tokens_per_byte: float | None = None
     """Of held-out text, for bits per byte; None where there is none."""
+    vocab_size: int | None = None
+    """Token types that it gives; None where it gives no tokens."""
     units: Mapping[str, tuple[str, str]] = MappingProxyType({})
     """Unit and meaning of what its dataset has by another than `schema` says for text, by name."""
 
@@ -86,6 +89,10 @@ class Text(Protocol):
     def heldout_bytes(self) -> int:
         """Bytes of UTF-8 in it."""
 
+    @property
+    def vocab_size(self) -> int:
+        """Token types."""
+
 
 class PackedText(Task):
     """Chunks of a text, each with its next tokens as targets: (sequence, seq_len + 1)."""
@@ -96,6 +103,10 @@ class PackedText(Task):
     @property
     def tokens_per_byte(self) -> float:  # type: ignore[override]
         return len(self.data.heldout) / self.data.heldout_bytes
+
+    @property
+    def vocab_size(self) -> int:  # type: ignore[override]
+        return self.data.vocab_size
 
     def batch(self, sequences: int, seed: int, step: int, rank: int = 0, ranks: int = 1) -> Arrays:
         return (batches.batch(self.data.train, self.seq_len, sequences, seed, step, rank, ranks),)
@@ -116,6 +127,43 @@ class PackedText(Task):
 
     def order_digest(self, seed: int) -> str:
         return batches.order_digest(len(self.data.train), self.seq_len, seed)
+
+
+class CorruptedText(Task):
+    """Pieces of a text with spans cut out: what the encoder reads, what the decoder does, and what it predicts.
+
+    Its loss is of targets, which are not the text, so that bits per byte would say nothing.
+    """
+
+    units = OF_SPANS
+
+    def __init__(self, data: SpanCorpus) -> None:
+        self.data, self.lengths, self.ids = data, data.config.spans.lengths(data.config.seq_len), data.ids
+
+    @property
+    def vocab_size(self) -> int:  # type: ignore[override]
+        return self.ids.vocabulary
+
+    def batch(self, sequences: int, seed: int, step: int, rank: int = 0, ranks: int = 1) -> Arrays:
+        return spans.batch(self.data.text.train, self.lengths, self.ids, sequences, seed, step, rank, ranks)
+
+    @cached_property
+    def heldout(self) -> Arrays:  # type: ignore[override]
+        return spans.heldout(self.data.text.heldout, self.lengths, self.ids)
+
+    @property
+    def final(self) -> Arrays:
+        return self.heldout
+
+    def held(self, measure: MeasureConfig) -> list[tuple[str, int, int]]:
+        spans.texts(len(self.data.text.train), self.lengths, "training text")
+        what = "held-out text"
+        found = spans.texts(len(self.data.text.heldout), self.lengths, what)
+        return [(what, found, max(measure.sets, measure.final_sets))]
+
+    def order_digest(self, seed: int) -> str:
+        pieces = spans.texts(len(self.data.text.train), self.lengths, "training text")
+        return batches.order_digest(pieces + 1, 1, seed)
 
 
 class LabelledPictures(Task):
@@ -163,10 +211,12 @@ def of(config: RunConfig, data: Any) -> Task:
     Raises
     ------
     UserError
-        If they are of another kind than the run is configured for, or other pictures.
+        If they are of another kind than the run is configured for, other pictures, or a text with other spans cut out.
     """
-    given = data.config if isinstance(data, Pictures) else "a text"
-    wanted = config.corpus if isinstance(config.corpus, PicturesConfig) else "a text"
+    given = data.config if isinstance(data, Pictures | SpanCorpus) else "a text"
+    wanted = "a text" if isinstance(config.corpus, CorpusConfig) else config.corpus
     if given != wanted:
         raise UserError(f"the run reads {wanted}, but is given {given}; give what corpora.load makes of its corpus.")
-    return LabelledPictures(data) if isinstance(data, Pictures) else PackedText(data, config.model.seq_len)
+    if isinstance(data, Pictures):
+        return LabelledPictures(data)
+    return CorruptedText(data) if isinstance(data, SpanCorpus) else PackedText(data, config.model.seq_len)

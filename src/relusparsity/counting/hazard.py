@@ -15,7 +15,7 @@ class HazardTracker:
 
     Bin 0: the unit fired in the step before; bin i from 1 on: it was silent in the last 2^(i−1) to 2^i − 1 steps. Of a
     unit that never fired, all steps since the start of training were silent. The hazard of a bin is fired / at_risk.
-    Where dead_after is 2^k steps, the firings in bins k + 1 and above are the revivals that the death tracker counts.
+    Where n of dead(n) is 2^k steps, the firings in bins k + 1 and above are the revivals that the death tracker counts.
     """
 
     def __init__(self, deaths: DeathTracker, steps: int) -> None:

@@ -73,7 +73,7 @@ def find(given: str) -> Checkpoint | None:
     Raises
     ------
     UserError
-        If the run has no weights yet, is damaged or reads no text, or the file is none of a run's.
+        If the run has no weights yet, is damaged or of no decoder, or the file is none of a run's.
     """
     path = paths.path(given)
     of_file = path.suffix.lower() == ".safetensors" and path.is_file()
@@ -88,8 +88,8 @@ def find(given: str) -> Checkpoint | None:
     run = train.Run(folder, from_dict(RunConfig, ondisk.configuration(folder)))
     if not isinstance(run.config.model, ModelConfig):
         raise UserError(
-            f"{path} belongs to a training run of a {type(run.config.model).__name__}, which reads no text; what was "
-            "counted of it is in its dataset."
+            f"{path} belongs to a training run of {type(run.config.model).__name__}, and runs of decoders alone are "
+            "measured on other text; what was counted of it is in its dataset."
         )
     steps = run.snapshots()
     if of_file and not (path.stem.isdecimal() and int(path.stem) in steps):

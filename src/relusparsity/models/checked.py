@@ -51,6 +51,11 @@ def check_layers(model: Model, widths: Sequence[int] | None = None) -> None:
             f"the layers of {name} have {in_words(found)} hidden units, the run's configuration says "
             f"{in_words(widths)}: what a run records has as many as it says."
         )
+    if widths is not None and tuple(positions) != (said := model.config.layer_positions):
+        raise UserError(
+            f"{name}.positions gives {in_words(positions)}, the run's configuration says {in_words(said)}: what a run "
+            "records is divided by these; give layer_positions of the configuration the same."
+        )
 
 
 @torch.no_grad()

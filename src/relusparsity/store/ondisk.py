@@ -99,8 +99,9 @@ def listing() -> str:
             rows.append((path.name[4:], "damaged", *[""] * (len(rows[0]) - 2)))
             damaged.append(f"damaged: {error}")
             continue
-        shape = [str(config["model"][name]) for name in ("n_layers", "d_model", "d_ff", "activation")]
-        shape[2] = shape[2].strip("[]")
+        model = config["model"]
+        layers = sum(number for name, number in model.items() if name.endswith("_layers"))  # n_layers, or of each stack
+        shape = [str(layers), *(str(model[name]).strip("[]") for name in ("d_model", "d_ff", "activation"))]
         tokens, seed = f"{config['train']['tokens']:,}", str(config["seed"])
         rows.append((path.name[4:], state, *shape, tokens, seed, loss))
     if len(rows) == 1:
@@ -136,15 +137,19 @@ def summary(path: Path) -> str:
         "",
         f"units that fire, % of {in_words(d_ff)} a layer:",
     ]
+    sizes = (facts["config"]["measure"]["set_tokens"], data.attrs["final_sample_tokens"])
+    names, samples = data["layer"].values, [f"in {tokens:,} tokens" for tokens in sizes]
+    if "layer_name" in data:  # of stacks, whose sequences have unlike numbers of tokens
+        names, seq_len = data["layer_name"].values, facts["config"]["model"]["seq_len"]
+        samples = [f"in {tokens // seq_len:,} sequences" for tokens in sizes]
     columns = {
         "at a token": data["final_token_use"],
         "in a sequence": data["final_sequence_use"],
-        f"in {facts['config']['measure']['set_tokens']:,} tokens": data["final_batch_use"].mean("set"),
-        f"in {data.attrs['final_sample_tokens']:,} tokens": (data["final_firing_count"] > 0).sum("unit")
-        / np.array(d_ff),
+        samples[0]: data["final_batch_use"].mean("set"),
+        samples[1]: (data["final_firing_count"] > 0).sum("unit") / np.array(d_ff),
     }
     rows: list[tuple[str, ...]] = [("layer", *columns)]
-    rows += [(str(i), *(f"{100 * float(use[i]):.1f}" for use in columns.values())) for i in data["layer"].values]
+    rows += [(str(name), *(f"{100 * float(use[i]):.1f}" for use in columns.values())) for i, name in enumerate(names)]
     return "\n".join([*lines, _table(rows), *_damage(path)])
 
 

@@ -72,7 +72,7 @@ FINAL = {
 }
 
 OF_TEXT = ("heldout_bits_per_byte", "final_bits_per_byte")
-"""What a run of something else than text has not."""
+"""What a run that does not predict a text, all of it, has not."""
 
 # name: (units, long name), of a run of pictures, whose patches are its tokens
 OF_PICTURES = {
@@ -82,6 +82,34 @@ OF_PICTURES = {
     "train_loss": ("nats/picture", "mean training loss since the last measurement"),
     "final_loss": ("nats/picture", "cross-entropy on test pictures"),
     "final_accuracy": ("1", "share of test pictures whose class is predicted first"),
+}
+
+# name: (units, long name), of a run of text with spans cut out, which an encoder-decoder reads
+OF_SPANS = {
+    "layer": ("1", "layer of hidden units, the encoder's from 0, then the decoder's"),
+    "tokens": ("tokens", "training tokens that the encoder had read when measured"),
+    "history_tokens": ("tokens", "training tokens that the encoder had read when the drift was measured"),
+    "window": ("tokens", "window size n in the encoder; window_tokens has it in each layer's own tokens"),
+    "batch_use": ("1", "mean share of units that fire in one set of held-out sequences"),
+    "final_batch_use": ("1", "share of units that fire in one set of held-out sequences"),
+    "heldout_loss": ("nats/token", "cross-entropy on the targets of held-out text"),
+    "heldout_accuracy": ("1", "share of the targets of held-out text predicted first"),
+    "train_loss": ("nats/token", "mean training loss on targets since the last measurement"),
+    "final_loss": ("nats/token", "cross-entropy on the targets of the final held-out sets"),
+    "final_accuracy": ("1", "share of the targets of the final held-out sets predicted first"),
+    "dead_units": ("units", "units without a firing in the last n training tokens of their own layer"),
+    "last_fired": ("tokens", "training tokens that the encoder had read after the last firing (0: never)"),
+    "death_onset": (
+        "tokens",
+        "training tokens that the encoder had read after the last firing before the first death (missing: never dead)",
+    ),
+}
+
+# name: (dims, units, long name), where the layers are of several stacks
+STACKED = {
+    "layer_name": (("layer",), "1", "what the layer is called"),
+    "layer_positions": (("layer",), "tokens", "the layer's own tokens of one sequence"),
+    "window_tokens": (("layer", "window"), "tokens", "window size in the layer's own tokens (missing: no such window)"),
 }
 
 # name: (dims, units, long name), in forks alone, or where a field asks for it
@@ -144,7 +172,7 @@ FALLS = {
 
 UNITS = COORDINATES | {
     name: (units, text)
-    for table in (MEASURED, HISTORY, FINAL, ASKED_FOR, CONTROL, FALLS)
+    for table in (MEASURED, HISTORY, FINAL, ASKED_FOR, CONTROL, FALLS, STACKED)
     for name, (_, units, text) in table.items()
 }
 

@@ -263,8 +263,7 @@ def measure(
 @torch.no_grad()
 def firing_counts(model: Model, sequences: Sequences, batch: int, progress: str | None = None) -> UseTracker:
     """Exact counts on some sequences; the last, partial batch counts too."""
-    device = next(model.parameters()).device
-    use = UseTracker(model.widths(), model.config.seq_len, device, model.positions())
+    use = UseTracker(model.widths(), model.config.seq_len, next(model.parameters()).device, model.positions())
     starts = range(0, _count(sequences), batch)
     for start in tqdm(starts, desc=progress, leave=False, disable=None if progress else True):
         score(

@@ -20,10 +20,13 @@ from .. import corpora, distributed, identity
 from ..config import CorpusConfig, MeasureConfig, ModelConfig, RunConfig, TrainConfig, replace, to_dict
 from ..corpora import tasks
 from ..corpora.pictures import Labelled, Pictures
-from ..counting import deaths, fused, layer, metrics, use
+from ..corpora.spans import SpanCorpus
+from ..counting import deaths, fused, layer, metrics, sequences, use
+from ..encoder_decoder_config import EncoderDecoderConfig
 from ..interventions import inputs, units, updates
-from ..models import decoder, feedforward, vit
+from ..models import decoder, encoder_decoder, feedforward, vit
 from ..pictures_config import PicturesConfig
+from ..span_config import SpanConfig, SpanCorpusConfig
 from ..store.guard import Guard, Results
 from ..store.schema import HISTORY
 from ..vit_config import VitConfig
@@ -84,6 +87,11 @@ RUNS: dict[str, dict[str, Any]] = {
         "model": VitConfig(n_layers=2, d_model=16, d_ff=32, n_heads=2, image_size=28, patch_size=14),
         "corpus": PicturesConfig(padding=0),
         "seed": 24,
+    },
+    "encoder-decoder": {
+        "model": EncoderDecoderConfig(1, 2, d_model=16, d_ff=32, n_heads=2, seq_len=16, target_len=5, vocab_size=67),
+        "corpus": SpanCorpusConfig(CorpusConfig(vocab_size=64), SpanConfig(sentinels=2), seq_len=16),
+        "seed": 14,
     },
     "no positions": {"model.positions": "none", "train.weight_decay": 2.0, "seed": 65},
     "centred": {"intervention.kind": "centre", "intervention.layer": 1, "seed": 126},
@@ -215,10 +223,12 @@ def _made_up(config: RunConfig) -> Any:
         pixels = (drawn[128:] % np.uint64(256)).astype(np.uint8).reshape(128, side, side)
         whole = Labelled(pixels, (drawn[:128] % classes).astype(np.int64))
         return Pictures(config.corpus, whole, *2 * (Labelled(*(each[:64] for each in whole)),), checksum="")
-    size = np.uint64(config.model.vocab_size)
-    drawn = np.random.PCG64([1, config.model.vocab_size]).random_raw(64 * 40) % size
+    spanned = config.corpus if isinstance(config.corpus, SpanCorpusConfig) else None
+    size = np.uint64((spanned.text if spanned else config.corpus).vocab_size)
+    drawn = np.random.PCG64([1, int(size)]).random_raw(64 * 40) % size
     text = (drawn**2 // size).astype(np.int64)
-    return _Text(text, text[: 64 * 12])
+    made: Any = _Text(text, text[: 64 * 12], int(size))
+    return SpanCorpus(spanned, made) if spanned else made
 
 
 def _listed(value: Any) -> list[Any]:
@@ -235,7 +245,9 @@ class _Text:
 
     train: np.ndarray
     heldout: np.ndarray
+    vocab_size: int
     heldout_bytes: int = 3000
+    eos: int = 0
 
 
 GUARD = Guard(
@@ -246,8 +258,10 @@ GUARD = Guard(
     watched=(
         axis,
         corpora.batches,
+        corpora.spans,
         deaths,
         decoder,
+        encoder_decoder,
         evaluate,
         feedforward,
         fused,
@@ -255,6 +269,7 @@ GUARD = Guard(
         layer,
         measurements,
         metrics,
+        sequences,
         shrinking,
         step,
         tasks,

@@ -72,10 +72,10 @@ def run(config: RunConfig, corpus: corpora.Data | None = None) -> Run:
     """
     distributed.join()
     corpus = corpora.load(config.corpus) if corpus is None else corpus
-    tasks.of(config, corpus)  # refuses what is no data of this run, before anything else asks of it
-    if isinstance(corpus, corpora.Corpus) and corpus.vocab_size != config.model.vocab_size:
+    types = tasks.of(config, corpus).vocab_size  # refuses what is no data of this run, before anything else asks of it
+    if types is not None and types != config.model.vocab_size:
         raise UserError(
-            f"the corpus {corpus.name} (checksum {corpus.checksum[:12]}) has {corpus.vocab_size} token types, the run "
+            f"the corpus {corpus.name} (checksum {corpus.checksum[:12]}) has {types} token types, the run "
             f"{run_path(config, corpus).name} is configured for {config.model.vocab_size}; set vocab_size of model and "
             "corpus alike."
         )

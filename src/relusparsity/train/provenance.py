@@ -13,7 +13,7 @@ from ..corpora.tasks import Task
 from ..counting import metrics
 from ..counting.use import UseTracker
 from ..store import results, sealed
-from ..store.schema import UNITS
+from ..store.schema import STACKED, UNITS
 from . import forking
 from .step import Trainer
 
@@ -45,12 +45,18 @@ def dataset(
     """
     model, measure = config.model, config.measure
     trainer.laps.end("other")
+    counted = UseTracker([1] * model.n_layers, model.seq_len, positions=model.layer_positions)
     values = values | {
         "layer": (("layer",), np.arange(len(model.widths))),
         "percentile": (("percentile",), list(metrics.PERCENTILES)),
-        "window": (("window",), UseTracker([1], model.seq_len).windows),
+        "window": (("window",), counted.windows),
     }
-    made = results.described(values, UNITS | dict(task.units)).set_coords(["tokens", "history_tokens"])
+    coordinates = ["tokens", "history_tokens"]
+    if model.is_stacked:
+        of_layers = (list(model.layer_names), list(model.layer_positions), counted.window_tokens)
+        values |= {name: (STACKED[name][0], value) for name, value in zip(STACKED, of_layers, strict=True)}
+        coordinates += STACKED
+    made = results.described(values, UNITS | dict(task.units)).set_coords(coordinates)
     facts = {
         "config": to_dict(config),
         "run_id": path.name.removeprefix("run-"),

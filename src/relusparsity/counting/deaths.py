@@ -10,8 +10,10 @@ OF_UNITS = ("last_fired", "onset", "dead", "deaths", "revivals")
 """What a tracker knows of each unit."""
 
 
-def waits(dead_after: int, seq_len: int, positions: Sequence[int]) -> list[int]:
+def waits(dead_after: int, seq_len: int, positions: Sequence[int]) -> int | list[int]:
     """n of each layer's own tokens as tokens of the training stream, of which a sequence has `seq_len`; rounded up.
+
+    One number where all layers have as many.
 
     Parameters
     ----------
@@ -22,8 +24,11 @@ def waits(dead_after: int, seq_len: int, positions: Sequence[int]) -> list[int]:
     --------
     >>> waits(1024, seq_len=512, positions=[512, 128])
     [1024, 4096]
+    >>> waits(1024, seq_len=512, positions=[512, 512])
+    1024
     """
-    return [-(-dead_after * seq_len // own) for own in positions]
+    found = [-(-dead_after * seq_len // own) for own in positions]
+    return found[0] if len(set(found)) == 1 else found
 
 
 class DeathTracker:
@@ -44,7 +49,7 @@ class DeathTracker:
         self, widths: Sequence[int], dead_after: int | Sequence[int], device: str | torch.device = "cpu"
     ) -> None:
         self.widths, self._device = list(widths), device
-        self.dead_after = list(dead_after) if isinstance(dead_after, Sequence) else [dead_after] * len(self.widths)
+        self.dead_after = dead_after
         units = sum(self.widths)  # those of all layers stand in one row: as many launches for one layer as for twelve
 
         def zeros(length: int, dtype: torch.dtype = torch.int64) -> Tensor:
@@ -60,11 +65,12 @@ class DeathTracker:
         self._set_wait()
 
     def _set_wait(self) -> None:
-        """n of every unit: one number where the layers have the same."""
+        """n of every unit: one number where all layers have the same."""
         widths = torch.tensor(self.widths, device=self._device)
-        one = len(set(self.dead_after)) == 1
         self._wait: int | Tensor = (
-            self.dead_after[0] if one else torch.tensor(self.dead_after, device=self._device).repeat_interleave(widths)
+            torch.tensor(self.dead_after, device=self._device).repeat_interleave(widths)
+            if isinstance(self.dead_after, Sequence)
+            else self.dead_after
         )
 
     def update(

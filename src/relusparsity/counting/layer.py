@@ -202,7 +202,7 @@ class LayerUse:
                 setattr(self, name, type(here)(value.item()))
 
     @property
-    def windows(self) -> Sequence[float]:
+    def windows(self) -> Sequence[int | float]:
         """Window sizes in tokens: 1, 2, 4 …"""
         return [2**i for i in range(self.widest + 1)]
 
@@ -230,7 +230,7 @@ class LayerUse:
             count[1:] = np.nan
         return units / (count * self.units)
 
-    def rarefied_use(self, sizes: Sequence[float] | None = None) -> np.ndarray:
+    def rarefied_use(self, sizes: Sequence[int | float] | None = None) -> np.ndarray:
         """Expected share of units firing at least once in n tokens drawn at random: (size)."""
         sizes = self.windows if sizes is None else sizes
         return metrics.rarefied_use(self.unit_tokens.cpu().numpy(), self.tokens, sizes)

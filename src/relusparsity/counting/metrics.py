@@ -77,7 +77,7 @@ def percentiles(counts: np.ndarray, levels: Sequence[int] = PERCENTILES) -> np.n
     return out
 
 
-def rarefied_use(firing_count: np.ndarray, tokens: int, sizes: Sequence[float]) -> np.ndarray:
+def rarefied_use(firing_count: np.ndarray, tokens: int, sizes: Sequence[int | float]) -> np.ndarray:
     """Expected share of units that fire at least once in n tokens drawn at random without replacement.
 
     Parameters

@@ -48,7 +48,7 @@ class SequenceUse(LayerUse):
         self.positions, self.inside = positions, inside
 
     @property
-    def windows(self) -> Sequence[float]:
+    def windows(self) -> Sequence[int | float]:
         """Window sizes in tokens, by place; NaN where there is none."""
         within = [2**place if 2**place <= self.positions else math.nan for place in range(self.inside)]
         return [*within, *(self.positions * 2**i for i in range(self.widest - self.inside + 1))]

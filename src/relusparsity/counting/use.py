@@ -32,7 +32,7 @@ class Layers(ABC):
         """Mean share of units firing at least once in n tokens of the stream: (layer, window); see `LayerUse`."""
         return np.stack([use.window_use() for use in self.counts()])
 
-    def rarefied_use(self, sizes: Sequence[float] | None = None) -> np.ndarray:
+    def rarefied_use(self, sizes: Sequence[int | float] | None = None) -> np.ndarray:
         """Expected share of units firing at least once in n tokens drawn at random: (layer, size)."""
         return np.stack([use.rarefied_use(sizes) for use in self.counts()])
 

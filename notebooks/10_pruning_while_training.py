@@ -144,7 +144,7 @@ tables.chances()
 # %% tags=["nbval-ignore-output", "remove-input", "hide-output"] mystnb={"code_prompt_show": "The runs of this machine", "code_prompt_hide": "Hide this machine's runs"}
 live_scale = scales.live(scale)
 here = experiment.run(experiment.config(live_scale))
-figures.loss(here)
+figures.loss(here, name="here")
 
 # %% [markdown]
 # After training, `benchmarks/pruned_inference.py` times a model with and without its silent units at inference, and

@@ -102,7 +102,9 @@ def test_a_wrong_value_is_one_clear_sentence(kind: type, values: dict[str, Any],
 
 
 def test_a_scale_that_does_not_exist() -> None:
-    with pytest.raises(UserError, match=r"there is no scale 'huge'; choose one of smoke, laptop, mid, wide\."):
+    with pytest.raises(
+        UserError, match=r"there is no scale 'huge'; choose one of smoke, laptop, mid, wide, digits, fashion\."
+    ):
         scales.base("huge")
     for wrong in (3, None, ["smoke"], "x" * 5000):
         with pytest.raises(UserError, match="there is no scale"):

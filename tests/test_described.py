@@ -42,6 +42,19 @@ def test_bars_by_name_and_of_several_kinds() -> None:
     assert said(*kinds).endswith(": dead, from 1 (layer 0) to 2 (layer 1); rare, all at 1.")
 
 
+def test_of_bars_that_are_spans_both_ends_are_told() -> None:
+    spans = Mark("bars", [0, 1], [0.5, 2], "ink", base=np.array([-1, 3.25]), hover="{0}\nfrom {1} to {2}")
+    assert said(spans).endswith(": 2 spans, −1 to −0.5 (layer 0), 3.25 to 5.25 (layer 1).")
+    assert said(Mark("bars", [0, 1], [0.5, NAN], "ink", base=np.array([1, 2]), hover="…")).endswith(
+        ": 1 span, 1 to 1.5 (layer 0)."
+    )
+    assert said(Mark("bars", [0, 1], [NAN, NAN], "ink", base=np.array([1, 2]), hover="…")).endswith(": no span.")
+    many = Mark("bars", np.arange(12), np.full(12, 2.0), "ink", base=np.arange(12.0), hover="…")
+    assert said(many, x=Axis("layer")).endswith(": spans between 0 and 13.")
+    stacked = Mark("bars", [0, 1], [1, 2], "ink", base=np.array([3, 3]), hover="layer {x}\n{y} units")
+    assert said(stacked).endswith(": from 1 (layer 0) to 2 (layer 1)."), "a part of a stack tells its height"
+
+
 def test_of_a_histogram_the_peak_is_told_and_where_it_is() -> None:
     heights = np.r_[np.arange(15.0), 3, 2, 1, 0, 0]
     assert said(Mark("bars", 1e6 * np.arange(20), heights, "ink", hover="…"), x=TOKENS).endswith("highest 14 at 14M.")

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import xarray as xr
 
-from relusparsity import shapes
+from relusparsity import scales, shapes
 from relusparsity.book import recorded
 from relusparsity.config import replace
 from relusparsity.errors import UserError
@@ -21,20 +21,22 @@ EXPERIMENTS = recorded.makers()
 @pytest.mark.parametrize("name", list(EXPERIMENTS))
 def test_a_scale_is_right_or_named(name: str) -> None:
     experiment, known = EXPERIMENTS[name], []
-    for scale in shapes.SHAPES:
+    of_pictures = name.endswith("pictures")
+    sizes = shapes.PICTURES if of_pictures else shapes.SHAPES
+    for scale in scales.EVERY:
         try:
             config = experiment.config(scale)
         except UserError as refusal:
             refused = str(refusal)
             assert f"scale {scale} has no" in refused and refused.endswith(".")
-            assert [each for each in shapes.SHAPES if each in refused.partition("those that have are ")[2].split(", ")]
+            assert [each for each in scales.EVERY if each in refused.partition("those that have are ")[2].split(", ")]
             continue
         known.append(scale)
         assert config.scale == scale and config.runs
         # what a reader waits for may be shorter, if it says so (STEPS), and so may forks that end after some steps
         live = hasattr(experiment, "STEPS")
         whole = [run for run in config.runs if experiment.RECORDED and not run.fork.steps and not live]
-        assert all(run.train.tokens >= 0.9 * shapes.SHAPES[scale].train.tokens for run in whole)
+        assert all(run.train.tokens >= 0.9 * sizes[scale].train.tokens for run in whole)
     assert {"smoke", *(scale for scale, _ in experiment.RECORDED)} <= set(known)
     with pytest.raises(UserError, match="there is no scale 'huge'; choose one of smoke, laptop"):
         experiment.config("huge")

@@ -41,7 +41,7 @@ def test_the_page_holds_them_and_says_what_it_shows_first(halves: list[xr.Datase
         assert f'value="{level}" checked' in html
     assert "<noscript><p>Shown: embeddings 0.02, tied, decay 1, Xavier, rate 3e-4.</p></noscript>" in html
     assert html.count("<svg") == len(known) == html.count('role="img"')
-    labels = [unescape(label) for label in re.findall(r'aria-label="(.*?)"', html)]
+    labels = [unescape(label) for label in re.findall(r"<title>(.*?)</title>", html)]
     assert len(set(labels)) == len(known), "each small multiple is described by what it shows"
 
 

@@ -94,7 +94,7 @@ def test_no_page_ends_with_a_heading_or_the_head_of_a_table(pages: Path, texts: 
 
 def test_paper_shows_every_colour_and_nothing_to_press(one_page: "sync_api.Page") -> None:
     fills = one_page.eval_on_selector_all(
-        ".explorable rect", "all => [...new Set(all.map(each => getComputedStyle(each).fill))]"
+        ".explorable path", "all => [...new Set(all.map(each => getComputedStyle(each).fill))]"
     )
     assert len(fills) == 6 and "rgb(0, 0, 0)" not in fills, "a colour a layer"
     assert one_page.locator("input:visible, button:visible, select:visible").count() == 0

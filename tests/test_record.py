@@ -63,8 +63,10 @@ def test_a_scale_for_a_gpu_is_refused_before_the_text_is_fetched(monkeypatch: py
         for scale in ("mid", "wide"):
             with pytest.raises(UserError, match=f"scale {scale} needs an NVIDIA GPU.* smoke and laptop need none"):
                 make(Path("/nowhere"), scale)
+    with pytest.raises(UserError, match=r"scale fashion needs an NVIDIA GPU.* smoke and digits need none"):
+        build.check_device("fashion")
     build.check_device("laptop")
-    assert main(["record", "--scale", "wide"]) == 2
+    assert main(["record", "--scale", "wide"]) == 2 == main(["record", "lazy_pictures", "--scale", "fashion"])
 
 
 def test_another_text_is_refused_with_both_checksums(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

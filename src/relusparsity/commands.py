@@ -11,7 +11,7 @@ from .asked import Asked
 from .config import RunConfig
 from .errors import UserError
 from .recipes import RECIPES
-from .shapes import SHAPES
+from .scales import EVERY
 from .store import results
 from .store.ondisk import find, is_screened, last_state, listing, removable, remove, size, state_of, summary
 
@@ -32,8 +32,9 @@ class Train:
     Every field below starts from that shape and recipe; change any by its dotted name, such as --model.d_ff 2048.
     """
 
-    scale: Annotated[str, tyro.conf.arg(metavar="{" + ",".join(SHAPES) + "}")] = "laptop"
-    """The shape of the model: smoke (seconds), laptop (minutes), mid or wide (one data-centre GPU)."""
+    scale: Annotated[str, tyro.conf.arg(metavar="{" + ",".join(EVERY) + "}")] = "laptop"
+    """The shape of the model: smoke (seconds), laptop (minutes), mid or wide (one data-centre GPU); digits (a minute)
+    and fashion (a GPU) are vision Transformers."""
     recipe: Annotated[str | None, tyro.conf.arg(metavar="{" + ",".join(RECIPES) + "}")] = None
     """How it is trained; without it, as the book shows that shape."""
     run: Annotated[RunConfig, tyro.conf.arg(name=""), tyro.conf.FlagConversionOff] = field(default_factory=RunConfig)
@@ -69,7 +70,7 @@ class Record:
     """Names of experiments and sweeps, such as other_half; without any, all of that shape."""
     chapter: Annotated[int | None, tyro.conf.arg(metavar="NN")] = None
     """What this chapter shows of that shape, instead of names."""
-    scale: Annotated[str, tyro.conf.arg(metavar="{" + ",".join(SHAPES) + "}", aliases=("--shape",))] = "laptop"
+    scale: Annotated[str, tyro.conf.arg(metavar="{" + ",".join(EVERY) + "}", aliases=("--shape",))] = "laptop"
     """The shape of the models."""
     recipe: Annotated[str | None, tyro.conf.arg(metavar="{" + ",".join(RECIPES) + "}")] = None
     """How they are trained; without it, as the book shows that shape."""

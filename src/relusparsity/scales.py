@@ -1,6 +1,7 @@
 """A shape trained by a recipe, as a run; the value of the notebooks' parameter `scale` is a shape."""
 
 import os
+from collections.abc import Collection
 from glob import escape, glob
 from pathlib import Path
 from typing import Annotated
@@ -9,18 +10,26 @@ from .checks import Only, shown
 from .config import CorpusConfig, RunConfig, replace
 from .errors import UserError
 from .recipes import FROZEN, RECIPES
-from .shapes import ENGLISH, SHAPES
+from .shapes import ENGLISH, PICTURES, SHAPES
 from .store.renamed import WORDS
 
-Scale = Annotated[str, Only(SHAPES.__contains__, f"one of {', '.join(SHAPES)}")]
+EVERY = SHAPES | {name: run for name, run in PICTURES.items() if name not in SHAPES}
+"""Name → the run of a shape, of text or of pictures; *smoke*, which both have, is the one of text."""
+
+Scale = Annotated[str, Only(EVERY.__contains__, f"one of {', '.join(EVERY)}")]
 """The hint of a field that holds the name of a shape."""
 
 Named = Annotated[str, Only(RECIPES.__contains__, f"one of {', '.join(RECIPES)}")]
 """The hint of a field that holds the name of a recipe."""
 
 
-def names(scale: str, recipe: str | None = None) -> tuple[str, str]:
+def names(scale: str, recipe: str | None = None, known: Collection[str] = tuple(SHAPES)) -> tuple[str, str]:
     """A shape and a recipe, by today's words: the shape's own recipe where none is named, old words translated.
+
+    Parameters
+    ----------
+    known
+        Shapes to choose from; by default those that read text.
 
     Raises
     ------
@@ -30,9 +39,11 @@ def names(scale: str, recipe: str | None = None) -> tuple[str, str]:
     if isinstance(scale, str) and scale in WORDS:
         scale, of_word = WORDS[scale]
         recipe = of_word if recipe is None else recipe
-    if not isinstance(scale, str) or scale not in SHAPES:
-        raise UserError(f"there is no scale {shown(scale)}; choose one of {', '.join(SHAPES)}.")
-    recipe = FROZEN[scale] if recipe is None else recipe
+    if isinstance(scale, str) and scale in EVERY and scale not in known:
+        raise UserError(f"scale {scale} has no text; those that have are {', '.join(known)}.")
+    if not isinstance(scale, str) or scale not in known:
+        raise UserError(f"there is no scale {shown(scale)}; choose one of {', '.join(known)}.")
+    recipe = FROZEN.get(scale, "default") if recipe is None else recipe
     if not isinstance(recipe, str) or recipe not in RECIPES:
         raise UserError(f"there is no recipe {shown(recipe)}; choose one of {', '.join(RECIPES)}.")
     return scale, recipe
@@ -49,7 +60,14 @@ def base(scale: str, seed: int = 0, recipe: str | None = None) -> RunConfig:
     UserError
         For a shape or a recipe that does not exist.
     """
-    scale, recipe = names(scale, recipe)
+    scale, recipe = names(scale, recipe, EVERY)
+    if scale not in SHAPES:
+        if recipe != "default":
+            raise UserError(
+                f"scale {scale} has no text, which recipe {recipe} is a way to train on; those that have are "
+                f"{', '.join(SHAPES)}."
+            )
+        return pictures(scale, seed)
     config, how = SHAPES[scale], RECIPES[recipe]
     batch = config.train.batch_tokens
     lengths = {f"train.{name}": getattr(config.train, name) for name in ("tokens", "resume_every")}
@@ -57,6 +75,20 @@ def base(scale: str, seed: int = 0, recipe: str | None = None) -> RunConfig:
     config = replace(config, seed=seed, **longer, **how.changes)
     folder = os.environ.get("RELUSPARSITY_TEXT")
     return replace(config, corpus=_local_english(Path(folder))) if folder and config.corpus == ENGLISH else config
+
+
+def pictures(scale: str, seed: int = 0) -> RunConfig:
+    """The run of a shape that reads pictures; a recipe is a way to train on text, so there is none to name.
+
+    Raises
+    ------
+    UserError
+        For a shape that does not exist, or reads none.
+    """
+    scale, _ = names(scale, known=EVERY)
+    if scale not in PICTURES:
+        raise UserError(f"scale {scale} has no pictures; those that have are {', '.join(PICTURES)}.")
+    return replace(PICTURES[scale], seed=seed)
 
 
 def _local_english(folder: Path) -> CorpusConfig:

@@ -4,6 +4,8 @@ How a model is trained is its recipe: see `recipes`. A shape with a recipe is a 
 """
 
 from .config import CorpusConfig, MeasureConfig, ModelConfig, RunConfig, TrainConfig
+from .pictures_config import PicturesConfig
+from .vit_config import VitConfig
 
 ENGLISH = CorpusConfig(source="hf", name="allenai/c4", subset="en", max_bytes=400_000_000, vocab_size=32_768)
 
@@ -49,7 +51,58 @@ SHAPES: dict[str, RunConfig] = {
 """Seconds (smoke), minutes on two cores (laptop, 6 × 1,024 units), or one data-centre GPU (mid, 6 × 8,192 units; wide,
 6 × 32,768 as the source has). A residual stream of another size is said with the shape."""
 
+PICTURES: dict[str, RunConfig] = {
+    "smoke": RunConfig(
+        VitConfig(n_layers=2, d_model=16, d_ff=64, n_heads=2, patch_size=16),
+        PicturesConfig(),
+        TrainConfig(
+            tokens=12_800,
+            batch_tokens=256,
+            lr=2e-3,
+            schedule="cosine",
+            warmup=1_280,
+            dead_after=2_560,
+            resume_every=0,
+            snapshots=0,
+        ),
+        MeasureConfig(points=4, sets=1, final_sets=2, set_tokens=1024, history_units=8, histories=2),
+    ),
+    "digits": RunConfig(
+        VitConfig(patch_size=8),
+        PicturesConfig(),
+        TrainConfig(
+            tokens=614_400,  # 600 steps of 64 pictures: 10 epochs
+            batch_tokens=1024,
+            lr=2e-3,
+            schedule="cosine",
+            warmup=30_720,
+            dead_after=131_072,
+            resume_every=0,
+            snapshots=0,
+        ),
+        MeasureConfig(points=20, sets=1, final_sets=1, history_units=64, histories=2),
+    ),
+    "fashion": RunConfig(
+        VitConfig(d_model=192, d_ff=768, n_heads=3),
+        PicturesConfig(source="fashion"),
+        TrainConfig(
+            tokens=65_536_000,  # 2,000 steps of 512 pictures: nearly 20 epochs
+            batch_tokens=32_768,
+            lr=1e-3,
+            schedule="cosine",
+            warmup=3_276_800,
+            weight_decay=0.05,
+            compile=True,
+            dead_after=4_194_304,  # 128 steps, in which every picture is shown
+            resume_every=0,
+            snapshots=0,
+        ),
+        MeasureConfig(sets=16, final_sets=64, history_units=64, histories=2),
+    ),
+}
+"""The same of vision Transformers, which read pictures: seconds, a minute on two cores, or minutes on a GPU."""
+
 
 def title(scale: str) -> str:
-    """What readers call a shape: Wide, Mid, Laptop; any other name as it is."""
-    return scale.capitalize() if scale in SHAPES else scale
+    """What readers call a shape: Wide, Mid, Laptop, Digits, Fashion; any other name as it is."""
+    return scale.capitalize() if scale in SHAPES | PICTURES else scale

@@ -20,8 +20,8 @@ from tqdm.auto import tqdm
 from .. import distributed
 from ..errors import StoppedEarly, UserError
 from ..experiments import shared
-from ..scales import names
-from ..shapes import SHAPES
+from ..scales import EVERY, names
+from ..shapes import PICTURES, SHAPES
 from ..store import results
 from . import front, planned, rests
 from .recorded import Recorded, check_text, chosen, everything, outdated, recorded_at, runs_of
@@ -172,10 +172,10 @@ def of_chapter(chapter: int, scale: str, recipe: str | None = None) -> list[Reco
     (source,) = rests.notebooks(root, chapter)
     if found := [each for each in recorded_at(scale, recipe) if shows(source, each)]:
         return found
-    shapes = [shape for shape in SHAPES if any(shows(source, each) for each in everything() if each.scale == shape)]
+    shapes = [shape for shape in EVERY if any(shows(source, each) for each in everything() if each.scale == shape)]
     by = "" if recipe is None else f" by the recipe {recipe}"
     there = f"it does at {' and '.join(shapes)}" if shapes else "nor at any other"
-    raise UserError(f"chapter {chapter} shows nothing recorded at scale {names(scale, recipe)[0]}{by}; {there}.")
+    raise UserError(f"chapter {chapter} shows nothing recorded at scale {names(scale, recipe, EVERY)[0]}{by}; {there}.")
 
 
 def place(executed: Path, sources: Sequence[Path], folder: Path) -> None:
@@ -186,16 +186,17 @@ def place(executed: Path, sources: Sequence[Path], folder: Path) -> None:
 
 def check_device(scale: str) -> None:
     """Refuse a shape whose runs are for a GPU where there is none, before the text is fetched or anything trained."""
-    if SHAPES[scale].train.compile and distributed.device().type == "cpu":
+    if EVERY[scale].train.compile and distributed.device().type == "cpu":
         raise UserError(
             f"scale {scale} needs an NVIDIA GPU, and PyTorch finds none here; use a machine that has one, or another "
-            f"scale: {' and '.join(_for_any_machine())} need none."
+            f"scale: {' and '.join(_for_any_machine(scale))} need none."
         )
 
 
-def _for_any_machine() -> list[str]:
-    """Shapes whose runs need no GPU."""
-    return [name for name, run in SHAPES.items() if not run.train.compile]
+def _for_any_machine(scale: str = "smoke") -> list[str]:
+    """Shapes that read what this one does, and whose runs need no GPU."""
+    alike = SHAPES if scale in SHAPES else PICTURES
+    return [name for name, run in alike.items() if not run.train.compile]
 
 
 def train_first(configs: Sequence[Any]) -> None:

@@ -19,8 +19,7 @@ from ..config import RunConfig
 from ..errors import UserError
 from ..experiments import sweep_table, variants
 from ..recipes import FROZEN
-from ..scales import names
-from ..shapes import SHAPES
+from ..scales import EVERY, names
 from ..store import results
 
 RUNS = ("runs", "gelu", "others")
@@ -62,7 +61,7 @@ class Recorded:
     def command(self) -> str:
         """What makes its dataset again."""
         chapter = re.search(r"\.ch(\d\d)_", self.module)
-        if chapter and not SHAPES[self.scale].train.compile:
+        if chapter and not EVERY[self.scale].train.compile:
             return f"make record CHAPTER={chapter[1]}"
         by = f" RECIPE={self.recipe}" if self.recipe not in (None, FROZEN[self.scale]) else ""
         return f'make record SCALE={self.scale}{by} ONLY="{self.name}"'
@@ -118,7 +117,7 @@ def everything() -> list[Recorded]:
 
 def recorded_at(scale: str, recipe: str | None = None) -> list[Recorded]:
     """Those at a shape: by its own recipe or another, and the sweeps."""
-    scale, recipe = names(scale, recipe)
+    scale, recipe = names(scale, recipe, EVERY)
     return [each for each in everything() if each.scale == scale and each.recipe in (None, recipe)]
 
 
@@ -132,11 +131,11 @@ def chosen(scale: str, recipe: str | None, only: Sequence[str]) -> list[Recorded
     """
     there = recorded_at(scale, recipe)
     if not there:
-        known = ", ".join(each for each in SHAPES if recorded_at(each))
+        known = ", ".join(each for each in EVERY if recorded_at(each))
         raise UserError(f"no dataset is recorded at scale {scale!r}; choose one of {known}.")
     have = [each.name for each in there]
     if unknown := [name for name in only if name not in have]:
-        how = f"{there[0].scale}, recipe {names(scale, recipe)[1]}"
+        how = f"{there[0].scale}, recipe {names(scale, recipe, EVERY)[1]}"
         raise UserError(f"not recorded at scale {how}: {', '.join(unknown)}; recorded are {', '.join(have)}.")
     return [each for each in there if not only or each.name in only]
 

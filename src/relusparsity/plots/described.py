@@ -97,7 +97,9 @@ def _content(panel: Panel, full: bool = True, name: str = "") -> str:
     seen = _seen(panel)
     parts = _lines([mark for mark in seen if mark.kind == "line"], panel, full, name)
     bars = [mark for mark in seen if mark.kind == "bars"]
-    parts += [_extremes(mark, panel, _part(mark) if len(bars) > 1 else "") for mark in bars]
+    parts += [_spans(mark, panel) for mark in bars if _is_span(mark)]
+    heights = [mark for mark in bars if not _is_span(mark)]
+    parts += [_extremes(mark, panel, _part(mark) if len(heights) > 1 else "") for mark in heights]
     parts += [_cells(mark) for mark in seen if mark.z is not None]
     parts += _dots([mark for mark in seen if mark.kind == "points" and not _is_source(mark)], panel)
     for mark in (mark for mark in seen if _is_source(mark)):
@@ -184,6 +186,24 @@ def _extremes(mark: Mark, panel: Panel, name: str = "") -> str:
         return f"{begin}{word} {_said(y[end], panel.y)} {_at(mark.x[end], panel.x)}{missing}"
     at = {end: f"{_said(y[end], panel.y)} ({_name(mark.x[end], panel.x)})" for end in (low, high)}
     return f"{begin}from {at[low]} to {at[high]}{missing}"
+
+
+def _is_span(mark: Mark) -> bool:
+    """Whether bars go from one value to another; a part of a stack, which begins above 0 too, tells its height."""
+    return mark.base is not None and "{y}" not in mark.hover
+
+
+def _spans(mark: Mark, panel: Panel) -> str:
+    """From where to where bars go: each, where they are few."""
+    low = np.asarray(mark.base, dtype=float)
+    high, many = low + np.asarray(mark.y, dtype=float), len(low) > MOST
+    known = np.flatnonzero(np.isfinite(high))
+    if not known.size:
+        return "no span"
+    if many:
+        return f"spans between {_said(low[known].min(), panel.y)} and {_said(high[known].max(), panel.y)}"
+    told = (f"{_said(low[k], panel.y)} to {_said(high[k], panel.y)} ({_name(mark.x[int(k)], panel.x)})" for k in known)
+    return f"{how_many(known.size, 'span')}, {', '.join(told)}"
 
 
 def _dots(marks: list[Mark], panel: Panel) -> list[str]:

@@ -154,13 +154,12 @@ def _small(key: str, cell: dict[str, list[float] | float]) -> str:
     words = _words(key.split(" "))
     use: list[float] = cell["use"]  # type: ignore[assignment]
     bars = "".join(
-        f'<rect x="{10 * i}" y="{100 - u:.0f}" width="8" height="{u:.0f}" '
-        f'fill="var(--figure-{style.layer_colour(i, len(use))})"/>'
+        f'<path d="M{10 * i} 100v-{u:.0f}h8v{u:.0f}z" fill="var(--figure-{style.layer_colour(i, len(use))})"/>'
         for i, u in enumerate(use)
     )
     label = f"{', '.join(words)}: " + ", ".join(f"{u:g}" for u in use) + " %"
     return (
-        f'<div><svg viewBox="0 0 58 100" preserveAspectRatio="none" role="img" aria-label="{label}">'
+        f'<div><svg viewBox="0 0 58 100" preserveAspectRatio="none" role="img">'
         f"<title>{label}</title>{bars}</svg>"
         f"<small>{', '.join(words[:2])}<br>{', '.join(words[2:])}<br>loss {cell['loss']:.2f}</small></div>"
     )

@@ -22,17 +22,19 @@ SYMBOLS = {"pruned": ("circle", 9), "random": ("open", 15), "narrow": ("ring", 9
 """Arm → symbol of its points and their size; random has pruned's widths, and goes around it."""
 
 
-def loss(dataset: xr.Dataset) -> Figure:
+def loss(dataset: xr.Dataset, name: str = "") -> Figure:
     """Held-out loss of each arm against tokens or seconds, from where the forks begin; a switch chooses.
 
     Parameters
     ----------
     dataset : Dataset
         `heldout_loss`, `training_seconds` (arm, seed, step); `tokens` (step); the attribute `fork_tokens`.
+    name
+        Last part of the figure's name, where a page shows two of one model.
     """
     dims = ("arm", "seed", "step")
     losses, seconds = (
-        variable(dataset, "loss", name, *dims).astype(float) for name in ("heldout_loss", "training_seconds")
+        variable(dataset, "loss", each, *dims).astype(float) for each in ("heldout_loss", "training_seconds")
     )
     seen, fork = tokens(dataset, "loss"), attribute(dataset, "loss", "fork_tokens")
     later = seen >= fork
@@ -80,7 +82,7 @@ def loss(dataset: xr.Dataset) -> Figure:
         {"heldout_loss": losses, "percent_of_tokens": across["tokens"], "percent_of_seconds": across["seconds"]}
     )
     chart = Chart([panel], [320], control=control, legend="")
-    return figure(f"{__name__}.loss", chart, caption, [("", data.isel(step=later))], finding, dataset)
+    return figure(f"{__name__}.loss", chart, caption, [("", data.isel(step=later))], finding, dataset, name=name)
 
 
 def units_left(dataset: xr.Dataset, arm: str = "pruned") -> Figure:

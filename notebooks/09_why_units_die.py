@@ -25,8 +25,8 @@ in_short()
 #
 # **What would falsify it.** *Not random* fails if less than half of the deaths go when units get each other's updates
 # (row 10b of the ledger); *not outliers*, if deaths change by a tenth when the longest updates alone are shortened (a
-# part of row 11b); our own claim that what stands still seals death, if freezing all before the dead removes less than
-# 90 % of the revivals (row 16).
+# part of row 11b); our own claim that the dead stay dead because what feeds them stands still, if freezing all before
+# them removes less than 90 % of the revivals, beyond those that new text alone brings (row 16).
 
 # %% tags=["parameters", "remove-input"]
 scale = "laptop"
@@ -174,29 +174,33 @@ tables.said(attribution, mid)
 #
 # ## What seals death
 #
-# **A dead unit gets no gradient, so that mostly its input can wake it.** Besides, decay and the optimiser's fading
-# moments move it a little, and new text may bring what the old had not.
+# **A dead unit gets no gradient, and four things can still wake it**: a change of the layers before it, decay, what is
+# left in the optimiser's moments, and text unlike that of its silence. Laptop gives a first sight.
 
 # %% tags=["remove-input"]
 revivals.sealed(laptop, experiment.LAYER, experiment.TWIN)
 
-# %% tags=["remove-input"]
+# %% tags=["remove-input", "hide-output"] mystnb={"code_prompt_show": "The same by the length of the silence", "code_prompt_hide": "Hide the silences"}
 figures.hazard(effects.of_revivals(laptop, experiment.LAYER, experiment.TWIN))
 
 # %% [markdown]
-# **Mid asks again, and has a floor.** From a quarter of the training on, forks of 2,000 steps freeze what lies before
-# a layer, spare the dead from decay, or decay biases, in all combinations. In the floor the dead and what they read
-# stand still: upstream frozen, no decay of the dead, the optimiser's moments zeroed. Only new text is left to wake them.
+# **In Mid we also count who returns when nothing moves.** From a quarter of the training on, forks of 2,000 steps freeze
+# what lies before layer 2, spare its dead from decay, or decay biases, alone and together. In one fork more, the
+# *floor*, upstream is frozen, the dead do not decay, and the optimiser's moments are zeroed. There the dead and what
+# they read stand still: the text before the fork and the text after it are two probes of the same units.
 
 # %% tags=["remove-input"]
 revivals.over_seeds(frozen)
 
 # %% tags=["remove-input"]
+revivals.row_16(frozen)
+
+# %% tags=["remove-input"]
 figures.hazard(effects.of_revivals(frozen, sealing.LAYER, sealing.named()))
 
 # %% [markdown]
-# So *dead for a million tokens* is not dead for good, and a count of revivals by it counts rare units. We had expected
-# more revivals, and fewer of them at the floor.
+# A unit silent for a million tokens may still fire, so a count of revivals is in large part a count of rare units. We
+# had expected more revivals, and fewer of them at the floor. All was written on 2026-11-29, before any run.
 
 # %% tags=["remove-input", "hide-output"] mystnb={"code_prompt_show": "What we had written of revivals", "code_prompt_hide": "Hide what we had written of revivals"} table="Share of layer 2's dead that come back in 2,000 steps, in percent: intervals written before the runs, and what came. Mid, mean of five seeds"
 tables.came(sealing, frozen, 1)
@@ -207,9 +211,9 @@ tables.said(sealing, frozen)
 # %% [markdown]
 # ## Forks to come
 #
-# The next forks of Mid leave out or enlarge outliers, and freeze a unit's own weights, its bias and its input in turn,
-# in the same five seeds. *Beyond the floor* means beyond those forks in which nothing moves the units, so that new text
-# alone can wake or silence them; *falls* are a unit's steps that lower the 99.9th percentile of its pre-activation.
+# The next forks of Mid leave out the batches with the largest gradients, or make some gradients larger, and freeze a
+# unit's own weights, its bias and its input in turn, in the same five seeds. *Falls* are a unit's steps that lower the
+# 99.9th percentile of its pre-activation.
 
 # %% tags=["remove-input"]
 words.to_come(mid, frozen)
@@ -240,8 +244,8 @@ tables.chances()
 # **3.** With all before a layer frozen, some of its dead still come back. Name two ways.
 #
 # :::{dropdown} Answer
-# The optimiser's moments still move the weights for some tens of steps after the last gradient, and decay moves the
-# pre-activation towards the bias. A third: the text brings what it had not brought before.
+# The text brings what it had not brought before: in Mid the main one. And decay moves the pre-activation towards the
+# bias. A third: the optimiser's moments still move the weights for some tens of steps after the last gradient.
 # :::
 #
 # ## The same on your machine
@@ -258,8 +262,8 @@ figures.by_layer(effects.of_controls(here, experiment.POINT), name="here")
 # %% [markdown]
 # ## Claims
 #
-# The ledger's rows on why units die. Rows 10b and 16 are read from the forks above. Of 11b part (b) is met; its parts
-# (a) and (c) wait for forks to come.
+# The ledger's rows on why units die. Rows 10b and 16 are read from the forks above. Row 11b has three parts: (b) holds,
+# (a) and (c) wait for forks to come, so that the row has no verdict yet.
 
 # %% tags=["remove-input"]
 rows = claims.for_chapter(9)
@@ -279,8 +283,10 @@ words.cannot_say(laptop, experiment.POINT)
 #   descent would do the same is open.
 # - **Freezing changes the rest.** With all before a layer frozen, the network learns something else meanwhile, and with
 #   tied embeddings its output stands still too.
-# - **Mid: a seal is not measured.** Too few of its dead come back beyond what new text alone wakes; a longer silence
-#   would have to define them.
+# - **Mid: why the dead stay dead is not measured.** Beyond what new text alone wakes, too few come back. The test needs a
+#   longer silence to call a unit dead.
+# - **Some deaths counted here are rare units.** Deaths and revivals go by the same silence of a million tokens, and at the
+#   end a dead unit is silent on the held-out sets too; the AF of Mid still counts some units that did not die.
 # - **A mean over text is one number.** A unit dies by the upper end of its pre-activations; we follow their mean, and
 #   show the whole histogram.
 

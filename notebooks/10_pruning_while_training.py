@@ -23,7 +23,8 @@ in_short()
 #
 # **What would falsify it.** Row 17 of the ledger fails if, at Wide, the run that loses its dead units comes to the
 # dense run's loss (within half a percent) less than 1.3 times as fast, or later than a run that was narrow from its
-# first step. Row 18 fails if widths that a run's first tenth recommends do not beat one width for all layers.
+# first step. Row 18 fails if widths that are chosen layer by layer from a run's first tenth do not beat one width for
+# all layers.
 
 # %% tags=["parameters", "remove-input"]
 scale = "laptop"
@@ -49,7 +50,8 @@ bounds = {name: bound.bound(dataset) for name, dataset in bound.recorded().items
 # $$ (eq-bound)
 #
 # It is a bound by operations. Time may lie on either side: small matrices are slower for each operation, and the
-# optimiser and the counters, which are not counted, shrink too.
+# optimiser and the counters, which are not counted, shrink too. *Dead* means no firing for so many tokens: 1,048,576 in
+# Wide and Mid, 65,536 in Laptop; such a unit may fire again. [Chapter 8](08_two_numbers.ipynb) has the recipes.
 
 # %% tags=["remove-input"]
 figures.over_training(bounds)
@@ -57,7 +59,7 @@ figures.over_training(bounds)
 # %% tags=["remove-input"]
 words.at_most(bounds)
 
-# %% tags=["remove-input"] table="How many times as fast at most without the units that are dead then, by operations: at stages of the training, over the whole run, and with removals after 10, 25 and 50 % from the first of them on"
+# %% tags=["remove-input"] table="How many times as fast at most without the units that are dead then, by operations: at stages of the training, over the whole run, and over it with removals after 10, 25 and 50 % alone"
 tables.bounds(bounds)
 
 # %% [markdown]
@@ -99,12 +101,13 @@ words.returned(laptop)
 # %% [markdown]
 # Others remove units in training too: in vision models, units that saturate {cite:p}`dufortlabbe2025demon`. A study of
 # pruning language models under one schedule (IDEA Prune, [arXiv 2503.05920](https://arxiv.org/abs/2503.05920)) says
-# what the bar is: a small model trained from scratch. Here that is *narrow*.
+# what the bar is: a small model trained from scratch. Here that is *narrow*. And of the dead of Mid that fire again, most
+# need no change of the network to do so: they are rare ([chapter 9](09_why_units_die.ipynb)).
 #
 # ## The runs that decide
 
 # %% tags=["remove-input"]
-words.to_come()
+words.to_come(bounds)
 
 # %% tags=["remove-input", "hide-output"] mystnb={"code_prompt_show": "What we expect of them", "code_prompt_hide": "Hide what we expect"} table="What we expect of the runs of Wide, written before they run"
 tables.expected()
@@ -114,6 +117,7 @@ tables.chances()
 
 # %% [markdown]
 # *L* is 1.005 times the dense run's last loss; seconds are those of training alone, with compiling and removing apart.
+# The ledger's rules are of 2026-11-28, these forecasts of 2026-11-30.
 #
 # ## Try it
 #
@@ -133,18 +137,21 @@ tables.chances()
 # **3.** Units drawn by lot cost no more loss than the dead. Does it follow that dead units are as useful as others?
 #
 # :::{dropdown} Answer
-# No. Of a model trained for so short a time many units can go, whichever they are; and the dead may come back.
+# No. One seed cannot show it. Perhaps a model trained so briefly can spare any unit, and most of the dead come back.
 # :::
 #
 # ## The same on your machine
 #
 # `papermill notebooks/10_pruning_while_training.py` trains the four runs here, or reads them back, and times a step of
-# each width in turn. The speed is this machine's.
+# each width in turn. The fold shows those of the machine that built this page.
 
 # %% tags=["nbval-ignore-output", "remove-input", "hide-output"] mystnb={"code_prompt_show": "The runs of this machine", "code_prompt_hide": "Hide this machine's runs"}
 live_scale = scales.live(scale)
 here = experiment.run(experiment.config(live_scale))
 figures.loss(here, name="here")
+
+# %% tags=["nbval-ignore-output", "remove-input"]
+words.beside(laptop, here)
 
 # %% [markdown]
 # After training, `benchmarks/pruned_inference.py` times a model with and without its silent units at inference, and
@@ -152,7 +159,7 @@ figures.loss(here, name="here")
 #
 # ## Claims
 #
-# The ledger's rows on what removal buys. Neither has been tested: their runs are those above.
+# The ledger's rows on what removal buys. Neither has been tested.
 
 # %% tags=["remove-input"]
 claims.table(claims.evaluate({}, rows=claims.for_chapter(10)))
@@ -165,7 +172,8 @@ words.cannot_say(laptop)
 
 # %% [markdown]
 # - **A bound is no speed.** What Wide gains in time on a GPU, with compiling, is for the runs to say.
-# - **Recipes can be had that die less.** Whoever wants all units has a better way than to remove those that died.
+# - **Some recipes kill fewer units** ([chapter 8](08_two_numbers.ipynb)). Whoever wants all units working changes the
+#   recipe.
 
 # %% tags=["remove-input", "hide-output"] mystnb={"code_prompt_show": "Runs, minutes and machines", "code_prompt_hide": "Hide the cost"}
 costs.cost({"Laptop": laptop})

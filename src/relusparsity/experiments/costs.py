@@ -22,10 +22,12 @@ def cost(named: Mapping[str, xr.Dataset]) -> pd.DataFrame:
     rows = {}
     for name, dataset in named.items():
         facts = results.provenance(dataset)
-        made = int((np.ravel(facts["runs"]) != variants.NOT_RUN).sum())
+        follow = facts.get("followed", {"runs": [], "wall_seconds": []})  # runs that others decided
+        made = int((np.ravel(facts["runs"]) != variants.NOT_RUN).sum()) + len(follow["runs"])
+        seconds = [*np.ravel(facts["wall_seconds"]), *follow["wall_seconds"]]
         rows[name] = {
             "runs": made,
-            "minutes": f"{np.ravel(facts['wall_seconds']).astype(float).sum() / 60:.0f}",
+            "minutes": f"{np.sum(seconds, dtype=float) / 60:.0f}",
             "device": facts["environment"]["device"],
             "commit": ", ".join("unknown" if each.startswith("unknown") else each[:12] for each in commits(facts)),
         }

@@ -1,5 +1,7 @@
 """Sentences of chapter 09 on the dead that come back, on this machine's forks and on the recorded ones of Mid."""
 
+from typing import Any
+
 import numpy as np
 import xarray as xr
 
@@ -21,38 +23,82 @@ def sealed(dataset: xr.Dataset, layer: int, free: str) -> Said:
         f"**In Laptop, of layer {layer}'s {float(dead.sel(fork=effects.FREE)):.0f} dead units {usual:.0f} come back, "
         f"and {frozen:.0f} with all before the layer frozen**: {100 * (1 - frozen / usual):.0f} % fewer "
         f"({100 * low:.0f} to {100 * high:.0f} % by counting alone). That fork's loss ends "
-        f"{100 * (loss[1] / loss[0] - 1):.1f} % higher. What is left is not the input's doing: moments, decay, or "
-        f"text that had not come before. In layer {layer - 1}, which itself stands still there, new text alone wakes "
-        f"{float(below['came_back']):.0f} of {float(below['dead_at_fork']):.0f}."
+        f"{100 * (loss[1] / loss[0] - 1):.1f} % higher. What is left does not come from changes before the layer: "
+        f"moments, decay, or text that had not come before. In layer {layer - 1}, which itself stands still there, "
+        f"new text alone wakes {float(below['came_back']):.0f} of {float(below['dead_at_fork']):.0f}."
     )
+
+
+LONGEST = 2048
+"""Steps without a firing from which on the longest silence of a recorded fork is counted."""
 
 
 def over_seeds(dataset: xr.Dataset) -> Said:
     """How many of layer 2's dead come back in the recorded forks, how many of them by new text alone, and the row."""
     layer, of = sealing.LAYER, shares(dataset, sealing.LAYER)
     free, frozen, still = (of[name] for name in (effects.FREE, effects.FROZEN, effects.STILL))
-    config = results.provenance(dataset)["configs"][sealing.named()]
-    text = sealing.STEPS * config["train"]["batch_tokens"] / dataset.attrs["dead_after"]
-    more, whole = int((still > free).sum()), len(free)
+    text = sealing.STEPS * _config(dataset)["train"]["batch_tokens"] / dataset.attrs["dead_after"]
+    more, under, whole = int((still > free).sum()), int((frozen < still).sum()), len(free)
+    late = _firings(dataset, layer)
+    oftener = int((late[effects.FREE] > late[effects.STILL]).sum())
     loss = dataset["final_loss"].sel(arm=[sealing.named(), sealing.named(frozen=layer)]).mean("seed").values
-    (reason,) = sealing.finding(dataset).limits or ("",)
-    row = f"Row 16 is *not testable here* ({reason})." if reason else "Row 16 stands in the claims below."
     return Said(
-        f"**In Mid, mostly new text wakes them.** {sealing.STEPS:,} steps bring {text:.0f} times as much text as the "
-        f"silence that calls a unit dead. Of layer {layer}'s dead {free.mean():.1f} % fire again in them (mean of "
-        f"{whole} seeds; {free.min():.1f} to {free.max():.1f} %). Where all that moves them stands still, "
-        f"{still.mean():.1f} % do, in {more} of {whole} seeds more than where nothing is frozen: these units are not "
-        f"revived, they are rare. With upstream frozen alone, so that decay goes on, it is {frozen.mean():.1f} %; the "
-        f"loss then ends {100 * (loss[1] / loss[0] - 1):.1f} % higher.\n\n{row}"
+        f"**In Mid, new text alone wakes most of those that come back.** {sealing.STEPS:,} steps bring {text:.0f} "
+        f"times as much text as the silence that calls a unit dead. Of layer {layer}'s dead units {_span(free)} fire "
+        f"again in them ({whole} seeds). At the floor {_span(still)} do, in {more} seeds more than with nothing "
+        "frozen: most of these units were rare, not dead.\n\n"
+        f"With upstream frozen and decay left on it is {_span(frozen)}, in {under} of {whole} seeds less than at the "
+        f"floor: the floor is no lower bound, for decay silences rare units too. The loss then ends "
+        f"{100 * (loss[1] / loss[0] - 1):.1f} % higher. Zeroing the moments adds nothing: after "
+        f"{int(dataset.attrs['dead_after']):,} silent tokens none are left.\n\n"
+        f"Where the silence is longest, change does wake units (seen after the runs): after {LONGEST:,} steps and more "
+        f"there are {late[effects.FREE].sum():.0f} firings with nothing frozen and {late[effects.STILL].sum():.0f} at "
+        f"the floor, in about as many unit-steps, and more in {oftener} of {whole} seeds."
     )
 
 
-def shares(dataset: xr.Dataset, layer: int) -> dict[str, np.ndarray]:
-    """Of a layer's dead units the share (percent) that comes back, seed by seed, in the three forks of row 16."""
-    arms = {
+def row_16(dataset: xr.Dataset) -> Said:
+    """What row 16 asks of these forks, and why it says nothing."""
+    limits = sealing.finding(dataset).limits
+    if not limits:
+        return Said("Row 16 stands in the claims below.")
+    lacking = [
+        str(layer)
+        for layer in sealing.LAYERS
+        if bool(dataset["came_back"].sel(arm=sealing.floor(layer), layer=layer).isnull().any())
+    ]
+    bounds = f" Of the floor of layers {' and '.join(lacking)} one seed has not run." if lacking else ""
+    return Said(
+        "**Row 16 is *not testable here*.** It asks what freezing takes away of the revivals *beyond the floor*, "
+        f"those that new text alone does not bring: {'; '.join(limits)}.{bounds}"
+    )
+
+
+def _config(dataset: xr.Dataset) -> dict[str, Any]:
+    config: dict[str, Any] = results.provenance(dataset)["configs"][sealing.named()]
+    return config
+
+
+def _span(percent: np.ndarray) -> str:
+    """Mean of the seeds, with the least and the largest: '9.0 % (5.6 to 15.0)'."""
+    return f"{percent.mean():.1f} % ({percent.min():.1f} to {percent.max():.1f})"
+
+
+def _firings(dataset: xr.Dataset, layer: int) -> dict[str, np.ndarray]:
+    """Unit-steps with a firing after the longest silence, seed by seed, in the three forks of row 16."""
+    fired = dataset["silent_fired"].sel(layer=layer).sel(silent_steps=slice(LONGEST, None)).sum("silent_steps")
+    return {name: fired.sel(arm=arm).values for name, arm in _arms(layer).items()}
+
+
+def _arms(layer: int) -> dict[str, str]:
+    return {
         effects.FREE: sealing.named(),
         effects.FROZEN: sealing.named(frozen=layer),
         effects.STILL: sealing.floor(layer),
     }
+
+
+def shares(dataset: xr.Dataset, layer: int) -> dict[str, np.ndarray]:
+    """Of a layer's dead units the share (percent) that comes back, seed by seed, in the three forks of row 16."""
     share = sealing.share(dataset).sel(layer=layer)
-    return {name: share.sel(arm=arm).values for name, arm in arms.items()}
+    return {name: share.sel(arm=arm).values for name, arm in _arms(layer).items()}

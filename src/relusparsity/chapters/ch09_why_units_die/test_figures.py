@@ -75,9 +75,9 @@ def test_the_hazard_is_firings_over_unit_steps_and_says_from_where_on_units_are_
     lines = [mark["y"] for mark in panel["marks"] if mark["kind"] == "line"]
     assert lines == [[85, 10, 5], [50, 2.5, None]] and panel["cursor"] == 1.5
     assert drawn.title == (
-        "Units of layer 3 that are dead fire in 5 of 100 steps with nothing frozen, 0 of 100 steps with upstream frozen"
+        "Of 100 unit-steps of layer 3's dead there are firings in 5 with nothing frozen, 0 with upstream frozen"
     )
-    assert panel["x"]["ticks"][1] == ["0", "1", "2+"]
+    assert panel["x"]["ticks"][1] == ["0", "1", "2"]
 
 
 def test_chance_alone_moves_a_fraction_of_few_deaths() -> None:

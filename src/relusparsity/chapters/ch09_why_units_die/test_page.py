@@ -156,9 +156,23 @@ def test_what_wakes_the_dead_of_mid_is_that_of_sums(frozen: xr.Dataset) -> None:
     of = frozen.sel(layer=2)
     free, held, still = (100 * (of["came_back"] / of["dead_at_fork"]).sel(arm=arm).values for arm in arms)
     said = revivals.over_seeds(frozen).text
-    assert f"dead {free.mean():.1f} % fire again" in said and f"({held.mean():.1f} %" not in said
-    assert f"{still.mean():.1f} % do, in {(still > free).sum()} of 5 seeds more" in said
-    assert f"it is {held.mean():.1f} %" in said and "bring 16 times as much text" in said
+    spans = [f"{each.mean():.1f} % ({each.min():.1f} to {each.max():.1f})" for each in (free, held, still)]
+    assert f"dead units {spans[0]} fire again" in said and "bring 16 times as much text" in said
+    assert f"floor {spans[2]} do, in {(still > free).sum()} seeds more" in said
+    assert f"it is {spans[1]}, in {(held < still).sum()} of 5 seeds less than at the floor" in said
+    late = of["silent_fired"].where(of["silent_steps"] >= 2048, 0).sum("silent_steps")
+    loose, stuck = (late.sel(arm=arm).values for arm in (arms[0], arms[2]))
+    assert f"{loose.sum():.0f} firings with nothing frozen and {stuck.sum():.0f} at the floor" in said
+    assert f"more in {(loose > stuck).sum()} of 5 seeds" in said
+    at_risk = of["silent_at_risk"].sel(silent_steps=2048).sum("seed")
+    assert abs(at_risk.sel(arm=arms[0]) / at_risk.sel(arm=arms[2]) - 1) < 0.05, "about as many unit-steps"
+    assert still.mean() > free.mean() / 2, "most had only been rare"
+    counts = frozen["came_back"]
+    assert np.array_equal(
+        counts.sel(arm=sealing.named(dead=False, frozen=2), layer=2), counts.sel(arm=arms[2], layer=2)
+    )
+    asked = revivals.row_16(frozen).text
+    assert "24 in layer 2" in asked and "layers 1 and 3 one seed has not run" in asked
     assert f"{free.mean():.1f} % fire again" in short.in_short().lines[2]
 
 

@@ -98,8 +98,8 @@ def bound(dataset: xr.Dataset) -> xr.Dataset:
         `dead` and `bound` ([seed,] step): of the moment. `over_run` ([seed,]): of the whole run, had all dead units
         been gone at each moment; between two measurements the share is taken to move evenly. `planned` ([seed,]): from
         the first removal on, had those that are dead after 10, 25 and 50 % of the tokens gone then and no others, down
-        to multiples of 128 a layer (an eighth of it in narrow layers), as in the experiment of row 17. The attribute
-        `mlp_share` is m.
+        to multiples of 128 a layer (an eighth of it in narrow layers), as in the experiment of row 17;
+        `planned_over_run` ([seed,]): the same of the whole run. The attribute `mlp_share` is m.
     """
     model = model_of(dataset)
     m, dead = mlp_share(model), dead_share(dataset)
@@ -107,14 +107,15 @@ def bound(dataset: xr.Dataset) -> xr.Dataset:
     mean = dead.reduce(np.trapezoid, "step", x=tokens) / (tokens[-1] - tokens[0])
     steps = [np.searchsorted(tokens, point * tokens[-1], side="right") - 1 for point in pruned_training.POINTS]
     gone = np.stack([_gone(dataset.isel(step=at), model) for at in steps])  # (removal, [seed])
-    spans = np.diff([*(tokens[at] for at in steps), tokens[-1]]) / (tokens[-1] - tokens[steps[0]])
+    spent = np.tensordot(np.diff([*(tokens[at] for at in steps), tokens[-1]]), gone, 1)
     by = [dim for dim in dead.dims if dim != "step"]
     return xr.Dataset(
         {
             "dead": dead,
             "bound": _speed(m, dead),
             "over_run": _speed(m, mean),
-            "planned": (by, _speed(m, np.tensordot(spans, gone, 1))),
+            "planned": (by, _speed(m, spent / (tokens[-1] - tokens[steps[0]]))),
+            "planned_over_run": (by, _speed(m, spent / (tokens[-1] - tokens[0]))),
         },
         attrs=_about(dataset) | {"mlp_share": m},
     )
@@ -140,8 +141,8 @@ def _about(dataset: xr.Dataset) -> dict[str, Any]:
 def at(bounds: Mapping[str, xr.Dataset], stages: Sequence[float]) -> xr.Dataset:
     """Share dead and bound at stages of the training, of each model: `dead`, `bound` (model, stage), means over seeds.
 
-    Besides, (model): `over_run` and `planned`, means over seeds; `lowest` and `highest`, the seeds' extremes of the
-    bound at the last step; `mlp_share`, `seeds`.
+    Besides, (model): `over_run`, `planned` and `planned_over_run`, means over seeds; `lowest` and `highest`, the seeds'
+    extremes of the bound at the last step; `mlp_share`, `seeds`.
 
     Parameters
     ----------
@@ -156,7 +157,7 @@ def at(bounds: Mapping[str, xr.Dataset], stages: Sequence[float]) -> xr.Dataset:
         steps = [int(np.searchsorted(tokens, stage * tokens[-1], side="right")) - 1 for stage in stages]
         last = of["bound"].isel(step=-1)
         read = of[["dead", "bound"]].isel(step=steps).drop_vars(["step", "tokens"]).rename(step="stage")
-        read = read.assign(over_run=of["over_run"], planned=of["planned"], mlp_share=of.attrs["mlp_share"])
+        read = read.assign(of[["over_run", "planned", "planned_over_run"]]).assign(mlp_share=of.attrs["mlp_share"])
         read = read.mean("seed") if "seed" in read.dims else read
         whole = read.assign(lowest=last.min(), highest=last.max(), seeds=of.sizes.get("seed", 1))
         parts.append(whole.reset_coords(drop=True).assign_coords(stage=list(stages)))

@@ -16,14 +16,15 @@ def in_short() -> Short:
     }
     gone, back = (int(laptop[name].sum()) for name in ("removed", "returned"))
     return Short(
-        f"Removing dead units while training can make a whole run at most {float(most['over_run']):.2f} times as fast "
-        f"in our emptiest model (Wide, *nearest*), by operations, and {float(mid['over_run']):.2f} times in Mid. "
-        "Whether Wide loses nothing by it has not been run.",
+        f"By operations, removing dead units while training can make a whole run of our emptiest model (Wide, "
+        f"*nearest*) at most {float(most['over_run']):.2f} times as fast, {float(most['planned_over_run']):.2f} times "
+        f"with three removals; of Mid {float(mid['over_run']):.2f} times. Wide has not been run without its dead, so "
+        "what their removal costs there is not known.",
         (
             f"The fuller the layers stay, the less there is to save: {float(full['over_run']):.2f} times with fan-in "
             "matrices and weight decay 1, which bring Wide's last layer nearer to the paper's.",
-            f"In Laptop (one seed) the loss ends {rise['pruned']} % from the dense run's without the dead units, and "
-            f"{rise['random']} % without as many drawn by lot.",
-            f"Of the first {gone} units that went, {back} fire again where they may stay.",
+            f"In Laptop (weight decay 2, one seed) the loss ends {rise['pruned']} % from the dense run's without the "
+            f"dead units, and {rise['random']} % without as many drawn by lot. Both may be chance.",
+            f"Of the first {gone} units that went from Laptop, {back} fire again in the dense run, which keeps them.",
         ),
     )

@@ -21,7 +21,7 @@ def bounds(given: Mapping[str, xr.Dataset]) -> pd.DataFrame:
         rows[name] = {f"at {100 * stage:g} %": f"{float(of['bound'].sel(stage=stage)):.2f}" for stage in STAGES}
         rows[name] |= {
             "over the run": f"{float(of['over_run']):.2f}",
-            "three removals": f"{float(of['planned']):.2f}",
+            "three removals": f"{float(of['planned_over_run']):.2f}",
             "dead at the end": f"{100 * float(of['dead'].sel(stage=1.0)):.0f} %",
             "seeds": f"{int(of['seeds'])}",
         }

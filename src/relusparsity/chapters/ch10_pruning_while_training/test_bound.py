@@ -49,6 +49,7 @@ def test_the_bound_is_the_ratio_of_operations_of_the_whole_and_the_smaller_model
         cost += (end - start) * without(np.array(model.widths) - stay)
         start = end
     assert float(found["planned"].isel(seed=0)) == pytest.approx((tokens[-1] - begin) / cost, rel=1e-6)
+    assert float(found["planned_over_run"].isel(seed=0)) == pytest.approx(tokens[-1] / (begin + cost), rel=1e-6)
 
 
 def test_recorded_runs_have_less_to_save_the_fuller_their_layers_stay() -> None:

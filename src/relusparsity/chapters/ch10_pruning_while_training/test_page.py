@@ -28,7 +28,9 @@ def test_what_is_said_of_the_bounds_is_theirs(bounds: dict[str, xr.Dataset]) -> 
     last = (1 / (1 - m * share)).mean()
     said = words.at_most(bounds).text
     assert f"At most {over:.2f} times as fast over a whole run, for Wide, nearest" in said
-    assert f"{100 * share.mean():.0f} % dead at its last step; there a step has {last:.2f} times" in said
+    assert f"its last step {100 * share.mean():.0f} % of its units are dead, and a step has {last:.2f} times" in said
+    three = float(bounds["Wide, nearest"]["planned_over_run"].mean())
+    assert f"{three:.2f} times with three removals" in said and three < over
     assert "For Wide, modern (27 % dead)" in said and f"at most {over:.2f} times" in short.in_short().finding
     table = tables.bounds(bounds)
     assert table.loc["Wide, nearest", ["at 100 %", "over the run"]].tolist() == [f"{last:.2f}", f"{over:.2f}"]
@@ -49,8 +51,18 @@ def test_what_is_said_of_this_machines_runs_is_read_off_them(laptop: xr.Dataset)
     assert f"{', '.join(shares[:-1])} and {shares[-1]} % of all units are left" in told
     assert "after 50, 62.5, 75 and 87.5 % of the tokens" in told and "16,384 tokens" in told
     gone, back = int(laptop["removed"].sum()), int(laptop["returned"].sum())
-    assert f"first {gone} units that went, {back} fire again" in words.returned(laptop).text
-    assert f"{max(map(abs, rise.values())):.2f} % or less" in words.cannot_say(laptop).text
+    assert f"first {gone} units that went, {back} fire at least once" in words.returned(laptop).text
+    assert f"within {max(map(abs, rise.values())):.2f} % of dense's" in words.cannot_say(laptop).text
+    narrow = laptop["width"].sel(arm="narrow").isel(seed=0, step=-1).sum("layer").item() / 6144
+    assert f"*Narrow* has {100 * narrow:.0f} % of the units" in told and "weight decay of 2 so" in told
+
+
+def test_runs_of_another_machine_are_compared_by_the_order_of_the_arms(laptop: xr.Dataset) -> None:
+    assert "in the same order as above" in words.beside(laptop, laptop).text
+    other = laptop.copy(deep=True)
+    other["final_loss"].loc[{"arm": "narrow"}] = 0.5 * other["final_loss"].sel(arm="dense")
+    said = words.beside(laptop, other).text
+    assert "narrow −50.00 %, random" in said and "in another order than above" in said
 
 
 def test_units_by_lot_that_cost_more_are_said_to(laptop: xr.Dataset) -> None:
@@ -59,13 +71,18 @@ def test_units_by_lot_that_cost_more_are_said_to(laptop: xr.Dataset) -> None:
     assert "Units drawn by lot cost more here than the dead" in words.came(dear).text
 
 
-def test_what_was_written_of_the_runs_to_come_is_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_was_written_of_the_runs_to_come_is_shown(
+    monkeypatch: pytest.MonkeyPatch, bounds: dict[str, xr.Dataset]
+) -> None:
     assert tables.expected().index.tolist() == list(pruned_training.EXPECTED)
     assert tables.expected().loc["pruned"].tolist() == ["−0.3 to 0.4", pruned_training.DATE]
     assert tables.chances()["chance"].tolist() == [f"{100 * each:.0f} %" for each in pruned_training.CHANCES.values()]
-    assert "15 runs of Wide" in words.to_come().text and pruned_training.DATE in words.to_come().text
+    assert (
+        "15 runs of Wide" in words.to_come(bounds).text
+        and "where the bound by operations is 1.9" in words.to_come(bounds).text
+    )
     monkeypatch.setattr(pruned_training, "RAN", "2026-12-24")
-    assert words.to_come().text == "The 15 runs of Wide ran on 2026-12-24."
+    assert words.to_come(bounds).text == "The 15 runs of Wide ran on 2026-12-24."
 
 
 def test_the_lines_shown_are_the_librarys() -> None:

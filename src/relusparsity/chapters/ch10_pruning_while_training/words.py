@@ -35,11 +35,12 @@ def at_most(bounds: Mapping[str, xr.Dataset]) -> Said:
     of = {name: table.sel(model=name) for name in (most, least)}
     dead = {name: f"{100 * float(each['dead']):.0f} %" for name, each in of.items()}
     return Said(
-        f"**At most {float(of[most]['over_run']):.2f} times as fast over a whole run, for {most}**, whose units are "
-        f"{dead[most]} dead at its last step; there a step has {float(of[most]['bound']):.2f} times as many operations "
-        f"as it needs. For {least} ({dead[least]} dead) it is {float(of[least]['over_run']):.2f} and "
-        f"{float(of[least]['bound']):.2f}. The fuller a recipe keeps its layers, the less there is to remove: what "
-        "brings a model nearer to the paper's last layer takes this saving away."
+        f"**At most {float(of[most]['over_run']):.2f} times as fast over a whole run, for {most}**, if each unit went "
+        f"the moment it died and stayed away; {float(of[most]['planned_over_run']):.2f} times with three removals. At "
+        f"its last step {dead[most]} of its units are dead, and a step has {float(of[most]['bound']):.2f} times the "
+        f"operations of one without them. For {least} ({dead[least]} dead) it is {float(of[least]['over_run']):.2f} "
+        f"over the run and {float(of[least]['bound']):.2f} at the end. The fuller a recipe keeps its layers, the less "
+        "there is to save, and the recipes that keep them fuller are those whose last layer is nearer to the paper's."
     )
 
 
@@ -50,11 +51,15 @@ def removed(dataset: xr.Dataset) -> Said:
     config = from_dict(RunConfig, facts)
     parts = [f"{100 * tokens / config.train.tokens:.3g}" for tokens in config.prune.tokens]
     left = [f"{100 * share:.0f}" for share in of["left"].values]
+    whole, width = (sum(dataset["width"].sel(arm=arm).isel(seed=0, step=0).values) for arm in ("dense", "narrow"))
+    narrow = float(width / whole)
     return Said(
-        f"**In {title(dataset.attrs['scale'])} dead units go after {_and(parts)} % of the tokens**, and {_and(left)} % "
-        f"of all units are left. Dead means no firing in {config.train.dead_after:,} tokens. Each layer keeps a "
-        f"multiple of {config.prune.multiple} units. *Random* loses as many of each layer, drawn by lot; *narrow* "
-        "begins with the mean of these widths, the same in every layer."
+        f"**In {title(dataset.attrs['scale'])}, trained with a weight decay of {config.train.weight_decay:g} so that "
+        f"there is something to remove, dead units go after {_and(parts)} % of the tokens**, and {_and(left)} % of all "
+        f"units are left. Dead means no firing in the last {config.train.dead_after:,} tokens. Each layer keeps a "
+        f"multiple of {config.prune.multiple} units. *Random* loses as many of each layer, drawn by lot. *Narrow* has "
+        f"{100 * narrow:.0f} % of the units in every layer from its first step on: the mean of *pruned*'s over the "
+        "run, so that both cost about as many operations."
     )
 
 
@@ -70,8 +75,8 @@ def came(dataset: xr.Dataset) -> Said:
     return Said(
         f"**At the same tokens the final loss beside dense's is: {'; '.join(told)}.** Units drawn by lot cost {by_lot} "
         f"here than the dead; one seed cannot tell such differences from chance. At its end *pruned* trains "
-        f"{float(last['speed']):.2f} times as fast as dense, by operations {float(last['bound']):.2f}: what is not "
-        "counted in operations, such as the optimiser and the counters, goes with the units too."
+        f"{float(last['speed']):.2f} times as fast as dense, by operations {float(last['bound']):.2f}. What is not "
+        "counted in operations, such as the optimiser and the counters, shrinks with the units, which may be the rest."
     )
 
 
@@ -79,20 +84,35 @@ def returned(dataset: xr.Dataset) -> Said:
     """How many of the first removal's units fired again where nothing was removed."""
     gone, back = (int(dataset[name].sum()) for name in ("removed", "returned"))
     return Said(
-        f"**Of the first {gone} units that went, {back} fire again by the end of the dense run** "
+        f"**Of the first {gone} units that went, {back} fire at least once in what is left of the dense run** "
         f"({100 * back / gone:.0f} %). Dead means silent for a while, not for ever; a removal makes it for ever."
     )
 
 
-def to_come() -> Said:
+def beside(recorded: xr.Dataset, here: xr.Dataset) -> Said:
+    """How the arms come out on this machine, and whether in the order of the recorded runs, from the lowest loss."""
+    rises = []
+    for dataset in (recorded, here):
+        ends = dataset["final_loss"].isel(seed=0).to_series()
+        rises.append((100 * (ends / ends["dense"] - 1)).sort_values())
+    mine = ", ".join(f"{arm} {signed(rise)} %" for arm, rise in rises[1].items() if arm != "dense")
+    same = rises[0].index.tolist() == rises[1].index.tolist()
+    order = "in the same order as above" if same else "in another order than above, so that they cannot rank the arms"
+    return Said(f"Here the same seed ends at {mine} from dense's loss, {order}.")
+
+
+def to_come(bounds: Mapping[str, xr.Dataset]) -> Said:
     """The runs of row 17 that have their rules and have not run."""
     runs = len(pruned_training.config("wide").runs) + len(pruned_training.seeds("wide"))
     if pruned_training.RAN:
         return Said(f"The {runs} runs of Wide ran on {pruned_training.RAN}.")
     return Said(
-        f"{runs} runs of Wide, *nearest*, wait for a GPU: in each of three seeds a parent, its dense fork, one that "
-        "loses its dead units after 10, 25 and 50 % of the tokens, and two that begin with fewer units. A fifth, with "
-        f"units drawn by lot, follows from them. Rules and forecasts were written on {pruned_training.DATE}."
+        f"**{runs} runs of Wide, *nearest*, wait for a GPU; they decide row 17.** In each of three seeds: a *parent*; "
+        "from 10 % of its tokens on its forks *dense* and *pruned*, which loses its dead units there and after 25 and "
+        "50 % of the tokens; *narrow*, with one width; *recommended*, with a width for each layer that is computed "
+        "from the parent's first tenth. *Random* follows once *pruned*'s widths are known. Row 17 counts from the "
+        f"fork on, where the bound by operations is {float(bounds['Wide, nearest']['planned'].mean()):.2f}, and asks "
+        "for 1.3 in seconds. Row 18 needs five seeds of Mid, which are not among them."
     )
 
 
@@ -100,11 +120,11 @@ def cannot_say(dataset: xr.Dataset) -> Said:
     """What one small run leaves open, with its numbers."""
     rise = dataset["final_loss"].isel(seed=0)
     most = 100 * float((abs(rise / rise.sel(arm="dense") - 1)).max())
+    seeds, steps = how_many(dataset.sizes["seed"], "seed").capitalize(), int(dataset["step"].max())
     return Said(
-        f"**What these runs cannot say.** {how_many(dataset.sizes['seed'], 'seed').capitalize()} of a model of "
-        f"{title(dataset.attrs['scale'])}'s size, trained for {int(dataset['step'].max())} steps with a weight decay "
-        f"that empties it: losses that differ by {most:.2f} % or less may differ by chance. Of a run so short most of "
-        "the dead come back; how many do in a long one, these runs do not say."
+        f"- **{seeds}, {steps} steps.** The arms' losses in {title(dataset.attrs['scale'])} lie within {most:.2f} % of "
+        "dense's, which may be chance. In a run so short most of the dead come back; how many do in a long one, these "
+        "runs do not say."
     )
 
 

@@ -131,7 +131,8 @@ def hazard(found: xr.Dataset) -> Figure:
     layer, after = attribute(found, "hazard", "layer"), attribute(found, "hazard", "dead_steps")
     least = fired["silent_steps"].values.astype(int)
     at, names = np.arange(len(least), dtype=float), _bins(least)
-    axis = Axis("steps since its last firing", ticks=(at.tolist(), names), limits=(-0.5, len(least) - 0.5))
+    axis = Axis("steps since its last firing, at least", ticks=(at.tolist(), [str(n) for n in least]))
+    axis.limits = (-0.5, len(least) - 0.5)
     panel = Panel(f"layer {layer}: firings per 100 unit-steps", axis, Axis(log=True))
     panel.cursor = float(np.searchsorted(least, after)) - 0.5
     for fork in (str(name) for name in fired["fork"].values):
@@ -146,14 +147,14 @@ def hazard(found: xr.Dataset) -> Figure:
         panel.marks.append(Mark("line", at, seen, colour, fork, fork, hover, told, dash=dash))  # type: ignore[arg-type]
         panel.marks.append(Mark("points", at, seen, colour, group=fork, size=5))
     kept = {fork: _per_100(fired, at_risk, fork, least >= after) for fork in map(str, fired["fork"].values)}
-    finding = f"Units of layer {layer} that are dead fire in " + ", ".join(
-        f"{rate} of 100 steps with {fork}" for fork, rate in kept.items()
+    finding = f"Of 100 unit-steps of layer {layer}'s dead there are firings in " + ", ".join(
+        f"{rate} with {fork}" for fork, rate in kept.items()
     )
     caption = (
         "How often a unit fires in a step, by how many steps it has been silent, all units of the layer together; both "
         f"axes are logarithmic. Right of the dotted line they are dead (no firing in {after:,} steps), and a firing "
-        f"is a revival; where nothing fired, there is no point. Frozen: what layer {layer}'s input is computed with "
-        f"stands still. {how_many(found.sizes['seed'], 'seed').capitalize()}."
+        "is a revival; where nothing fired, there is no point. One unit may fire many times. Frozen: what layer "
+        f"{layer}'s input is computed with stands still. {how_many(found.sizes['seed'], 'seed').capitalize()}."
     )
     data = xr.Dataset({"firings": fired, "unit_steps": at_risk})
     return figure(f"{__name__}.hazard", Chart([panel], [280], legend=""), caption, [("", data)], finding, found)

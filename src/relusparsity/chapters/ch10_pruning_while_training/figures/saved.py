@@ -25,7 +25,7 @@ def over_training(bounds: Mapping[str, xr.Dataset]) -> Figure:
     """
     shapes = list(dict.fromkeys(str(of.attrs["scale"]) for of in bounds.values()))
     axis = Axis("share of the training tokens, %", limits=(0.0, 100.0))
-    panel = Panel("at most so many times as fast without the dead units, by operations", axis, Axis())
+    panel = Panel("times as fast at most, by operations", axis, Axis())
     drawn, ends = [], {}
     for name, given in bounds.items():
         of = given if "seed" in given["bound"].dims else given.expand_dims("seed")
@@ -51,8 +51,8 @@ def over_training(bounds: Mapping[str, xr.Dataset]) -> Figure:
     runs = " to ".join(dict.fromkeys(map(str, (seeds[0], seeds[-1]))))
     caption = (
         "From floating-point operations per training token, forward and backward, attention and output layer counted; "
-        f"the MLPs' share of them is {of_them}. A line is the mean over {runs} seeds. Time may lie on either side: "
-        "it is spent on more than these operations."
+        f"the MLPs' share of them is {of_them}. A thick line is the mean over {runs} seeds, a thin one a seed. Time "
+        "may lie on either side: it is spent on more than these operations."
     )
     called = [
         of.drop_vars("recipe", errors="ignore").assign_attrs(recipe=name.partition(", ")[2])

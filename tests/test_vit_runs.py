@@ -20,6 +20,7 @@ from relusparsity import corpora, distributed, identity, train
 from relusparsity.book import planned
 from relusparsity.config import RunConfig, from_dict, replace, to_dict
 from relusparsity.corpora import tasks
+from relusparsity.corpus_config import DataConfig
 from relusparsity.errors import UserError
 from relusparsity.experiments import layer_patterns, shared, sweeps
 from relusparsity.measure import runs
@@ -229,6 +230,7 @@ def test_an_experiment_trains_them_side_by_side_and_keeps_their_dataset(monkeypa
         ({"corpus.padding": 2}, "corpus.side = 32 but model.image_size = 28; give both the same"),
         ({"model.classes": 9}, "corpus.classes = 10 but model.classes = 9; give both the same"),
         ({"model": tiny_model(seq_len=4)}, "PicturesConfig is read by a model of VitConfig, not by one of ModelConfig"),
+        ({"corpus": DataConfig()}, "nothing reads DataConfig; give one of CorpusConfig, PicturesConfig, Span"),
         ({"intervention.kind": "centre"}, "an intervention is about the blocks of a decoder, not of .* VitConfig"),
         ({"fork.tokens": 1024, "fork.freeze_before": 1}, "fork.freeze_before is about the blocks of a decoder"),
     ],
@@ -241,7 +243,7 @@ def test_what_does_not_go_together_is_refused(changes: dict[str, Any], said: str
 
 def test_more_sets_than_there_are_pictures_and_text_for_a_vit_are_refused() -> None:
     for name, part in (("sets", "validation"), ("final_sets", "test")):
-        said = f"the {part} part of pictures:digits makes 8 sets of 256 tokens, but 9 are asked for"
+        said = f"the {part} part of pictures:digits makes 8 sets of 256 tokens, but 9 are asked for; lower measure"
         with pytest.raises(UserError, match=said):
             train.run(tiny_pictures(**{f"measure.{name}": 9}))
     with pytest.raises(UserError, match="CorpusConfig is read by a model of ModelConfig, not by one of VitConfig"):

@@ -39,15 +39,20 @@ def check_pair(model: BaseModelConfig, data: DataConfig) -> None:
     UserError
         For kinds that do not go together, or two numbers that should be the same.
     """
-    kind, same = next(READS[each] for each in type(data).__mro__ if each in READS)
+    of_data = next((each for each in type(data).__mro__ if each in READS), None)
+    if of_data is None:
+        raise UserError(
+            f"nothing reads {type(data).__name__}; give one of {', '.join(each.__name__ for each in READS)}."
+        )
+    kind, same = READS[of_data]
     if not isinstance(model, kind):
         raise UserError(
             f"{type(data).__name__} is read by a model of {kind.__name__}, not by one of {type(model).__name__}; give "
             "both of one kind."
         )
     for ours, theirs in same.items():
-        if (of_data := getattr(data, ours)) != (of_model := getattr(model, theirs)):
-            raise UserError(f"corpus.{ours} = {of_data} but model.{theirs} = {of_model}; give both the same.")
+        if (has := getattr(data, ours)) != (of_model := getattr(model, theirs)):
+            raise UserError(f"corpus.{ours} = {has} but model.{theirs} = {of_model}; give both the same.")
 
 
 def check_decoder(model: BaseModelConfig, intervention: InterventionConfig, fork: ForkConfig) -> None:

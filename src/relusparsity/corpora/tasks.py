@@ -28,6 +28,8 @@ class Task(ABC):
     """Batches as a function of seed and step alone, and what is held out."""
 
     data: Any
+    grows = True
+    """Whether more of what is held out can be given; what comes in a package is as large as it is."""
     tokens_per_byte: float | None = None
     """Of held-out text, for bits per byte; None where there is none."""
     vocab_size: int | None = None
@@ -68,9 +70,10 @@ class Task(ABC):
         for what, sequences, wanted in self.held(measure):
             available = sequences // (measure.set_tokens // seq_len)
             if available < wanted:
+                more = f"give more {what} or " if self.grows else ""
                 raise UserError(
                     f"the {what} makes {available} sets of {measure.set_tokens} tokens, but {wanted} are asked for; "
-                    f"give more {what} or lower measure.sets and measure.final_sets."
+                    f"{more}lower measure.sets and measure.final_sets."
                 )
 
 
@@ -170,6 +173,7 @@ class LabelledPictures(Task):
     """Pictures (picture, row, column), from −1 to 1, and their labels (picture); the test is for the end alone."""
 
     units = OF_PICTURES
+    grows = False
 
     def __init__(self, data: Pictures) -> None:
         self.data = data

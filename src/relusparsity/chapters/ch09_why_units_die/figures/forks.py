@@ -131,7 +131,7 @@ def hazard(found: xr.Dataset) -> Figure:
     layer, after = attribute(found, "hazard", "layer"), attribute(found, "hazard", "dead_steps")
     least = fired["silent_steps"].values.astype(int)
     at, names = np.arange(len(least), dtype=float), _bins(least)
-    axis = Axis("steps since its last firing, at least", ticks=(at.tolist(), [str(n) for n in least]))
+    axis = Axis("steps since its last firing, at least", ticks=_some(at, least))
     axis.limits = (-0.5, len(least) - 0.5)
     panel = Panel(f"layer {layer}: firings per 100 unit-steps", axis, Axis(log=True))
     panel.cursor = float(np.searchsorted(least, after)) - 0.5
@@ -164,6 +164,12 @@ def _per_100(fired: xr.DataArray, at_risk: xr.DataArray, fork: str, dead: np.nda
     """Firings per 100 unit-steps of a fork's units that had been silent for as long as the dead are."""
     firings, steps = (float(each.sel(fork=fork).values[dead].sum()) for each in (fired, at_risk))
     return f"{100 * firings / steps:.2g}" if steps else "none"
+
+
+def _some(at: np.ndarray, least: np.ndarray) -> tuple[list[float], list[str]]:
+    """Where ticks stand and what they say: of many bins every other one, so that they do not touch on a phone."""
+    every = slice(None, None, 2 if len(least) > 10 else 1)
+    return at[every].tolist(), [str(n) for n in least[every]]
 
 
 def _bins(least: np.ndarray) -> list[str]:

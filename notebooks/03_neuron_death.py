@@ -100,7 +100,9 @@ words.turns_over(mid)
 
 # %% [markdown]
 # So "turning off" has two readings. Of one unit it often fails: it comes back. Of the stock it holds in Wide. The learning
-# rate falls to a tenth meanwhile, and a model that moves less may wake fewer units; these runs cannot tell.
+# rate falls to a tenth meanwhile, and a model that moves less may wake fewer units; these runs cannot tell. Nor do all
+# revivals undo a death: in forks of Mid most of layer 2's dead that fire again do so where nothing moves them, and had
+# only been rare ([chapter 9](09_why_units_die.ipynb)).
 
 # %% tags=["remove-input", "hide-output"] mystnb={"code_prompt_show": "The same in Mid", "code_prompt_hide": "Hide Mid"}
 figures.revivals(mid)

@@ -272,11 +272,7 @@ claims.table(claims.evaluate(read, rows=rows, rules=attribution.RULES | sealing.
 
 # %% [markdown]
 # ## What we cannot say
-
-# %% tags=["remove-input"]
-words.cannot_say(laptop, experiment.POINT)
-
-# %% [markdown]
+#
 # - **Mid: no cause is shown.** Its primary control moves the treated units too far, and five seeds are of one recipe and
 #   one point of the training.
 # - **Dynamics has many parts.** What is a unit's own drift here is that of AdamW on this text. Whether plain gradient
@@ -289,6 +285,9 @@ words.cannot_say(laptop, experiment.POINT)
 #   end a dead unit is silent on the held-out sets too; the AF of Mid still counts some units that did not die.
 # - **A mean over text is one number.** A unit dies by the upper end of its pre-activations; we follow their mean, and
 #   show the whole histogram.
+
+# %% tags=["remove-input"]
+words.cannot_say(laptop, experiment.POINT)
 
 # %% tags=["remove-input", "hide-output"] mystnb={"code_prompt_show": "Runs, minutes and machines", "code_prompt_hide": "Hide the cost"}
 costs.cost({"Laptop": laptop, "Mid, controls": mid, "Mid, frozen": frozen})

@@ -148,4 +148,4 @@ def test_who_stays_keeps_its_clock() -> None:
     none = torch.zeros(3, dtype=torch.int32), torch.zeros(2, dtype=torch.int64), torch.zeros(2, dtype=torch.int64)
     tracker.update(*none, 8)
     assert [row.tolist() for row in tracker.rows(tracker.dead)] == [[True], [False, False]]
-    assert not {"_wait", "dead_after"} & set(tracker.state())
+    assert not {"_n", "dead_after"} & set(tracker.state())

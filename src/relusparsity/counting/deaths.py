@@ -62,12 +62,12 @@ class DeathTracker:
         self.revivals = zeros(units, torch.int32)
         self.stream_firings = zeros(len(self.widths))  # unit firings over all tokens seen
         self.stream_sequence_units = zeros(len(self.widths))  # units firing at least once, summed over sequences
-        self._set_wait()
+        self._set_n()
 
-    def _set_wait(self) -> None:
+    def _set_n(self) -> None:
         """n of every unit: one number where all layers have the same."""
         widths = torch.tensor(self.widths, device=self._device)
-        self._wait: int | Tensor = (
+        self._n: int | Tensor = (
             torch.tensor(self.dead_after, device=self._device).repeat_interleave(widths)
             if isinstance(self.dead_after, Sequence)
             else self.dead_after
@@ -92,7 +92,7 @@ class DeathTracker:
         fired = unit_tokens > 0
         self.last_fired.masked_fill_(fired, tokens)
         silent_for = tokens - self.last_fired
-        dead = silent_for >= self._wait  # before n tokens nobody has been silent for n
+        dead = silent_for >= self._n  # n of dead(n): before n tokens nobody has been silent for n
         died = dead & ~self.dead
         self.onset = torch.where(died & (self.onset < 0), self.last_fired, self.onset)
         self.deaths += died
@@ -113,7 +113,7 @@ class DeathTracker:
             rows = zip(self.rows(getattr(self, name)), kept, strict=True)
             setattr(self, name, torch.cat([row[units] for row, units in rows]))
         self.widths = [len(units) for units in kept]
-        self._set_wait()
+        self._set_n()
 
     def state(self) -> dict[str, Tensor]:
         """What it has counted, by name; `load` takes it back."""

@@ -75,7 +75,7 @@ EXPECTED: dict[str, tuple[float, float]] = {
 """Arm → interval of the share of layer 2's deaths that it takes away, mean of the seeds."""
 
 CHANCES = {
-    "with all three frozen, a tenth of the deaths or less is left": 0.75,
+    "with weights, biases and upstream frozen, a tenth of the deaths or less is left": 0.75,
     "of the deaths beyond the floor, the own weights have the largest part": 0.6,
     "of the deaths beyond the floor, upstream has a larger part than the biases": 0.6,
     "fewer die where upstream alone moves than where own weights and biases move": 0.7,

@@ -74,10 +74,10 @@ CHANCES = {
     "row 11b (a): ten-fold gradients in 1 % of batches raise deaths by a quarter or more": 0.12,
     "row 11b (c): of the median dying unit, 5 % of the falls or less lie in the largest 1 % of steps": 0.1,
     "without the batches with the largest gradients, deaths change by less than a tenth": 0.9,
-    "without them there are fewer deaths than without drawn ones": 0.55,
+    "without those batches fewer die than without as many drawn ones": 0.55,
     "without clipping, deaths change by less than a tenth": 0.75,
     "the largest 1 % of steps make more of the falls of those that die than of those that live": 0.7,
-    "ten-fold gradients make that share of the dying larger": 0.85,
+    "ten-fold gradients make that largest 1 % more of the falls of those that die": 0.85,
 }
 """Sentence → the chance written for it; see `sentences`."""
 

@@ -199,13 +199,14 @@ def to_come(*recorded: xr.Dataset) -> Said:
     if not forks:
         return Said("All forks have run.")
     intervals, sentences = (sum(len(getattr(each, name)) for each in waiting) for name in ("EXPECTED", "CHANCES"))
+    written = sorted({each.DATE for each in waiting})
+    days = f"{'on' if len(written) == 1 else 'from'} {written[0]}{' on' * (len(written) > 1)}" if written else ""
     of_shown = f", {missing} of them of the designs shown above" if missing else ""
     if not waiting:
         return Said(f"{forks} forks of Mid wait for a GPU{of_shown}.")
     return Said(
-        f"{forks} forks of Mid wait for a GPU{of_shown}. The rules of the others, {intervals} intervals and "
-        f"{sentences} sentences with chances, were written from {min(each.DATE for each in waiting)} on, before any of "
-        "them ran."
+        f"{forks} forks of Mid wait for a GPU{of_shown}. Of the {forks - missing} others {intervals} intervals were "
+        f"written, and {sentences} sentences, each with its chance, {days}, before any of them ran."
     )
 
 
@@ -219,30 +220,25 @@ def cannot_say(dataset: xr.Dataset, point: str) -> Said:
     """
     found = effects.of_controls(dataset, point)
     deaths = found["died"].isel(fork=0).sum("seed", skipna=False)
-    share = float(found.attrs["treated_share"])
-    none = [str(layer) for layer, died in zip(deaths["layer"].values, deaths.values, strict=True) if died == 0]
+    share, seeds = float(found.attrs["treated_share"]), found.sizes["seed"]
     control = str(found["control"].values[0])
-    low, high = by_counting(float(deaths.sum()), float(found["died"].sel(fork=control).sum()))
-    said = [f"{_layers(none)} no treated unit dies, so nothing is known there."] if none else []
     of = found.sel(control=control).mean("seed")
+    low, high = by_counting(float(deaths.sum()), float(found["died"].sel(fork=control).sum()))
+    off = ""
     if not bool(found["counts"].sel(control=control).all()):
-        said.append(
-            f"By the rule of row 10b {control} would not count here: the loss ends {signed(of['loss'])} % from the "
-            f"twin's, and the path of its treated units is {signed(of['path'])} % from theirs in the twin "
-            "(at most 1 and 5 %)."
+        off = (
+            f" Loss and path of {control} lie {signed(of['loss'])} and {signed(of['path'])} % from the twin's (at most "
+            f"{100 * attribution.NEAR:g} and {100 * attribution.PATH:g})."
         )
-    said.append(
-        f"The row also asks for {attribution.LEAST} expected deaths in a layer, where {float(deaths.max()):.0f} are "
-        f"the most here, for a tenth of the units treated, not {100 * share:g} %, and for {forked.SEEDS} seeds."
-    )
-    said += [
-        f"In all layers {deaths.sum().item():.0f} treated units die in the twin: counting alone leaves what {control} "
-        f"takes away uncertain, from {100 * low:.0f} to {100 * high:.0f} %".replace("-", "−")
-        + f" (95 %), and {how_many(found.sizes['seed'], 'seed')} cannot say what another seed would do.",
-        "A fork of this length sees units die, not whether they stay dead.",
-    ]
+    none = [str(layer) for layer, died in zip(deaths["layer"].values, deaths.values, strict=True) if died == 0]
+    nothing = f" {_layers(none)} no treated unit dies, so nothing is known there." if none else ""
     model = title(dataset.attrs["scale"])
-    return Said(f"**What the forks of {model} cannot say.** " + " ".join(said))
+    return Said(
+        f"- **{model} decides no row.** Row 10b asks for {forked.SEEDS} seeds, a tenth of the units treated and "
+        f"{attribution.LEAST} deaths in a layer; here there {'is' if seeds == 1 else 'are'} {how_many(seeds, 'seed')}, "
+        f"{100 * share:g} % treated, and {float(deaths.max()):.0f} deaths at most.{off}{nothing} Counting alone leaves "
+        + f"what {control} takes away between {100 * low:.0f} and {100 * high:.0f} % (95 %).".replace("-", "−")
+    )
 
 
 def signed(share: xr.DataArray | float) -> str:

@@ -8,7 +8,7 @@ import xarray as xr
 from ...experiments import pruned_training
 from . import bound
 
-STAGES = (0.1, 0.25, 0.5, 1.0)
+STAGES = (0.1, 0.5, 1.0)
 """Shares of the training at which the table reads the bound."""
 
 

@@ -18,7 +18,7 @@ LOOK = {
     "recommended": ("layer-18", "dashdot"),
 }
 """Arm → colour and dash of its line."""
-SYMBOLS = {"pruned": ("circle", 9), "random": ("open", 15), "narrow": ("ring", 9), "recommended": ("diamond", 10)}
+SYMBOLS = {"pruned": ("circle", 9), "random": ("open", 15), "narrow": ("cross", 9), "recommended": ("diamond", 10)}
 """Arm → symbol of its points and their size; random has pruned's widths, and goes around it."""
 
 
@@ -73,7 +73,7 @@ def loss(dataset: xr.Dataset, name: str = "") -> Figure:
     )
     caption = (
         "One line per arm and seed, from the first removal on. Lower and further to the left is better. Against tokens "
-        "the arms end together; against seconds those end first that take less time per step. "
+        "all arms end at 100 %; against seconds those end first that take less time per step. "
         f"{dataset['training_seconds'].attrs.get('long_name', '').capitalize()}. "
         f"{how_many(losses.sizes['seed'], 'seed').capitalize()}."
     )
@@ -175,7 +175,8 @@ def bound_and_speed(stages: xr.Dataset) -> Figure:
         "A point is a stretch of training between two removals, with one width per layer. Across: dense's operations "
         "per token over the arm's. Up: dense's seconds over the arm's for the same steps. On the dotted line, "
         "operations saved are time saved; above it, more than operations goes with the units (optimiser, counters, "
-        f"activations), below it less time than operations. {how_many(stages.sizes['seed'], 'seed').capitalize()}."
+        "activations), below it less time than operations. Random has pruned's widths, so its points are pruned's. "
+        f"{how_many(stages.sizes['seed'], 'seed').capitalize()}."
     )
     data = stages[["begins", "ends", "left", "bound", "speed"]]
     return figure(

@@ -7,6 +7,7 @@ import xarray as xr
 
 from ...claims.short import Said
 from ...experiments import sealing
+from ...plots.reading import how_many
 from ...store import results
 from . import effects, words
 
@@ -46,7 +47,7 @@ def over_seeds(dataset: xr.Dataset) -> Said:
         f"**In Mid, new text alone wakes most of those that come back.** {sealing.STEPS:,} steps bring {text:.0f} "
         f"times as much text as the silence that calls a unit dead. Of layer {layer}'s dead units {_span(free)} fire "
         f"again in them ({whole} seeds). At the floor {_span(still)} do, in {more} seeds more than with nothing "
-        "frozen: most of these units were rare, not dead.\n\n"
+        f"frozen: most of these units were rare, not dead. {_elsewhere(dataset)}\n\n"
         f"With upstream frozen and decay left on it is {_span(frozen)}, in {under} of {whole} seeds less than at the "
         f"floor: the floor is no lower bound, for decay silences rare units too. The loss then ends "
         f"{100 * (loss[1] / loss[0] - 1):.1f} % higher. Zeroing the moments adds nothing: after "
@@ -55,6 +56,20 @@ def over_seeds(dataset: xr.Dataset) -> Said:
         f"there are {late[effects.FREE].sum():.0f} firings with nothing frozen and {late[effects.STILL].sum():.0f} at "
         f"the floor, in about as many unit-steps, and more in {oftener} of {whole} seeds."
     )
+
+
+def _elsewhere(dataset: xr.Dataset) -> str:
+    """The other layers' revivals at the floor, in those with nothing frozen; of seeds that have both forks."""
+    told = []
+    for layer in (each for each in sealing.LAYERS if each != sealing.LAYER):
+        free, still = (
+            dataset["came_back"].sel(arm=arm, layer=layer).values for arm in (sealing.named(), sealing.floor(layer))
+        )
+        both = np.isfinite(free) & np.isfinite(still)
+        if free[both].sum() >= sealing.LEAST:  # layer 0 has next to no dead
+            seeds = how_many(int(both.sum()), "seed")
+            told.append(f"{still[both].sum() / free[both].sum():.2f} in layer {layer} ({seeds})")
+    return f"The ratio of floor to nothing frozen is {' and '.join(told)}." if told else ""
 
 
 def row_16(dataset: xr.Dataset) -> Said:

@@ -171,6 +171,9 @@ def test_what_wakes_the_dead_of_mid_is_that_of_sums(frozen: xr.Dataset) -> None:
     assert np.array_equal(
         counts.sel(arm=sealing.named(dead=False, frozen=2), layer=2), counts.sel(arm=arms[2], layer=2)
     )
+    for layer, name in ((1, "layer 1 (4 seeds)"), (3, "layer 3 (4 seeds)")):
+        loose, stuck = (counts.sel(arm=arm, layer=layer).values[:4] for arm in (arms[0], sealing.floor(layer)))
+        assert f"{stuck.sum() / loose.sum():.2f} in {name}" in said and stuck.sum() > loose.sum() / 2
     asked = revivals.row_16(frozen).text
     assert "24 in layer 2" in asked and "layers 1 and 3 one seed has not run" in asked
     assert f"{free.mean():.1f} % fire again" in short.in_short().lines[2]

@@ -257,7 +257,7 @@ def sentences(dataset: xr.Dataset) -> pd.DataFrame:
         _in_every(tokens["τ of the share"], tokens["τ of the share"].round(9) <= -0.8),
         _in_every(tokens["τ of the count"], tokens["τ of the count"].round(9) >= 0.8),
         _in_every(below, below < 0),
-        _in_every(share_of_start, halves == True),  # noqa: E712, of objects
+        _in_every(share_of_start, halves.eq(True)),
         _in_every(beyond, beyond > 0),
     ]
     return forked.said(CHANCES, came)

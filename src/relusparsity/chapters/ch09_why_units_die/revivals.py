@@ -8,6 +8,7 @@ import xarray as xr
 from ...claims.short import Said
 from ...experiments import sealing
 from ...plots.reading import how_many
+from ...shapes import title
 from ...store import results
 from . import effects, words
 
@@ -21,12 +22,13 @@ def sealed(dataset: xr.Dataset, layer: int, free: str) -> Said:
     loss = dataset["final_loss"].sel(arm=[free, sealing.named(frozen=layer)]).mean("seed").values
     below = dataset.sel(arm=sealing.named(frozen=layer), layer=layer - 1).sum("seed")
     return Said(
-        f"**In Laptop, of layer {layer}'s {float(dead.sel(fork=effects.FREE)):.0f} dead units {usual:.0f} come back, "
-        f"and {frozen:.0f} with all before the layer frozen**: {100 * (1 - frozen / usual):.0f} % fewer "
-        f"({100 * low:.0f} to {100 * high:.0f} % by counting alone). That fork's loss ends "
-        f"{100 * (loss[1] / loss[0] - 1):.1f} % higher. What is left does not come from changes before the layer: "
-        f"moments, decay, or text that had not come before. In layer {layer - 1}, which itself stands still there, "
-        f"new text alone wakes {float(below['came_back']):.0f} of {float(below['dead_at_fork']):.0f}."
+        f"**In {title(dataset.attrs['scale'])}, of layer {layer}'s {float(dead.sel(fork=effects.FREE)):.0f} dead "
+        f"units {usual:.0f} come back, and {frozen:.0f} with all before the layer frozen**: "
+        f"{100 * (1 - frozen / usual):.0f} % fewer ({100 * low:.0f} to {100 * high:.0f} % by counting alone). That "
+        f"fork's loss ends {100 * (loss[1] / loss[0] - 1):.1f} % higher. What is left does not come from changes "
+        f"before the layer: moments, decay, or text that had not come before. In layer {layer - 1}, which itself "
+        f"stands still there, new text alone wakes {float(below['came_back']):.0f} of "
+        f"{float(below['dead_at_fork']):.0f}."
     )
 
 
@@ -40,8 +42,9 @@ def over_seeds(dataset: xr.Dataset) -> Said:
     free, frozen, still = (of[name] for name in (effects.FREE, effects.FROZEN, effects.STILL))
     text = sealing.STEPS * _config(dataset)["train"]["batch_tokens"] / dataset.attrs["dead_after"]
     more, under, whole = int((still > free).sum()), int((frozen < still).sum()), len(free)
-    late = _firings(dataset, layer)
-    oftener = int((late[effects.FREE] > late[effects.STILL]).sum())
+    fired = effects.of_revivals(dataset, layer, sealing.named())["fired"].sel(silent_steps=slice(LONGEST, None))
+    loose, stuck = (fired.sum("silent_steps").sel(fork=fork).values for fork in (effects.FREE, effects.STILL))
+    oftener = int((loose > stuck).sum())
     loss = dataset["final_loss"].sel(arm=[sealing.named(), sealing.named(frozen=layer)]).mean("seed").values
     return Said(
         f"**In Mid, new text alone wakes most of those that come back.** {sealing.STEPS:,} steps bring {text:.0f} "
@@ -53,7 +56,7 @@ def over_seeds(dataset: xr.Dataset) -> Said:
         f"{100 * (loss[1] / loss[0] - 1):.1f} % higher. Zeroing the moments adds nothing: after "
         f"{int(dataset.attrs['dead_after']):,} silent tokens none are left.\n\n"
         f"Where the silence is longest, change does wake units (seen after the runs): after {LONGEST:,} steps and more "
-        f"there are {late[effects.FREE].sum():.0f} firings with nothing frozen and {late[effects.STILL].sum():.0f} at "
+        f"there are {loose.sum():.0f} firings with nothing frozen and {stuck.sum():.0f} at "
         f"the floor, in about as many unit-steps, and more in {oftener} of {whole} seeds."
     )
 
@@ -62,9 +65,8 @@ def _elsewhere(dataset: xr.Dataset) -> str:
     """The other layers' revivals at the floor, in those with nothing frozen; of seeds that have both forks."""
     told = []
     for layer in (each for each in sealing.LAYERS if each != sealing.LAYER):
-        free, still = (
-            dataset["came_back"].sel(arm=arm, layer=layer).values for arm in (sealing.named(), sealing.floor(layer))
-        )
+        back = effects.of_revivals(dataset, layer, sealing.named())["came_back"]
+        free, still = (back.sel(fork=fork).values for fork in (effects.FREE, effects.STILL))
         both = np.isfinite(free) & np.isfinite(still)
         if free[both].sum() >= sealing.LEAST:  # layer 0 has next to no dead
             seeds = how_many(int(both.sum()), "seed")
@@ -99,21 +101,8 @@ def _span(percent: np.ndarray) -> str:
     return f"{percent.mean():.1f} % ({percent.min():.1f} to {percent.max():.1f})"
 
 
-def _firings(dataset: xr.Dataset, layer: int) -> dict[str, np.ndarray]:
-    """Unit-steps with a firing after the longest silence, seed by seed, in the three forks of row 16."""
-    fired = dataset["silent_fired"].sel(layer=layer).sel(silent_steps=slice(LONGEST, None)).sum("silent_steps")
-    return {name: fired.sel(arm=arm).values for name, arm in _arms(layer).items()}
-
-
-def _arms(layer: int) -> dict[str, str]:
-    return {
-        effects.FREE: sealing.named(),
-        effects.FROZEN: sealing.named(frozen=layer),
-        effects.STILL: sealing.floor(layer),
-    }
-
-
 def shares(dataset: xr.Dataset, layer: int) -> dict[str, np.ndarray]:
     """Of a layer's dead units the share (percent) that comes back, seed by seed, in the three forks of row 16."""
-    share = sealing.share(dataset).sel(layer=layer)
-    return {name: share.sel(arm=arm).values for name, arm in _arms(layer).items()}
+    found = effects.of_revivals(dataset, layer, sealing.named())
+    share = 100 * found["came_back"] / found["dead"].where(found["dead"] > 0)
+    return {str(fork): share.sel(fork=fork).values for fork in share["fork"].values}

@@ -2,6 +2,7 @@
 
 import math
 from fractions import Fraction
+from typing import Any
 
 import numpy as np
 import pytest
@@ -185,3 +186,17 @@ def test_within_sequence_rate_against_masks(sequences: int, seq_len: int, seed: 
         assert observed[unit] == pytest.approx(in_hit.mean())
         expected_hit = sequences * (1 - missed(sequences * seq_len, int(k[unit]), seq_len))
         assert random[unit] == pytest.approx(float(k[unit] / (expected_hit * seq_len)))
+
+
+def test_compiled_it_counts_the_same_and_views_no_bool_as_bytes() -> None:
+    """PyTorch 2.11's compiler refuses such a view; what is not plain ReLU is counted inside the compiled graph."""
+    graphs = []
+
+    def keep(graph: torch.fx.GraphModule, _: list[torch.Tensor]) -> Any:
+        graphs.append(graph)
+        return graph.forward
+
+    z = torch.randn(2, 300, 16, generator=torch.Generator().manual_seed(0))
+    found = torch.compile(lambda z: metrics.unit_counts(z > 0), backend=keep, fullgraph=True)(z)
+    assert found.equal(metrics.unit_counts(z > 0)) and found.dtype == torch.int32
+    assert not [node for graph in graphs for node in graph.graph.nodes if torch.uint8 in node.args]

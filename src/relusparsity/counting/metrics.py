@@ -30,6 +30,8 @@ def fires(activation: Float[Tensor, "sequence position unit"]) -> Bool[Tensor, "
 
 def unit_counts(fired: Bool[Tensor, "sequence position unit"]) -> Int[Tensor, "sequence unit"]:
     """Tokens at which each unit fires, by sequence (int32)."""
+    if torch.compiler.is_compiling():  # one kernel with what says who fires; PyTorch 2.11 compiles no view of a bool
+        return fired.sum(dim=1, dtype=torch.int32)
     ones = fired.contiguous().view(torch.uint8)
     if ones.shape[2] % 8:
         return ones.sum(dim=1, dtype=torch.int32)

@@ -43,7 +43,8 @@ def test_gradients_equal_those_of_autograd(network: TwoLayers) -> None:
 def test_what_is_measured_equals_a_loop(network: TwoLayers) -> None:
     found, pull = [], theory.measure(network, [3, 9])
     for seed in (3, 9):
-        p, v, targets = (part.tolist() for part in theory.draw(network, seed))
+        drawn = theory.draw(network, seed)
+        p, v, targets = (part.tolist() for part in (drawn.p, drawn.v, drawn.targets))
         gradients, theorem = [], []
         for row, target in zip(p, targets, strict=True):
             a = [max(each, 0.0) for each in row]
@@ -61,7 +62,8 @@ def test_what_is_measured_equals_a_loop(network: TwoLayers) -> None:
 
 
 def test_labels_are_what_they_are_said_to_be() -> None:
-    p, v, targets = theory.draw(ARMS["own labels"], 1)
+    own = theory.draw(ARMS["own labels"], 1)
+    p, v, targets = own.p, own.v, own.targets
     assert targets.argmax(1).tolist() == [int(np.argmax(v.numpy() @ np.maximum(row, 0))) for row in p.numpy()]
     drawn = theory.draw(replace(SMALL, samples=20_000, units=4), 1)
     assert torch.equal(drawn.targets.sum(1), torch.ones(20_000, dtype=torch.float64))
@@ -113,7 +115,8 @@ def test_a_sure_network_is_asked_less_than_to_first_order() -> None:
     network = replace(SMALL, std=0.15)
     pull, exact = theory.measure(network, SEEDS), []
     for seed in SEEDS:
-        p, v, _ = theory.draw(network, seed)
+        drawn = theory.draw(network, seed)
+        p, v = drawn.p, drawn.v
         sure = (p.relu() @ v.T).softmax(1).square().sum(1, keepdim=True)
         exact.append(float((p.relu() * 0.15**2 * (1 - sure))[p > 0].mean()))
     assert pull.mean.mean() < 0.85 * pull.theorem.mean()

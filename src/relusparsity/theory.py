@@ -25,6 +25,9 @@ from .errors import UserError
 
 _Mean = Annotated[float, checks.real(-1e6, 1e6)]
 
+Moment = float | Float[Tensor, "*seed 1 1"]
+"""A moment of V's entries: one for all, or of each seed its own."""
+
 
 @dataclass(frozen=True)
 class TwoLayers(Checked):
@@ -59,14 +62,21 @@ class TwoLayers(Checked):
 
 
 class Drawn(NamedTuple):
-    """One draw of the network and its samples, float64."""
+    """One draw of the network and its samples, float64; of several seeds, these are the first dimension."""
 
-    p: Float[Tensor, "sample unit"]
-    """Pre-activations."""
-    v: Float[Tensor, "class unit"]
+    x: Float[Tensor, "*seed sample input"]
+    """Samples."""
+    w: Float[Tensor, "*seed unit input"]
+    """The first layer."""
+    v: Float[Tensor, "*seed class unit"]
     """The last layer."""
-    targets: Float[Tensor, "sample class"]
+    targets: Float[Tensor, "*seed sample class"]
     """What f should be: of labels, 1 for the class and 0 for the others."""
+
+    @property
+    def p(self) -> Float[Tensor, "*seed sample unit"]:
+        """Pre-activations."""
+        return self.x @ self.w.mT
 
 
 class Pull(NamedTuple):
@@ -92,32 +102,47 @@ def draw(network: TwoLayers, seed: int) -> Drawn:
 
     w = normal(network.units, network.inputs) * network.inputs**-0.5
     v = normal(network.classes, network.units) * network.std + network.mean
-    p = normal(network.samples, network.inputs) @ w.T
+    x = normal(network.samples, network.inputs)
     if network.loss == "squared":
-        return Drawn(p, v, normal(network.samples, network.classes) + network.target_mean)
+        return Drawn(x, w, v, normal(network.samples, network.classes) + network.target_mean)
     if network.labels == "own":
-        labels = (p.relu() @ v.T).argmax(1)
-    else:
-        labels = torch.randint(network.classes, (network.samples,), generator=generator)
-    return Drawn(p, v, F.one_hot(labels, network.classes).double())
+        return Drawn(x, w, v, own_labels((x @ w.T).relu() @ v.T))
+    labels = torch.randint(network.classes, (network.samples,), generator=generator)
+    return Drawn(x, w, v, F.one_hot(labels, network.classes).double())
+
+
+def own_labels(f: Float[Tensor, "*seed sample class"]) -> Float[Tensor, "*seed sample class"]:
+    """Targets that are the network's own guess: 1 for the argmax of what comes out, 0 for the others."""
+    return F.one_hot(f.argmax(-1), f.shape[-1]).to(f.dtype)
 
 
 def gradient(network: TwoLayers, drawn: Drawn) -> Float[Tensor, "sample unit"]:
     """∂loss/∂p of each sample's own loss; 0 where p is not above 0."""
-    f = drawn.p.relu() @ drawn.v.T
-    guess = f.softmax(1) if network.loss == "cross_entropy" else f
-    return ((guess - drawn.targets) @ drawn.v) * (drawn.p > 0)
+    return (error(network, drawn.p.relu() @ drawn.v.T, drawn.targets) @ drawn.v) * (drawn.p > 0)
+
+
+def error(
+    network: TwoLayers, f: Float[Tensor, "*seed sample class"], targets: Float[Tensor, "*seed sample class"]
+) -> Float[Tensor, "*seed sample class"]:
+    """∂loss/∂f of each sample's own loss."""
+    return (f.softmax(-1) if network.loss == "cross_entropy" else f) - targets
 
 
 def expected(network: TwoLayers, drawn: Drawn) -> Float[Tensor, "sample unit"]:
-    """Mean of `gradient` over draws of V where p is above 0, for targets that do not depend on it.
+    """Mean of `gradient` over draws of V where p is above 0, for targets that do not depend on it; see `first_order`."""
+    return first_order(network, drawn.p.relu(), network.std**2, network.mean)
+
+
+def first_order(
+    network: TwoLayers, a: Float[Tensor, "*seed sample unit"], variance: Moment, mean: Moment
+) -> Float[Tensor, "*seed sample unit"]:
+    """The same for activations a, where V's entries are drawn with this variance and mean.
 
     Exact for the squared error: K · (a · Var(V) + mean · (mean · Σ_j a_j − target)).
     """
-    a, variance = drawn.p.relu(), network.std**2
     if network.loss == "cross_entropy":
         return a * variance * (1 - 1 / network.classes)
-    common = network.mean * (network.mean * a.sum(1, keepdim=True) - network.target_mean)
+    common = mean * (mean * a.sum(-1, keepdim=True) - network.target_mean)
     return network.classes * (a * variance + common)
 
 

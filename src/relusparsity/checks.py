@@ -54,6 +54,24 @@ Rate = Annotated[float, real(1e-12, 1e30)]
 RateOrNone = Annotated[float, Only(lambda v: v == 0 or 1e-12 <= v <= 1e30, "0 (off) or a number from 1e-12 to 1e+30")]
 
 
+def seeds(given: Iterable[Any], least: int = 2) -> tuple[int, ...]:
+    """Seeds that a mean is taken over: each once, and so many of them that there is an interval.
+
+    Raises
+    ------
+    UserError
+        If they are fewer, the same twice, or no seeds.
+    """
+    found = tuple(given)
+    try:
+        whole = _all_of(Seed, found)
+    except _Unfit:
+        whole = ()
+    if len(set(whole)) < max(len(found), least):
+        raise UserError(f"seeds = {shown(found)}: expected {least} whole numbers of 0 or more at the least, each once.")
+    return whole
+
+
 class Checked:
     """A frozen dataclass that refuses, when it is made, a value that its hint does not allow.
 

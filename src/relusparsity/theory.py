@@ -129,7 +129,7 @@ def error(
 
 
 def expected(network: TwoLayers, drawn: Drawn) -> Float[Tensor, "sample unit"]:
-    """Mean of `gradient` over draws of V where p is above 0, for targets that do not depend on it; see `first_order`."""
+    """Mean of `gradient` over draws of V where p is above 0, for targets that do not depend on V: `first_order`."""
     return first_order(network, drawn.p.relu(), network.std**2, network.mean)
 
 

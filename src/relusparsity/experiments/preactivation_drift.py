@@ -30,8 +30,8 @@ from .first_gradient import COMMON, OWN, RANDOM, SHIFTED, SQUARED
 from .two_layer_runs import INPUTS, MEASURED, Arm, train
 
 DATE = "2026-11-30"
-RAN = ""
-"""The day of the runs; empty before them."""
+RAN = "2026-11-30"
+"""The day of the runs."""
 
 SEEDS = range(2, 22)
 """Those that nobody had seen."""

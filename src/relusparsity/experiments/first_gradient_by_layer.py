@@ -9,10 +9,10 @@ gradient is also read in **pairs**: of the model, and of its twin, in which that
 sign. Both are as likely, the pre-activations are the same, and what is linear in V cancels. The paired mean has the
 same expectation, and less noise.
 
-The control leaves the **final norm** out. Behind the last layer there is then the output matrix U alone, and the
+One control leaves the **final norm** out. Behind the last layer there is then the output matrix U alone, and the
 theorem holds with U V in the place of V. With the norm it need not: an activation is pushed down because what it adds
 to the stream makes the guess surer, U′ softmax(U x̂) ≈ mean of U + Var(U) · x̂ to first order, and along x̂ the norm
-passes no gradient.
+passes no gradient. The other control **holds the norm's scale**: all values are the same, but it does pass one.
 """
 
 import json
@@ -26,6 +26,7 @@ import numpy as np
 import pandas as pd
 import torch
 import xarray as xr
+from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -50,8 +51,8 @@ MODELS: dict[str, tuple[str, bool]] = {
 }
 """What is read → its shape, and whether the positions are those that never count."""
 
-AS_IS, WITHOUT = "as it is", "without the final norm"
-NORMS = (AS_IS, WITHOUT)
+AS_IS, HELD, WITHOUT = "as it is", "the final norm's scale held", "without the final norm"
+NORMS = (AS_IS, HELD, WITHOUT)
 
 LABELS = ("real", "random", "own")
 """real: next tokens, or the classes of pictures; random: drawn evenly; own: the model's own guess."""
@@ -82,7 +83,7 @@ class Part(NamedTuple):
     """Of the last layer, with nothing but the output matrix behind it."""
 
 
-def measure(seeds: Iterable[int] = range(8), tokens: int = 256) -> xr.Dataset:
+def measure(seeds: Iterable[int] = range(8), tokens: int = 128) -> xr.Dataset:
     """Gradients before the first step, by (model, norm, seed, labels, layer).
 
     Variables: `gradient` and `paired`; `positive` by (model, norm, seed, layer); `theorem` by (model, norm, seed).
@@ -129,11 +130,25 @@ def _of(run: RunConfig, norm: str, seed: int, tokens: int) -> tuple[Part, Part]:
     """What `of_batch` gives for the model of a seed, and its first batch."""
     model = build(run.model, seed)
     assert isinstance(model, Decoder | Vit)
-    if norm == WITHOUT:
-        model.final_norm = nn.Identity()
+    if norm != AS_IS:
+        model.final_norm = Held(model.final_norm) if norm == HELD else nn.Identity()
     task = tasks.of(run, corpora.load(run.corpus))
     batch = evaluate.on(torch.device("cpu"), task.batch(tokens // run.model.seq_len, seed, 0))
     return of_batch(model, batch, torch.Generator().manual_seed(-1 - seed))  # another than the weights are of
+
+
+class Held(nn.Module):
+    """A LayerNorm with the same values, whose scale passes no gradient, as if it did not depend on the stream."""
+
+    def __init__(self, norm: nn.Module) -> None:
+        super().__init__()
+        assert isinstance(norm, nn.LayerNorm)
+        self.norm = norm
+
+    def forward(self, x: Float[Tensor, "... C"]) -> Float[Tensor, "... C"]:
+        middle = x - x.mean(-1, keepdim=True)
+        scale = (middle.detach().square().mean(-1, keepdim=True) + self.norm.eps).rsqrt()
+        return middle * scale * self.norm.weight + self.norm.bias
 
 
 def of_batch(model: Decoder | Vit, batch: tuple[Tensor, ...], generator: torch.Generator) -> tuple[Part, Part]:

@@ -11,7 +11,7 @@ same expectation, and less noise.
 
 One control leaves the **final norm** out. Behind the last layer there is then the output matrix U alone, and the
 theorem holds with U V in the place of V. With the norm it need not: an activation is pushed down because what it adds
-to the stream makes the guess surer, U′ softmax(U x̂) ≈ mean of U + Var(U) · x̂ to first order, and along x̂ the norm
+to the stream makes the guess surer, Uᵀ softmax(U x̂) ≈ mean of U + Var(U) · x̂ to first order, and along x̂ the norm
 passes no gradient. The other control **holds the norm's scale**: all values are the same, but it does pass one.
 """
 

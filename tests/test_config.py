@@ -103,7 +103,7 @@ def test_a_wrong_value_is_one_clear_sentence(kind: type, values: dict[str, Any],
 
 def test_a_scale_that_does_not_exist() -> None:
     with pytest.raises(
-        UserError, match=r"there is no scale 'huge'; choose one of smoke, laptop, mid, wide, digits, fashion\."
+        UserError, match=r"there is no scale 'huge'; choose one of smoke, laptop, mid, wide, digits, fashion, spans\."
     ):
         scales.base("huge")
     for wrong in (3, None, ["smoke"], "x" * 5000):
@@ -158,6 +158,9 @@ def test_text_of_ones_own_replaces_the_hub_at_gpu_scales(tmp_path: Path, monkeyp
     corpus = scales.base("wide").corpus
     assert [Path(path).name for path in corpus.paths] == ["english-0.jsonl.xz", "english-1.jsonl.xz"]
     assert [Path(path).name for path in corpus.heldout_paths] == ["english-val.jsonl.xz", "c4-eval.jsonl.xz"]
+    for run in (scales.base("spans"), scales.spans("spans", 3)):
+        assert run.corpus == dataclasses.replace(shapes.SPANS["spans"].corpus, text=corpus), "cut out of the same text"
+    assert scales.spans("smoke") == shapes.SPANS["smoke"] and scales.base("fashion") == shapes.PICTURES["fashion"]
 
 
 def test_the_environment_overrides_the_live_scale_aloud(

@@ -65,6 +65,8 @@ def test_a_scale_for_a_gpu_is_refused_before_the_text_is_fetched(monkeypatch: py
                 make(Path("/nowhere"), scale)
     with pytest.raises(UserError, match=r"scale fashion needs an NVIDIA GPU.* smoke and digits need none"):
         build.check_device("fashion")
+    with pytest.raises(UserError, match=r"scale spans needs an NVIDIA GPU.* another scale: smoke needs none"):
+        build.check_device("spans")
     build.check_device("laptop")
     assert main(["record", "--scale", "wide"]) == 2 == main(["record", "lazy_pictures", "--scale", "fashion"])
 

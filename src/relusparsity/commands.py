@@ -34,7 +34,7 @@ class Train:
 
     scale: Annotated[str, tyro.conf.arg(metavar="{" + ",".join(EVERY) + "}")] = "laptop"
     """The shape of the model: smoke (seconds), laptop (minutes), mid or wide (one data-centre GPU); digits (a minute)
-    and fashion (a GPU) are vision Transformers."""
+    and fashion (a GPU) are vision Transformers, spans (a GPU) is an encoder-decoder."""
     recipe: Annotated[str | None, tyro.conf.arg(metavar="{" + ",".join(RECIPES) + "}")] = None
     """How it is trained; without it, as the book shows that shape."""
     run: Annotated[RunConfig, tyro.conf.arg(name=""), tyro.conf.FlagConversionOff] = field(default_factory=RunConfig)

@@ -10,11 +10,12 @@ from .checks import Only, shown
 from .config import CorpusConfig, RunConfig, replace
 from .errors import UserError
 from .recipes import FROZEN, RECIPES
-from .shapes import ENGLISH, PICTURES, SHAPES
+from .shapes import ENGLISH, SHAPES, TABLES
+from .span_config import SpanCorpusConfig
 from .store.renamed import WORDS
 
-EVERY = SHAPES | {name: run for name, run in PICTURES.items() if name not in SHAPES}
-"""Name → the run of a shape, of text or of pictures; *smoke*, which both have, is the one of text."""
+EVERY = SHAPES | {name: run for table in TABLES.values() for name, run in table.items() if name not in SHAPES}
+"""Name → the run of a shape, whatever it reads; *smoke*, which all have, is the one of text for a decoder."""
 
 Scale = Annotated[str, Only(EVERY.__contains__, f"one of {', '.join(EVERY)}")]
 """The hint of a field that holds the name of a shape."""
@@ -29,7 +30,7 @@ def names(scale: str, recipe: str | None = None, known: Collection[str] = tuple(
     Parameters
     ----------
     known
-        Shapes to choose from; by default those that read text.
+        Shapes to choose from; by default those of decoders.
 
     Raises
     ------
@@ -40,7 +41,7 @@ def names(scale: str, recipe: str | None = None, known: Collection[str] = tuple(
         scale, of_word = WORDS[scale]
         recipe = of_word if recipe is None else recipe
     if isinstance(scale, str) and scale in EVERY and scale not in known:
-        raise UserError(f"scale {scale} has no text; those that have are {', '.join(known)}.")
+        raise UserError(f"scale {scale} has no text for a decoder; those that have are {', '.join(known)}.")
     if not isinstance(scale, str) or scale not in known:
         raise UserError(f"there is no scale {shown(scale)}; choose one of {', '.join(known)}.")
     recipe = FROZEN.get(scale, "default") if recipe is None else recipe
@@ -64,31 +65,47 @@ def base(scale: str, seed: int = 0, recipe: str | None = None) -> RunConfig:
     if scale not in SHAPES:
         if recipe != "default":
             raise UserError(
-                f"scale {scale} has no text, which recipe {recipe} is a way to train on; those that have are "
-                f"{', '.join(SHAPES)}."
+                f"scale {scale} has no text for a decoder, which recipe {recipe} is a way to train on; those that have "
+                f"are {', '.join(SHAPES)}."
             )
-        return pictures(scale, seed)
+        return _with_text(replace(EVERY[scale], seed=seed))
     config, how = SHAPES[scale], RECIPES[recipe]
     batch = config.train.batch_tokens
     lengths = {f"train.{name}": getattr(config.train, name) for name in ("tokens", "resume_every")}
     longer = {name: int(how.longer * tokens) // batch * batch for name, tokens in lengths.items()}
-    config = replace(config, seed=seed, **longer, **how.changes)
-    folder = os.environ.get("RELUSPARSITY_TEXT")
-    return replace(config, corpus=_local_english(Path(folder))) if folder and config.corpus == ENGLISH else config
+    return _with_text(replace(config, seed=seed, **longer, **how.changes))
 
 
 def pictures(scale: str, seed: int = 0) -> RunConfig:
-    """The run of a shape that reads pictures; a recipe is a way to train on text, so there is none to name.
+    """The run of a shape that reads pictures; a recipe is a way to train a decoder, so there is none to name.
 
     Raises
     ------
     UserError
         For a shape that does not exist, or reads none.
     """
+    return _of("pictures", scale, seed)
+
+
+def spans(scale: str, seed: int = 0) -> RunConfig:
+    """The same of a shape that reads text with spans cut out; for $RELUSPARSITY_TEXT see `base`."""
+    return _of("text with spans cut out", scale, seed)
+
+
+def _of(read: str, scale: str, seed: int) -> RunConfig:
     scale, _ = names(scale, known=EVERY)
-    if scale not in PICTURES:
-        raise UserError(f"scale {scale} has no pictures; those that have are {', '.join(PICTURES)}.")
-    return replace(PICTURES[scale], seed=seed)
+    if scale not in TABLES[read]:
+        raise UserError(f"scale {scale} has no {read}; those that have are {', '.join(TABLES[read])}.")
+    return _with_text(replace(TABLES[read][scale], seed=seed))
+
+
+def _with_text(config: RunConfig) -> RunConfig:
+    """With the English text of this machine, where there is one and the run reads English."""
+    folder, field = os.environ.get("RELUSPARSITY_TEXT"), "corpus"
+    text = config.corpus
+    if isinstance(text, SpanCorpusConfig):
+        field, text = "corpus.text", text.text
+    return replace(config, **{field: _local_english(Path(folder))}) if folder and text == ENGLISH else config
 
 
 def _local_english(folder: Path) -> CorpusConfig:

@@ -4,7 +4,9 @@ How a model is trained is its recipe: see `recipes`. A shape with a recipe is a 
 """
 
 from .config import CorpusConfig, MeasureConfig, ModelConfig, RunConfig, TrainConfig
+from .encoder_decoder_config import EncoderDecoderConfig
 from .pictures_config import PicturesConfig
+from .span_config import SpanConfig, SpanCorpusConfig
 from .vit_config import VitConfig
 
 ENGLISH = CorpusConfig(source="hf", name="allenai/c4", subset="en", max_bytes=400_000_000, vocab_size=32_768)
@@ -102,7 +104,46 @@ PICTURES: dict[str, RunConfig] = {
 }
 """The same of vision Transformers, which read pictures: seconds, a minute on two cores, or minutes on a GPU."""
 
+SPANS: dict[str, RunConfig] = {
+    "smoke": RunConfig(
+        EncoderDecoderConfig(2, 2, d_model=16, d_ff=64, n_heads=2, seq_len=32, target_len=8, vocab_size=517),
+        SpanCorpusConfig(CorpusConfig(vocab_size=512, tokenizer_bytes=1_000_000), SpanConfig(sentinels=4), seq_len=32),
+        TrainConfig(
+            tokens=12_800,
+            batch_tokens=256,
+            schedule="cosine",
+            warmup=1_280,
+            dead_after=2_560,
+            resume_every=0,
+            snapshots=0,
+        ),
+        MeasureConfig(points=4, sets=1, final_sets=2, set_tokens=1024, history_units=8, histories=2),
+    ),
+    "spans": RunConfig(
+        EncoderDecoderConfig(vocab_size=SpanCorpusConfig(ENGLISH).vocab_size),
+        SpanCorpusConfig(ENGLISH),
+        TrainConfig(
+            tokens=209_715_200,  # 12,800 steps of 32 sequences; what the decoder predicts comes on top, 114 a sequence
+            batch_tokens=16_384,
+            lr=1e-3,
+            schedule="cosine",
+            warmup=10_485_760,
+            precision="bf16",
+            compile=True,
+            dead_after=2_097_152,
+            resume_every=0,
+            snapshots=0,
+        ),
+        MeasureConfig(sets=8, final_sets=128, history_units=64, histories=2),
+    ),
+}
+"""The same of encoder-decoders, which read text with spans cut out: seconds, or minutes on a GPU. Tokens are those that
+the encoder reads."""
+
+TABLES = {"text for a decoder": SHAPES, "pictures": PICTURES, "text with spans cut out": SPANS}
+"""What models read → the shapes of those that read it; *smoke* is in each."""
+
 
 def title(scale: str) -> str:
-    """What readers call a shape: Wide, Mid, Laptop, Digits, Fashion; any other name as it is."""
-    return scale.capitalize() if scale in SHAPES | PICTURES else scale
+    """What readers call a shape: Wide, Mid, Laptop, Digits, Fashion, Spans; any other name as it is."""
+    return scale.capitalize() if any(scale in shapes for shapes in TABLES.values()) else scale

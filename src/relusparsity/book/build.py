@@ -21,7 +21,7 @@ from .. import distributed
 from ..errors import StoppedEarly, UserError
 from ..experiments import shared
 from ..scales import EVERY, names
-from ..shapes import PICTURES, SHAPES
+from ..shapes import TABLES
 from ..store import results
 from . import front, planned, rests
 from .recorded import Recorded, check_text, chosen, everything, outdated, recorded_at, runs_of
@@ -187,15 +187,16 @@ def place(executed: Path, sources: Sequence[Path], folder: Path) -> None:
 def check_device(scale: str) -> None:
     """Refuse a shape whose runs are for a GPU where there is none, before the text is fetched or anything trained."""
     if EVERY[scale].train.compile and distributed.device().type == "cpu":
+        others = _for_any_machine(scale)
         raise UserError(
             f"scale {scale} needs an NVIDIA GPU, and PyTorch finds none here; use a machine that has one, or another "
-            f"scale: {' and '.join(_for_any_machine(scale))} need none."
+            f"scale: {' and '.join(others)} {'need' if len(others) > 1 else 'needs'} none."
         )
 
 
 def _for_any_machine(scale: str = "smoke") -> list[str]:
     """Shapes that read what this one does, and whose runs need no GPU."""
-    alike = SHAPES if scale in SHAPES else PICTURES
+    alike = next(table for table in TABLES.values() if scale in table)
     return [name for name, run in alike.items() if not run.train.compile]
 
 

@@ -203,8 +203,9 @@ def test_it_is_the_same_after_json_and_has_a_name_of_its_own() -> None:
     assert identity.changed(config)["model.__class__.__name__"] == "EncoderDecoderConfig"
     denser = changed(SPANS, spans=SpanConfig(density=0.16, sentinels=2))
     assert denser.target_len == 5, "as many tokens, other ones"
-    several = (config, replace(config, corpus=denser), replace(config, seed=1))
-    assert len({train.run_path(each, text(each.corpus)) for each in several}) == 3
+    drawn = {"corpus.targets": "random"}
+    several = (config, replace(config, corpus=denser), replace(config, seed=1), replace(config, **drawn))
+    assert len({train.run_path(each, text(each.corpus)) for each in several}) == 4
 
 
 def test_its_text_is_tokenised_once_for_decoders_too(tmp_path: Path) -> None:

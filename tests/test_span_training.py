@@ -23,7 +23,7 @@ def batch(found: spans.Batch) -> list[torch.Tensor]:
     return [torch.from_numpy(part) for part in found]
 
 
-def loss_of_what_was_cut_out(train: np.ndarray, heldout: np.ndarray) -> float:
+def loss_of_what_was_cut_out(train: np.ndarray, heldout: np.ndarray, random: bool = False) -> float:
     """Cross-entropy of held-out tokens of text, in nats, after 80 steps."""
     model = build(
         EncoderDecoderConfig(
@@ -42,12 +42,12 @@ def loss_of_what_was_cut_out(train: np.ndarray, heldout: np.ndarray) -> float:
     objective = Objective(model)
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-2)
     for step in range(80):
-        loss, *_ = objective(*batch(spans.batch(train, LENGTHS, IDS, 32, 0, step)))
+        loss, *_ = objective(*batch(spans.batch(train, LENGTHS, IDS, 32, 0, step, random=random)))
         loss.backward()
         optimizer.step()
         optimizer.zero_grad()
     with torch.no_grad():
-        logits, targets = model.predict(*batch(spans.heldout(heldout, LENGTHS, IDS)))
+        logits, targets = model.predict(*batch(spans.heldout(heldout, LENGTHS, IDS, random)))
     cut = (targets > IDS.eos) & (targets < IDS.types)
     return float(F.cross_entropy(logits[cut], targets[cut]))
 
@@ -61,3 +61,8 @@ def test_what_follows_from_nothing_is_not_known(one_thread: None) -> None:
     drawn = np.random.default_rng(0).integers(1, VOCABULARY, 58_000).astype(np.uint16)
     loss = loss_of_what_was_cut_out(drawn[:50_000], drawn[50_000:])
     assert loss == pytest.approx(math.log(VOCABULARY - 1), abs=0.25) and loss > math.log(VOCABULARY - 1) - 0.02
+
+
+def test_of_random_targets_nothing_is_learned_though_the_text_has_order(one_thread: None) -> None:
+    loss = loss_of_what_was_cut_out(made_up_text(50_000, 0), made_up_text(8_000, 1), random=True)
+    assert loss == pytest.approx(math.log(VOCABULARY), abs=0.25) and loss > math.log(VOCABULARY) - 0.02

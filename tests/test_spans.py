@@ -173,6 +173,41 @@ def test_what_is_held_out_is_read_whole_in_order_and_cut_the_same_whatever_follo
         np.testing.assert_array_equal(part[:2], fewer)
 
 
+def test_random_targets_are_of_a_piece_and_the_seed_alone_and_equally_likely() -> None:
+    tokens = text(LENGTHS.text * 6)
+    inputs: list[set[bytes]] = []
+    epochs: list[dict[bytes, bytes]] = []
+    for seed, first in ((8, 0), (8, 2), (9, 0)):
+        real = [spans.batch(tokens, LENGTHS, IDS, 3, seed, step) for step in (first, first + 1)]
+        drawn = [spans.batch(tokens, LENGTHS, IDS, 3, seed, step, random=True) for step in (first, first + 1)]
+        inputs.append({row.tobytes() for found in drawn for row in found.inputs})
+        assert inputs[-1] == {row.tobytes() for found in real for row in found.inputs}, "what is read stays"
+        pieces = [bytes(read(*each)[0]) for found in real for each in zip(found.inputs, found.targets, strict=True)]
+        targets = np.concatenate([found.targets for found in drawn])
+        assert targets.shape == (6, LENGTHS.targets) and targets.min() >= 0 and targets.max() < IDS.types
+        before = np.concatenate([found.before for found in drawn])
+        assert (before[:, 0] == IDS.start).all() and (before[:, 1:] == targets[:, :-1]).all()
+        epochs.append(dict(zip(pieces, map(np.ndarray.tobytes, targets), strict=True)))
+    assert epochs[0] == epochs[1] and inputs[0] != inputs[1], "the next epoch cuts otherwise, and predicts the same"
+    assert len(set(epochs[0].values()) | set(epochs[2].values())) == 12
+    found = spans.heldout(text(LENGTHS.text * 4000), LENGTHS, IDS, random=True)
+    counts = np.bincount(found.targets.ravel(), minlength=IDS.types)
+    assert ((counts - counts.mean()) ** 2 / counts.mean()).sum() < 85.4  # χ² of 49 degrees: once in a thousand
+    assert len({row.tobytes() for row in found.targets}) == 4000
+    np.testing.assert_array_equal(found.inputs, spans.heldout(text(LENGTHS.text * 4000), LENGTHS, IDS).inputs)
+
+
+def test_random_targets_go_on_being_those_and_ranks_share_them() -> None:
+    lengths = SpanConfig(density=0.4, mean_span=2.0).lengths(16)
+    tokens = np.arange(3 * lengths.text, dtype=np.uint16)
+    found = spans.batch(tokens, lengths, IDS, 3, 1, 3, random=True)
+    raw = np.random.PCG64([1, 0, 3]).random_raw(3 * 13).reshape(3, 13) % 50
+    places = [int(row[0]) // lengths.text for row in found.inputs]
+    assert sorted(places) == [0, 1, 2] and found.targets.tolist() == raw[places].tolist()
+    parts = [spans.batch(tokens, lengths, IDS, 3, 1, 3, rank, 3, random=True) for rank in range(3)]
+    np.testing.assert_array_equal(np.concatenate([part.targets for part in parts]), found.targets)
+
+
 REFUSED: list[tuple[Any, str]] = [
     (lambda: SpanConfig().lengths(2), "no text fills 2 tokens of which a span is cut out: expected one token, a"),
     (

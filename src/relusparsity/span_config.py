@@ -2,7 +2,7 @@
 
 from bisect import bisect_right
 from dataclasses import dataclass, field
-from typing import Annotated, NamedTuple
+from typing import Annotated, Literal, NamedTuple
 
 from . import checks
 from .checks import Checked
@@ -87,6 +87,9 @@ class SpanCorpusConfig(DataConfig):
     """Which spans are cut out."""
     seq_len: checks.Size = 512
     """Tokens of one sequence that the encoder reads."""
+    targets: Literal["real", "random"] = "real"
+    """random: for each piece of text as many tokens are drawn, once, of the text's types, all equally likely; held-out
+    ones, too. What the encoder reads stays as it is, so that nothing can be learned from it."""
 
     def __post_init__(self) -> None:
         super().__post_init__()

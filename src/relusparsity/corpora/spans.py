@@ -1,7 +1,8 @@
 """Span corruption: which spans are cut out of which tokens when, a function of the seed and the step alone.
 
 An encoder reads the text with a sentinel in the place of each span; a decoder predicts, for each sentinel, what was
-cut out (Raffel et al. 2020, section 3.1.4). All sequences are equally long, so there is no padding.
+cut out (Raffel et al. 2020, section 3.1.4), or tokens that are drawn, from which nothing can be learned. All sequences
+are equally long, so there is no padding.
 """
 
 from dataclasses import dataclass
@@ -15,7 +16,8 @@ from ..span_config import Lengths, SpanCorpusConfig
 from .batches import chosen
 from .store import Corpus
 
-_CUTS, _HELDOUT = 1, 2  # drawn beside the orders of an epoch, which have a seed and a number alone
+# drawn beside the orders of an epoch, which have a seed and a number alone
+_CUTS, _HELDOUT, _TARGETS, _HELDOUT_TARGETS = 1, 2, 3, 4
 
 
 class Ids(NamedTuple):
@@ -57,8 +59,9 @@ class SpanCorpus:
 
     @property
     def checksum(self) -> str:
-        """sha256 of the corpus's own and of what is cut out."""
-        return identity.digest(self.text.checksum, identity.plain(self.config.spans))
+        """sha256 of the corpus's own, of what is cut out, and of what is predicted if that is something else."""
+        others = [] if self.config.targets == "real" else [self.config.targets]
+        return identity.digest(self.text.checksum, identity.plain(self.config.spans), *others)
 
     def facts(self) -> dict[str, Any]:
         """What a run's provenance says: of the text, as of a run that reads all of it, and the tokens of a sequence."""
@@ -73,7 +76,7 @@ class Batch(NamedTuple):
     before: np.ndarray
     """What the decoder reads `(sequence, lengths.targets)`: the start, then the targets but for their last."""
     targets: np.ndarray
-    """What it predicts `(sequence, lengths.targets)`: sentinel, span, sentinel, span … `<eos>`."""
+    """What it predicts `(sequence, lengths.targets)`: sentinel, span, sentinel, span … `<eos>`; or what is drawn."""
 
 
 def texts(tokens: int, lengths: Lengths, what: str = "text") -> int:
@@ -102,6 +105,7 @@ def batch(
     step: int,
     rank: int = 0,
     ranks: int = 1,
+    random: bool = False,
 ) -> Batch:
     """Sequences of one training step; an epoch reads every piece of text once, and cuts other spans out of it.
 
@@ -117,6 +121,8 @@ def batch(
         What alone decides the data; steps count from 0.
     rank, ranks
         The slices of all ranks, in order, are the batch.
+    random
+        Whether a piece's targets are drawn instead, by the seed alone: the same in every epoch.
 
     Raises
     ------
@@ -126,11 +132,14 @@ def batch(
     count = texts(len(tokens), lengths, "training text")
     pieces = chosen(count, batch_sequences, seed, step, rank, ranks)
     drawn = _drawn([seed, step, _CUTS], lengths, rank, len(pieces))
-    return _corrupted(_gather(tokens, lengths, pieces), lengths, ids, drawn)
+    found = _corrupted(_gather(tokens, lengths, pieces), lengths, ids, drawn)
+    return _predicting(found.inputs, _types([seed, 0, _TARGETS], lengths, ids, pieces), ids) if random else found
 
 
-def heldout(tokens: np.ndarray, lengths: Lengths, ids: Ids) -> Batch:
+def heldout(tokens: np.ndarray, lengths: Lengths, ids: Ids, random: bool = False) -> Batch:
     """All pieces of a text in recorded order, each with the same spans cut out whatever the seed of a run.
+
+    With `random` targets, these are the same whatever the seed, too.
 
     Raises
     ------
@@ -138,8 +147,9 @@ def heldout(tokens: np.ndarray, lengths: Lengths, ids: Ids) -> Batch:
         If the text is too short for one.
     """
     count = texts(len(tokens), lengths, "held-out text")
-    drawn = _drawn([0, 0, _HELDOUT], lengths, 0, count)
-    return _corrupted(_gather(tokens, lengths, np.arange(count)), lengths, ids, drawn)
+    drawn, pieces = _drawn([0, 0, _HELDOUT], lengths, 0, count), np.arange(count)
+    found = _corrupted(_gather(tokens, lengths, pieces), lengths, ids, drawn)
+    return _predicting(found.inputs, _types([0, 0, _HELDOUT_TARGETS], lengths, ids, pieces), ids) if random else found
 
 
 def _gather(tokens: np.ndarray, lengths: Lengths, pieces: np.ndarray) -> np.ndarray:
@@ -151,6 +161,22 @@ def _drawn(entropy: list[int], lengths: Lengths, rank: int, sequences: int) -> n
     each = lengths.text - 2
     generator = np.random.PCG64(entropy).advance(rank * sequences * each)
     return generator.random_raw(sequences * each).reshape(sequences, each)
+
+
+def _types(entropy: list[int], lengths: Lengths, ids: Ids, pieces: np.ndarray) -> np.ndarray:
+    """Token types of the text `(sequence, lengths.targets)`, all equally likely, which a piece has by its number."""
+    generator, at, raw = np.random.PCG64(entropy), 0, np.empty((len(pieces), lengths.targets), dtype=np.uint64)
+    for row, piece in zip(raw, pieces, strict=True):
+        first = int(piece) * lengths.targets
+        row[:] = generator.advance((first - at) % 2**128).random_raw(lengths.targets)  # after so many, they begin again
+        at = first + lengths.targets
+    return (raw % np.uint64(ids.types)).astype(np.int64)
+
+
+def _predicting(inputs: np.ndarray, targets: np.ndarray, ids: Ids) -> Batch:
+    """What the decoder is given of such targets: the start, then all but the last."""
+    before = np.hstack((np.full((len(targets), 1), ids.start, dtype=np.int64), targets[:, :-1]))
+    return Batch(inputs, before, targets)
 
 
 def _ends(drawn: np.ndarray, spans: int) -> np.ndarray:
@@ -183,6 +209,4 @@ def _corrupted(text: np.ndarray, lengths: Lengths, ids: Ids, drawn: np.ndarray) 
         np.put_along_axis(whole, begins + np.arange(lengths.spans), sentinels[None], axis=1)
         return whole
 
-    inputs, targets = joined(text[~is_cut], in_kept), joined(text[is_cut], in_cut)
-    before = np.hstack((np.full((rows, 1), ids.start, dtype=np.int64), targets[:, :-1]))
-    return Batch(inputs, before, targets)
+    return _predicting(joined(text[~is_cut], in_kept), joined(text[is_cut], in_cut), ids)

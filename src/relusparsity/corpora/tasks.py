@@ -142,17 +142,19 @@ class CorruptedText(Task):
 
     def __init__(self, data: SpanCorpus) -> None:
         self.data, self.lengths, self.ids = data, data.config.spans.lengths(data.config.seq_len), data.ids
+        self.random = data.config.targets == "random"
 
     @property
     def vocab_size(self) -> int:  # type: ignore[override]
         return self.ids.vocabulary
 
     def batch(self, sequences: int, seed: int, step: int, rank: int = 0, ranks: int = 1) -> Arrays:
-        return spans.batch(self.data.text.train, self.lengths, self.ids, sequences, seed, step, rank, ranks)
+        read = (self.data.text.train, self.lengths, self.ids)
+        return spans.batch(*read, sequences, seed, step, rank, ranks, self.random)
 
     @cached_property
     def heldout(self) -> Arrays:  # type: ignore[override]
-        return spans.heldout(self.data.text.heldout, self.lengths, self.ids)
+        return spans.heldout(self.data.text.heldout, self.lengths, self.ids, self.random)
 
     @property
     def final(self) -> Arrays:

@@ -51,6 +51,10 @@ _TINY = RunConfig(
 )
 
 _CONTROLLED = {"control.share": 0.25, "control.every": 2}
+_SPANS = {
+    "model": EncoderDecoderConfig(1, 2, d_model=16, d_ff=32, n_heads=2, seq_len=16, target_len=5, vocab_size=67),
+    "corpus": SpanCorpusConfig(CorpusConfig(vocab_size=64), SpanConfig(sentinels=2), seq_len=16),
+}
 RUNS: dict[str, dict[str, Any]] = {
     "plain": {"seed": 22},
     "modern": {
@@ -88,11 +92,8 @@ RUNS: dict[str, dict[str, Any]] = {
         "corpus": PicturesConfig(padding=0),
         "seed": 24,
     },
-    "encoder-decoder": {
-        "model": EncoderDecoderConfig(1, 2, d_model=16, d_ff=32, n_heads=2, seq_len=16, target_len=5, vocab_size=67),
-        "corpus": SpanCorpusConfig(CorpusConfig(vocab_size=64), SpanConfig(sentinels=2), seq_len=16),
-        "seed": 14,
-    },
+    "encoder-decoder": _SPANS | {"seed": 14},
+    "random targets": _SPANS | {"corpus.targets": "random", "seed": 5},
     "no positions": {"model.positions": "none", "train.weight_decay": 2.0, "seed": 65},
     "centred": {"intervention.kind": "centre", "intervention.layer": 1, "seed": 126},
     "added": {

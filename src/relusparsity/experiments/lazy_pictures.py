@@ -26,9 +26,9 @@ import xarray as xr
 
 from ..config import replace
 from ..scales import pictures
-from ..store import results
 from ..store.schema import OF_PICTURES
-from . import forked, shared, variants
+from . import forked, lazy, shared, variants
+from .lazy import AS_IS, in_every, numbers, share
 
 DATE = "2026-11-30"
 RAN = ""
@@ -39,7 +39,6 @@ RECORDED = (("fashion", None),)
 
 SEEDS = (0, 1, 2)
 
-AS_IS = "as it is"
 TIMES = {1 / 4: "a quarter of the units", 1 / 2: "half of the units", 1: AS_IS, 2: "2 × the units", 4: "4 × the units"}
 """Width, in those of the shape → name of its arm, narrow to wide."""
 DEPTHS = {1 / 2: "half of the layers", 1: AS_IS, 2: "2 × the layers"}
@@ -51,24 +50,6 @@ NO_DATA: dict[str, dict[str, Any]] = {
     "fresh random pixels and labels": {"corpus.pixels": "fresh"},
 }
 """Arms whose data have nothing to teach → what they change."""
-
-KEPT = (
-    "token_use",
-    "sequence_use",
-    "batch_use",
-    "train_token_use",
-    "silent_units",
-    "dead_units",
-    "heldout_loss",
-    "heldout_accuracy",
-    "train_loss",
-    "final_token_use",
-    "final_sequence_use",
-    "final_batch_use",
-    "final_loss",
-    "final_accuracy",
-)
-"""Variables of its dataset."""
 
 
 def changes(scale: str) -> dict[str, dict[str, Any]]:
@@ -92,59 +73,16 @@ def run(config: shared.Config) -> xr.Dataset:
 
 
 def assemble(config: shared.Config, runs: Sequence[xr.Dataset | None]) -> xr.Dataset:
-    """The dataset of the runs there are, in the order of `config.runs`; None was not run, its values are missing.
-
-    Layers that an arm has not are missing, too.
-    """
-    made = changes(config.scale)
-    deepest = max(run.model.n_layers for run in config.runs)
-    padded = [run if run is None else run.reindex(layer=range(deepest)) for run in runs]
-    whole = variants.whole(variants.with_missing(padded, config.runs), made, config.scale)
-    right = [np.nan if run is None or "final_accuracy" not in run else float(run["final_accuracy"]) for run in runs]
-    units, said = OF_PICTURES["final_accuracy"]
-    by_arm = np.reshape(right, (-1, len(made))).T
-    whole["final_accuracy"] = (("recipe", "seed"), by_arm, {"units": units, "long_name": said})
-    return whole[list(KEPT)]
-
-
-def numbers(dataset: xr.Dataset) -> pd.DataFrame:
-    """Layers and units a layer of each arm."""
-    configs = results.provenance(dataset)["configs"]
-    rows = {
-        arm: (configs[arm]["model"]["n_layers"], configs[arm]["model"]["d_ff"])
-        for arm in map(str, dataset["recipe"].values)
+    """See `lazy.assemble`; with the accuracy on the test."""
+    added: lazy.Added = {
+        "final_accuracy": ((), OF_PICTURES["final_accuracy"], lambda run: float(run["final_accuracy"])),
     }
-    return pd.DataFrame.from_dict(rows, orient="index", columns=["layers", "units"]).rename_axis("arm")
-
-
-def share(dataset: xr.Dataset) -> xr.DataArray:
-    """Percent of positive entries at a held-out patch, mean over the layers of an arm: (recipe, seed, step)."""
-    return 100 * dataset["token_use"].mean("layer").transpose("recipe", "seed", "step").astype(float)
+    return lazy.assemble(config, runs, changes(config.scale), added)
 
 
 def ends(dataset: xr.Dataset) -> pd.DataFrame:
-    """One row per arm and seed, NaN where there is no end.
-
-    Columns, in percent: `start` and `end`, the share of positive entries over all layers before the first step and on
-    the test; `without last`, that of all layers but the last; `living`, that of the units which are not silent on the
-    validation at the end; `accuracy` on the test.
-    """
-    final, sizes = dataset["final_token_use"].astype(float), numbers(dataset)
-    rows = {}
-    for arm in map(str, dataset["recipe"].values):
-        layers, units = sizes.loc[arm]
-        silent = dataset["silent_units"].sel(recipe=arm).isel(step=-1) / units
-        for seed in dataset["seed"].values.tolist():
-            of = final.sel(recipe=arm, seed=seed).values[:layers]
-            alive = 1 - silent.sel(seed=seed).values[:layers]
-            rows[arm, int(seed)] = {
-                "start": float(share(dataset).sel(recipe=arm, seed=seed).isel(step=0)),
-                "end": 100 * of.mean(),
-                "without last": 100 * of[:-1].mean() if layers > 1 else np.nan,
-                "living": 100 * (of / np.where(alive > 0, alive, np.nan)).mean(),
-                "accuracy": 100 * float(dataset["final_accuracy"].sel(recipe=arm, seed=seed)),
-            }
-    return pd.DataFrame.from_dict(rows, orient="index").rename_axis(["arm", "seed"])
+    """See `lazy.ends`; `end` is of the test, and silent are the units that fire nowhere on the validation then."""
+    return lazy.ends(dataset, dataset["silent_units"].isel(step=-1))
 
 
 def at_equal_loss(dataset: xr.Dataset, names: Sequence[str]) -> xr.DataArray:
@@ -200,9 +138,7 @@ def trend(dataset: xr.Dataset) -> pd.DataFrame:
 
 def halved(dataset: xr.Dataset) -> pd.Series:
     """Row 23, by arm with nothing to learn and seed: whether the share ends below half of its start; None: no end."""
-    table = ends(dataset).loc[list(NO_DATA)]
-    known = table["end"].notna()
-    return (table["end"] < table["start"] / 2).astype(object).where(known, None)
+    return lazy.halved(ends(dataset).loc[list(NO_DATA)])
 
 
 EXPECTED = {
@@ -234,11 +170,7 @@ CHANCES = {
 
 def predicted(dataset: xr.Dataset) -> pd.DataFrame:
     """`EXPECTED` against the runs; an arm without an end in every seed is neither right nor wrong."""
-    end, rows = ends(dataset)["end"].unstack("seed").mean(axis=1, skipna=False), []
-    for arm, (low, high) in EXPECTED.items():
-        came = float(end[arm])
-        rows.append((arm, f"{low:g} to {high:g}", round(came, 1), None if came != came else low <= came <= high))
-    return pd.DataFrame(rows, columns=["arm", "written before", "came", "holds"])
+    return lazy.predicted(EXPECTED, ends(dataset))
 
 
 def sentences(dataset: xr.Dataset) -> pd.DataFrame:
@@ -252,18 +184,12 @@ def sentences(dataset: xr.Dataset) -> pd.DataFrame:
     rules = compared["holds"].map({True: 1.0, False: 0.0})
     share_of_start = table["end"].loc[list(NO_DATA)] / table["start"].loc[list(NO_DATA)]
     came = [
-        _in_every(base["end"], (base["end"].round(9) <= 15) & (base["accuracy"] >= 85)),
-        _in_every(rules, rules == 1),
-        _in_every(tokens["τ of the share"], tokens["τ of the share"].round(9) <= -0.8),
-        _in_every(tokens["τ of the count"], tokens["τ of the count"].round(9) >= 0.8),
-        _in_every(below, below < 0),
-        _in_every(share_of_start, halves.eq(True)),
-        _in_every(beyond, beyond > 0),
+        in_every(base["end"], (base["end"].round(9) <= 15) & (base["accuracy"] >= 85)),
+        in_every(rules, rules == 1),
+        in_every(tokens["τ of the share"], tokens["τ of the share"].round(9) <= -0.8),
+        in_every(tokens["τ of the count"], tokens["τ of the count"].round(9) >= 0.8),
+        in_every(below, below < 0),
+        in_every(share_of_start, halves.eq(True)),
+        in_every(beyond, beyond > 0),
     ]
     return forked.said(CHANCES, came)
-
-
-def _in_every(numbers: pd.Series, holds: pd.Series) -> tuple[str, bool | None]:
-    """The least and the largest of the numbers that a sentence reads, and whether it holds of all; None: one lacks."""
-    known = bool(numbers.notna().all())
-    return f"{numbers.min():.3g} to {numbers.max():.3g}", bool(holds.all()) if known else None

@@ -108,7 +108,8 @@ def stack(runs: Sequence[xr.Dataset], changes: Mapping[str, dict[str, Any]], sca
 
 def _end(config: dict[str, Any]) -> xr.Dataset:
     """What a run keeps of its end, for none that came to it."""
-    sizes = {"set": config["measure"]["final_sets"], "layer": config["model"]["n_layers"]}
+    run = from_dict(RunConfig, config)
+    sizes = {"set": run.measure.final_sets, "layer": run.model.n_layers}
     of_none = {name: schema.FINAL[name] for name in FINAL}
     return xr.Dataset(
         {

@@ -227,6 +227,8 @@ def _verdict(
             beside = " that did not search for the recipe" if search_seeds(dataset) else ""
             of_part = f" at {model_name(part)}" if len(parts) > 1 else ""
             return Verdict.NOT_YET_TESTED, f"{len(fresh)} seeds of {needed}{of_part}{beside}"
+    if finding.open:
+        return Verdict.INCONCLUSIVE, finding.open
     counted = [reading for reading in finding.readings if reading.seed not in ignored]
     undecided = [reading for reading in counted if reading.holds is None]
     if undecided:

@@ -184,11 +184,12 @@ _CHAPTERS = {
     7: ("15",),
     9: ("10b", "11b", "16"),
     10: ("17", "18"),
+    12: ("20", "21", "22", "23", "24"),
 }
 
 
 def for_chapter(chapter: int) -> tuple[Claim, ...]:
-    """The rows at the end of a chapter of Part I or II.
+    """The rows at the end of a chapter.
 
     Raises
     ------

@@ -19,6 +19,8 @@ Floats = NDArray[np.float64]
 
 LETTERS = {"wide": "P", "mid": "S", "laptop": "L", "smoke": "smoke"}
 """Shape → the ledger's letter."""
+PLACES = {"fashion": "recorded", "spans": "recorded", "digits": "live"}
+"""Shape of another kind than these → the ledger's word for where its runs are made."""
 SHAPES = {
     "P": {"n_layers": 6, "d_ff": 32768},
     "S": {"n_layers": 6, "d_ff": 8192, "d_model": 512},
@@ -52,22 +54,25 @@ class Finding:
     readings: tuple[Reading, ...]
     limits: tuple[str, ...] = field(default=())
     """How the data fall short of the rule's terms (a sample too small, say): then there are values but no verdict."""
+    open: str = ""
+    """Why the rule's own words leave it open: then it is inconclusive, whatever the seeds show."""
 
 
 def scale_name(name: str) -> str:
-    """The ledger's letter (P, S, L) of a shape, or smoke.
+    """The ledger's letter (P, S, L) of a shape, or its word (smoke, recorded, live).
 
     Examples
     --------
     >>> scale_name("laptop")
     'L'
     """
-    if name in LETTERS.values():
+    known = LETTERS | PLACES
+    if name in known.values():
         return name
     shape = WORDS[name][0] if name in WORDS else name
-    if shape not in LETTERS:
-        raise UserError(f"scale {name!r} is not known to the ledger; it knows {', '.join(LETTERS)}.")
-    return LETTERS[shape]
+    if shape not in known:
+        raise UserError(f"scale {name!r} is not known to the ledger; it knows {', '.join(known)}.")
+    return known[shape]
 
 
 def model_name(scale: str) -> str:
@@ -145,20 +150,26 @@ def attribute(dataset: xr.Dataset, name: str) -> int:
 def recipe(dataset: xr.Dataset) -> str:
     """The recipe in a few words, with its name if it has one: put together from the provenance."""
     named = f"{dataset.attrs['recipe']}: " if "recipe" in dataset.attrs else ""
-    model = {
-        key: setting(dataset, "model", key)
-        for key in ("norm", "norm_place", "positions", "tied", "embedding_std", "init", "bias")
-    }
-    train = {
-        key: setting(dataset, "train", key)
-        for key in ("tokens", "optimizer", "lr", "schedule", "weight_decay", "beta2")
-    }
+    keys = ("tokens", "optimizer", "lr", "schedule", "weight_decay", "beta2")
+    train = {key: setting(dataset, "train", key) for key in keys}
     return (
-        f"{named}{model['norm_place']} {model['norm']}, {model['positions']} positions, "
-        f"{'tied' if model['tied'] else 'untied'} embeddings of std {model['embedding_std']:g}, "
-        f"{model['init']} init, {'biases' if model['bias'] else 'no biases'}, {train['optimizer']} "
+        f"{named}{_architecture(dataset)}, {train['optimizer']} "
         f"lr {train['lr']:g} {train['schedule']}, beta2 {train['beta2']:g}, weight decay {train['weight_decay']:g}, "
         f"{train['tokens']:,} tokens"
+    )
+
+
+def _architecture(dataset: xr.Dataset) -> str:
+    """What a decoder has beside its size, or how a vision Transformer cuts pictures."""
+    if "patch_size" in provenance(dataset)["config"]["model"]:
+        size = setting(dataset, "model", "patch_size")
+        return f"vision Transformer, patches of {size} × {size} pixels"
+    keys = ("norm", "norm_place", "positions", "tied", "embedding_std", "init", "bias")
+    model = {key: setting(dataset, "model", key) for key in keys}
+    return (
+        f"{model['norm_place']} {model['norm']}, {model['positions']} positions, "
+        f"{'tied' if model['tied'] else 'untied'} embeddings of std {model['embedding_std']:g}, "
+        f"{model['init']} init, {'biases' if model['bias'] else 'no biases'}"
     )
 
 

@@ -41,7 +41,7 @@ from ..scales import base, pictures
 from ..shapes import title
 from ..store import results
 from ..train import evaluate
-from . import forked
+from . import forked, shared
 
 MODELS: dict[str, tuple[str, bool]] = {
     f"decoder, {title('smoke')}": ("smoke", False),
@@ -68,6 +68,23 @@ UNITS_OF = {
     "seed": ("1", "random seed of the weights, the batch and the random labels"),
     "layer": ("1", "layer, from 0"),
 }
+
+
+RECORDED = (("laptop", None),)
+"""Shapes whose dataset is committed: the shape says how many seeds there are, the models are the same."""
+
+
+def config(scale: str) -> shared.Config:
+    """No runs: two seeds at smoke, else eight."""
+    return shared.Config(scale, "default", ())
+
+
+def run(config: shared.Config) -> xr.Dataset:
+    """See `measure`."""
+    few = {"smoke": 2}.get(config.scale, 8)
+    return shared.cached(
+        "first_gradient_by_layer", config, (), __name__, lambda: measure(range(few)).assign_attrs(scale=config.scale)
+    )
 
 
 class Part(NamedTuple):

@@ -31,7 +31,7 @@ from . import forked, lazy, shared, variants
 from .lazy import AS_IS, in_every, numbers, share
 
 DATE = "2026-11-30"
-RAN = ""
+RAN = "2026-11-30"
 """The day of the last runs; empty before the first."""
 
 RECORDED = (("fashion", None),)

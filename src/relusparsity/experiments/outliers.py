@@ -39,7 +39,7 @@ from ..claims import Verdict
 from . import forked, shared
 
 DATE = "2026-11-30"
-RAN = ""
+RAN = "2026-11-30"
 """The day of the last runs; empty before the first."""
 
 RECORDED = (("mid", None),)

@@ -25,7 +25,7 @@ from ..errors import UserError
 from ..scales import pictures
 from ..store import results
 from ..theory import TwoLayers
-from . import first_gradient, forked
+from . import first_gradient, forked, shared
 from .first_gradient import COMMON, OWN, RANDOM, SHIFTED, SQUARED
 from .two_layer_runs import INPUTS, MEASURED, Arm, train
 
@@ -67,6 +67,23 @@ UNITS_OF = MEASURED | {
     "seed": ("1", "random seed of network, samples and labels"),
     "step": ("1", "training steps done"),
 }
+
+
+RECORDED = (("laptop", None),)
+"""Shapes whose dataset is committed; of these networks, the shape says how many seeds there are, and steps."""
+
+
+def config(scale: str) -> shared.Config:
+    """No runs of its own kind: two seeds of 20 steps at smoke, else `SEEDS` of 300."""
+    return shared.Config(scale, "default", ())
+
+
+def run(config: shared.Config) -> xr.Dataset:
+    """See `measure`."""
+    given: dict[str, Any] = {"smoke": {"seeds": range(2), "steps": 20}}.get(config.scale, {})
+    return shared.cached(
+        "preactivation_drift", config, (), __name__, lambda: measure(**given).assign_attrs(scale=config.scale)
+    )
 
 
 def measure(

@@ -1,0 +1,213 @@
+# ---
+# jupyter:
+#   kernelspec:
+#     display_name: Python 3 (ipykernel)
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # Lazy neurons
+
+# %% tags=["remove-input"]
+from relusparsity.chapters.ch12_lazy_neurons.short import in_short
+
+in_short()
+
+# %% [markdown]
+# *You will learn* how sparse a Transformer becomes that nobody asked to be sparse, what width, depth and data have to do
+# with it, and how far a theorem explains it. *7 minutes to read; to run, a minute.*
+#
+# **Question.** The paper of these chapters trains a decoder on English. *The Lazy Neuron Phenomenon*
+# {cite:p}`li2023lazy` says that sparsity comes by itself in other Transformers too: of the entries after ReLU 3.0 % are
+# positive in an encoder-decoder (T5-Base), 6.3 % in a vision Transformer (ViT-B/16); the wider and the deeper, the
+# fewer; and the data have little to do with it. Is it so in small ones?
+#
+# **What would falsify it.** Row 21 of the ledger fails if more than 15 % of the entries of a vision Transformer are
+# positive at 85 % accuracy on Fashion-MNIST. Row 22 fails if the share does not fall with width, or their count does
+# not rise, or deep models are not below shallow ones. Row 23 fails if, with nothing to learn, the share ends above half
+# of its start. Row 24 fails if the gradient at the first step is not the theorem's within 10 %.
+
+# %% tags=["parameters", "remove-input"]
+scale = "laptop"
+
+# %% tags=["remove-input"]
+from relusparsity import claims, scales, store
+from relusparsity.chapters.ch12_lazy_neurons import figures, tables, words
+from relusparsity.experiments import costs, first_gradient, lazy_pictures, lazy_rows, preactivation_drift
+
+# %% tags=["remove-input"]
+pictures = store.recorded("lazy_pictures", "fashion")
+names = ("first_gradient", "first_gradient_by_layer", "preactivation_drift")
+first, by_layer, drift = (store.recorded(name, "laptop") for name in names)
+
+# %% [markdown]
+# ## Pictures
+#
+# A vision Transformer cuts a picture into patches; each is a token. An **entry** is what one hidden unit of an MLP gives
+# at one token, and the share of positive entries is the token use of [chapter 2](02_layer_patterns.ipynb), averaged
+# over the layers. The class token never counts.
+
+# %% tags=["remove-input"]
+words.of_pictures(pictures)
+
+# %% tags=["remove-input"]
+figures.over_training(pictures)
+
+# %% [markdown]
+# The source's models are larger and train on ImageNet. Width, depth, rate, decay and length are our choice here. And
+# the last layer is a special case: the class is told by the class token alone, so no gradient reaches what the patches
+# do there. The table has the share without it, too.
+#
+# ## Wider, deeper
+
+# %% tags=["remove-input"]
+words.of_size(pictures)
+
+# %% tags=["remove-input"]
+figures.widths(pictures)
+
+# %% tags=["remove-input", "hide-output"] mystnb={"code_prompt_show": "Row 22, seed by seed", "code_prompt_hide": "Hide the seeds"} table="Rank correlation (Kendall's τ) of the share and of the count with the width, and the shares of the shallowest and the deepest model, in percent. Equal loss: read where all come to one held-out loss"
+tables.by_size(pictures)
+
+# %% [markdown]
+# A wide model learns faster for each token, so equal tokens are not equal training. The ledger asks for the trend at
+# equal loss, too: each model is read where it first comes to a loss that all of them reach.
+#
+# ## Is it the data?
+
+# %% tags=["remove-input"]
+words.of_data(pictures)
+
+# %% tags=["remove-input"]
+figures.no_data(pictures)
+
+# %% tags=["remove-input"] table="Share of positive entries on the test, in percent: mean of three seeds, with the range at the end. Accuracy in percent"
+tables.shares(pictures)
+
+# %% [markdown]
+# So a low share is not one thing. On pictures all units take part and each fires seldom; on noise most units are dead
+# weight and the rest fire nearly always. Percent per token cannot tell them apart: dead units and batch use can
+# ([chapter 3](03_neuron_death.ipynb)).
+
+# %% tags=["remove-input", "hide-output"] mystnb={"code_prompt_show": "What we had written of the pictures", "code_prompt_hide": "Hide what we had written of the pictures"} table="Share of positive entries at the end, percent: intervals written before the runs, and what came. Mean of three seeds"
+tables.came(lazy_pictures, pictures)
+
+# %% tags=["remove-input", "hide-output"] mystnb={"code_prompt_show": "The sentences on pictures", "code_prompt_hide": "Hide the sentences on pictures"} table="Sentences about the runs on pictures, the chance that we gave each before them, and what came"
+tables.said(lazy_pictures, pictures)
+
+# %% [markdown]
+# ## The first step
+#
+# The source has a theorem for why activations fall at the start. Take a network whose last layer $V$ is drawn at random
+# with variance $\mathrm{Var}(V)$, and cross-entropy over $K$ classes, with labels that do not depend on $V$. Where a
+# pre-activation $p_i$ is above 0, with activation $a_i$, the expected gradient is positive, to first order
+#
+# $$
+# \mathbb{E}\left[\frac{\partial \text{loss}}{\partial p_i}\right]
+#   = a_i \, \mathrm{Var}(V) \left(1 - \frac{1}{K}\right)
+# $$ (eq-push)
+#
+# so a step of gradient descent lowers it. The labels need not make sense: an activation raises some guess, and being
+# sure costs.
+
+# %% tags=["remove-input"]
+words.of_two_layers(first)
+
+# %% tags=["remove-input"] table="Mean gradient of the loss at pre-activations above 0 before the first step: networks of two layers with 512 units, 100 classes, V of standard deviation 0.02; 20 seeds. Positive: gradient descent lowers them"
+tables.first_step(first)
+
+# %% [markdown]
+# A mean of $V$ changes nothing under cross-entropy, which does not see what all classes share. Under squared error it
+# does, and targets above what comes out turn the sign: then all activations should rise.
+
+# %% tags=["remove-input"]
+words.of_layers(by_layer)
+
+# %% tags=["remove-input"] table="Layers in which the first step pushes positive entries down, up, or whose 95 % interval has 0 inside: labels as they are, eight seeds, each with its twin of negated second matrix. Norm held: its scale passes no gradient"
+tables.by_layer(by_layer)
+
+# %% [markdown]
+# ## Over whole runs
+#
+# One step is not training. Here networks of two layers train for 300 steps, on labels that keep the theorem or break
+# it. The theorem's gradient is put through the same steps beside them.
+
+# %% tags=["remove-input"]
+words.over_runs(drift)
+
+# %% tags=["remove-input"]
+figures.drift(drift)
+
+# %% tags=["remove-input", "hide-output"] mystnb={"code_prompt_show": "All arms in numbers", "code_prompt_hide": "Hide the numbers"} table="Share of positive entries before and after 300 steps (percent), in how many of 20 seeds it rises, how far the mean pre-activation moves, and how far by the theorem's gradient alone: SGD and Adam"
+tables.over_runs(drift)
+
+# %% tags=["remove-input", "hide-output"] mystnb={"code_prompt_show": "What we had written of these runs", "code_prompt_hide": "Hide what we had written of these runs"} table="Change of the share of positive entries, in points: intervals written before the runs, and what came. Mean of 20 seeds"
+tables.came(preactivation_drift, drift)
+
+# %% tags=["remove-input", "hide-output"] mystnb={"code_prompt_show": "The sentences on these runs", "code_prompt_hide": "Hide the sentences on these runs"} table="Sentences about the runs of two layers, the chance that we gave each before them, and what came"
+tables.said(preactivation_drift, drift)
+
+# %% [markdown]
+# ## An encoder-decoder
+
+# %% tags=["remove-input"]
+words.to_come()
+
+# %% tags=["remove-input", "hide-output"] mystnb={"code_prompt_show": "What we expect of it", "code_prompt_hide": "Hide what we expect"} table="What we expect of the encoder-decoder, written before it runs"
+tables.to_come()
+
+# %% [markdown]
+# ## Try it
+#
+# **1.** A layer of 1,000 units fires 20 % per token. Can all units be in use? Can half of them be dead?
+#
+# :::{dropdown} Answer
+# Both. All units may fire at a fifth of the tokens each; or 500 never fire and the others at two fifths.
+# :::
+#
+# **2.** By {eq}`eq-push`, what happens to the push if $V$ is drawn half as large?
+#
+# :::{dropdown} Answer
+# A quarter of it is left, since the variance is a quarter. A single gradient halves, so the push drowns in it.
+# :::
+#
+# **3.** Why does the sign turn when the labels are the network's own guess?
+#
+# :::{dropdown} Answer
+# Those labels depend on $V$: a unit that made the guess has a weight of the right sign, and is asked for more.
+# :::
+#
+# ## The same on your machine
+#
+# `papermill notebooks/12_lazy_neurons.py` measures the first step anew, in seconds. The pictures need a GPU:
+# `make record SCALE=fashion ONLY="lazy_pictures"` trains all of them; `python -m relusparsity train --scale digits`
+# trains a small one here, in a minute.
+
+# %% tags=["nbval-ignore-output", "remove-input", "hide-output"] mystnb={"code_prompt_show": "The first step on this machine", "code_prompt_hide": "Hide this machine's first step"} table="The same as above, measured by the machine that built this page"
+here = first_gradient.run(first_gradient.config(scales.live(scale)))
+tables.first_step(here)
+
+# %% [markdown]
+# ## Claims
+#
+# The ledger's rows on sparsity that comes by itself. Row 20 waits for its runs.
+
+# %% tags=["remove-input"]
+recorded = {("lazy_pictures", "fashion"): pictures}
+claims.table(claims.evaluate(recorded, rows=claims.for_chapter(12), rules=lazy_rows.RULES))
+
+# %% [markdown]
+# ## What we cannot say
+#
+# - **Whether more data would make it sparser.** The source trains a model thirty times as large on ImageNet; the share
+#   here is still moving when training ends.
+# - **What makes the share rise again at the end.** It does on the held-out pictures; we did not ask why.
+# - **What the theorem says of later layers and later steps.** Its terms (a random $V$, nothing else behind it) hold at
+#   the first step of the last layer alone.
+
+# %% tags=["remove-input", "hide-output"] mystnb={"code_prompt_show": "Runs, minutes and machines", "code_prompt_hide": "Hide the cost"}
+costs.cost({"Fashion": pictures})
+
+# %% [markdown]
+# Next: [measure your own model](11_measure_any_model.ipynb), or see [why units die](09_why_units_die.ipynb).

@@ -1,0 +1,120 @@
+"""Tables of chapter 12: where the shares end, which way the first step goes, and what was written before the runs."""
+
+from types import ModuleType
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from ...experiments import first_gradient, first_gradient_by_layer, lazy_pictures, lazy_text, preactivation_drift
+
+
+def shares(dataset: xr.Dataset) -> pd.DataFrame:
+    """Where the share of positive entries begins and ends, percent, mean of the seeds and their range; an arm a row."""
+    of, rows = lazy_pictures.ends(dataset), {}
+    for arm in of.index.unique("arm"):
+        table = of.loc[arm]
+        if table["end"].isna().any():
+            rows[arm] = dict.fromkeys(("start", "end", "without the last layer", "among units that fire"), "not run")
+            continue
+        rows[arm] = {
+            "start": f"{table['start'].mean():.0f}",
+            "end": f"{table['end'].mean():.1f} ({table['end'].min():.1f} to {table['end'].max():.1f})",
+            "without the last layer": f"{table['without last'].mean():.1f}",
+            "among units that fire": f"{table['living'].mean():.1f}",
+            "accuracy": f"{table['accuracy'].mean():.1f}",
+        }
+    return pd.DataFrame.from_dict(rows, orient="index").fillna("not run").rename_axis("arm")
+
+
+def by_size(dataset: xr.Dataset) -> pd.DataFrame:
+    """Row 22 in each seed: rank correlations with the width, and the shares of the shallowest and the deepest."""
+    table = lazy_pictures.trend(dataset).reset_index().set_index("seed")
+    rounded = table[["τ of the share", "τ of the count"]].map(lambda value: f"{value:.1f}".replace("-", "−"))
+    shown = table[["shallow", "deep"]].map("{:.1f}".format)
+    return pd.concat([table["compared at"], rounded, shown, held(table["holds"])], axis=1)
+
+
+def first_step(dataset: xr.Dataset) -> pd.DataFrame:
+    """What lowers or raises pre-activations above 0 before the first step, two layers: an arm a row."""
+    table = first_gradient.table(dataset)
+    return pd.DataFrame(
+        {
+            "mean gradient": table["gradient"].map(short),
+            "95 %": [f"{short(low)} to {short(high)}" for low, high in zip(table["low"], table["high"], strict=True)],
+            "by the theorem": table["theorem"].map(short),
+            "in % of one gradient's spread": table["of one gradient"].map("{:.1f}".format).str.replace("-", "−"),
+            "above 0": table["seeds above 0"],
+        }
+    ).rename_axis("trained on")
+
+
+def by_layer(dataset: xr.Dataset) -> pd.DataFrame:
+    """In how many layers the first step pushes positive entries down, up, or neither is sure; real labels."""
+    table = first_gradient_by_layer.table(dataset).xs("real", level="labels")["sign"].dropna()
+    theorem, rows = first_gradient_by_layer.against_theorem(dataset)["percent"], {}
+    for (model, norm), signs in table.groupby(level=["model", "norm"], sort=False):
+        known = norm == first_gradient_by_layer.WITHOUT and model in theorem.index
+        rows[model, norm] = {
+            "down": f"{int((signs > 0).sum())}",
+            "up": f"{int((signs < 0).sum())}",
+            "open": f"{int((signs == 0).sum())}",
+            "last layer, % of the theorem's": f"{theorem[model]:.0f}" if known else "–",
+        }
+    return pd.DataFrame.from_dict(rows, orient="index").rename_axis(["model", "final norm"])
+
+
+def over_runs(dataset: xr.Dataset) -> pd.DataFrame:
+    """Share of positive entries at both ends of the runs of two layers, and the mean's motion; an arm a row."""
+    of, rows = preactivation_drift.ends(dataset), {}
+    for arm in of.index.unique("arm"):
+        rows[arm] = {
+            name: " and ".join(f(of.loc[(arm, each)]) for each in preactivation_drift.OPTIMIZERS)
+            for name, f in (
+                ("positive, %", lambda row: f"{row['start']:.0f} → {row['end']:.0f}"),
+                ("rises in", lambda row: f"{row['rises in']:.0f}"),
+                ("mean moves", lambda row: short(row["moved"])),
+                ("by the theorem", lambda row: short(row["by the theorem"])),
+            )
+        }
+    return pd.DataFrame.from_dict(rows, orient="index").rename_axis("trained on")
+
+
+def came(experiment: ModuleType, dataset: xr.Dataset) -> pd.DataFrame:
+    """The intervals written of an experiment's arms, against the mean of its seeds."""
+    table = experiment.predicted(dataset)
+    keys = [name for name in ("arm", "optimizer") if name in table]
+    table = table.set_index(keys)
+    table["written before"] = table["written before"].str.replace("-", "−")
+    shown = table["came"].map("{:.1f}".format).str.replace("-", "−").where(table["holds"].notna(), "not run")
+    return table.assign(came=shown, holds=held(table["holds"]))
+
+
+def said(experiment: ModuleType, dataset: xr.Dataset) -> pd.DataFrame:
+    """The sentences written of an experiment, with their chances, against what came."""
+    table = experiment.sentences(dataset).set_index("written before").rename_axis("sentence")
+    shown = table["came"].where(table["holds"].notna(), "undecided").str.replace("-", "−")
+    return table.assign(chance=(100 * table["chance"]).map("{:.0f} %".format), came=shown, holds=held(table["holds"]))
+
+
+def to_come() -> pd.DataFrame:
+    """The intervals written of the encoder-decoder's arms, which have not run."""
+    rows = [(arm, f"{low:g} to {high:g}", lazy_text.DATE) for arm, (low, high) in lazy_text.EXPECTED.items()]
+    return pd.DataFrame(rows, columns=["arm", "positive entries at the end, %", "written"]).set_index("arm")
+
+
+def held(holds: pd.Series) -> pd.Series:
+    """Yes, no, or a dash where it is not known."""
+    return holds.map({True: "yes", False: "no"}).fillna("–")
+
+
+def short(value: float) -> str:
+    """A number to two digits, small ones as a power of ten.
+
+    >>> short(0.0002994), short(-51.1), short(0.0317)
+    ('3.0e−4', '−51', '0.032')
+    """
+    if value and abs(value) < 1e-2:
+        digits, _, power = f"{value:.1e}".partition("e")
+        return f"{digits}e{int(power)}".replace("-", "−")
+    return np.format_float_positional(float(f"{value:.2g}"), trim="-").replace("-", "−")

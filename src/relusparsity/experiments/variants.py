@@ -10,8 +10,9 @@ import xarray as xr
 from .. import corpora, train
 from ..config import RunConfig, from_dict, to_dict
 from ..errors import StoppedEarly, UserError
+from ..model_config import ModelConfig
 from ..store import results, schema
-from ..store.schema import MEASURED, OF_TEXT
+from ..store.schema import MEASURED, OF_TEXT, STACKED
 from . import shared
 
 FINAL = ("final_batch_use", "final_token_use", "final_sequence_use", "final_loss", "final_bits_per_byte")
@@ -56,23 +57,30 @@ def stack(runs: Sequence[xr.Dataset], changes: Mapping[str, dict[str, Any]], sca
     Raises
     ------
     UserError
-        If every one of them diverged, or their seeds differ.
+        If every one of them diverged, their seeds differ, or they are models of different kinds.
     """
     if not any("final_loss" in data or "screen" in data.attrs for data in runs):
         raise UserError(f"each of {', '.join(changes)} diverged: there is no end to compare; lower their lr.")
     facts = [results.provenance(data) for data in runs]
     if len(seeds := {f["config"]["seed"] for f in facts}) > 1:
         raise UserError(f"{', '.join(changes)} have the seeds {sorted(seeds)}: expected one for all recipes.")
+    if len(kinds := {f["config"]["model"].get("class", ModelConfig.__name__) for f in facts}) > 1:
+        raise UserError(
+            f"{', '.join(changes)} are models of {' and '.join(sorted(kinds))}: expected one kind, whose layers are "
+            "the same; give each kind a dataset of its own."
+        )
     reads_text = OF_TEXT[0] in runs[0]
     names = [name for name in (*MEASURED, *FINAL) if reads_text or name not in OF_TEXT]
     parts = [data.swap_dims(step="tokens").drop_vars("step") for data in runs]
     ended = [part for part in parts if "final_loss" in part]
     ended = ended or [part for part in parts if "screen" in part.attrs]
     at = np.array(sorted(set.intersection(*(set(part["tokens"].values.tolist()) for part in ended))))
-    whole = next((part for part in parts if "final_loss" in part), _end(facts[0]["config"]))
+    whole = next((part for part in parts if "final_loss" in part), _end(runs[0]))
     parts = [_filled(part, whole)[names].reindex(tokens=at) for part in parts]
+    of_stacks = {name: [part[name].variable for part in parts] for name in STACKED if name in parts[0]}
+    unlike = [name for name, (first, *others) in of_stacks.items() if not all(first.equals(each) for each in others)]
     dataset = xr.concat(
-        parts, dim="recipe", join="exact", coords="minimal", compat="override", combine_attrs=shared.agreed
+        parts, dim="recipe", join="exact", coords=unlike or "minimal", compat="override", combine_attrs=shared.agreed
     ).expand_dims("seed", axis=1)
     batch = facts[0]["config"]["train"]["batch_tokens"]
     step = ("tokens", at // batch, {"units": "steps", "long_name": "steps of the first recipe"})
@@ -106,10 +114,10 @@ def stack(runs: Sequence[xr.Dataset], changes: Mapping[str, dict[str, Any]], sca
     return dataset
 
 
-def _end(config: dict[str, Any]) -> xr.Dataset:
+def _end(run: xr.Dataset) -> xr.Dataset:
     """What a run keeps of its end, for none that came to it."""
-    run = from_dict(RunConfig, config)
-    sizes = {"set": run.measure.final_sets, "layer": run.model.n_layers}
+    sets = results.provenance(run)["config"]["measure"]["final_sets"]
+    sizes = {"set": sets, "layer": run.sizes["layer"]}
     of_none = {name: schema.FINAL[name] for name in FINAL}
     return xr.Dataset(
         {

@@ -250,6 +250,10 @@ def test_too_little_memory_is_said_of_any_kind_of_model(config: RunConfig, monke
         ({"corpus.spans.sentinels": 1, "corpus.seq_len": 64}, "SpanConfig.sentinels = 1: inputs of 64 tokens have 3"),
         ({"intervention.kind": "centre"}, "an intervention is about the blocks of a decoder, not of .* EncoderDecoder"),
         ({"fork.tokens": 1024, "fork.freeze_before": 1}, "fork.freeze_before is about the blocks of a decoder"),
+        (
+            {"prune.tokens": (384,), "prune.multiple": 4},
+            r"no unit is dead\(n\) before n = dead_after = 128 training tokens, or 410 in a layer with fewer tokens of",
+        ),
     ],
 )
 def test_what_does_not_go_together_is_refused(changes: dict[str, Any], said: str) -> None:

@@ -159,7 +159,8 @@ class RunConfig(Checked):
         if self.fork.tokens:
             self._check_fork()
         ends = (self.begin_step * self.train.batch_tokens, self.end_step * self.train.batch_tokens)
-        self.prune.check(self.model.widths, self.train.batch_tokens, *ends, self.train.dead_after)
+        n, own = self.train.dead_after, min(self.model.layer_positions)  # of a sequence, where they are fewest
+        self.prune.check(self.model.widths, self.train.batch_tokens, *ends, n, wait=-(-n * self.model.seq_len // own))
         if self.prune.tokens and self.control.kind != "none":
             raise UserError(
                 f"prune.tokens with a control of kind = {self.control.kind}: a control follows its units to the end; "

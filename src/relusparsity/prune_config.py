@@ -62,14 +62,21 @@ class PruneConfig(Checked):
         """
         return rounded_up(needed, self.multiple)
 
-    def check(self, widths: Sequence[int], batch_tokens: int, begin: int, end: int, dead_after: int) -> None:
+    def check(self, widths: Sequence[int], batch_tokens: int, begin: int, end: int, dead_after: int, wait: int) -> None:
         """Refuse what a run of these widths, from and to these training tokens, cannot be asked.
+
+        Parameters
+        ----------
+        dead_after
+            n of dead(n), in a layer's own tokens.
+        wait
+            Training tokens in which every layer has had as many.
 
         Raises
         ------
         UserError
-            For a moment that is no step of the run's before its last, or before which nobody can be dead, and for
-            widths that are no multiples, too many or too few, or larger than before.
+            For a moment that is no step of the run's before its last, or before which not every layer can have dead
+            units, and for widths that are no multiples, too many or too few, or larger than before.
         """
         if not self.tokens:
             return
@@ -79,10 +86,11 @@ class PruneConfig(Checked):
                     f"PruneConfig.tokens has {at}: expected multiples of batch_tokens = {batch_tokens} from {begin} on "
                     f"and below {end}, the run's last."
                 )
-        if self.rule == "dead" and self.tokens[0] < dead_after:
+        if self.rule == "dead" and self.tokens[0] < wait:
+            slower = f", or {wait} in a layer with fewer tokens of its own" if wait > dead_after else ""
             raise UserError(
                 f"PruneConfig.tokens has {self.tokens[0]}: no unit is dead(n) before n = dead_after = {dead_after} "
-                "training tokens; remove later."
+                f"training tokens{slower}; remove later."
             )
         if odd := [width for width in (*widths, *self.widths) if width % self.multiple]:
             raise UserError(

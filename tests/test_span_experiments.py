@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 
 from fixtures_core import tiny_corpus, tiny_run
-from relusparsity import train
+from relusparsity import plots, train
 from relusparsity.errors import UserError
 from relusparsity.experiments import shared, variants
+from relusparsity.plots.written import from_json
 from relusparsity.span_config import SpanConfig
 from relusparsity.store.schema import OF_TEXT
 from spans_made import SPANS, text, tiny_spans
@@ -71,3 +72,21 @@ def test_an_encoder_decoder_and_a_decoder_are_not_stacked() -> None:
     for runs in ([trained(seed=0).dataset, other.dataset], [other.dataset, trained(seed=0).dataset]):
         with pytest.raises(UserError, match="spans, text are models of EncoderDecoderConfig and ModelConfig: expected"):
             variants.stack(runs, changes, "smoke")
+
+
+def test_rates_of_units_are_drawn_of_each_layers_own_tokens_under_its_name() -> None:
+    run = trained(seed=0)
+    data = shared.stack([run], shared.Config("smoke", "default", (run.config,)))
+    figure = plots.layer_to_units(data)
+    panels = from_json(figure.chart).panels
+    assert [panel.title.partition(":")[0] for panel in panels] == ["encoder 0", "decoder 0", "decoder 1"]
+    for layer, (panel, own) in enumerate(zip(panels, 24 * np.array([16, 5, 5]), strict=True)):
+        counts = data.final_firing_count[0, layer].values
+        rates = np.log10(100 * counts[counts > 0] / own)
+        bars = panel.marks[0]
+        drawn = np.repeat(np.array(bars.x, dtype=float), np.round(np.array(bars.y, dtype=float) * 32 / 100).astype(int))
+        np.testing.assert_allclose(np.sort(rates), np.sort(drawn), atol=0.126)  # within half a bin
+    assert "over 120 to 384 held-out tokens" in figure.caption
+    assert "in encoder" in figure.title or "in decoder" in figure.title
+    decoders = plots.layer_to_units(data.isel(layer=[1, 2]))
+    assert "over 120 held-out tokens" in decoders.caption and "layer" not in decoders.title

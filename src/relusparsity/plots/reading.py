@@ -87,6 +87,32 @@ def layers(array: xr.DataArray) -> list[int]:
     return [int(x) for x in array["layer"].values]
 
 
+def layer_names(array: xr.DataArray) -> list[str]:
+    """What each layer is called: 'layer 1', or, where layers are of several stacks, 'decoder 0'."""
+    if _is_stacked(array):
+        return [str(name) for name in array["layer_name"].values]
+    return [f"layer {i}" for i in layers(array)]
+
+
+def of_layers(array: xr.DataArray) -> dict[str, tuple[str, np.ndarray]]:
+    """Coordinates of its layers, for what is made of it: their numbers and, where they are of several stacks, names."""
+    names = ("layer", "layer_name", "layer_positions") if _is_stacked(array) else ("layer",)
+    return {name: ("layer", array[name].values) for name in names}
+
+
+def own_tokens(dataset: xr.Dataset, sample: int) -> np.ndarray:
+    """Own tokens of each layer in a sample of so many, counted as of a layer at all `seq_len` positions: (layer)."""
+    if not _is_stacked(dataset):
+        return np.full(dataset.sizes["layer"], sample)
+    seq_len = json.loads(dataset.attrs["provenance"])["config"]["model"]["seq_len"]
+    return sample * dataset["layer_positions"].values // seq_len
+
+
+def _is_stacked(data: xr.Dataset | xr.DataArray) -> bool:
+    """Whether its layers are of several stacks; a measured model's have names, too, but as many tokens each."""
+    return {"layer_name", "layer_positions"} <= set(data.coords)
+
+
 def thinned(n: int, most: int) -> np.ndarray:
     """At most `most` of the indices 0 … n − 1, spread evenly and with both ends."""
     return np.arange(n) if n <= most else np.unique(np.linspace(0, n - 1, most).round().astype(int))
@@ -120,6 +146,7 @@ def percent(share: float) -> str:
 
 def lowest(values: xr.DataArray) -> tuple[str, float, str, float]:
     """Name of the lowest layer and its value, and of the highest: (layer) → 'layer 1', 11.2, 'layer 5', 75.1."""
+    called = dict(zip(layers(values), layer_names(values), strict=True))
     low, high = values.idxmin("layer"), values.idxmax("layer")
-    names = [f"layer {int(each)}" if each.notnull() else "no layer" for each in (low, high)]
+    names = [called[int(each)] if each.notnull() else "no layer" for each in (low, high)]
     return names[0], float(values.min()), names[1], float(values.max())

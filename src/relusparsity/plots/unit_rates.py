@@ -8,7 +8,7 @@ import xarray as xr
 from . import style
 from .chart import Axis, Chart, Mark, Panel
 from .figure import Figure, figure
-from .reading import attribute, how_many, layers, lowest, percent, variable
+from .reading import attribute, how_many, layer_names, layers, lowest, of_layers, own_tokens, percent, variable
 
 
 def layer_to_units(dataset: xr.Dataset) -> Figure:
@@ -17,17 +17,25 @@ def layer_to_units(dataset: xr.Dataset) -> Figure:
     Parameters
     ----------
     dataset : Dataset
-        `final_firing_count` (seed, layer, unit); the dataset's attribute `final_sample_tokens`.
+        `final_firing_count` (seed, layer, unit); the dataset's attribute `final_sample_tokens`. Where layers differ in
+        tokens of a sequence, `layer_positions` (layer) says so: rates are by a layer's own.
     """
     count = variable(dataset, "layer_to_units", "final_firing_count", "seed", "layer", "unit")
     sample = attribute(dataset, "layer_to_units", "final_sample_tokens")
-    edges = np.arange(np.floor(np.log10(100 / sample) * 4) / 4, 2.01, 0.25)  # log10 of percent, four bins a decade
+    own, names = own_tokens(dataset, sample), layer_names(count)
+    edges = np.arange(np.floor(np.log10(100 / own.max()) * 4) / 4, 2.01, 0.25)  # log10 of percent, four bins a decade
     numbers, n_seeds = layers(count), count.sizes["seed"]
-    shares = np.array([[_rate_shares(c, sample, edges) for c in count.sel(layer=i).values] for i in numbers])
-    panels = [_rates(shares[k], edges, i, len(numbers), k // 2, k % 2) for k, i in enumerate(numbers)]
+    shares = np.array(
+        [[_rate_shares(c, own[k], edges) for c in count.sel(layer=i).values] for k, i in enumerate(numbers)]
+    )
+    panels = [
+        _rates(shares[k], edges, i, name, len(numbers), k // 2, k % 2)
+        for k, (i, name) in enumerate(zip(numbers, names, strict=True))
+    ]
+    read = " to ".join(style.si(tokens) for tokens in sorted({own.min(), own.max()}))
     chart = Chart(panels, [120] * ((len(panels) + 1) // 2), 2)
     caption = (
-        f"How often single units fire: share of a layer's units (%) by firing rate over {style.si(sample)} "
+        f"How often single units fire: share of a layer's units (%) by firing rate over {read} "
         f"held-out tokens, in bins of a quarter decade; bars: mean of {how_many(n_seeds, 'seed')} (points). "
         "Units that fired at none of these tokens have no rate to draw and are counted above the panel. Each panel has "
         "its own scale."
@@ -35,7 +43,7 @@ def layer_to_units(dataset: xr.Dataset) -> Figure:
     table = xr.DataArray(
         shares / 100,
         dims=("layer", "seed", "firing_rate"),
-        coords={"layer": numbers, "seed": count["seed"].values, "firing_rate": ["silent", *_spans(edges)]},
+        coords={"seed": count["seed"].values, "firing_rate": ["silent", *_spans(edges)], **of_layers(count)},
     )
     silent = 100 * table.sel(firing_rate="silent").mean("seed")
     low, least, high, most = lowest(silent)
@@ -44,17 +52,19 @@ def layer_to_units(dataset: xr.Dataset) -> Figure:
     return figure(f"{__name__}.layer_to_units", chart, caption, drawn, finding, dataset)
 
 
-def _rates(shares: np.ndarray, edges: np.ndarray, layer: int, n_layers: int, row: int = 0, col: int = 0) -> Panel:
+def _rates(
+    shares: np.ndarray, edges: np.ndarray, layer: int, name: str, n_layers: int, row: int = 0, col: int = 0
+) -> Panel:
     """One layer's histogram: (seed, 1 + bin) → panel."""
     x, colour = (edges[:-1] + edges[1:]) / 2, style.layer_colour(layer, n_layers)
     tens = [float(t) for t in range(int(np.ceil(edges[0])), 3)]
     axis = Axis("firing rate, % of tokens", ticks=(tens, [f"{10**t:g}" for t in tens]), limits=(edges[0] - 0.05, 2.05))
-    hover = f"layer {layer}, units firing at {{0}}\nmean {{y}} % of the layer's units"
+    hover = f"{name}, units firing at {{0}}\nmean {{y}} % of the layer's units"
     bars = Mark("bars", x, shares[:, 1:].mean(axis=0), colour, hover=hover, extra=_spans(edges), bar_width=0.23)  # type: ignore[arg-type]
     dots = Mark("points", np.tile(x, len(shares)), shares[:, 1:].ravel(), style.INK, size=4, symbol="ring")
     silent = shares[:, 0]
     spread = f" ({silent.min():.3g}–{silent.max():.3g})" if len(silent) > 1 else ""
-    return Panel(f"layer {layer}: {silent.mean():.3g} %{spread} silent", axis, Axis(), [bars, dots], row=row, col=col)
+    return Panel(f"{name}: {silent.mean():.3g} %{spread} silent", axis, Axis(), [bars, dots], row=row, col=col)
 
 
 def _spans(edges: np.ndarray) -> list[str]:

@@ -43,7 +43,7 @@ def layer_to_units(dataset: xr.Dataset) -> Figure:
     table = xr.DataArray(
         shares / 100,
         dims=("layer", "seed", "firing_rate"),
-        coords={"seed": count["seed"].values, "firing_rate": ["silent", *_spans(edges)], **of_layers(count)},
+        coords={**of_layers(count), "seed": count["seed"].values, "firing_rate": ["silent", *_spans(edges)]},
     )
     silent = 100 * table.sel(firing_rate="silent").mean("seed")
     low, least, high, most = lowest(silent)

@@ -173,7 +173,14 @@ def test_digits_are_mean_pixels_with_the_labels_that_an_arm_asks_for(here: Any) 
 @pytest.fixture
 def measured(here: Any) -> xr.Dataset:  # noqa: F811
     pictures_made.digits()
-    return preactivation_drift.measure((0, 5), steps=12, units=8, samples=16)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        made = preactivation_drift.measure((0, 5), steps=12, units=8, samples=16)
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(threads)
+    return made
 
 
 def test_a_dataset_has_every_arm_and_step(measured: xr.Dataset, tmp_path: Any) -> None:

@@ -75,13 +75,13 @@ RECORDED = (("laptop", None),)
 
 
 def config(scale: str) -> shared.Config:
-    """No runs: two seeds at smoke, else eight."""
+    """No runs: two seeds at smoke, else 40."""
     return shared.Config(scale, "default", ())
 
 
 def run(config: shared.Config) -> xr.Dataset:
     """See `measure`."""
-    few = {"smoke": 2}.get(config.scale, 8)
+    few = {"smoke": 2}.get(config.scale, 40)
     return shared.cached(
         "first_gradient_by_layer", config, (), __name__, lambda: measure(range(few)).assign_attrs(scale=config.scale)
     )

@@ -1,15 +1,20 @@
 """Lazy neurons in an encoder-decoder: the dataset against its runs, and rules and forecasts on made-up ends."""
 
 import json
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import xarray as xr
 
-from fixtures_core import VOCABULARY
-from relusparsity import train
+from fixtures_core import VOCABULARY, tiny_corpus
+from relusparsity import corpora, train
+from relusparsity.book import recorded
+from relusparsity.book.recorded import Recorded
 from relusparsity.config import to_dict
+from relusparsity.errors import UserError
 from relusparsity.experiments import lazy_text
 from relusparsity.experiments.lazy_text import ADAFACTOR, CHANGES, RANDOM
 from relusparsity.scales import spans
@@ -18,6 +23,7 @@ from relusparsity.train import golden
 from spans_made import text, tiny_spans
 
 AS_IS = "as it is"
+FEWER = {"train.tokens": 24 * 128, "train.resume_every": 0, "train.snapshots": 0}
 NAMES = [f"{side} {layer}" for side in ("encoder", "decoder") for layer in range(6)]
 
 
@@ -53,8 +59,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[xr.Dataset, list[
     with pytest.MonkeyPatch.context() as patched:
         patched.setenv("RELUSPARSITY_RUNS", str(tmp_path_factory.mktemp("lazy")))
         patched.setattr(golden, "meaning", lambda: "1")  # these runs are of this code, whatever its golden numbers
-        fewer = {"train.tokens": 24 * 128, "train.resume_every": 0, "train.snapshots": 0}
-        patched.setattr(lazy_text, "spans", lambda scale, seed: tiny_spans(seed=seed, **fewer))
+        patched.setattr(lazy_text, "spans", lambda scale, seed: tiny_spans(seed=seed, **FEWER))
         config = lazy_text.config("smoke")
         runs = [train.run(config.runs[at], text(config.runs[at].corpus)).dataset for at in (0, 1, 2, 3, 6)]
         return lazy_text.assemble(config, [*runs[:4], None, None, runs[4], None, None]), runs[:3]
@@ -107,6 +112,27 @@ def test_what_was_not_run_is_missing_and_decides_nothing(trained: tuple[xr.Datas
     assert (
         lazy_text.by_layer(dataset, RANDOM).isna().all(axis=None) and lazy_text.by_layer(dataset)["end"].notna().all()
     )
+
+
+def test_what_is_recorded_is_known_as_made_of_its_runs_and_its_text(
+    trained: tuple[xr.Dataset, list[xr.Dataset]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Runs of one configuration on other targets have other names, and one text."""
+    monkeypatch.setattr(lazy_text, "spans", lambda scale, seed: tiny_spans(seed=seed, **FEWER))
+    monkeypatch.setattr(lazy_text, "SEEDS", (0,))
+    monkeypatch.setattr(results, "data_dir", lambda: tmp_path)
+    monkeypatch.setattr(corpora, "load", lambda config: tiny_corpus())
+    config = lazy_text.config("smoke")
+    each = Recorded("lazy_text", "smoke", None, lazy_text)
+    results.save(lazy_text.assemble(config, trained[1]), each.path)
+    assert recorded.outdated(each) == ""
+    recorded.check_text([each])
+    monkeypatch.setitem(CHANGES, RANDOM, {"train.lr": 0.2})
+    assert "(1 lacking, 1 left over)" in recorded.outdated(each)
+    other = replace(tiny_corpus(), checksum="b" * 64)
+    monkeypatch.setattr(corpora, "load", lambda config: other)
+    with pytest.raises(UserError, match=r"lazy_text-smoke.nc from \w+ \(now bbbbbbbbbbbb\); set RELUSPARSITY_TEXT"):
+        recorded.check_text([each])
 
 
 @pytest.mark.parametrize(

@@ -82,6 +82,7 @@ def made(name: str) -> Iterator[tuple[str, RunConfig, str]]:
         texts = [text] * len(recipes)
         if "configs" in facts:
             configs = [from_dict(RunConfig, facts["configs"][recipe]) for recipe in recipes]
+            texts = [each[0] for each in by_recipe(facts.get("checksums", texts))]
         elif name.startswith("repetition"):
             whole = as_recorded("factorial-mid")["corpus"]["checksum"]
             texts = [identity.digest(whole, first.train.tokens // repetition.PASSES[each] + 1) for each in recipes]
@@ -130,7 +131,8 @@ def test_a_recorded_dataset_names_what_running_its_experiment_again_would_make(n
     facts = as_read(name)
     (by,) = (each for each in recorded.recorded_at(scale, *recipe) if each.path.stem == name)
     like = facts if "corpus" in facts else as_read(f"layer_patterns-{scale}-{recipe[0]}")
-    named = {golden.run_id(config, like["corpus"]["checksum"]) for config in by.config().runs}
+    texts = recorded.checksums(facts, like["corpus"]["checksum"])
+    named = {golden.run_id(config, text) for config, text in zip(by.config().runs, texts, strict=False)}
     if experiment == "repetition":  # its provenance has the first of its texts
         assert named < ids(facts)
     elif variants.NOT_RUN in np.ravel(facts["runs"]):  # some of its runs are yet to come

@@ -1,6 +1,6 @@
 """Every choice of a run as frozen data, with its unit.
 
-What else its numbers depend on: the text that `corpus` names (for Wide and Mid, also $RELUSPARSITY_TEXT), the code,
+What else its numbers depend on: the text that `corpus` names (for Wide, Mid and Spans, also $RELUSPARSITY_TEXT), the code,
 and, in how sums are rounded, the device, its arithmetic and the number of processes.
 """
 

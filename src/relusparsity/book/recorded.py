@@ -3,10 +3,11 @@
 import importlib
 import pkgutil
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.util import find_spec
+from itertools import cycle
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -20,6 +21,7 @@ from ..errors import UserError
 from ..experiments import sweep_table, variants
 from ..recipes import FROZEN
 from ..scales import EVERY, names
+from ..span_config import SpanCorpusConfig
 from ..store import results
 
 RUNS = ("runs", "gelu", "others")
@@ -154,10 +156,12 @@ def check_text(chosen: Sequence[Recorded]) -> None:
         if before is None:
             continue
         config = each.config()
-        texts = each.own_texts(config) if each.own_texts else [load(config.runs[0].corpus)]
+        corpus = config.runs[0].corpus
+        corpus = corpus.text if isinstance(corpus, SpanCorpusConfig) else corpus  # cut out anew for each run
+        texts = each.own_texts(config) if each.own_texts else [load(corpus)]
         if texts[0].checksum != before:
             others.append(f"{each.path.name} from {before[:12]} (now {texts[0].checksum[:12]})")
-            source = config.runs[0].corpus.source
+            source = corpus.source
     if others:
         same = "install the packages of requirements.txt, whose documentation is the text"
         if source != "docs":
@@ -180,7 +184,7 @@ def outdated(each: Recorded) -> str:
 
     def ids(*groups: str) -> set[str]:
         runs = [run for group in groups for run in getattr(config, group, ())]
-        return {identity.run_id(run, str(text), meaning) for run in runs}
+        return {identity.run_id(run, of, meaning) for run, of in zip(runs, checksums(facts, str(text)), strict=False)}
 
     there = {str(name).removeprefix("run-") for name in np.ravel(facts["runs"])}
     lacking = set() if variants.NOT_RUN in there else ids("runs") - there
@@ -192,6 +196,15 @@ def outdated(each: Recorded) -> str:
     return (
         f"{each.path.name} was made of other runs than its experiment has by now ({how}); renew it: `{each.command}`."
     )
+
+
+def checksums(facts: dict[str, Any], text: str) -> Iterator[str]:
+    """By which the runs of a provenance are named, without an end, in the order of an experiment's runs.
+
+    That of the text, where all runs read it as it is. Where data differ from run to run, a provenance has them by
+    (recipe, seed), and the experiment's runs come seed by seed.
+    """
+    return cycle(np.transpose(facts.get("checksums", [text])).ravel().tolist())
 
 
 def text_of(dataset: xr.Dataset) -> str | None:

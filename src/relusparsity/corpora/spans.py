@@ -64,8 +64,9 @@ class SpanCorpus:
         return identity.digest(self.text.checksum, identity.plain(self.config.spans), *others)
 
     def facts(self) -> dict[str, Any]:
-        """What a run's provenance says: of the text, as of a run that reads all of it, and the tokens of a sequence."""
-        return self.text.facts() | {"lengths": self.config.spans.lengths(self.config.seq_len)._asdict()}
+        """What a run's provenance says: of the text, as of a run that reads all of it, and what is made of it."""
+        lengths = self.config.spans.lengths(self.config.seq_len)._asdict()
+        return self.text.facts() | {"lengths": lengths, "spans_checksum": self.checksum}
 
 
 class Batch(NamedTuple):

@@ -50,7 +50,7 @@ CHANGES: dict[str, dict[str, Any]] = {
 PARAMETERS, TOKENS = 60_000_000, 200_000_000
 """The least that row 20 asks for."""
 RARE = 0.1
-"""A unit that fires at a smaller share of the tokens is rare; 93.5 % of an encoder layer's units, the source counts."""
+"""A unit is rare that fires at a smaller share of the tokens; the source counts 93.5 % of the units of one layer."""
 
 
 def config(scale: str) -> shared.Config:

@@ -110,6 +110,9 @@ def stack(runs: Sequence[xr.Dataset], changes: Mapping[str, dict[str, Any]], sca
         if "screen" in data.attrs
     }
     runs_of |= {"screens": screens} if screens else {}
+    named_by = [f["corpus"].get("spans_checksum", f["corpus"]["checksum"]) for f in facts]
+    if set(named_by) != {facts[0]["corpus"]["checksum"]}:  # their data differ, or are not the text alone
+        runs_of["checksums"] = named_by
     dataset.attrs |= {"scale": scale, "provenance": json.dumps(facts[0] | runs_of, sort_keys=True)}
     return dataset
 
@@ -140,6 +143,8 @@ def whole(runs: Sequence[xr.Dataset], changes: Mapping[str, dict[str, Any]], sca
 def by_seed(stacked: Sequence[xr.Dataset]) -> xr.Dataset:
     """Datasets of `stack`, one of each seed, as one; in its provenance runs, seconds and commits are by (recipe, seed).
 
+    So are, where the recipes' data differ, the checksums by which the runs are named.
+
     After which steps runs stopped is told seed by seed, and so are, as `unlike`, fields beside the seed in which a
     recipe's configuration differs from that of the first seed, which `configs` has.
     """
@@ -147,9 +152,8 @@ def by_seed(stacked: Sequence[xr.Dataset]) -> xr.Dataset:
         stacked, dim="seed", join="exact", coords="minimal", compat="override", combine_attrs=shared.agreed
     )
     facts = [results.provenance(part) for part in stacked]
-    of_all: dict[str, Any] = {
-        name: list(zip(*(f[name] for f in facts), strict=True)) for name in ("runs", "wall_seconds", "commits")
-    }
+    by_run = ("runs", "wall_seconds", "commits", *(["checksums"] if "checksums" in facts[0] else []))
+    of_all: dict[str, Any] = {name: list(zip(*(f[name] for f in facts), strict=True)) for name in by_run}
     of_all["stopped_after_step"] = [f["stopped_after_step"] for f in facts]
     first = facts[0]["configs"]
     unlike = [{name: _unlike(f["configs"][name], first[name]) for name in first} for f in facts]

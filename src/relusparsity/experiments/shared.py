@@ -54,6 +54,11 @@ def config(scale: str, recipe: str | None = None) -> Config:
     return Config(scale, recipe, tuple(base(scale, seed, recipe) for seed in RECIPES[recipe].seeds(scale)))
 
 
+def without_runs(scale: str, recipe: str | None = None) -> Config:
+    """Of an experiment that trains no model of a shape: the shape says how much is measured."""
+    return replace(config(scale, recipe), runs=())
+
+
 def setting(table: Mapping[str, T], scale: str, what: str) -> T:
     """What an experiment's table has for a shape.
 

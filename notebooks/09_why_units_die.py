@@ -33,13 +33,21 @@ scale = "laptop"
 
 # %% tags=["remove-input"]
 from relusparsity import claims, scales, store
-from relusparsity.chapters.ch09_why_units_die import effects, experiment, figures, revivals, tables, words
-from relusparsity.experiments import attribution, costs, sealing
+from relusparsity.chapters.ch09_why_units_die import (
+    effects,
+    experiment,
+    figures,
+    rare_gradients,
+    revivals,
+    tables,
+    words,
+)
+from relusparsity.experiments import attribution, costs, outliers, sealing
 
 # %% tags=["remove-input"]
 laptop = store.recorded("why_units_die", "laptop")
 controls = effects.of_controls(laptop, experiment.POINT)
-mid, frozen = (store.recorded(name, "mid") for name in ("attribution", "sealing"))
+mid, frozen, rare = (store.recorded(name, "mid") for name in ("attribution", "sealing", "outliers"))
 
 # %% [markdown]
 # ## From birth to death
@@ -209,14 +217,24 @@ tables.came(sealing, frozen, 1)
 tables.said(sealing, frozen)
 
 # %% [markdown]
-# ## Forks to come
+# ## Are outliers to blame?
 #
-# The next forks of Mid leave out the batches with the largest gradients, or make some gradients larger, and freeze a
-# unit's own weights, its bias and its input in turn, in the same five seeds. *Falls* are a unit's steps that lower the
-# 99.9th percentile of its pre-activation.
+# Forks of the same seeds make some gradients larger, or leave out the batches that had the largest ones in the parent.
+# A *fall* is what a step takes off the 99.9th percentile of a unit's pre-activation.
 
 # %% tags=["remove-input"]
-words.to_come(mid, frozen)
+rare_gradients.said(rare)
+
+# %% tags=["remove-input", "hide-output"] mystnb={"code_prompt_show": "What we had written of outliers", "code_prompt_hide": "Hide what we had written of outliers"} table="Sentences about outliers, and the chance that we gave each before the runs; they are decided once all five seeds have run. Mid"
+tables.said(outliers, rare)
+
+# %% [markdown]
+# ## Forks to come
+#
+# The next forks of Mid freeze a unit's own weights, its bias and its input in turn, in the same five seeds.
+
+# %% tags=["remove-input"]
+words.to_come(mid, frozen, rare)
 
 # %% tags=["remove-input", "hide-output"] mystnb={"code_prompt_show": "The intervals, fork by fork", "code_prompt_hide": "Hide the intervals"} table="What we expect of the forks to come, written before they run"
 tables.expected()
@@ -263,7 +281,7 @@ figures.by_layer(effects.of_controls(here, experiment.POINT), name="here")
 # ## Claims
 #
 # The ledger's rows on why units die. Rows 10b and 16 are read from the forks above. Row 11b has three parts: (b) holds,
-# (a) and (c) wait for forks to come, so that the row has no verdict yet.
+# (a) and (c) wait for a seed, so that the row has no verdict yet.
 
 # %% tags=["remove-input"]
 rows = claims.for_chapter(9)
@@ -290,7 +308,7 @@ claims.table(claims.evaluate(read, rows=rows, rules=attribution.RULES | sealing.
 words.cannot_say(laptop, experiment.POINT)
 
 # %% tags=["remove-input", "hide-output"] mystnb={"code_prompt_show": "Runs, minutes and machines", "code_prompt_hide": "Hide the cost"}
-costs.cost({"Laptop": laptop, "Mid, controls": mid, "Mid, frozen": frozen})
+costs.cost({"Laptop": laptop, "Mid, controls": mid, "Mid, frozen": frozen, "Mid, gradients": rare})
 
 # %% [markdown]
 # Next: [what removing the dead buys](10_pruning_while_training.ipynb), or see [who comes back in chapter

@@ -33,7 +33,7 @@ scale = "laptop"
 
 # %% tags=["remove-input"]
 from relusparsity import claims, scales, store
-from relusparsity.chapters.ch12_lazy_neurons import figures, tables, words
+from relusparsity.chapters.ch12_lazy_neurons import figures, read, tables, words
 from relusparsity.experiments import costs, first_gradient, lazy_pictures, lazy_rows, preactivation_drift
 
 # %% tags=["remove-input"]
@@ -52,7 +52,7 @@ first, by_layer, drift = (store.recorded(name, "laptop") for name in names)
 words.of_pictures(pictures)
 
 # %% tags=["remove-input"]
-figures.over_training(pictures)
+figures.over_training(read.as_it_is(pictures))
 
 # %% [markdown]
 # The source's models are larger and train on ImageNet. Width, depth, rate, decay and length are our choice here. And
@@ -65,7 +65,7 @@ figures.over_training(pictures)
 words.of_size(pictures)
 
 # %% tags=["remove-input"]
-figures.widths(pictures)
+figures.widths(read.by_width(pictures))
 
 # %% tags=["remove-input", "hide-output"] mystnb={"code_prompt_show": "Row 22, seed by seed", "code_prompt_hide": "Hide the seeds"} table="Rank correlation (Kendall's τ) of the share and of the count with the width, and the shares of the shallowest and the deepest model, in percent. Equal loss: read where all come to one held-out loss"
 tables.by_size(pictures)
@@ -80,7 +80,7 @@ tables.by_size(pictures)
 words.of_data(pictures)
 
 # %% tags=["remove-input"]
-figures.no_data(pictures)
+figures.no_data(read.by_data(pictures))
 
 # %% tags=["remove-input"] table="Share of positive entries on the test, in percent: mean of three seeds, with the range at the end. Accuracy in percent"
 tables.shares(pictures)
@@ -137,7 +137,7 @@ tables.by_layer(by_layer)
 words.over_runs(drift)
 
 # %% tags=["remove-input"]
-figures.drift(drift)
+figures.drift(read.whole_runs(drift))
 
 # %% tags=["remove-input", "hide-output"] mystnb={"code_prompt_show": "All arms in numbers", "code_prompt_hide": "Hide the numbers"} table="Share of positive entries before and after 300 steps (percent), in how many of 20 seeds it rises, how far the mean pre-activation moves, and how far by the theorem's gradient alone: SGD and Adam"
 tables.over_runs(drift)
@@ -194,8 +194,10 @@ tables.first_step(here)
 # The ledger's rows on sparsity that comes by itself. Row 20 waits for its runs.
 
 # %% tags=["remove-input"]
-recorded = {("lazy_pictures", "fashion"): pictures}
-claims.table(claims.evaluate(recorded, rows=claims.for_chapter(12), rules=lazy_rows.RULES))
+recorded = {("lazy_pictures", "fashion"): pictures, ("first_gradient", "laptop"): first}
+recorded[("first_gradient_by_layer", "laptop")] = by_layer
+rules = lazy_rows.RULES | first_gradient.RULES
+claims.table(claims.evaluate(recorded, rows=claims.for_chapter(12), rules=rules))
 
 # %% [markdown]
 # ## What we cannot say

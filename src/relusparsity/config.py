@@ -1,7 +1,7 @@
 """Every choice of a run as frozen data, with its unit.
 
-What else its numbers depend on: the text that `corpus` names (for Wide, Mid and Spans, also $RELUSPARSITY_TEXT), the code,
-and, in how sums are rounded, the device, its arithmetic and the number of processes.
+What else its numbers depend on: the text that `corpus` names (for Wide, Mid and Spans, also $RELUSPARSITY_TEXT), the
+code, and, in how sums are rounded, the device, its arithmetic and the number of processes.
 """
 
 import dataclasses

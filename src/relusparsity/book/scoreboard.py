@@ -15,7 +15,9 @@ from ..experiments import (
     dissociation,
     embedding_scale,
     endings,
+    lazy_pictures,
     other_half,
+    preactivation_drift,
     sealing,
     search,
     sign_like_steps,
@@ -78,6 +80,19 @@ def scores() -> Iterator[tuple[str, str, pd.Series]]:
         sealing.predicted(frozen)["holds"],
     )
     yield "The same, sentences on what seals death", sealing.DATE, as_likely(sealing.sentences(frozen))
+    pictures = results.recorded("lazy_pictures", "fashion")
+    words = "Share of positive entries in vision Transformers, arm by arm (Fashion)"
+    yield words, lazy_pictures.DATE, lazy_pictures.predicted(pictures)["holds"]
+    yield (
+        "The same, sentences on width, depth and data",
+        lazy_pictures.DATE,
+        as_likely(lazy_pictures.sentences(pictures)),
+    )
+    two = results.recorded("preactivation_drift", "laptop")
+    words = "Change of that share in networks of two layers, by arm and optimizer"
+    yield words, preactivation_drift.DATE, preactivation_drift.predicted(two)["holds"]
+    words = "The same, sentences on whether sparsity turns with the theorem"
+    yield words, preactivation_drift.DATE, as_likely(preactivation_drift.sentences(two))
     drawn = drawn_units()
     if drawn.notna().any():
         yield "Units drawn uniformly, and ties at random: what removing them costs (Wide, Mid)", forecasts.DATE, drawn

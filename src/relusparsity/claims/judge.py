@@ -11,6 +11,7 @@ from ..errors import UserError
 from . import effects, rules
 from .ledger import LEDGER, Claim, seeds_needed
 from .reading import (
+    PLACES,
     SHAPES,
     Finding,
     NotTestable,
@@ -84,7 +85,12 @@ class Rule:
 
     experiment: str
     find: Callable[..., Finding]
+    beside: str = ""
+    """Another experiment at the same shape, whose dataset the function is given first."""
 
+
+ANY = "any"
+"""The scale of a row that does not ask for one: it is judged where its experiment was made."""
 
 # a row without a rule waits for its experiment
 RULES: dict[str, Rule] = {
@@ -142,7 +148,7 @@ def evaluate(
         outcomes += [
             _beside(row, rule, scale, [dataset], here=False)
             for (name, scale), dataset in kept.items()
-            if name == rule.experiment and scale not in row.scales and " + " not in row.scales[0]
+            if name == rule.experiment and not {scale, ANY} & set(row.scales) and " + " not in row.scales[0]
         ]
         outcomes += _here(row, rule, kept, own)
     return outcomes
@@ -171,13 +177,16 @@ def _by_letter(datasets: Datasets) -> dict[tuple[str, str], xr.Dataset]:
 
 def _judged(row: Claim, rule: Rule, scale: str, kept: Datasets) -> Outcome:
     parts = scale.split(" + ")
-    absent = [part for part in parts if (rule.experiment, part) not in kept]
+    if scale == ANY:
+        parts = [at for name, at in kept if name == rule.experiment][:1] or parts
+    read = [name for name in (rule.beside, rule.experiment) if name]
+    absent = [part for part in parts if any((name, part) not in kept for name in read)]
     if absent:
         return _unrecorded(row, scale, absent)
     datasets = [kept[rule.experiment, part] for part in parts]
     last = datasets[-1]
     try:
-        finding = _read(rule.find, datasets)
+        finding = _read(rule.find, [kept[rule.beside, part] for part in parts if rule.beside] + datasets)
     except NotTestable as reason:
         return Outcome(row, scale, Verdict.NOT_TESTABLE, str(reason), recipe=recipe(last), made=made(last))
     ignored = search_seeds(last)
@@ -205,6 +214,8 @@ def _read(find: Callable[..., Finding], datasets: list[xr.Dataset]) -> Finding:
 
 
 def _unrecorded(row: Claim, scale: str, absent: list[str]) -> Outcome:
+    if scale in PLACES.values():
+        return Outcome(row, scale, Verdict.NOT_YET_TESTED)
     if absent == ["L"] and scale == "L":
         return Outcome(row, scale, Verdict.NOT_YET_TESTED, f"0 seeds of {seeds_needed(row.number, 'L')}")
     return Outcome(row, scale, Verdict.NOT_TESTABLE, "no run recorded of " + " or ".join(map(_shape, absent)))

@@ -148,7 +148,9 @@ def attribute(dataset: xr.Dataset, name: str) -> int:
 
 
 def recipe(dataset: xr.Dataset) -> str:
-    """The recipe in a few words, with its name if it has one: put together from the provenance."""
+    """The recipe in a few words, with its name if it has one: from the provenance; "" of what no recipe trained."""
+    if "train" not in provenance(dataset)["config"]:
+        return ""
     named = f"{dataset.attrs['recipe']}: " if "recipe" in dataset.attrs else ""
     keys = ("tokens", "optimizer", "lr", "schedule", "weight_decay", "beta2")
     train = {key: setting(dataset, "train", key) for key in keys}
@@ -161,7 +163,7 @@ def recipe(dataset: xr.Dataset) -> str:
 
 def _architecture(dataset: xr.Dataset) -> str:
     """What a decoder has beside its size, or how a vision Transformer cuts pictures."""
-    if "patch_size" in provenance(dataset)["config"]["model"]:
+    if _reads_pictures(dataset):
         size = setting(dataset, "model", "patch_size")
         return f"vision Transformer, patches of {size} × {size} pixels"
     keys = ("norm", "norm_place", "positions", "tied", "embedding_std", "init", "bias")
@@ -173,6 +175,10 @@ def _architecture(dataset: xr.Dataset) -> str:
     )
 
 
+def _reads_pictures(dataset: xr.Dataset) -> bool:
+    return "patch_size" in provenance(dataset).get("config", {}).get("model", {})
+
+
 def made(dataset: xr.Dataset) -> str:
     """Machine, commits and text of a recorded dataset, hashes cut to twelve digits; "" where it does not name them."""
     kept = provenance(dataset)
@@ -180,7 +186,8 @@ def made(dataset: xr.Dataset) -> str:
     by = commits(kept)
     said = [known.get("device", ""), f"commit{'s' if len(by) > 1 else ''} {', '.join(by)}" if by else ""]
     if "checksum" in kept.get("corpus", {}):
-        said.append(f"text sha256 {kept['corpus']['checksum']}")
+        what = "pictures" if _reads_pictures(dataset) else "text"
+        said.append(f"{what} sha256 {kept['corpus']['checksum']}")
     return re.sub(r"\b([0-9a-f]{12})[0-9a-f]+", r"\1", ", ".join(filter(None, said)))
 
 

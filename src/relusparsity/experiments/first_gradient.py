@@ -17,7 +17,8 @@ import xarray as xr
 
 from .. import theory
 from ..checks import plain, seeds
-from ..claims import Verdict
+from ..claims import Rule, Verdict
+from ..claims.reading import Finding, Reading
 from ..store import results
 from ..theory import TwoLayers
 from . import forked, shared
@@ -197,3 +198,27 @@ def verdict(row: pd.DataFrame) -> Verdict:
     if not two.all() or layers.eq(False).all():
         return Verdict.NOT_REPRODUCED
     return Verdict.REPRODUCED if layers.eq(True).all() else Verdict.INCONCLUSIVE
+
+
+def finding(by_layer: xr.Dataset, dataset: xr.Dataset) -> Finding:
+    """Row 24, of means over the seeds; layers of either sign leave it open, see `verdict`."""
+    parts, two = row_24(dataset, by_layer), table(dataset)
+    holds = parts["holds"].iloc[:2]
+    known = None if holds.isna().any() else bool(holds.all())
+    readings = []
+    for place, seed in enumerate(map(int, dataset["seed"].values)):
+        of = dataset.isel(seed=place)
+        values: dict[str, float | str] = {
+            "gradient, random labels (% of the theorem's)": 100
+            * float(of["gradient"].sel(arm=RANDOM))
+            / two.loc[RANDOM, "theorem"],
+            "gradient, own labels (%)": 100 * float(of["gradient"].sel(arm=OWN)) / two.loc[RANDOM, "theorem"],
+        }
+        readings.append(Reading(seed, known, values, "fewer seeds than the rule asks for"))
+    layers = parts["holds"].iloc[2:]
+    unsure = f"of {len(layers)} layers {int(layers.isna().sum())} have either sign in their 95 % interval"
+    return Finding(tuple(readings), open=unsure if verdict(parts) == Verdict.INCONCLUSIVE else "")
+
+
+RULES = {"24": Rule("first_gradient", finding, beside="first_gradient_by_layer")}
+"""The ledger's row that these measurements decide."""

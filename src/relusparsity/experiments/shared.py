@@ -41,7 +41,7 @@ class Config(Checked):
     """What every experiment's configuration begins with."""
 
     scale: Scale
-    """The shape: smoke, laptop, mid or wide."""
+    """The shape, of whatever kind."""
     recipe: Named
     """The recipe; of several, the one that they change."""
     runs: tuple[RunConfig, ...]

@@ -5,7 +5,7 @@ from types import ModuleType
 import pandas as pd
 import xarray as xr
 
-from ...experiments import attribution, freezes, outliers
+from ...experiments import attribution, freezes
 from . import effects, words
 from .figures.forks import interval
 
@@ -34,7 +34,6 @@ CONTROLS = {
 """Control → what a treated unit's update becomes, what kills if AF is near 1, and what if it is near 0."""
 
 ASKED = {
-    outliers: "deaths, as a multiple of its twin's",
     freezes: "share of layer 2's deaths taken away",
 }
 """Experiment to come → the number that its intervals are of."""

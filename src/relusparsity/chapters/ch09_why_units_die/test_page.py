@@ -8,7 +8,7 @@ import xarray as xr
 from relusparsity import claims, store
 from relusparsity.experiments import attribution, freezes, outliers, sealing
 
-from . import experiment, revivals, short, tables, words
+from . import experiment, rare_gradients, revivals, short, tables, words
 
 
 @pytest.fixture(scope="module")
@@ -24,6 +24,11 @@ def mid() -> xr.Dataset:
 @pytest.fixture(scope="module")
 def frozen() -> xr.Dataset:
     return store.recorded("sealing", "mid")
+
+
+@pytest.fixture(scope="module")
+def rare() -> xr.Dataset:
+    return store.recorded("outliers", "mid")
 
 
 def test_the_controls_row_is_that_of_sums_over_the_recorded_forks(laptop: xr.Dataset) -> None:
@@ -179,12 +184,30 @@ def test_what_wakes_the_dead_of_mid_is_that_of_sums(frozen: xr.Dataset) -> None:
     assert f"{free.mean():.1f} % fire again" in short.in_short().lines[2]
 
 
-def test_every_forecast_of_the_forks_to_come_is_shown(mid: xr.Dataset, frozen: xr.Dataset) -> None:
-    experiments = (outliers, freezes)
+def test_what_is_said_of_outliers_is_that_of_the_seeds_that_ran(rare: xr.Dataset) -> None:
+    died = rare["died"].sum("layer", skipna=False)
+    ran = died.notnull().all("arm").values
+    said = rare_gradients.said(rare).text
+    for arm, twin in ((outliers.TENFOLD, outliers.UNCLIPPED), (outliers.LARGEST, outliers.UNTREATED)):
+        times = (died.sel(arm=arm) / died.sel(arm=twin)).values[ran]
+        assert f"{times.min():.2f} to {times.max():.2f}" in said
+    assert ("fewer units die" in said) == bool((times_of(died) < 1).all())
+    assert f"in the {ran.sum()} seeds that have run" in said and "so it stays open" in said
+    assert tables.said(outliers, rare)["came"].eq("undecided").all(), "by the rule, until all seeds have run"
+
+
+def times_of(died: xr.DataArray) -> np.ndarray:
+    """Deaths with ten-fold gradients in those without, of the seeds that ran."""
+    times = (died.sel(arm=outliers.TENFOLD) / died.sel(arm=outliers.UNCLIPPED)).values
+    return times[np.isfinite(times)]
+
+
+def test_every_forecast_of_the_forks_to_come_is_shown(mid: xr.Dataset, frozen: xr.Dataset, rare: xr.Dataset) -> None:
+    experiments = (freezes,)
     shown = tables.expected()
     assert len(shown) == sum(len(each.EXPECTED) for each in experiments)
     assert set(tables.chances().index) == {sentence for each in experiments for sentence in each.CHANCES}
     forks = 5 * sum(len(each.ARMS) for each in experiments if not each.RAN)
-    missing = sum(int(np.isnan(each["final_loss"].values).sum()) for each in (mid, frozen))
-    said = words.to_come(mid, frozen).text
+    missing = sum(int(np.isnan(each["final_loss"].values).sum()) for each in (mid, frozen, rare))
+    said = words.to_come(mid, frozen, rare).text
     assert f"{forks + missing} forks of Mid wait" in said and f"{missing} of them" in said

@@ -23,6 +23,7 @@ def in_short() -> Short:
             f"{living:.0f} % of the patches.",
             f"Before the first step a network of two layers has {two['of the theorem']:.0f} % of the push that the "
             "source's theorem promises. In whole Transformers its sign is open in nearly every layer.",
-            "Over whole runs of two layers, whether the theorem holds does not decide whether the share falls.",
+            "Over whole runs of two layers the share rises where the sign is turned, and falls only where labels stay "
+            "independent of the last layer at every step: the theorem is about the first.",
         ),
     )

@@ -92,18 +92,25 @@ def of_layers(dataset: xr.Dataset) -> Said:
 
 
 def over_runs(dataset: xr.Dataset) -> Said:
-    """Whether sparsity turns where the gradient's sign does, by arms and optimisers."""
+    """Whether sparsity goes where the first gradient pushes, in arms that keep the theorem, break it, or read "
+    "digits."""
     change = preactivation_drift.change(dataset).mean("seed")
-    falls = change < 0
-    both = [arm for arm in map(str, change["arm"].values) if bool(falls.sel(arm=arm).all())]
-    of = preactivation_drift.ends(dataset)
-    opposite = (np.sign(of["moved"]) != np.sign(of["by the theorem"])).groupby(level="arm").all()
-    named = "; ".join(f"*{arm}*" for arm in both) or "none"
+    way = dataset["gradient"].isel(step=0).mean(("seed", "optimizer")).astype(float)
+    digits = [name for name, (_, arm) in preactivation_drift.ARMS.items() if arm.digits]
+    lowered, raised = (
+        [arm for arm in map(str, change["arm"].values) if arm not in digits and (float(way.sel(arm=arm)) > 0) == down]
+        for down in (True, False)
+    )
+    falls = [arm for arm in lowered if bool((change.sel(arm=arm) < 0).all())]
+    rises = [arm for arm in raised if bool((change.sel(arm=arm) > 0).all())]
+    least, most = (float(f(change.sel(arm=digits))) for f in (np.min, np.max))
+    named = "; ".join(f"*{arm}*" for arm in falls) or "none"
     return Said(
-        f"**Over whole runs it does not decide.** With both optimizers the share falls in {len(both)} of "
-        f"{change.sizes['arm']} arms: {named}. In {int(opposite.sum())} arms the mean pre-activation moves against "
-        "what the theorem's gradient alone would do, with either optimizer. What the labels say about the samples soon "
-        "outweighs what V says on average."
+        f"**Where the sign is turned, the share rises; where the theorem holds, it seldom falls.** In {len(rises)} of "
+        f"{len(raised)} arms whose first gradient raises activations more entries are positive after the run, with "
+        f"either optimizer. Of the {len(lowered)} that it lowers, {len(falls)} ends with fewer ({named}): there labels "
+        "stay independent of $V$ at every step. In the others $V$ learns its labels within a few steps, and the "
+        f"theorem is over. On digits the share rises by {least:.0f} to {most:.0f} points, whatever the labels."
     )
 
 

@@ -1,71 +1,56 @@
 """Figures of chapter 12: networks of two layers whose labels keep the theorem, or break it, over whole runs."""
 
-import numpy as np
 import xarray as xr
 
-from ....experiments import preactivation_drift
 from ....plots import style
-from ....plots.chart import Axis, Chart, Control, Mark, Panel, State, seed_curves
+from ....plots.chart import Axis, Chart, Control, Panel, State, seed_curves
 from ....plots.figure import Figure, figure
 from ....plots.reading import how_many, variable
 
-LOOK = {"SGD": style.INK, "Adam": style.ACCENT}
-"""Optimiser → colour."""
+LOOK = {"SGD": (style.INK, "solid"), "Adam": (style.ACCENT, "dash")}
+"""Optimiser → colour and dash."""
 
 
 def drift(dataset: xr.Dataset) -> Figure:
-    """Change of the share of positive entries, and the mean pre-activation's motion beside the theorem's; an arm each.
+    """Change of the share of positive entries over a run, and which way its first step pushes them; a choice of arms.
 
     Parameters
     ----------
     dataset : Dataset
-        `positive`, `moved`, `theorem_moved` (arm, optimizer, seed, step).
+        `change` (arm, optimizer, seed, step), percentage points; `lowers` (arm).
     """
-    dims = ("arm", "optimizer", "seed", "step")
-    positive, moved, theorem = (
-        variable(dataset, "drift", name, *dims).astype(float) for name in ("positive", "moved", "theorem_moved")
-    )
-    arms, steps = list(map(str, positive["arm"].values)), positive["step"].values.astype(float)
-    points = 100 * (positive - positive.isel(step=0))
-    sizes = {"points": points, "moved": moved, "theorem": theorem}
-    axis = Axis("steps", limits=(0.0, float(steps[-1])))
-    share = Panel("positive entries: change, points", axis, Axis())
-    motion = Panel("mean pre-activation: change", axis, Axis(), row=1)
-    states = [State(arm, {}) for arm in arms]
-    for optimizer, colour in LOOK.items():
-        for panel, what, dash, named in (
-            (share, "points", "solid", optimizer),
-            (motion, "moved", "solid", ""),
-            (motion, "theorem", "dot", f"{optimizer}, by the theorem"),
-        ):
-            hover = f"{named or optimizer}, step {{x}}\nmean {{y}} (seeds {{0}} to {{1}})"
-            of = sizes[what].sel(optimizer=optimizer)
-            drawn = [
-                seed_curves(steps, of.sel(arm=arm).transpose("seed", "step").values, colour, hover, named, named, dash)
-                for arm in arms
-            ]
-            mark: Mark = drawn[0][-1]  # the mean; twelve arms of twenty seeds would be too much ink
-            panel.marks.append(mark)
-            for state, marks in zip(states, drawn, strict=True):
-                state.marks[mark] = {"y": marks[-1].y, "extra": marks[-1].extra}
-    for panel, names in ((share, ("points",)), (motion, ("moved", "theorem"))):
-        means = np.concatenate([np.ravel(sizes[name].mean("seed").values) for name in names])
-        room = 0.05 * float(np.ptp(means)) or 1.0
-        panel.y.limits = (float(means.min()) - room, float(means.max()) + room)
-    change = preactivation_drift.change(dataset).mean("seed")
-    falls = [arm for arm in arms if bool((change.sel(arm=arm) < 0).all())]
+    points = variable(dataset, "drift", "change", "arm", "optimizer", "seed", "step")
+    down = variable(dataset, "drift", "lowers", "arm")
+    arms, steps = list(map(str, points["arm"].values)), points["step"].values.astype(float)
+    ways = {arm: "lowers" if bool(down.sel(arm=arm)) else "raises" for arm in arms}
+    titles = {arm: f"change of the positive entries, points\nthe first gradient {ways[arm]} them" for arm in arms}
+    ends = points.mean("seed")
+    room = 0.1 * float(ends.max() - ends.min())
+    limits = (float(ends.min()) - room, float(ends.max()) + room)
+    panel = Panel(titles[arms[0]], Axis("steps", limits=(0.0, float(steps[-1]))), Axis(limits=limits))
+    states = [State(arm, {}, titles={panel: titles[arm]}) for arm in arms]
+    for optimizer, (colour, dash) in LOOK.items():
+        hover = f"{optimizer}, step {{x}}\nmean {{y}} points (seeds {{0}} to {{1}})"
+        of = points.sel(optimizer=optimizer).transpose("arm", "seed", "step").values
+        means = [seed_curves(steps, rows, colour, hover, optimizer, optimizer, dash)[-1] for rows in of]
+        panel.marks.append(means[0])
+        for state, mean in zip(states, means, strict=True):
+            state.marks[means[0]] = {"y": mean.y, "extra": mean.extra}
+    last = ends.isel(step=-1)
+    lowered = [arm for arm in arms if ways[arm] == "lowers"]
+    falls = [arm for arm in lowered if bool((last.sel(arm=arm) < 0).all())]
+    raised = [arm for arm in arms if ways[arm] == "raises"]
+    rises = [arm for arm in raised if bool((last.sel(arm=arm) > 0).all())]
     finding = (
-        f"The share of positive entries falls with both optimizers in {len(falls)} of {len(arms)} arms: "
-        f"{'; '.join(falls)}"
-        if falls
-        else f"The share of positive entries falls with both optimizers in none of {len(arms)} arms"
+        f"Of {how_many(len(lowered), 'arm')} whose first gradient lowers activations, {len(falls)} "
+        f"{'ends' if len(falls) == 1 else 'end'} with fewer positive entries by both optimizers; of {len(raised)} "
+        f"whose first gradient raises them, {len(rises)} end with more"
     )
     caption = (
-        "Above: percentage points since step 0. Below, solid: how far the mean pre-activation has moved; dotted: "
-        "how far the same steps would have moved it with the theorem's gradient in place of the real one. Lines are "
-        f"means of {how_many(positive.sizes['seed'], 'seed')}."
+        "The share of positive entries since step 0, in percentage points; lines are means of "
+        f"{how_many(points.sizes['seed'], 'seed')}. Networks of two layers on samples drawn once."
     )
     control = Control("choice", "Trained on", states, 0, "Choose what the network trains on: does sparsity turn, too?")
-    chart = Chart([share, motion], [220, 240], control=control, legend="")
-    data = xr.Dataset({"change_of_positive_points": points, "moved": moved, "moved_by_theorem": theorem})
+    chart = Chart([panel], [300], control=control, legend="")
+    data = xr.Dataset({"change_of_positive_points": points})
     return figure(f"{__name__}.drift", chart, caption, [("", data)], finding, dataset)

@@ -1,0 +1,44 @@
+"""Sentences of chapter 09 on outliers: forks with larger gradients, or without the largest."""
+
+import numpy as np
+import xarray as xr
+
+from ...claims.short import Said
+from ...experiments import forked, outliers
+from ...plots.reading import how_many
+
+
+def said(dataset: xr.Dataset) -> Said:
+    """What rare large gradients do to deaths in the seeds that have run, and how a dying unit falls.
+
+    Parameters
+    ----------
+    dataset : Dataset
+        Of `outliers`; seeds may be missing.
+    """
+    clipless, tenfold, largest, drawn = (
+        _known(outliers.ratio(dataset, arm))
+        for arm in (outliers.UNCLIPPED, outliers.TENFOLD, outliers.LARGEST, outliers.DRAWN)
+    )
+    dying, living = (_known(outliers.median(dataset, outliers.UNTREATED, dead)) for dead in (True, False))
+    seeds = len(tenfold)
+    way = "more" if tenfold.min() > 1 else "fewer" if tenfold.max() < 1 else "now more, now fewer"
+    missing = forked.SEEDS - seeds
+    waits = f" Row 11b asks for {forked.SEEDS} seeds, so it stays open." if missing else ""
+    return Said(
+        f"**With ten times as large gradients in 1 % of the batches {way} units die**: {_range(tenfold)} times as many "
+        f"in {'all' if not missing else 'the'} {how_many(seeds, 'seed')}{' that have run' * bool(missing)}. Without "
+        f"clipping alone it is {_range(clipless)}; without the hundredth of the batches with the largest gradients "
+        f"{_range(largest)}, and without as many drawn ones {_range(drawn)}. Of the falls of the median dying unit "
+        f"{_range(dying, 0)} % lie in the largest hundredth of its steps, of a living one {_range(living, 0)} %; with "
+        f"falls of one size it would be 1.{waits}"
+    )
+
+
+def _known(values: np.ndarray) -> np.ndarray:
+    return values[np.isfinite(values)]
+
+
+def _range(values: np.ndarray, digits: int = 2) -> str:
+    low, high = (f"{end:.{digits}f}" for end in (values.min(), values.max()))
+    return low if low == high else f"{low} to {high}"

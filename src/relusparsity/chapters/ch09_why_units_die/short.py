@@ -26,7 +26,7 @@ def in_short() -> Short:
             f"{100 * path.min():.0f} to {100 * path.max():.0f} % longer than without, and row 10b of the ledger allows "
             f"{100 * attribution.PATH:.0f} %.",
             f"Shortening the longest hundredth of the updates leaves {less:.2f} to {more:.2f} times as many deaths "
-            "(90 %). That is one of three parts of *death is not the work of outliers*; of the others a seed is missing.",
+            "(90 %), one of three parts of *death is not the work of outliers*; of the others a seed is missing.",
             f"In Mid, of layer {sealing.LAYER}'s dead units {back[effects.FREE]:.1f} % fire again within "
             f"{sealing.STEPS:,} steps, and {back[effects.STILL]:.1f} % where neither they nor their input can change: "
             "most of these had only been rare. Too few are left to test why the dead stay dead (row 16).",

@@ -19,14 +19,13 @@ from filelock import FileLock
 
 os.environ["RELUSPARSITY_SCALE"] = "smoke"
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # models this small lose more by waiting for a second thread
-# pytest's processes share what takes long to make and is the same in all: text, cut and tokenised
+# pytest's processes share what takes long to make and is the same in all: text, cut and tokenised, and runs
 FIRST = "RELUSPARSITY_TESTS" not in os.environ  # its workers, and a pytest that a test starts, have it from here
 if FIRST:
     os.environ["RELUSPARSITY_TESTS"] = tempfile.mkdtemp(prefix="relusparsity-tests-")
 SHARED = Path(os.environ["RELUSPARSITY_TESTS"])
-os.environ["RELUSPARSITY_RUNS"] = tempfile.mkdtemp(dir=SHARED)
+os.environ["RELUSPARSITY_RUNS"] = str(SHARED)
 (SHARED / "corpora").mkdir(exist_ok=True)
-Path(os.environ["RELUSPARSITY_RUNS"], "corpora").symlink_to(SHARED / "corpora")
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:  # begun in the background of a shell; some tests interrupt
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
@@ -61,7 +60,8 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
-    shutil.rmtree(SHARED if FIRST else os.environ["RELUSPARSITY_RUNS"], ignore_errors=True)
+    if FIRST:
+        shutil.rmtree(SHARED, ignore_errors=True)
 
 
 # The tests that a change can reach come first, then the rest.

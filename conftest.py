@@ -26,6 +26,8 @@ if FIRST:
 SHARED = Path(os.environ["RELUSPARSITY_TESTS"])
 os.environ["RELUSPARSITY_RUNS"] = str(SHARED)
 (SHARED / "corpora").mkdir(exist_ok=True)
+# no power fails while tests run, and what is written outlives a kill; a disk takes milliseconds each time
+os.fsync = lambda file: None
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:  # begun in the background of a shell; some tests interrupt
     signal.signal(signal.SIGINT, signal.default_int_handler)
 

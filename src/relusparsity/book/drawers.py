@@ -11,6 +11,7 @@ from weakref import WeakKeyDictionary
 
 from sphinx.application import Sphinx
 from sphinx.highlighting import PygmentsBridge
+from sphinx.util.matching import Matcher
 
 from ..plots import drawing, framed, moves, names, palette
 from ..plots.written import MIME, from_json
@@ -72,12 +73,19 @@ OF: WeakKeyDictionary[Sphinx, Drawers] = WeakKeyDictionary()
 """Those of a build."""
 
 
+def chapters(app: Sphinx) -> list[Path]:
+    """The executed chapters of a build: those that its table of contents lists."""
+    left_out = Matcher(app.config.exclude_patterns)
+    source = Path(app.srcdir)
+    return [each for each in sorted(source.glob("chapters/*.ipynb")) if not left_out(str(each.relative_to(source)))]
+
+
 def begin(app: Sphinx) -> None:
     """Begin with all figures of the book at once, before its pages are read."""
     OF[app] = Drawers(folder(app))
     if app.builder.format != "html":  # elsewhere a figure is its PNG
         return
-    for notebook in sorted(Path(app.srcdir).glob("chapters/*.ipynb")):
+    for notebook in chapters(app):
         cells = json.loads(notebook.read_bytes())["cells"]
         for data in (output.get("data", {}) for cell in cells for output in cell.get("outputs", [])):
             if MIME in data:

@@ -56,8 +56,8 @@ def made(name: str, kept_in: Path) -> Made:
 
 
 def begin(app: Sphinx) -> None:
-    """Begin with all reports, after the chapters' figures."""
-    if app.builder.format == "html":
+    """Begin with all reports, after the chapters' figures, if the book has the chapter that leads to them."""
+    if app.builder.format == "html" and Path(CHAPTER).name in {each.stem for each in drawers.chapters(app)}:
         kept_in = drawers.folder(app)
         OF[app] = {name: drawers.OF[app].pool.submit(made, name, kept_in) for name in reports.REPORTS}
 
@@ -65,7 +65,7 @@ def begin(app: Sphinx) -> None:
 def pages(app: Sphinx) -> Iterator[tuple[str, dict[str, Any], str]]:
     """A page for each report; its figures' files are written."""
     back = posixpath.relpath(app.builder.get_target_uri(CHAPTER), FOLDER)
-    for name, future in OF.pop(app).items():
+    for name, future in OF.pop(app, {}).items():
         content, files = future.result()
         for place, text in files.items():
             renderer.write(Path(app.outdir, place), text)

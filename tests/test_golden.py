@@ -119,6 +119,15 @@ def test_other_numbers_are_other_names(monkeypatch: pytest.MonkeyPatch, owner: A
     assert golden.run_id(RunConfig(), "text") != before
 
 
+def test_code_that_is_changed_back_has_its_name_again_unmeasured(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = golden.meaning()
+    with monkeypatch.context() as changed:
+        changed.setattr(step, "learning_rate", lambda config, tokens: 1.01 * config.lr)
+        assert golden.meaning() != before
+    monkeypatch.setattr(golden, "measured", lambda: pytest.fail("measured again"))
+    assert golden.meaning() == before
+
+
 def test_other_arithmetic_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.nn.functional, "relu", torch.nn.functional.silu)
     assert golden.GUARD.differences()

@@ -22,7 +22,7 @@ from . import loaded
 Results = dict[str, dict[str, Any]]
 """Of each golden run, plain values by name."""
 
-_meanings: dict[Path, tuple[Any, int | str]] = {}  # in this process, with the state of its code
+_meanings: dict[Path, list[tuple[Any, int | str]]] = {}  # in this process, each with the state of its code
 
 
 @dataclass(frozen=True)
@@ -45,12 +45,13 @@ class Guard:
 
     def meaning(self) -> int | str:
         """The number where the loaded code gives what is kept for it; else that and a digest of this code."""
-        state, known = self._state(), _meanings.get(self.kept)
-        if known is None or known[0] != state:
-            number = getattr(identity, self.number)
-            meaning = f"{number}, but {loaded.code(self.module)}" if self.differences() else number
-            known = _meanings[self.kept] = state, meaning
-        return known[1]
+        state, known = self._state(), _meanings.setdefault(self.kept, [])
+        for before, meaning in known:  # code that is changed back is not measured again
+            if before == state:
+                return meaning
+        number = getattr(identity, self.number)
+        known.append((state, f"{number}, but {loaded.code(self.module)}" if self.differences() else number))
+        return known[-1][1]
 
     def _state(self) -> Any:
         """What tells cheaply that the process has changed the code that it loaded: a notebook that reloads, say."""

@@ -163,6 +163,17 @@ def test_the_data_of_a_figure_lies_beside_the_page(pages: Path) -> None:
         assert head.startswith("# ") and lines[0].startswith("# "), f"{link} does not say what it is of"
 
 
+@pytest.mark.slow
+def test_the_figure_that_the_front_page_borrows_has_drawing_data_and_links_of_its_chapter(pages: Path) -> None:
+    figure = BeautifulSoup((pages / "index.html").read_text(), "html.parser").select_one("figure.live-figure")
+    assert figure is not None
+    for link in figure.select("[src], [srcset], a[href]"):
+        target = (link.get("src") or link.get("srcset") or link.get("href")).partition("#")[0]
+        assert not target or (pages / target).is_file(), target
+    script = figure.select_one("script")["src"]
+    assert script.startswith("_figures/02_layer_patterns/") and figure.select_one("input[type=range]") is not None
+
+
 @pytest.mark.parametrize("chapter", CHAPTERS)
 def test_every_figure_says_what_it_shows_of_which_model(chapter: str) -> None:
     outputs = [output for cell in executed(chapter).cells for output in cell.get("outputs", [])]

@@ -4,7 +4,6 @@ import json
 from pathlib import Path
 
 import pytest
-from bs4 import BeautifulSoup
 
 from relusparsity.book import borrowed
 from relusparsity.plots.written import MIME
@@ -30,14 +29,3 @@ def test_a_figure_that_a_chapter_lacks_is_one_sentence() -> None:
         ValueError, match=r"^02_layer_patterns has no figure 'no-such'; it has batch-use-wide-nearest, "
     ):
         borrowed.found(CHAPTER, "no-such")
-
-
-@pytest.mark.slow
-def test_the_page_has_drawing_data_and_links_of_the_chapter(pages: Path) -> None:
-    figure = BeautifulSoup((pages / "index.html").read_text(), "html.parser").select_one("figure.live-figure")
-    assert figure is not None
-    for link in figure.select("[src], [srcset], a[href]"):
-        target = (link.get("src") or link.get("srcset") or link.get("href")).partition("#")[0]
-        assert not target or (pages / target).is_file(), target
-    script = figure.select_one("script")["src"]
-    assert script.startswith("_figures/02_layer_patterns/") and figure.select_one("input[type=range]") is not None

@@ -64,8 +64,15 @@ def drawn(page: "sync_api.Page") -> int:
     return count
 
 
-def test_every_figure_is_drawn_without_an_error_or_a_request(open_page: Open, pages: Path, troubles: list[str]) -> None:
-    figures = {}
+UNFOLD = "document.querySelectorAll('details').forEach(fold => { fold.open = true; })"
+MARKS = "figure => [...figure.querySelectorAll('svg [data-part]')].map((part) => part.outerHTML).join()"
+
+
+def test_figures_are_drawn_formulas_set_and_controls_move_without_an_error_or_a_request(
+    open_page: Open, pages: Path, troubles: list[str]
+) -> None:
+    """Of every chapter, each opened once: that takes longer than what is looked at."""
+    figures, formulas, moved = {}, {}, {}
     for name in chapters(pages):
         page = open_page(name)
         figures[name] = drawn(page)
@@ -73,9 +80,40 @@ def test_every_figure_is_drawn_without_an_error_or_a_request(open_page: Open, pa
             f"{name}: a figure without marks"
         )
         assert page.locator(".live-figure picture").first.is_hidden()
+        formulas[name] = formulas_set(page, name)
+        moved[name] = controls_move(page, name)
+        page.context.close()
     assert all(figures.values()), figures
+    assert any(formulas.values()) and any(moved.values()), "no formula, or no control, in the book"
     open_page("index.html").wait_for_load_state("load")
     assert troubles == []
+
+
+def formulas_set(page: "sync_api.Page", name: str) -> int:
+    """Wait until every formula of the page is set; count them."""
+    if count := page.locator(".math").count():
+        page.wait_for_function("n => document.querySelectorAll('mjx-container').length >= n", arg=count)
+        assert page.locator("mjx-container [data-mml-node=merror]").count() == 0, name
+    return count
+
+
+def controls_move(page: "sync_api.Page", name: str) -> int:
+    """Move every control of the page by keyboard, there and back again; count the figures that have one."""
+    page.evaluate(UNFOLD)
+    moving = page.locator(".live-figure:has(form)").all()
+    for figure in moving:
+        first, controls = figure.evaluate(MARKS), figure.locator("input, select")
+        controls.first.focus()
+        slider = controls.first.get_attribute("type") == "range"  # which stands at its end, a choice at its first
+        seen = set()
+        for _ in range(controls.count()):
+            page.keyboard.press("ArrowLeft" if slider else "ArrowRight")
+            seen.add(figure.evaluate(MARKS))
+        assert seen - {first}, f"{name}: nothing moves"
+        if slider:
+            page.keyboard.press("ArrowRight")
+        assert figure.evaluate(MARKS) == first, f"{name}: there and back again"
+    return len(moving)
 
 
 def test_switches_of_the_front_page_move_the_bars(open_page: Open, troubles: list[str]) -> None:
@@ -103,41 +141,6 @@ def test_an_old_address_leads_to_the_same_place_of_the_new_page(open_page: Open)
     page = open_page("chapters/07_measure_any_model.html#three-lines")
     page.wait_for_url("**/chapters/11_measure_any_model.html#three-lines")
     assert page.locator("#three-lines").count() == 1
-
-
-def test_formulas_are_set_without_a_network(open_page: Open, pages: Path, troubles: list[str]) -> None:
-    for name in chapters(pages):
-        page = open_page(name)
-        if formulas := page.locator(".math").count():
-            page.wait_for_function("n => document.querySelectorAll('mjx-container').length >= n", arg=formulas)
-            assert page.locator("mjx-container [data-mml-node=merror]").count() == 0, name
-    assert troubles == []
-
-
-UNFOLD = "document.querySelectorAll('details').forEach(fold => { fold.open = true; })"
-MARKS = "figure => [...figure.querySelectorAll('svg [data-part]')].map((part) => part.outerHTML).join()"
-
-
-def test_every_control_moves_its_figure_by_keyboard(open_page: Open, pages: Path) -> None:
-    moved = 0
-    for name in chapters(pages):
-        page = open_page(name)
-        drawn(page)
-        page.evaluate(UNFOLD)
-        for figure in page.locator(".live-figure:has(form)").all():
-            first, controls = figure.evaluate(MARKS), figure.locator("input, select")
-            controls.first.focus()
-            slider = controls.first.get_attribute("type") == "range"  # which stands at its end, a choice at its first
-            seen = set()
-            for _ in range(controls.count()):
-                page.keyboard.press("ArrowLeft" if slider else "ArrowRight")
-                seen.add(figure.evaluate(MARKS))
-            assert seen - {first}, f"{name}: nothing moves"
-            if slider:
-                page.keyboard.press("ArrowRight")
-            assert figure.evaluate(MARKS) == first, f"{name}: there and back again"
-            moved += 1
-    assert moved, "no figure of the book has a control"
 
 
 def test_a_slider_goes_with_the_thumb_and_says_where_it_is(open_page: Open) -> None:

@@ -212,6 +212,6 @@ def browser() -> Iterator[Any]:
 
     program = next(filter(None, map(shutil.which, BROWSERS)))
     with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
+        browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox", "--disable-gpu"])
         yield browser
         browser.close()

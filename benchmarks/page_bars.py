@@ -134,7 +134,7 @@ def main() -> None:
     ]
     every = {}
     with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
+        browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox", "--disable-gpu"])
         for name in pages_of(arguments.pages):
             found = measured(browser, (arguments.pages / name).resolve())
             found["misses"] = missed(found)

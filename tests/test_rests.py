@@ -131,18 +131,41 @@ def test_what_one_chapter_alone_uses_runs_it_alone_and_the_core_runs_all(files: 
         assert all(name in there for there in files.values()), name
 
 
+EACH = """
+import json, os, sys
+import pandas, scipy, torch, xarray  # nothing of ours: each chapter loads that anew, in a process forked from this one
+for program in json.load(sys.stdin):
+    if not os.fork():
+        exec(program, {})
+        ours = [m.__file__ for n, m in sys.modules.items() if n.partition('.')[0] == 'relusparsity']
+        print(json.dumps(ours), flush=True)
+        os._exit(0)
+    if os.wait()[1]:
+        sys.exit(f"not loaded: {program}")
+"""
+
+
+@pytest.fixture(scope="module")
+def loaded() -> dict[Path, set[str]]:
+    """Notebook → the files in the package that a process has loaded after its imports."""
+    programs = []
+    for notebook in CHAPTERS:
+        nodes = [node for node in ast.parse(notebook.read_text()).body if isinstance(node, ast.Import | ast.ImportFrom)]
+        lines = [line for line in map(ast.unparse, nodes) if line.startswith(("import relu", "from relu"))]
+        programs.append("\n".join(lines))
+    command = [sys.executable, "-c", EACH]
+    done = subprocess.run(command, input=json.dumps(programs), capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    names = [[str(Path(file).relative_to(HOME)) for file in json.loads(line)] for line in done.stdout.splitlines()]
+    return dict(zip(CHAPTERS, map(set, names), strict=True))
+
+
 @pytest.mark.parametrize("notebook", CHAPTERS, ids=lambda path: path.stem)
-def test_all_that_a_chapter_loads_is_reached(notebook: Path) -> None:
+def test_all_that_a_chapter_loads_is_reached(notebook: Path, loaded: dict[Path, set[str]]) -> None:
     """But for what a package that hands names on loads of modules nobody asked for."""
-    imports = [node for node in ast.parse(notebook.read_text()).body if isinstance(node, ast.Import | ast.ImportFrom)]
-    lines = [line for line in map(ast.unparse, imports) if line.startswith(("import relu", "from relu"))]
-    ours = "[m.__file__ for n, m in sys.modules.items() if n.partition('.')[0] == 'relusparsity']"
-    program = "\n".join([*lines, "import sys, json", f"print(json.dumps({ours}))"])
-    said = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout
-    loaded = {str(Path(file).relative_to(HOME)) for file in json.loads(said.splitlines()[-1])}
     handed_on = ("plots/", "claims/", "anymodel/", "interventions/", "source.py")  # the last by `plots.batch_use`
-    assert len(loaded) > 30
-    assert {name for name in loaded - reached(notebook) if not name.startswith(handed_on)} == set()
+    assert len(loaded[notebook]) > 30
+    assert {name for name in loaded[notebook] - reached(notebook) if not name.startswith(handed_on)} == set()
 
 
 NOTEBOOK = """# %%

@@ -8,8 +8,9 @@ import pytest
 import scipy
 import xarray as xr
 
+from relusparsity import claims
 from relusparsity.config import to_dict
-from relusparsity.experiments import lazy_pictures
+from relusparsity.experiments import lazy_pictures, lazy_rows
 from relusparsity.experiments.lazy_pictures import AS_IS, DEPTHS, NO_DATA, TIMES
 
 CHANGES = lazy_pictures.changes("fashion")
@@ -164,3 +165,43 @@ def test_forecasts_are_of_the_mean_of_all_seeds() -> None:
     assert not low["holds"].any() and low["holds"].notna().all()
     lacking = lazy_pictures.predicted(made(lambda arm, seed: np.nan if arm == AS_IS and seed == 1 else inside[arm]))
     assert lacking["holds"].isna().tolist() == [arm == AS_IS for arm in lazy_pictures.EXPECTED]
+
+
+def word(number: str, dataset: xr.Dataset) -> tuple[str, str]:
+    """Verdict and reason of a row, from runs that say that they are of Fashion."""
+    facts = json.loads(dataset.attrs["provenance"])
+    facts["config"] = facts["configs"][AS_IS]
+    given = dataset.assign_attrs(scale="fashion", provenance=json.dumps(facts))
+    rows = tuple(row for row in claims.for_chapter(12) if row.number == number)
+    outcome = claims.evaluate({("lazy_pictures", "fashion"): given}, rows=rows, rules=lazy_rows.RULES)[0]
+    assert (
+        outcome.recipe.startswith("vision Transformer, patches of 4 × 4 pixels, adamw") and outcome.scale == "recorded"
+    )
+    return str(outcome.verdict), outcome.reason
+
+
+def test_row_21_asks_for_few_positive_entries_at_an_accuracy() -> None:
+    sparse, dense = made(lambda arm, seed: 0.15), made(lambda arm, seed: 0.15 + 0.01 * seed)
+    assert word("21", sparse) == ("reproduced", "")
+    assert word("21", dense) == ("inconclusive", "holds in 1 of 3 seeds")
+    sparse["final_accuracy"][0, 1] = 0.8
+    assert word("21", sparse) == ("not testable here", "accuracy 80.0 %, below the rule's 85 %")
+
+
+def test_row_22_is_open_where_equal_tokens_and_equal_loss_part() -> None:
+    assert word("22", made(lambda arm, seed: by_size(arm)))[0] == "reproduced"
+    assert word("22", made(lambda arm, seed: by_size(arm, 0.02)))[0] == "not reproduced"
+
+    def loss(arm: str, seed: int, step: int) -> float:  # the wide come to it early, while their share is high
+        return 2.0 - step / 20 * (1 + (WIDE.index(arm) if arm in WIDE else 0))
+
+    parted = made(lambda arm, seed: by_size(arm), loss)
+    assert word("22", parted) == ("inconclusive", "equal tokens and equal loss say different things")
+
+
+def test_row_23_asks_every_arm_of_every_seed() -> None:
+    assert word("23", made(lambda arm, seed: 0.24))[0] == "reproduced"
+    one = made(lambda arm, seed: 0.26 if arm == "random labels" else 0.2)
+    assert word("23", one)[0] == "not reproduced"
+    missing = made(lambda arm, seed: np.nan if arm == "random pixels" and seed == 1 else 0.2)
+    assert word("23", missing) == ("not testable here", "seed 1: a run is missing")

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from relusparsity import theory
+from relusparsity import claims, theory
 from relusparsity.claims import Verdict
 from relusparsity.errors import UserError
 from relusparsity.experiments import first_gradient
@@ -117,7 +117,7 @@ def by_layer(*means: float) -> xr.Dataset:
         (made(), (-1.0, -2.0), [True, True, False, False], Verdict.NOT_REPRODUCED),
         (made(), (1e-9, 1e-9), [True, True, None, None], Verdict.INCONCLUSIVE),
         (made(seeds=19), (1.0, 2.0), [None, None, True, True], Verdict.NOT_YET_TESTED),
-        (made(), (0.0,), [True, True], Verdict.NOT_YET_TESTED),
+        (made(), (0.0,), [True, True], Verdict.NOT_TESTABLE),
     ],
 )
 def test_row_24_comes_out_each_way(
@@ -126,6 +126,15 @@ def test_row_24_comes_out_each_way(
     row = first_gradient.row_24(two, by_layer(*layers))
     assert row["holds"].tolist() == holds and first_gradient.verdict(row) is verdict
     assert row["came"].iloc[0] == pytest.approx(100 * two["gradient"].sel(arm=RANDOM).mean().item())
+    about = {"scale": "laptop", "provenance": '{"config": {}}'}
+    given = {"first_gradient": two, "first_gradient_by_layer": by_layer(*layers)}
+    datasets = {(name, "laptop"): of.assign_attrs(about) for name, of in given.items()}
+    rows = tuple(each for each in claims.for_chapter(12) if each.number == "24")
+    (outcome,) = claims.evaluate(datasets, rows=rows, rules=first_gradient.RULES)
+    assert (outcome.scale, outcome.verdict) == ("any", verdict)
+    assert bool(outcome.reason) == (verdict not in (Verdict.REPRODUCED, Verdict.NOT_REPRODUCED))
+    alone = claims.evaluate({key: datasets[key] for key in list(datasets)[:1]}, rows=rows, rules=first_gradient.RULES)
+    assert alone[0].verdict is Verdict.NOT_YET_TESTED, "it reads both"
 
 
 def test_it_is_saved_with_what_it_was_made_with(small: xr.Dataset, tmp_path: Any) -> None:

@@ -214,7 +214,7 @@ def _read(find: Callable[..., Finding], datasets: list[xr.Dataset]) -> Finding:
 
 
 def _unrecorded(row: Claim, scale: str, absent: list[str]) -> Outcome:
-    if scale in PLACES.values():
+    if scale in {ANY, *PLACES.values()}:
         return Outcome(row, scale, Verdict.NOT_YET_TESTED)
     if absent == ["L"] and scale == "L":
         return Outcome(row, scale, Verdict.NOT_YET_TESTED, f"0 seeds of {seeds_needed(row.number, 'L')}")

@@ -18,7 +18,7 @@ import xarray as xr
 from .. import theory
 from ..checks import plain, seeds
 from ..claims import Rule, Verdict
-from ..claims.reading import Finding, Reading
+from ..claims.reading import Finding, NotTestable, Reading
 from ..store import results
 from ..theory import TwoLayers
 from . import forked, shared
@@ -193,7 +193,9 @@ def verdict(row: pd.DataFrame) -> Verdict:
     Reproduced: all parts hold. Not reproduced: one of the two layers' fails, or all layers have the other sign.
     """
     two, layers = row["holds"].iloc[:2], row["holds"].iloc[2:]
-    if two.isna().any() or not len(layers):
+    if not len(layers):
+        return Verdict.NOT_TESTABLE
+    if two.isna().any():
         return Verdict.NOT_YET_TESTED
     if not two.all() or layers.eq(False).all():
         return Verdict.NOT_REPRODUCED
@@ -203,8 +205,9 @@ def verdict(row: pd.DataFrame) -> Verdict:
 def finding(by_layer: xr.Dataset, dataset: xr.Dataset) -> Finding:
     """Row 24, of means over the seeds; layers of either sign leave it open, see `verdict`."""
     parts, two = row_24(dataset, by_layer), table(dataset)
-    holds = parts["holds"].iloc[:2]
-    known = None if holds.isna().any() else bool(holds.all())
+    if len(parts) == 2:
+        raise NotTestable("a gradient reaches no layer of the models")
+    word = verdict(parts)
     readings = []
     for place, seed in enumerate(map(int, dataset["seed"].values)):
         of = dataset.isel(seed=place)
@@ -214,10 +217,11 @@ def finding(by_layer: xr.Dataset, dataset: xr.Dataset) -> Finding:
             / two.loc[RANDOM, "theorem"],
             "gradient, own labels (%)": 100 * float(of["gradient"].sel(arm=OWN)) / two.loc[RANDOM, "theorem"],
         }
-        readings.append(Reading(seed, known, values, "fewer seeds than the rule asks for"))
+        readings.append(Reading(seed, word != Verdict.NOT_REPRODUCED, values))
     layers = parts["holds"].iloc[2:]
-    unsure = f"of {len(layers)} layers {int(layers.isna().sum())} have either sign in their 95 % interval"
-    return Finding(tuple(readings), open=unsure if verdict(parts) == Verdict.INCONCLUSIVE else "")
+    said = f"of {len(layers)} layers {layers.eq(True).sum()} are pushed down, {layers.eq(False).sum()} up"
+    unsure = f"{said}; {layers.isna().sum()} have 0 in their 95 % interval"
+    return Finding(tuple(readings), open=unsure if word == Verdict.INCONCLUSIVE else "")
 
 
 RULES = {"24": Rule("first_gradient", finding, beside="first_gradient_by_layer")}

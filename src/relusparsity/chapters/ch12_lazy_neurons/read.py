@@ -2,7 +2,7 @@
 
 import xarray as xr
 
-from ...experiments import first_gradient, lazy, lazy_pictures, preactivation_drift
+from ...experiments import first_gradient, forked, lazy, lazy_pictures
 from ...store import results
 
 EVERY, LIVING = "all units", "units that fire at all"
@@ -23,23 +23,42 @@ def by_width(dataset: xr.Dataset) -> xr.Dataset:
 
 
 def by_data(dataset: xr.Dataset) -> xr.Dataset:
-    """`positive` (among, arm, seed, step), percent, mean of the layers: of all units, and of those that fire at all."""
+    """`positive` (among, arm, seed, step), percent: of the entries of all units, and of those that fire at all."""
     arms = [lazy.AS_IS, *lazy_pictures.NO_DATA]
-    use, silent = (dataset[name].sel(recipe=arms).astype(float) for name in ("token_use", "silent_units"))
-    alive = 1 - silent / float(lazy.numbers(dataset).loc[lazy.AS_IS, "units"])
-    both = [100 * use.mean("layer"), 100 * (use / alive.where(alive > 0)).mean("layer")]
+    use = dataset["token_use"].sel(recipe=arms).astype(float)
+    both = [100 * use.mean("layer"), 100 * use.sum("layer") / _alive(dataset).sel(recipe=arms).sum("layer")]
     of = xr.concat(both, "among").assign_coords(among=[EVERY, LIVING]).rename(recipe="arm")
     return xr.Dataset({"positive": of}, attrs=dataset.attrs)
 
 
-def whole_runs(dataset: xr.Dataset) -> xr.Dataset:
-    """Arms on drawn samples: `change` of the positive entries since step 0, points, (arm, optimizer, seed, step).
+def living(dataset: xr.Dataset) -> xr.Dataset:
+    """At the last measurement, percent, (recipe, seed, layer): `silent` units, and `positive` entries of the others.
 
-    `lowers` (arm): whether the first gradient, mean over the seeds, lowers activations that are above 0.
+    `all` (recipe, seed): positive entries of the units that fire at all, in all layers.
     """
-    of = dataset.sel(arm=[name for name, (_, arm) in preactivation_drift.ARMS.items() if not arm.digits])
-    share = 100 * of["positive"].astype(float)
-    first = of["gradient"].isel(step=0).astype(float).mean(("seed", "optimizer"))
+    last = dataset.isel(step=-1)
+    use, alive = last["token_use"].astype(float), _alive(last)
+    every = 100 * use.sum("layer") / alive.sum("layer")
+    return xr.Dataset({"silent": 100 * (1 - alive), "positive": 100 * use / alive.where(alive > 0), "all": every})
+
+
+def _alive(dataset: xr.Dataset) -> xr.DataArray:
+    """Share of a layer's units that fire on the held-out pictures of a measurement."""
+    units = lazy.numbers(dataset)["units"].to_xarray().rename(arm="recipe")
+    return 1 - dataset["silent_units"].astype(float) / units
+
+
+def whole_runs(dataset: xr.Dataset) -> xr.Dataset:
+    """`change` of the positive entries since step 0, points, (arm, optimizer, seed, step).
+
+    `lowers` (arm): whether the first gradient, mean over the seeds, lowers activations that are above 0; `half` (arm,
+    optimizer): half of Student's 95 % interval of the last change.
+    """
+    share = 100 * dataset["positive"].astype(float)
+    change = share - share.isel(step=0)
+    first = dataset["gradient"].isel(step=0).astype(float).mean(("seed", "optimizer"))
+    last = change.isel(step=-1)
+    half = xr.apply_ufunc(forked.half, last, input_core_dims=[["seed"]], vectorize=True)
     size = results.provenance(dataset)["config"][first_gradient.RANDOM]["units"]
-    about = {"name": f"two layers, {size} units", "provenance": dataset.attrs["provenance"]}
-    return xr.Dataset({"change": share - share.isel(step=0), "lowers": first > 0}, attrs=about)
+    about = {"name": f"Two layers, {size} units", "provenance": dataset.attrs["provenance"]}
+    return xr.Dataset({"change": change, "lowers": first > 0, "half": half}, attrs=about)

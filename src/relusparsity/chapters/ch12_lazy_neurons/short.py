@@ -2,28 +2,34 @@
 
 from ... import store
 from ...claims.short import Short
-from ...experiments import first_gradient, lazy, lazy_pictures
+from ...experiments import first_gradient, lazy, lazy_pictures, preactivation_drift
+from . import read
 
 
 def in_short() -> Short:
-    """The chapter in a sentence and three lines."""
+    """The chapter in a sentence and four lines."""
     dataset = store.recorded("lazy_pictures", "fashion")
     table, halves = lazy_pictures.ends(dataset), lazy_pictures.halved(dataset)
-    end = table["end"].unstack("seed").mean(axis=1)
-    wide = list(lazy_pictures.TIMES.values())
-    living = table["living"].loc[list(lazy_pictures.NO_DATA)[-1]].mean()
+    end, ratio = table["end"].unstack("seed").mean(axis=1), 100 * table["end"] / table["start"]
+    wide, arms = list(lazy_pictures.TIMES.values()), list(lazy_pictures.NO_DATA)
+    fresh = read.living(dataset).sel(recipe=arms[-1])
     two = first_gradient.table(store.recorded("first_gradient", "laptop")).loc[first_gradient.RANDOM]
+    change = preactivation_drift.change(store.recorded("preactivation_drift", "laptop")).mean("seed")
+    rises = " and ".join(f"{int((change.sel(optimizer=by) > 0).sum())} ({by})" for by in preactivation_drift.OPTIMIZERS)
     return Short(
-        f"A vision Transformer with ReLU comes to {end[lazy.AS_IS]:.0f} % positive entries that nobody asked for, from "
-        f"50 % before training; the source has 6.3 %, of a larger model on more data. Wider and deeper is sparser: "
+        f"Small vision Transformers become sparse unasked, but less than a large one: {end[lazy.AS_IS]:.0f} % of what "
+        "their hidden units give is positive, where Li et al. have 6.3 %. Wider and deeper is sparser, as they say: "
         f"{end[wide[0]]:.0f} % with the narrowest layers, {end[wide[-1]]:.0f} % with the widest.",
         (
-            f"With random data the share falls to about half ({int(halves.eq(True).sum())} of {len(halves)} runs below "
-            "it). Where the data are fresh at each step, that is because most units fall silent: the others fire at "
-            f"{living:.0f} % of the patches.",
-            f"Before the first step a network of two layers has {two['of the theorem']:.0f} % of the push that the "
-            "source's theorem promises. In whole Transformers its sign is open in nearly every layer.",
-            "Over whole runs of two layers the share rises where the sign is turned, and falls only where labels stay "
-            "independent of the last layer at every step: the theorem is about the first.",
+            f"Random data bring it, too: they end at {ratio.loc[arms].min():.0f} to {ratio.loc[arms].max():.0f} % of "
+            f"their start, the pictures at {ratio.loc[lazy.AS_IS].min():.0f} to {ratio.loc[lazy.AS_IS].max():.0f} %. "
+            f"Our rule, below half in every run, is missed ({int(halves.eq(True).sum())} of {len(halves)}). With data "
+            f"fresh at each step, {float(fresh['silent'].mean()):.0f} % of the units are silent, and the others fire "
+            "more than before.",
+            f"Before the first step a network of two layers has {two['of the theorem']:.0f} % of the push that follows "
+            "from Li et al.'s theorem. In small Transformers its sign is open in most layers.",
+            f"Over whole runs of two layers the share rises in {rises} of {change.sizes['arm']} arms, whichever way "
+            "the first gradient points.",
+            "The encoder-decoder (3.0 % in T5-Base) is not tested yet.",
         ),
     )

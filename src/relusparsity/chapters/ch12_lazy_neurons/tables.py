@@ -2,29 +2,34 @@
 
 from types import ModuleType
 
-import numpy as np
 import pandas as pd
 import xarray as xr
 
 from ...experiments import first_gradient, first_gradient_by_layer, lazy_pictures, lazy_text, preactivation_drift
+from . import read
 
 
 def shares(dataset: xr.Dataset) -> pd.DataFrame:
-    """Where the share of positive entries begins and ends, percent, mean of the seeds and their range; an arm a row."""
-    of, rows = lazy_pictures.ends(dataset), {}
+    """Where the share of positive entries begins and ends, percent, mean of the seeds and their range; an arm a row.
+
+    Arms that have not run are left out.
+    """
+    of, living, rows = lazy_pictures.ends(dataset), read.living(dataset), {}
+    loss = dataset["train_loss"].isel(step=-1).astype(float)
     for arm in of.index.unique("arm"):
-        table = of.loc[arm]
+        table, others = of.loc[arm], living.sel(recipe=arm)
         if table["end"].isna().any():
-            rows[arm] = dict.fromkeys(("start", "end", "without the last layer", "among units that fire"), "not run")
             continue
         rows[arm] = {
             "start": f"{table['start'].mean():.0f}",
             "end": f"{table['end'].mean():.1f} ({table['end'].min():.1f} to {table['end'].max():.1f})",
             "without the last layer": f"{table['without last'].mean():.1f}",
-            "among units that fire": f"{table['living'].mean():.1f}",
+            "of units that fire": f"{float(others['all'].mean()):.1f}",
+            "silent units": f"{float(others['silent'].mean()):.1f}",
+            "training loss": f"{float(loss.sel(recipe=arm).mean()):.2f}",
             "accuracy": f"{table['accuracy'].mean():.1f}",
         }
-    return pd.DataFrame.from_dict(rows, orient="index").fillna("not run").rename_axis("arm")
+    return pd.DataFrame.from_dict(rows, orient="index").rename_axis("arm")
 
 
 def by_size(dataset: xr.Dataset) -> pd.DataFrame:
@@ -42,8 +47,8 @@ def first_step(dataset: xr.Dataset) -> pd.DataFrame:
         {
             "mean gradient": table["gradient"].map(short),
             "95 %": [f"{short(low)} to {short(high)}" for low, high in zip(table["low"], table["high"], strict=True)],
-            "by the theorem": table["theorem"].map(short),
-            "in % of one gradient's spread": table["of one gradient"].map("{:.1f}".format).str.replace("-", "−"),
+            "to first order": table["theorem"].map(short).where(table.index != first_gradient.OWN, "–"),
+            "% of its spread": table["of one gradient"].map("{:.1f}".format).str.replace("-", "−"),
             "above 0": table["seeds above 0"],
         }
     ).rename_axis("trained on")
@@ -65,28 +70,30 @@ def by_layer(dataset: xr.Dataset) -> pd.DataFrame:
 
 
 def over_runs(dataset: xr.Dataset) -> pd.DataFrame:
-    """Share of positive entries at both ends of the runs of two layers, and the mean's motion; an arm a row."""
+    """Share of positive entries at both ends of the runs of two layers, and the mean's motion: arm and optimiser.
+
+    The motion by the theorem's gradient stands where labels or V are not learned, so that its formula still holds.
+    """
     of, rows = preactivation_drift.ends(dataset), {}
-    for arm in of.index.unique("arm"):
-        rows[arm] = {
-            name: " and ".join(f(of.loc[(arm, each)]) for each in preactivation_drift.OPTIMIZERS)
-            for name, f in (
-                ("positive, %", lambda row: f"{row['start']:.0f} → {row['end']:.0f}"),
-                ("rises in", lambda row: f"{row['rises in']:.0f}"),
-                ("mean moves", lambda row: short(row["moved"])),
-                ("by the theorem", lambda row: short(row["by the theorem"])),
-            )
+    for (arm, optimizer), row in of.iterrows():
+        still = arm in (preactivation_drift.ANEW, preactivation_drift.FROZEN)
+        rows[arm, optimizer] = {
+            "start, %": f"{row['start']:.1f}",
+            "end, %": f"{row['end']:.1f}",
+            "rises in": f"{row['rises in']:.0f} of {dataset.sizes['seed']}",
+            "mean p moves by": short(row["moved"]),
+            "by the theorem": short(row["by the theorem"]) if still else "–",
         }
-    return pd.DataFrame.from_dict(rows, orient="index").rename_axis("trained on")
+    return pd.DataFrame.from_dict(rows, orient="index").rename_axis(["trained on", "by"])
 
 
-def came(experiment: ModuleType, dataset: xr.Dataset) -> pd.DataFrame:
+def came(experiment: ModuleType, dataset: xr.Dataset, digits: int = 1) -> pd.DataFrame:
     """The intervals written of an experiment's arms, against the mean of its seeds."""
     table = experiment.predicted(dataset)
     keys = [name for name in ("arm", "optimizer") if name in table]
     table = table.set_index(keys)
     table["written before"] = table["written before"].str.replace("-", "−")
-    shown = table["came"].map("{:.1f}".format).str.replace("-", "−").where(table["holds"].notna(), "not run")
+    shown = table["came"].map(f"{{:.{digits}f}}".format).str.replace("-", "−").where(table["holds"].notna(), "not run")
     return table.assign(came=shown, holds=held(table["holds"]))
 
 
@@ -109,12 +116,12 @@ def held(holds: pd.Series) -> pd.Series:
 
 
 def short(value: float) -> str:
-    """A number to two digits, small ones as a power of ten.
+    """A number to three digits, small ones to two and as a power of ten.
 
-    >>> short(0.0002994), short(-51.1), short(0.0317)
-    ('3.0e−4', '−51', '0.032')
+    >>> short(0.0002994), short(-51.12), short(0.0317)
+    ('3.0e−4', '−51.1', '0.0317')
     """
     if value and abs(value) < 1e-2:
         digits, _, power = f"{value:.1e}".partition("e")
         return f"{digits}e{int(power)}".replace("-", "−")
-    return np.format_float_positional(float(f"{value:.2g}"), trim="-").replace("-", "−")
+    return f"{value:.3g}".replace("-", "−")

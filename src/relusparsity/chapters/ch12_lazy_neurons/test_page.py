@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import scipy
 import xarray as xr
 
 from relusparsity import store
@@ -33,11 +34,30 @@ def test_the_share_at_the_end_is_that_of_the_recorded_runs(pictures: xr.Dataset)
     spread = f"{end.min():.1f} to {end.max():.1f}"
     assert f"{end.mean():.0f} % of the entries are positive at the end** ({spread} over 3 seeds)" in said
     assert table.loc["as it is", "end"] == f"{end.mean():.1f} ({spread})"
-    assert table.loc["GELU"].eq("not run").all() and f"comes to {end.mean():.0f} %" in short.in_short().finding
+    assert "GELU" not in table.index, "it has not run"
+    assert f"one: {end.mean():.0f} % of what their hidden units give" in short.in_short().finding
     batch = pictures["final_batch_use"].sel(recipe="as it is").transpose("layer", ...).values[:LAYERS]
-    assert f"{100 * batch.mean():.1f} % of them fire at least once in a set" in said
-    way = 100 * pictures["token_use"].sel(recipe="as it is").transpose("layer", ...).values[:LAYERS].mean((0, 1))
-    assert f"falls to {way.min():.0f} %, and rises to {way[-1]:.0f} % by the end" in said and way.min() < way[-1]
+    assert f"{100 * batch.mean():.1f} % of them fire at least once in a set of 128 pictures" in said
+
+
+def test_the_way_there_falls_and_rises(pictures: xr.Dataset) -> None:
+    of = 100 * pictures["token_use"].sel(recipe="as it is").transpose("layer", "seed", "step").values[:LAYERS].mean(1)
+    way, rest = of.mean(0), of[:-1].mean(0)
+    at = way.argmin()
+    said = words.on_the_way(pictures).text
+    assert f"falls to {way[at]:.1f} % at {pictures['tokens'].values[at] / 1e6:.0f} million tokens" in said
+    assert f"back at {way[-1]:.1f} %" in said and f"({of[-1][at]:.0f} to {of[-1][-1]:.0f} %)" in said
+    assert f"from {rest[at]:.1f} to {rest[-1]:.1f} %" in said
+    assert (of[-1][-1] - of[-1][at]) / LAYERS == pytest.approx((way[-1] - way[at]) / 2, rel=0.2), "half of the rise"
+    loss, trained = (
+        pictures[name].sel(recipe="as it is").mean("seed").values for name in ("heldout_loss", "train_loss")
+    )
+    assert f"from {loss.min():.3f} to {loss[-1]:.3f} at the end" in said and trained[-1] < trained[loss.argmin()]
+    told = words.recipe(pictures).text
+    assert (
+        "A stream of 192 with 3 heads; 64 patches of 4 × 4 pixels" in told
+        and "2,000 steps of 512 pictures, 20 pa" in told
+    )
 
 
 def test_width_and_depth_are_compared_as_they_came(pictures: xr.Dataset) -> None:
@@ -55,46 +75,58 @@ def test_width_and_depth_are_compared_as_they_came(pictures: xr.Dataset) -> None
 def test_noise_is_counted_among_the_units_that_fire(pictures: xr.Dataset) -> None:
     arm = "fresh random pixels and labels"
     use, silent = (
-        pictures[name].sel(recipe=arm).isel(step=-1).transpose("seed", "layer").values[:, :LAYERS]
+        pictures[name].sel(recipe=arm).isel(step=-1).transpose("seed", "layer").values[:, :LAYERS].astype(float)
         for name in ("token_use", "silent_units")
     )
-    living = 100 * (use / (1 - silent / UNITS)).mean()
+    alive = 1 - silent / UNITS
+    living = (100 * use.sum(1) / alive.sum(1)).mean()
     drawn = read.by_data(pictures)["positive"].sel(among=read.LIVING, arm=arm).isel(step=-1).mean()
     assert float(drawn) == pytest.approx(living) and living > 50
-    said = words.of_data(pictures).text
-    assert f"{100 * silent.mean() / UNITS:.0f} % of the units fall silent" in said
-    ratio = [
-        share(pictures, each) / (100 * pictures["token_use"].sel(recipe=each).isel(step=0).values[:, :LAYERS].mean(1))
-        for each in lazy_pictures.NO_DATA
-    ]
-    below = int((np.array(ratio) < 0.5).sum())
-    assert f"{below} of 9 runs have that" in said and f"({below} of 9 runs below" in short.in_short().lines[0]
+    said = words.of_noise(pictures).text
+    assert f"{100 * silent.mean() / UNITS:.0f} % of the units are silent at the end, and the others fire" in said
+    assert f"fire at {living:.0f} % of the patches, more than before training" in said
+    by_layer, firing = 100 * (1 - alive).mean(0), (100 * use / alive).mean(0)
+    many = by_layer > 50
+    assert f"{by_layer[many].min():.0f} to {by_layer[many].max():.0f} % are silent" in said and not many[0]
+    assert f"fire at {firing[many].min():.0f} to {firing[many].max():.0f} %, while layer 0" in said
+    assert tables.shares(pictures).loc[arm, "of units that fire"] == f"{living:.1f}"
+
+
+def test_random_data_are_compared_with_the_pictures(pictures: xr.Dataset) -> None:
+    def ratio(arm: str) -> np.ndarray:
+        return share(pictures, arm) / pictures["token_use"].sel(recipe=arm).isel(step=0).values[:, :LAYERS].mean(1)
+
+    drawn, own = np.array([ratio(each) for each in lazy_pictures.NO_DATA]), ratio("as it is")
+    said, below = words.of_data(pictures).text, int((drawn < 50).sum())
+    assert f"end at {drawn.min():.1f} to {drawn.max():.1f} % of their start" in said
+    assert f"the pictures at {own.min():.1f} to {own.max():.1f} %" in said
+    assert f"and {below} of 9 have that" in said and f"({below} of 9)" in short.in_short().lines[0]
+    loss = pictures["train_loss"].sel(recipe=list(lazy_pictures.NO_DATA)).values
+    assert f"never goes below {np.nanmin(loss):.3f}, where guessing evenly gives 2.303" in said
 
 
 def test_of_whole_runs_is_said_where_the_share_goes(drift: xr.Dataset) -> None:
     change = 100 * (drift["positive"].isel(step=-1) - drift["positive"].isel(step=0)).mean("seed")
-    digits = [arm for arm in drift["arm"].values if str(arm).startswith("digits")]
-    down = drift["gradient"].isel(step=0).mean(("seed", "optimizer")) > 0
-    drawn = [arm for arm in drift["arm"].values if arm not in digits]
-    lowered, raised = ([a for a in drawn if bool(down.sel(arm=a)) == way] for way in (True, False))
-    falls = [a for a in lowered if (change.sel(arm=a) < 0).all()]
-    rises = [a for a in raised if (change.sel(arm=a) > 0).all()]
-    said = words.over_runs(drift).text
-    assert f"In {len(rises)} of {len(raised)} arms whose first gradient raises" in said
-    assert f"Of the {len(lowered)} that it lowers, {len(falls)} ends with fewer (*{falls[0]}*)" in said
-    finding = figures.drift(read.whole_runs(drift)).title
-    assert f"Of {len(lowered)} arms" in finding and f"of {len(raised)} whose" in finding
-    points = change.sel(arm=digits).values
-    assert f"rises by {points.min():.0f} to {points.max():.0f} points" in said
-    table = tables.over_runs(drift)
-    assert table.index.tolist() == list(preactivation_drift.ARMS)
+    rises = (change > 0).sum("arm")
+    said, finding = words.over_runs(drift).text, figures.ends(read.whole_runs(drift)).title
+    for by in ("SGD", "Adam"):
+        assert f"{int(rises.sel(optimizer=by))} of 12 arms by {by}" in said
+        assert f"{int(rises.sel(optimizer=by))} by {by}" in finding
+    falls = [str(arm) for arm in change["arm"].values if bool((change.sel(arm=arm) < 0).all())]
+    assert len(falls) == 1 and f"it falls in 1: *{falls[0]}*" in said
+    assert float(drift["gradient"].sel(arm="random labels", step=10).mean("seed").max()) < 0, "the gradient turns"
+    drawn = read.whole_runs(drift)
+    last = 100 * (drift["positive"].isel(step=-1) - drift["positive"].isel(step=0)).sel(arm="digits", optimizer="SGD")
+    half = scipy.stats.t.ppf(0.975, 19) * last.values.std(ddof=1) / np.sqrt(20)
+    assert float(drawn["half"].sel(arm="digits", optimizer="SGD")) == pytest.approx(half, rel=1e-4)
+    assert tables.over_runs(drift).index.levels[0].size == len(preactivation_drift.ARMS)
 
 
 def test_the_first_steps_table_and_sentence_agree() -> None:
     dataset = store.recorded("first_gradient", "laptop")
     gradient = dataset["gradient"].sel(arm=first_gradient.RANDOM).values
     percent = 100 * gradient.mean() / dataset["theorem"].sel(arm=first_gradient.RANDOM).values.mean()
-    assert f"is {percent:.0f} % of the theorem's** (20 seeds)" in words.of_two_layers(dataset).text
+    assert f"is {percent:.0f} % of what (12.1) says** (95 % interval" in words.of_two_layers(dataset).text
     assert "the sign turns" in words.of_two_layers(dataset).text
     table = tables.first_step(dataset)
     assert table.loc[first_gradient.RANDOM, "above 0"] == f"{(gradient > 0).sum()} of 20"
@@ -104,8 +136,9 @@ def test_layers_whose_sign_is_not_known_are_counted() -> None:
     dataset = store.recorded("first_gradient_by_layer", "laptop")
     table, said = tables.by_layer(dataset), words.of_layers(dataset).text
     as_is = table.xs("as it is", level="final norm")[["down", "up", "open"]].astype(int).sum()
-    assert f"of {as_is.sum()} layers" in said and f"{as_is['down']} are surely pushed down" in said
-    assert f"in {as_is['open']} the 95 % interval of {dataset.sizes['seed']} seeds" in said
+    assert f"Of {as_is.sum()} cases" in said and f"{as_is['down']} have a 95 % interval above 0" in said
+    held = table.xs("the final norm's scale held", level="final norm")["down"].astype(int).sum()
+    assert f"constant, {held} are pushed down" in said
 
 
 def test_each_figure_tells_what_it_shows(pictures: xr.Dataset, drift: xr.Dataset) -> None:
@@ -114,7 +147,8 @@ def test_each_figure_tells_what_it_shows(pictures: xr.Dataset, drift: xr.Dataset
         figures.widths(read.by_width(pictures)),
         figures.no_data(read.by_data(pictures)),
         figures.drift(read.whole_runs(drift)),
+        figures.ends(read.whole_runs(drift)),
     ]
     states = [len(each.chart["control"]["states"]) if each.chart.get("control") else 0 for each in drawn]
-    assert states == [0, 5, 2, 9] and all(each.alt for each in drawn)
+    assert states == [0, 5, 0, 9, 0] and all(each.alt for each in drawn)
     assert [each.model for each in drawn[1:3]] == ["Fashion, 3 seeds"] * 2 and "64 units" in drawn[3].model

@@ -7,25 +7,58 @@ from ...claims.short import Said
 from ...experiments import first_gradient, first_gradient_by_layer, lazy, lazy_pictures, preactivation_drift
 from ...plots.reading import how_many
 from ...scales import spans
+from ...store import results
+from . import read
 
 RANDOM_ARMS = list(lazy_pictures.NO_DATA)
 
 
 def of_pictures(dataset: xr.Dataset) -> Said:
-    """What the model is, and where its entries end: over all layers, by layer, per picture and per set."""
+    """Where the entries end: over all layers, by layer, and in a set of pictures."""
     run, table = lazy.models(dataset)[lazy.AS_IS], lazy_pictures.ends(dataset).loc[lazy.AS_IS]
     by_layer = 100 * dataset["final_token_use"].sel(recipe=lazy.AS_IS).astype(float).mean("seed").dropna("layer")
     batch = 100 * dataset["final_batch_use"].sel(recipe=lazy.AS_IS).astype(float).mean(("seed", "set", "layer"))
-    least = lazy.share(dataset).sel(recipe=lazy.AS_IS).mean("seed")
-    lowest, last = float(least.min()), float(least.isel(step=-1))
     return Said(
         f"**Of {how_many(run.model.n_layers, 'layer')} of {run.model.width} units, {table['end'].mean():.0f} % of the "
         f"entries are positive at the end** ({table['end'].min():.1f} to {table['end'].max():.1f} over "
         f"{how_many(len(table), 'seed')}), at {table['accuracy'].mean():.1f} % accuracy. Layer "
         f"{int(by_layer.idxmin())} has {float(by_layer.min()):.0f} %, layer {int(by_layer.idxmax())} "
-        f"{float(by_layer.max()):.0f} %. The way is not straight: on the held-out pictures the mean falls to "
-        f"{lowest:.0f} %, and rises to {last:.0f} % by the end. And few units are idle: {float(batch):.1f} % of them "
-        "fire at least once in a set of pictures. A patch uses few units, a set of pictures nearly all."
+        f"{float(by_layer.max()):.0f} %. And few units are idle: {float(batch):.1f} % of them fire at least once in a "
+        f"set of {run.measure.set_tokens // run.model.seq_len} pictures. A patch uses few units, a set of pictures "
+        "nearly all."
+    )
+
+
+def recipe(dataset: xr.Dataset) -> Said:
+    """How the model is built and trained, as far as a reader needs it to do the same."""
+    run, facts = lazy.models(dataset)[lazy.AS_IS], results.provenance(dataset)
+    of, pictures = run.train, run.train.tokens / run.model.seq_len
+    passes = pictures / facts["corpus"]["train_pictures"]
+    side = run.model.patch_size  # type: ignore[attr-defined]
+    return Said(
+        f"A stream of {run.model.d_model} with {run.model.n_heads} heads; {run.model.seq_len} patches of {side} × "
+        f"{side} pixels; AdamW at a rate of {of.lr:g} (cosine) with a decay of {of.weight_decay:g}; {of.steps:,} "
+        f"steps of {of.batch_tokens // run.model.seq_len} pictures, {passes:.0f} passes. All of it is our choice, and "
+        "smaller than Li et al.'s, who train on ImageNet. In the last layer the class token alone tells the class, "
+        "so no gradient comes from what the patches do there, though its weights still train; the table has the "
+        "share without it, too."
+    )
+
+
+def on_the_way(dataset: xr.Dataset) -> Said:
+    """How far the share falls before it rises again, and what else rises by then."""
+    of = 100 * dataset["token_use"].sel(recipe=lazy.AS_IS).astype(float).mean("seed").dropna("layer", how="all")
+    mean, last = of.mean("layer"), of.isel(layer=-1)
+    rest = of.isel(layer=slice(-1)).mean("layer")
+    at = int(mean.argmin("step"))
+    loss = dataset["heldout_loss"].sel(recipe=lazy.AS_IS).mean("seed").astype(float)
+    return Said(
+        f"**The way there is not straight.** The mean falls to {float(mean.min()):.1f} % at "
+        f"{float(mean['tokens'][at]) / 1e6:.0f} million tokens, and is back at {float(mean[-1]):.1f} % by the end. "
+        f"Half of that is the last layer ({float(last[at]):.0f} to {float(last[-1]):.0f} %); without it the rise is "
+        f"from {float(rest[at]):.1f} to {float(rest[-1]):.1f} %. The held-out loss turns, too: from "
+        f"{float(loss.min()):.3f} to {float(loss[-1]):.3f} at the end, while the training loss falls on. We saw this "
+        "after the runs, and did not ask why."
     )
 
 
@@ -35,82 +68,106 @@ def of_size(dataset: xr.Dataset) -> Said:
     wide, deep = list(lazy_pictures.TIMES.values()), list(lazy_pictures.DEPTHS.values())
     times = numbers.loc[wide[-1], "units"] / numbers.loc[wide[0], "units"]
     count = of[wide[-1]] * numbers.loc[wide[-1], "units"] / (of[wide[0]] * numbers.loc[wide[0], "units"])
-    holds = lazy_pictures.trend(dataset)["holds"]
-    ways = "at equal tokens and at equal loss" if holds.eq(True).all() else "in some of the comparisons only"
+    trend = lazy_pictures.trend(dataset)
+    ways = "at equal tokens and at equal loss" if trend["holds"].eq(True).all() else "in some of the comparisons only"
+    tau = trend["τ of the share"].xs("equal tokens", level="compared at")
     layers = numbers.loc[deep, "layers"].tolist()
     shares = ", ".join(f"{of[arm]:.0f} % with {n}" for arm, n in zip(deep, layers, strict=True))
+    deepest = 100 * dataset["final_token_use"].sel(recipe=deep[-1]).astype(float).mean("seed")
+    chance = next(each for said, each in lazy_pictures.CHANCES.items() if said.startswith("row 22"))
     return Said(
         f"**Wider is sparser, and busier.** With {times:.0f} times the units the share falls from {of[wide[0]]:.0f} to "
-        f"{of[wide[-1]]:.0f} %, while {count:.1f} times as many units are positive at a patch. Deeper is sparser, too: "
-        f"{shares} layers. Both hold {ways}, in {int(holds.eq(True).sum())} of {len(holds)} comparisons."
+        f"{of[wide[-1]]:.0f} %, while {count:.1f} times as many units are positive at a patch (rank correlation of "
+        f"share and width {', '.join(f'{each:.1f}'.replace('-', '−') for each in tau)} in the three seeds). Deeper is "
+        f"sparser, too: {shares} layers. It is the middle that empties: with {layers[-1]} layers layer 0 still has "
+        f"{float(deepest[0]):.0f} %, the emptiest {float(deepest.min()):.0f} %. Both trends hold {ways}. We had given "
+        f"that {100 * chance:.0f} %."
     )
 
 
 def of_data(dataset: xr.Dataset) -> Said:
-    """Where the share ends with nothing to learn, by row 23, and among the units that fire."""
+    """Where the share ends with nothing to learn, by row 23, beside where the pictures end."""
     table, halves = lazy_pictures.ends(dataset), lazy_pictures.halved(dataset)
     ratio = 100 * table["end"] / table["start"]
-    low, high = ratio.loc[RANDOM_ARMS].min(), ratio.loc[RANDOM_ARMS].max()
-    fresh = table.loc[RANDOM_ARMS[-1]]
-    as_is = table.loc[lazy.AS_IS]
-    silent = dataset["silent_units"].sel(recipe=RANDOM_ARMS[-1]).isel(step=-1).mean(("seed", "layer"))
-    idle = 100 * float(silent) / lazy.numbers(dataset).loc[lazy.AS_IS, "units"]
+    low, high = (f(ratio.loc[RANDOM_ARMS]) for f in (min, max))
+    own = ratio.loc[lazy.AS_IS]
+    loss = dataset["train_loss"].sel(recipe=RANDOM_ARMS).astype(float)
     return Said(
-        f"**With nothing to learn the share falls, too, to {low:.0f} to {high:.0f} % of its start**; the rule asks for "
-        f"less than half, and {int(halves.eq(True).sum())} of {len(halves)} runs have that. But not all of it is the "
-        f"same sparsity. Where pixels and labels are fresh at each step, {idle:.0f} % of the units fall silent, and "
-        f"the rest fires at {fresh['living'].mean():.0f} % of the patches, more than before training. With the "
-        f"pictures as they are, hardly any unit is silent: {as_is['end'].mean():.1f} % of the entries are positive, "
-        f"{as_is['living'].mean():.1f} % among units that fire."
+        f"**Random data end at {low:.1f} to {high:.1f} % of their start, the pictures at {own.min():.1f} to "
+        f"{own.max():.1f} %.** Most of the fall needs nothing to learn. The rule asks for less than half in every run, "
+        f"and {int(halves.eq(True).sum())} of {len(halves)} have that. None of these runs learned its labels: their "
+        f"training loss never goes below {float(loss.min()):.3f}, where guessing evenly gives {np.log(10):.3f}."
+    )
+
+
+def of_noise(dataset: xr.Dataset) -> Said:
+    """How many units are silent with fresh random data, and what the others do, by layer; the other arms beside."""
+    of = read.living(dataset).mean("seed")
+    fresh = of.sel(recipe=RANDOM_ARMS[-1]).dropna("layer")
+    drawn = [read.living(dataset).sel(recipe=arm) for arm in RANDOM_ARMS[:2]]
+    idle = [float(each["silent"].mean()) for each in drawn]
+    rest = [float(each["all"].mean()) for each in drawn]
+    many = fresh["silent"] > 50
+    silent, fires = (fresh[name].values[many.values] for name in ("silent", "positive"))
+    as_is = of.sel(recipe=lazy.AS_IS)
+    return Said(
+        "**But it is not one sparsity.** Where pixels and labels are fresh at each step, "
+        f"{float(fresh['silent'].mean()):.0f} % of the units are silent at the end, and the others fire at "
+        f"{float(fresh['all']):.0f} % of the patches, more than before training. It goes by layer: in "
+        f"{_layers(fresh['layer'].values[many.values])} {silent.min():.0f} to {silent.max():.0f} % are silent and the "
+        f"rest fire at {fires.min():.0f} to {fires.max():.0f} %, while layer 0 has {float(fresh['silent'][0]):.0f} % "
+        f"silent and fires at {float(fresh['positive'][0]):.0f} %. On random data that stay, the same begins and "
+        f"turns late: at the end {min(idle):.0f} to {max(idle):.0f} % are silent, and the others fire at "
+        f"{min(rest):.0f} to {max(rest):.0f} %. On the pictures {float(as_is['silent'].mean()):.1f} % are silent."
     )
 
 
 def of_two_layers(dataset: xr.Dataset) -> Said:
-    """Whether the gradient at step 0 is the theorem's, turns with own labels, and how small it is."""
+    """Whether the gradient at step 0 is that of the first order, turns with own labels, and how small it is."""
     table = first_gradient.table(dataset)
     of, own = table.loc[first_gradient.RANDOM], table.loc[first_gradient.OWN]
+    low, high = (100 * of[end] / of["theorem"] for end in ("low", "high"))
     return Said(
-        f"**Before the first step the mean gradient is {of['of the theorem']:.0f} % of the theorem's** "
-        f"({how_many(dataset.sizes['seed'], 'seed')}), and {of['of one gradient']:.1f} % of one gradient's spread. "
-        f"With the network's own guess as labels the sign "
-        f"{'turns' if own['high'] < 0 < of['low'] else 'is not sure to turn'}."
+        f"**Before the first step the mean gradient is {of['of the theorem']:.0f} % of what (12.1) says** (95 % "
+        f"interval {low:.0f} to {high:.0f} %, {how_many(dataset.sizes['seed'], 'seed')}). It is small: "
+        f"{of['of one gradient']:.1f} % of the standard deviation of the gradient over entries and samples. With the "
+        f"network's own guess as labels the sign {'turns' if own['high'] < 0 < of['low'] else 'is not sure to turn'}."
     )
 
 
 def of_layers(dataset: xr.Dataset) -> Said:
-    """In how many layers of decoders and vision Transformers the sign is known, with the final norm and without."""
+    """In how many layers of decoders and vision Transformers the sign is known, by what stands before the output."""
     table = first_gradient_by_layer.table(dataset).xs("real", level="labels")["sign"].dropna()
+    as_is, held = (
+        table.xs(norm, level="norm") for norm in (first_gradient_by_layer.AS_IS, first_gradient_by_layer.HELD)
+    )
     percent = first_gradient_by_layer.against_theorem(dataset)["percent"]
-    as_is = table.xs(first_gradient_by_layer.AS_IS, level="norm")
     return Said(
-        f"**In whole Transformers the sign is open**: of {len(as_is)} layers of decoders and vision Transformers, "
-        f"{int((as_is > 0).sum())} are surely pushed down by the first step, {int((as_is < 0).sum())} up, and in "
-        f"{int((as_is == 0).sum())} the 95 % interval of {how_many(dataset.sizes['seed'], 'seed')} has 0 inside. "
-        "Without the final norm, the last layer's gradient is "
-        f"{percent.min():.0f} to {percent.max():.0f} % of the theorem's: the norm takes the theorem's push away."
+        f"**In whole Transformers the sign is open.** Of {len(as_is)} cases (three small ones layer by layer, the "
+        f"vision Transformer's patches and class token apart), {int((as_is > 0).sum())} have a 95 % interval above 0 "
+        f"and {int((as_is < 0).sum())} below; {how_many(dataset.sizes['seed'], 'seed')} leave the others open. The "
+        "final norm has a part in it: with its division by the standard deviation taken for a constant, "
+        f"{int((held > 0).sum())} are pushed down. Without the norm the last layer's gradient is "
+        f"{percent.min():.0f} to {percent.max():.0f} % of that."
     )
 
 
 def over_runs(dataset: xr.Dataset) -> Said:
-    """Whether sparsity goes where the first gradient pushes, in arms that keep the theorem, break it, or read "
-    "digits."""
+    """How many arms end denser, whichever way the first gradient points, and those that do not."""
     change = preactivation_drift.change(dataset).mean("seed")
-    way = dataset["gradient"].isel(step=0).mean(("seed", "optimizer")).astype(float)
-    digits = [name for name, (_, arm) in preactivation_drift.ARMS.items() if arm.digits]
-    lowered, raised = (
-        [arm for arm in map(str, change["arm"].values) if arm not in digits and (float(way.sel(arm=arm)) > 0) == down]
-        for down in (True, False)
-    )
-    falls = [arm for arm in lowered if bool((change.sel(arm=arm) < 0).all())]
-    rises = [arm for arm in raised if bool((change.sel(arm=arm) > 0).all())]
-    least, most = (float(f(change.sel(arm=digits))) for f in (np.min, np.max))
-    named = "; ".join(f"*{arm}*" for arm in falls) or "none"
+    rises = {by: int((change.sel(optimizer=by) > 0).sum()) for by in preactivation_drift.OPTIMIZERS}
+    both = [arm for arm in map(str, change["arm"].values) if bool((change.sel(arm=arm) < 0).all())]
+    later = dataset["gradient"].sel(arm=first_gradient.RANDOM, step=10).astype(float).mean("seed")
+    turned = "is below 0 by both" if bool((later < 0).all()) else "is not below 0 by both"
+    named = "; ".join(f"*{arm}* ({_points(change.sel(arm=arm))})" for arm in both) or "none"
+    frozen = change.sel(arm=preactivation_drift.FROZEN)
+    said = " and in ".join(f"{count} of {change.sizes['arm']} arms by {by}" for by, count in rises.items())
     return Said(
-        f"**Where the sign is turned, the share rises; where the theorem holds, it seldom falls.** In {len(rises)} of "
-        f"{len(raised)} arms whose first gradient raises activations more entries are positive after the run, with "
-        f"either optimizer. Of the {len(lowered)} that it lowers, {len(falls)} ends with fewer ({named}): there labels "
-        "stay independent of $V$ at every step. In the others $V$ learns its labels within a few steps, and the "
-        f"theorem is over. On digits the share rises by {least:.0f} to {most:.0f} points, whatever the labels."
+        "**The first step's sign does not tell where a run ends.** Whichever way it points, the share rises in "
+        f"{said}. By both "
+        f"it falls in {len(both)}: {named}, where labels stay independent of V at every step. Labels that stay are "
+        f"learned by V, and the gradient turns: after 10 steps that of *{first_gradient.RANDOM}* {turned}. With V "
+        f"frozen the share goes by {_points(frozen)}, and we do not know why the two differ."
     )
 
 
@@ -118,8 +175,19 @@ def to_come() -> Said:
     """What the encoder-decoder will be, and what is asked of it."""
     run = spans("spans")
     return Said(
-        f"**An encoder-decoder, as T5 is, has not run yet**: {run.model.n_layers} layers of {run.model.width:,} units, "
+        f"**The encoder-decoder has not run yet**: {run.model.n_layers} layers of {run.model.width:,} units, "
         f"{run.train.tokens / 1e6:.0f} million tokens of English with spans cut out, three seeds, beside T5's own "
-        "optimiser and targets from which nothing can be learned. The source reports 3.0 % for T5-Base; row 20 asks "
-        "for 10 % at most."
+        "optimiser and targets from which nothing can be learned. Li et al. report 3.0 % for T5-Base; row 20 asks for "
+        "10 % at most."
+    )
+
+
+def _points(change: xr.DataArray) -> str:
+    said = (f"{float(change.sel(optimizer=by)):+.1f} points by {by}" for by in preactivation_drift.OPTIMIZERS)
+    return " and ".join(said).replace("-", "−")
+
+
+def _layers(numbers: np.ndarray) -> str:
+    return (
+        f"layers {', '.join(map(str, numbers[:-1]))} and {numbers[-1]}" if len(numbers) > 1 else f"layer {numbers[0]}"
     )

@@ -1,6 +1,6 @@
 """Figures of chapter 12: the share of positive entries by layer, by width and by data; and what pushes them down."""
 
-from .drift import drift
+from .drift import drift, ends
 from .shares import no_data, over_training, widths
 
-__all__ = ["drift", "no_data", "over_training", "widths"]
+__all__ = ["drift", "ends", "no_data", "over_training", "widths"]

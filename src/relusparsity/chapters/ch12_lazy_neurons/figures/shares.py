@@ -88,7 +88,7 @@ def widths(dataset: xr.Dataset) -> Figure:
 
 
 def no_data(dataset: xr.Dataset) -> Figure:
-    """The share of positive entries where there is something to learn and where there is nothing; a choice of whom.
+    """The share of positive entries where there is something to learn and where there is nothing, counted in two ways.
 
     Parameters
     ----------
@@ -98,32 +98,27 @@ def no_data(dataset: xr.Dataset) -> Figure:
     of = variable(dataset, "no_data", "positive", "among", "arm", "seed", "step")
     ways, arms = (of[name].values.tolist() for name in ("among", "arm"))
     later = of.isel(step=of["tokens"].values > 0)
-    titles = {way: f"{SHARE}, among {way}" for way in ways}
-    panel = Panel(titles[ways[0]], tokens_axis(of["tokens"].values.astype(float)), Axis(limits=(0.0, 90.0)))
-    states = [State(way, {}, titles={panel: titles[way]}) for way in ways]
-    for arm, (colour, dash) in zip(arms, LOOKS, strict=True):
-        hover = f"{arm}, {{x}} tokens\nmean {{y}} % positive (seeds {{0}} to {{1}} %)"
-        marks = [
-            seed_curves(later["tokens"].values, later.sel(among=way, arm=arm).values, colour, hover, arm, arm, dash)
-            for way in ways
-        ]
-        panel.marks += marks[0]
-        for state, others in zip(states, marks, strict=True):
-            for mark, other in zip(marks[0], others, strict=True):
-                state.marks[mark] = {"y": other.y} | ({} if other.extra is None else {"extra": other.extra})
+    panels = []
+    for row, way in enumerate(ways):
+        axis = tokens_axis(of["tokens"].values.astype(float))
+        panel = Panel(f"{SHARE}, of {way}", axis, Axis(limits=(0.0, 100.0)), row=row)
+        for arm, (colour, dash) in zip(arms, LOOKS, strict=True):
+            hover = f"{arm}, {{x}} tokens\nmean {{y}} % positive (seeds {{0}} to {{1}} %)"
+            values = later.sel(among=way, arm=arm).values
+            panel.marks += seed_curves(later["tokens"].values, values, colour, hover, "" if row else arm, arm, dash)
+        panels.append(panel)
     last = of.isel(step=-1).mean("seed")
 
     def ends(arm: str) -> str:
         every, living = (percent(float(last.sel(among=way, arm=arm))) for way in ways)
-        return f"{every} of all entries are positive, {living} among {ways[1]}"
+        return f"{every} of the entries of {ways[0]}, {living} of those of {ways[1]}"
 
     finding = f"At the end, {arms[-1]}: {ends(arms[-1])}; {arms[0]}: {ends(arms[0])}"
     caption = (
-        "Mean over the layers, at a held-out patch. A unit that fires at all fires at least once on the held-out "
-        "pictures of the measurement; where pixels are random, so are theirs. "
+        "At a held-out patch, all layers together. A unit fires at all if it does once on the held-out pictures of the "
+        "measurement; where pixels are random, so are theirs. "
         f"{how_many(of.sizes['seed'], 'seed').capitalize()}: a thick line is their mean."
     )
-    control = Control("choice", "Count among", states, 0, "Leave the silent units out, and look at the random data.")
-    chart = Chart([panel], [320], control=control, legend="")
+    chart = Chart(panels, [230, 230], legend="")
     drawn = [("", xr.Dataset({"positive_percent": of}))]
     return figure(f"{__name__}.no_data", chart, caption, drawn, finding, dataset)

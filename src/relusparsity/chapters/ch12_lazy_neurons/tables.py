@@ -10,7 +10,7 @@ from . import read
 
 
 def shares(dataset: xr.Dataset) -> pd.DataFrame:
-    """Where the share of positive entries begins and ends, percent, mean of the seeds and their range; an arm a row.
+    """Where the share of positive entries ends, percent, mean of the seeds and their range; an arm a row.
 
     Arms that have not run are left out.
     """
@@ -21,7 +21,6 @@ def shares(dataset: xr.Dataset) -> pd.DataFrame:
         if table["end"].isna().any():
             continue
         rows[arm] = {
-            "start": f"{table['start'].mean():.0f}",
             "end": f"{table['end'].mean():.1f} ({table['end'].min():.1f} to {table['end'].max():.1f})",
             "without the last layer": f"{table['without last'].mean():.1f}",
             "of units that fire": f"{float(others['all'].mean()):.1f}",

@@ -148,7 +148,7 @@ def of_layers(dataset: xr.Dataset) -> Said:
         f"and {int((as_is < 0).sum())} below; {how_many(dataset.sizes['seed'], 'seed')} leave the others open. The "
         "final norm has a part in it: with its division by the standard deviation taken for a constant, "
         f"{int((held > 0).sum())} are pushed down. Without the norm the last layer's gradient is "
-        f"{percent.min():.0f} to {percent.max():.0f} % of that."
+        f"{percent.min():.0f} to {percent.max():.0f} % of what (12.1) says."
     )
 
 

@@ -33,15 +33,7 @@ scale = "laptop"
 
 # %% tags=["remove-input"]
 from relusparsity import claims, scales, store
-from relusparsity.chapters.ch09_why_units_die import (
-    effects,
-    experiment,
-    figures,
-    rare_gradients,
-    revivals,
-    tables,
-    words,
-)
+from relusparsity.chapters.ch09_why_units_die import effects, experiment, figures, gradients, revivals, tables, words
 from relusparsity.experiments import attribution, costs, outliers, sealing
 
 # %% tags=["remove-input"]
@@ -223,7 +215,7 @@ tables.said(sealing, frozen)
 # A *fall* is what a step takes off the 99.9th percentile of a unit's pre-activation.
 
 # %% tags=["remove-input"]
-rare_gradients.said(rare)
+gradients.said(rare)
 
 # %% tags=["remove-input", "hide-output"] mystnb={"code_prompt_show": "What we had written of outliers", "code_prompt_hide": "Hide what we had written of outliers"} table="Sentences about outliers, and the chance that we gave each before the runs; they are decided once all five seeds have run. Mid"
 tables.said(outliers, rare)

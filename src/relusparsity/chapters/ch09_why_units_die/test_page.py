@@ -8,7 +8,7 @@ import xarray as xr
 from relusparsity import claims, store
 from relusparsity.experiments import attribution, freezes, outliers, sealing
 
-from . import experiment, rare_gradients, revivals, short, tables, words
+from . import experiment, gradients, revivals, short, tables, words
 
 
 @pytest.fixture(scope="module")
@@ -187,7 +187,7 @@ def test_what_wakes_the_dead_of_mid_is_that_of_sums(frozen: xr.Dataset) -> None:
 def test_what_is_said_of_outliers_is_that_of_the_seeds_that_ran(rare: xr.Dataset) -> None:
     died = rare["died"].sum("layer", skipna=False)
     ran = died.notnull().all("arm").values
-    said = rare_gradients.said(rare).text
+    said = gradients.said(rare).text
     for arm, twin in ((outliers.TENFOLD, outliers.UNCLIPPED), (outliers.LARGEST, outliers.UNTREATED)):
         times = (died.sel(arm=arm) / died.sel(arm=twin)).values[ran]
         assert f"{times.min():.2f} to {times.max():.2f}" in said

@@ -151,16 +151,14 @@ figures.by_control(of_mid)
 words.others(mid, words.POINT)
 
 # %% [markdown]
-# That as many units die without any direction does not say that they die of the same. Random signs only scatter a
-# unit's weights, while decay shrinks them, and what the data did to keep it alive is gone too. So a negative AF can say
-# that the control kills, or that a unit's own updates keep it alive.
+# That as many units die without any direction does not say that they die of the same: decay goes on, and what the data
+# did to keep a unit alive is gone. So a negative AF can say that the control kills, or that own updates keep alive.
 
 # %% tags=["remove-input"] table="What each control takes away of the deaths, all layers, and whether it counts: loss and path beside the twin's. Mid, means of five seeds"
 tables.over_seeds(mid, words.POINT)
 
 # %% [markdown]
-# No control but winsorising counts in every seed. Three of the intervals that we wrote were about two wide, and could
-# hardly fail.
+# No control but winsorising counts in every seed. Three of our intervals were about two wide, and could hardly fail.
 
 # %% tags=["remove-input", "hide-output"] mystnb={"code_prompt_show": "What we had written, fork by fork", "code_prompt_hide": "Hide what we had written"} table="Share of deaths taken away: intervals written before the runs, and what came. Mid, mean of five seeds"
 tables.came(attribution, mid)
@@ -237,8 +235,7 @@ tables.chances()
 # %% [markdown]
 # ## Try it
 #
-# **1.** Sixty treated units die in a twin, forty-five with a control. What is AF, and does the control take deaths
-# away?
+# **1.** Sixty treated units die in a twin, forty-five with a control. What is AF, and is it surely above 0?
 #
 # :::{dropdown} Answer
 # By {eq}`eq-af` 0.25. Counting alone leaves anything from −0.10 to 0.49 (95 %): these forks cannot tell.
@@ -254,8 +251,8 @@ tables.chances()
 # **3.** With all before a layer frozen, some of its dead still come back. Name two ways.
 #
 # :::{dropdown} Answer
-# The text brings what it had not brought before: in Mid the main one. And decay moves the pre-activation towards the
-# bias. A third: the optimiser's moments still move the weights for some tens of steps after the last gradient.
+# New text brings what it had not brought before: in Mid the main one. And decay moves the pre-activation to the bias. A
+# third: the optimiser's moments still move the weights for some tens of steps after the last gradient.
 # :::
 #
 # ## The same on your machine
@@ -272,13 +269,11 @@ figures.by_layer(effects.of_controls(here, experiment.POINT), name="here")
 # %% [markdown]
 # ## Claims
 #
-# The ledger's rows on why units die. Rows 10b and 16 are read from the forks above. Row 11b has three parts: (b) holds,
-# (a) and (c) wait for a seed, so that the row has no verdict yet.
+# The ledger's rows on why units die. Of row 11b part (b) holds; (a) and (c) wait for a seed, so it has no verdict yet.
 
 # %% tags=["remove-input"]
-rows = claims.for_chapter(9)
-read = {("attribution", "mid"): mid, ("sealing", "mid"): frozen}
-claims.table(claims.evaluate(read, rows=rows, rules=attribution.RULES | sealing.RULES))
+read, rules = {("attribution", "mid"): mid, ("sealing", "mid"): frozen}, attribution.RULES | sealing.RULES
+claims.table(claims.evaluate(read, rows=claims.for_chapter(9), rules=rules))
 
 # %% [markdown]
 # ## What we cannot say
@@ -287,8 +282,7 @@ claims.table(claims.evaluate(read, rows=rows, rules=attribution.RULES | sealing.
 #   one point of the training.
 # - **Dynamics has many parts.** What is a unit's own drift here is that of AdamW on this text. Whether plain gradient
 #   descent would do the same is open.
-# - **Freezing changes the rest.** With all before a layer frozen, the network learns something else meanwhile, and with
-#   tied embeddings its output stands still too.
+# - **Freezing changes the rest.** The network learns something else meanwhile; with tied embeddings its output stands.
 # - **Mid: why the dead stay dead is not measured.** Beyond what new text alone wakes, too few come back. The test needs a
 #   longer silence to call a unit dead.
 # - **Some deaths counted here are rare units.** Deaths and revivals go by the same silence of a million tokens, and at the
@@ -303,5 +297,4 @@ words.cannot_say(laptop, experiment.POINT)
 costs.cost({"Laptop": laptop, "Mid, controls": mid, "Mid, frozen": frozen, "Mid, gradients": rare})
 
 # %% [markdown]
-# Next: [what removing the dead buys](10_pruning_while_training.ipynb), or see [who comes back in chapter
-# 3](03_neuron_death.ipynb).
+# Next: [what removing the dead buys](10_pruning_while_training.ipynb), or [who comes back](03_neuron_death.ipynb).

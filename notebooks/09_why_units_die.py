@@ -34,7 +34,7 @@ scale = "laptop"
 # %% tags=["remove-input"]
 from relusparsity import claims, scales, store
 from relusparsity.chapters.ch09_why_units_die import effects, experiment, figures, gradients, revivals, tables, words
-from relusparsity.experiments import attribution, costs, outliers, sealing
+from relusparsity.experiments import attribution, costs, sealing
 
 # %% tags=["remove-input"]
 laptop = store.recorded("why_units_die", "laptop")
@@ -215,21 +215,19 @@ tables.said(sealing, frozen)
 # %% tags=["remove-input"]
 gradients.said(rare)
 
-# %% tags=["remove-input", "hide-output"] mystnb={"code_prompt_show": "What we had written of outliers", "code_prompt_hide": "Hide what we had written of outliers"} table="Sentences about outliers, and the chance that we gave each before the runs; they are decided once all five seeds have run. Mid"
-tables.said(outliers, rare)
-
 # %% [markdown]
 # ## Forks to come
 #
-# The next forks of Mid freeze a unit's own weights, its bias and its input in turn, in the same five seeds.
+# The next forks of Mid freeze a unit's own weights, its bias and its input in turn, in the same five seeds. What we
+# wrote of outliers waits with them, for the fifth seed.
 
 # %% tags=["remove-input"]
 words.to_come(mid, frozen, rare)
 
-# %% tags=["remove-input", "hide-output"] mystnb={"code_prompt_show": "The intervals, fork by fork", "code_prompt_hide": "Hide the intervals"} table="What we expect of the forks to come, written before they run"
+# %% tags=["remove-input", "hide-output"] mystnb={"code_prompt_show": "The intervals, fork by fork", "code_prompt_hide": "Hide the intervals"} table="What we expect of the forks that have not all run, written before the first"
 tables.expected()
 
-# %% tags=["remove-input", "hide-output"] mystnb={"code_prompt_show": "Their sentences, with their chances", "code_prompt_hide": "Hide their sentences"} table="Sentences about the forks to come and the chance that we gave each before they run"
+# %% tags=["remove-input", "hide-output"] mystnb={"code_prompt_show": "Their sentences, with their chances", "code_prompt_hide": "Hide their sentences"} table="Sentences about the forks that have not all run, and the chance that we gave each before the first"
 tables.chances()
 
 # %% [markdown]

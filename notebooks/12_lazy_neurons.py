@@ -35,12 +35,18 @@ scale = "laptop"
 # %% tags=["remove-input"]
 from relusparsity import claims, scales, store
 from relusparsity.chapters.ch12_lazy_neurons import figures, read, tables, words
-from relusparsity.experiments import costs, first_gradient, lazy_pictures, lazy_rows, preactivation_drift
+from relusparsity.experiments import (
+    costs,
+    first_gradient,
+    first_gradient_by_layer,
+    lazy_pictures,
+    lazy_rows,
+    preactivation_drift,
+)
 
 # %% tags=["remove-input"]
 pictures = store.recorded("lazy_pictures", "fashion")
-names = ("first_gradient", "first_gradient_by_layer", "preactivation_drift")
-first, by_layer, drift = (store.recorded(name, "laptop") for name in names)
+first, by_layer, drift = read.measured(first_gradient, first_gradient_by_layer, preactivation_drift)
 
 # %% [markdown]
 # ## Pictures
@@ -115,7 +121,7 @@ tables.said(lazy_pictures, pictures)
 #
 # So a step of gradient descent lowers it. The labels need not make sense: any active unit makes the network surer of
 # some class, and with labels that it cannot know, being sure costs. Of squared error the same proof gives
-# $K a_i \mathrm{Var}(V)$, and more where $V$ or the targets have a mean.
+# $K a_i \mathrm{Var}(V)$, and another term where $V$ has a mean, whose sign the targets' mean can turn.
 
 # %% tags=["remove-input"]
 words.of_two_layers(first)
@@ -148,7 +154,7 @@ figures.ends(read.whole_runs(drift))
 # %% tags=["remove-input"]
 figures.drift(read.whole_runs(drift))
 
-# %% tags=["remove-input", "hide-output"] mystnb={"code_prompt_show": "All arms in numbers", "code_prompt_hide": "Hide the numbers"} table="Share of positive entries before and after 300 steps, in how many seeds it rises, how far the mean pre-activation p moves, and how far by the theorem's gradient alone, where neither labels nor V are learned"
+# %% tags=["remove-input", "hide-output"] mystnb={"code_prompt_show": "All arms in numbers", "code_prompt_hide": "Hide the numbers"} table="Share of positive entries before and after 300 steps, in how many seeds it rises, how far the mean pre-activation p moves, and how far by the theorem's gradient alone, where labels, or V, are not learned"
 tables.over_runs(drift)
 
 # %% tags=["remove-input", "hide-output"] mystnb={"code_prompt_show": "What we had written of these runs", "code_prompt_hide": "Hide what we had written of these runs"} table="Change of the share of positive entries, in points: intervals written before the runs, and what came. Mean of 20 seeds"
@@ -183,7 +189,7 @@ tables.said(preactivation_drift, drift)
 # `papermill notebooks/12_lazy_neurons.py` measures the first step anew, in seconds. Pictures come by `make models
 # ONLY="digits fashion-mnist"`. `python -m relusparsity train --scale digits` trains a small vision Transformer here, in
 # a minute; `make record SCALE=fashion ONLY="lazy_pictures"` trains all of the above, an hour and a half of a GPU.
-# `make record ONLY="first_gradient_by_layer preactivation_drift"` measures the two tables and figures of the theorem.
+# `make record ONLY="first_gradient_by_layer preactivation_drift"` measures what the theorem's tables and figures show.
 
 # %% tags=["nbval-ignore-output", "remove-input", "hide-output"] mystnb={"code_prompt_show": "The first step on this machine", "code_prompt_hide": "Hide this machine's first step"} table="The same as above, measured by the machine that built this page"
 here = first_gradient.run(first_gradient.config(scales.live(scale)))

@@ -174,6 +174,7 @@ def word(number: str, dataset: xr.Dataset) -> tuple[str, str]:
     given = dataset.assign_attrs(scale="fashion", provenance=json.dumps(facts))
     rows = tuple(row for row in claims.for_chapter(12) if row.number == number)
     outcome = claims.evaluate({("lazy_pictures", "fashion"): given}, rows=rows, rules=lazy_rows.RULES)[0]
+    repr(claims.table([outcome]))  # says every number, or why there is none
     assert (
         outcome.recipe.startswith("vision Transformer, patches of 4 × 4 pixels, adamw") and outcome.scale == "recorded"
     )
@@ -184,6 +185,9 @@ def test_row_21_asks_for_few_positive_entries_at_an_accuracy() -> None:
     sparse, dense = made(lambda arm, seed: 0.15), made(lambda arm, seed: 0.15 + 0.01 * seed)
     assert word("21", sparse) == ("reproduced", "")
     assert word("21", dense) == ("inconclusive", "holds in 1 of 3 seeds")
+    missing = made(lambda arm, seed: np.nan if seed == 2 else 0.1)
+    missing["final_accuracy"][:, 2] = np.nan
+    assert word("21", missing) == ("not testable here", "seed 2: a run is missing")
     sparse["final_accuracy"][0, 1] = 0.8
     assert word("21", sparse) == ("not testable here", "accuracy 80.0 %, below the rule's 85 %")
 
@@ -191,6 +195,10 @@ def test_row_21_asks_for_few_positive_entries_at_an_accuracy() -> None:
 def test_row_22_is_open_where_equal_tokens_and_equal_loss_part() -> None:
     assert word("22", made(lambda arm, seed: by_size(arm)))[0] == "reproduced"
     assert word("22", made(lambda arm, seed: by_size(arm, 0.02)))[0] == "not reproduced"
+
+    missing = made(lambda arm, seed: np.nan if (arm, seed) == (WIDE[0], 1) else by_size(arm))
+    missing["heldout_loss"] = missing["heldout_loss"].where(missing["token_use"].notnull().any("layer"))
+    assert word("22", missing) == ("not testable here", "seed 1: a run is missing")
 
     def loss(arm: str, seed: int, step: int) -> float:  # the wide come to it early, while their share is high
         return 2.0 - step / 20 * (1 + (WIDE.index(arm) if arm in WIDE else 0))

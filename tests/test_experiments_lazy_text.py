@@ -10,12 +10,12 @@ import pytest
 import xarray as xr
 
 from fixtures_core import VOCABULARY, tiny_corpus
-from relusparsity import corpora, train
+from relusparsity import claims, corpora, train
 from relusparsity.book import recorded
 from relusparsity.book.recorded import Recorded
 from relusparsity.config import to_dict
 from relusparsity.errors import UserError
-from relusparsity.experiments import lazy_text
+from relusparsity.experiments import lazy_rows, lazy_text
 from relusparsity.experiments.lazy_text import ADAFACTOR, CHANGES, RANDOM
 from relusparsity.scales import spans
 from relusparsity.store import results
@@ -135,6 +135,17 @@ def test_what_is_recorded_is_known_as_made_of_its_runs_and_its_text(
         recorded.check_text([each])
 
 
+def judged(dataset: xr.Dataset) -> list[claims.Outcome]:
+    """Row 20 of the ledger, from runs that say that they are of Spans."""
+    facts = json.loads(dataset.attrs["provenance"])
+    facts["config"] = facts["configs"][AS_IS]
+    given = dataset.assign_attrs(scale="spans", provenance=json.dumps(facts))
+    rows = tuple(row for row in claims.for_chapter(12) if row.number == "20")
+    found = claims.evaluate({("lazy_text", "spans"): given}, rows=rows, rules=lazy_rows.RULES)
+    assert "not run" in repr(claims.table(found)) or dataset["final_loss"].notnull().all()
+    return found
+
+
 @pytest.mark.parametrize(
     ("end", "start", "holds"),
     [(0.1, 0.5, True), (0.1001, 0.5, False), (0.03, 0.45, True), (0.03, 0.449, False), (0.03, 0.551, False)],
@@ -142,6 +153,11 @@ def test_what_is_recorded_is_known_as_made_of_its_runs_and_its_text(
 def test_row_20_asks_for_a_tenth_at_the_end_and_half_at_the_start(end: float, start: float, holds: bool) -> None:
     table = lazy_text.row_20(made(lambda arm, seed: end if arm == AS_IS else 0.4, start))
     assert table["holds"].tolist() == [holds] * 3
+    (outcome,) = judged(made(lambda arm, seed: end if arm == AS_IS else 0.4, start))
+    assert outcome.verdict == ("reproduced" if holds else "not reproduced")
+    assert outcome.scale == "recorded" and outcome.recipe.startswith(
+        "encoder-decoder on text with spans cut out, adamw"
+    )
     assert table["end"].tolist() == pytest.approx([100 * end] * 3)
     assert table["living"].tolist() == pytest.approx([100 * end / (1 - 64 / 2048)] * 3)
 
@@ -149,6 +165,8 @@ def test_row_20_asks_for_a_tenth_at_the_end_and_half_at_the_start(end: float, st
 def test_row_20_is_open_where_a_run_or_its_size_lacks() -> None:
     some = lazy_text.row_20(made(lambda arm, seed: np.nan if seed == 1 else 0.03))
     assert some["holds"].tolist() == [True, None, True]
+    (outcome,) = judged(made(lambda arm, seed: np.nan if seed == 1 else 0.03))
+    assert (str(outcome.verdict), outcome.reason) == ("not testable here", "seed 1: a run is missing")
     small = lazy_text.row_20(made(lambda arm, seed: 0.03, parameters=59_999_999))
     assert small["holds"].isna().all()
     short = made(lambda arm, seed: 0.03)

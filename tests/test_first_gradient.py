@@ -135,6 +135,8 @@ def test_row_24_comes_out_each_way(
     assert bool(outcome.reason) == (verdict not in (Verdict.REPRODUCED, Verdict.NOT_REPRODUCED))
     alone = claims.evaluate({key: datasets[key] for key in list(datasets)[:1]}, rows=rows, rules=first_gradient.RULES)
     assert alone[0].verdict is Verdict.NOT_YET_TESTED, "it reads both"
+    beside = claims.evaluate({}, datasets, rows=rows, rules=first_gradient.RULES)
+    assert [(each.verdict, each.here) for each in beside] == [(Verdict.NOT_YET_TESTED, False), (None, True)]
 
 
 def test_it_is_saved_with_what_it_was_made_with(small: xr.Dataset, tmp_path: Any) -> None:

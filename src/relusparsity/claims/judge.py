@@ -88,6 +88,11 @@ class Rule:
     beside: str = ""
     """Another experiment at the same shape, whose dataset the function is given first."""
 
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """The experiments whose datasets the function is given, in this order."""
+        return (self.beside, self.experiment) if self.beside else (self.experiment,)
+
 
 ANY = "any"
 """The scale of a row that does not ask for one: it is judged where its experiment was made."""
@@ -146,9 +151,10 @@ def evaluate(
             continue
         outcomes += [_judged(row, rule, scale, kept) for scale in row.scales]
         outcomes += [
-            _beside(row, rule, scale, [dataset], here=False)
-            for (name, scale), dataset in kept.items()
+            _beside(row, rule, scale, [kept[each, scale] for each in rule.reads], here=False)
+            for name, scale in kept
             if name == rule.experiment and not {scale, ANY} & set(row.scales) and " + " not in row.scales[0]
+            if all((each, scale) in kept for each in rule.reads)
         ]
         outcomes += _here(row, rule, kept, own)
     return outcomes
@@ -179,14 +185,13 @@ def _judged(row: Claim, rule: Rule, scale: str, kept: Datasets) -> Outcome:
     parts = scale.split(" + ")
     if scale == ANY:
         parts = [at for name, at in kept if name == rule.experiment][:1] or parts
-    read = [name for name in (rule.beside, rule.experiment) if name]
-    absent = [part for part in parts if any((name, part) not in kept for name in read)]
+    absent = [part for part in parts if any((name, part) not in kept for name in rule.reads)]
     if absent:
         return _unrecorded(row, scale, absent)
     datasets = [kept[rule.experiment, part] for part in parts]
     last = datasets[-1]
     try:
-        finding = _read(rule.find, [kept[rule.beside, part] for part in parts if rule.beside] + datasets)
+        finding = _read(rule.find, [kept[name, part] for part in parts for name in rule.reads])
     except NotTestable as reason:
         return Outcome(row, scale, Verdict.NOT_TESTABLE, str(reason), recipe=recipe(last), made=made(last))
     ignored = search_seeds(last)
@@ -262,7 +267,7 @@ def _beside(row: Claim, rule: Rule, scale: str, datasets: list[xr.Dataset], here
         row,
         scale,
         None,
-        "; ".join(finding.limits),
+        "; ".join(finding.limits) or finding.open,
         finding.readings,
         search_seeds(last),
         recipe(last),
@@ -274,7 +279,11 @@ def _beside(row: Claim, rule: Rule, scale: str, datasets: list[xr.Dataset], here
 def _here(row: Claim, rule: Rule, kept: Datasets, own: Datasets) -> list[Outcome]:
     """This machine's runs; in a row of two shapes they replace the recorded ones of their own shape only."""
     if " + " not in row.scales[0]:
-        return [_beside(row, rule, s, [d], here=True) for (name, s), d in own.items() if name == rule.experiment]
+        return [
+            _beside(row, rule, scale, [own[each, scale] for each in rule.reads], here=True)
+            for name, scale in own
+            if name == rule.experiment and all((each, scale) in own for each in rule.reads)
+        ]
     parts = row.scales[0].split(" + ")
     both = {**kept, **own}
     present = all((rule.experiment, part) in both for part in parts)

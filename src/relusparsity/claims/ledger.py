@@ -234,12 +234,16 @@ def _sha256(content: Any) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
+_SEEDS = {"24": 20}
+"""Row → the seeds that its own rule asks for."""
+
+
 def seeds_needed(number: str, scale: str) -> int:
     """Seeds below which a row is not judged.
 
     The ledger asks for 3 at P, and for 5 at S and L in rows 10 to 12. It does not say how many the other rows need at
-    S and L; we ask for 3, as at P, and so of a chapter's own rows at any shape. Row 24 asks for 20.
+    S and L; we ask for 3, as at P, and so of a chapter's own rows at any shape.
     """
-    if number == "24":
-        return 20
+    if number in _SEEDS:
+        return _SEEDS[number]
     return 5 if scale != "P" and number in ("10", "11", "12") else 3

@@ -149,7 +149,7 @@ def attribute(dataset: xr.Dataset, name: str) -> int:
 
 def recipe(dataset: xr.Dataset) -> str:
     """The recipe in a few words, with its name if it has one: from the provenance; "" of what no recipe trained."""
-    if "train" not in provenance(dataset)["config"]:
+    if "train" not in provenance(dataset).get("config", {"train": {}}):
         return ""
     named = f"{dataset.attrs['recipe']}: " if "recipe" in dataset.attrs else ""
     keys = ("tokens", "optimizer", "lr", "schedule", "weight_decay", "beta2")
@@ -166,6 +166,8 @@ def _architecture(dataset: xr.Dataset) -> str:
     if _reads_pictures(dataset):
         size = setting(dataset, "model", "patch_size")
         return f"vision Transformer, patches of {size} × {size} pixels"
+    if "target_len" in provenance(dataset)["config"]["model"]:
+        return "encoder-decoder on text with spans cut out"
     keys = ("norm", "norm_place", "positions", "tied", "embedding_std", "init", "bias")
     model = {key: setting(dataset, "model", key) for key in keys}
     return (

@@ -42,7 +42,7 @@ from . import forked, shared
 
 DATE = "2026-11-29"
 RAN = "2026-11-30"
-"""The day of the last runs; empty before the first."""
+"""The day of the latest runs so far; empty before the first."""
 
 RECORDED = (("mid", None),)
 """Shapes whose dataset is committed once it ran."""

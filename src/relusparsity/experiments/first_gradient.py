@@ -175,7 +175,7 @@ def row_24(dataset: xr.Dataset, by_layer: xr.Dataset) -> pd.DataFrame:
     for model in map(str, real["model"].values):
         for layer in real["layer"].values.tolist():
             of = real.sel(model=model, layer=layer).values.astype(float)
-            if not np.isfinite(of).all() or not of.any():
+            if np.isnan(of).all() or not of.any():  # no gradient reaches it, or there is no such layer
                 continue
             mean, half = of.mean(), forked.half(of)
             rows[f"{model}, layer {layer}"] = (
@@ -219,7 +219,7 @@ def finding(by_layer: xr.Dataset, dataset: xr.Dataset) -> Finding:
         }
         readings.append(Reading(seed, word != Verdict.NOT_REPRODUCED, values))
     layers = parts["holds"].iloc[2:]
-    said = f"of {len(layers)} layers {layers.eq(True).sum()} are pushed down, {layers.eq(False).sum()} up"
+    said = f"of {len(layers)} cases {layers.eq(True).sum()} are pushed down, {layers.eq(False).sum()} up"
     unsure = f"{said}; {layers.isna().sum()} have 0 in their 95 % interval"
     return Finding(tuple(readings), open=unsure if word == Verdict.INCONCLUSIVE else "")
 

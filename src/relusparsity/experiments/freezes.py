@@ -33,7 +33,7 @@ from . import forked, shared
 
 DATE = "2026-11-30"
 RAN = ""
-"""The day of the last runs; empty before the first."""
+"""The day of the latest runs so far; empty before the first."""
 
 RECORDED = (("mid", None),)
 """Shapes whose dataset is committed once it ran."""

@@ -32,7 +32,7 @@ from .lazy import AS_IS, in_every, numbers, share
 
 DATE = "2026-11-30"
 RAN = "2026-11-30"
-"""The day of the last runs; empty before the first."""
+"""The day of the latest runs so far; empty before the first."""
 
 RECORDED = (("fashion", None),)
 """Shapes whose dataset is committed once it ran."""

@@ -1,9 +1,13 @@
-"""Rows 21 to 23 of the ledger: what runs of vision Transformers on pictures say of them."""
+"""Rows 20 to 23 of the ledger: what runs of an encoder-decoder and of vision Transformers say of them."""
 
+from collections.abc import Mapping
+
+import numpy as np
 import xarray as xr
 
 from ..claims import Rule
 from ..claims.reading import Finding, NotTestable, Reading
+from . import lazy_text
 from .lazy_pictures import AS_IS, NO_DATA, ends, halved, trend
 
 
@@ -14,11 +18,9 @@ def in_a_vit(dataset: xr.Dataset) -> Finding:
         raise NotTestable(f"accuracy {table['accuracy'].min():.1f} %, below the rule's 85 %")
     readings = []
     for seed, row in table.iterrows():
-        values: dict[str, float | str] = {
-            "positive entries (%)": row["end"],
-            "accuracy on the test (%)": row["accuracy"],
-        }
-        readings.append(Reading(int(seed), bool(round(row["end"], 9) <= 15), values, margins=(15 - row["end"],)))
+        values = {"positive entries (%)": row["end"], "accuracy on the test (%)": row["accuracy"]}
+        holds = None if np.isnan(row["end"]) else bool(round(row["end"], 9) <= 15)
+        readings.append(_read(int(seed), holds, values, 15 - row["end"]))
     return Finding(tuple(readings))
 
 
@@ -27,9 +29,9 @@ def wider_and_deeper(dataset: xr.Dataset) -> Finding:
     both, readings = trend(dataset), []
     for seed in map(int, dataset["seed"].values):
         of = both.loc[(seed, "equal tokens")]
-        values: dict[str, float | str] = {f"{name}, equal tokens": float(of[name]) for name in both.columns[:2]}
+        values = {f"{name}, equal tokens": float(of[name]) for name in both.columns[:2]}
         values |= {f"positive entries, {name} (%)": float(of[name]) for name in ("shallow", "deep")}
-        readings.append(Reading(seed, of["holds"], values, "" if of["holds"] is not None else "a run is missing"))
+        readings.append(_read(seed, of["holds"], values))
     tokens, loss = (both.xs(way, level="compared at")["holds"] for way in ("equal tokens", "equal loss"))
     agree = tokens.isna().any() or tokens.eq(loss).all()
     return Finding(tuple(readings), open="" if agree else "equal tokens and equal loss say different things")
@@ -39,19 +41,36 @@ def not_the_data(dataset: xr.Dataset) -> Finding:
     """Row 23: with nothing to learn, the share ends below half of its start, in every arm."""
     table, halves, readings = ends(dataset), halved(dataset), []
     for seed in map(int, dataset["seed"].values):
-        values: dict[str, float | str] = {
+        values = {
             f"{arm}: end, % of its start": 100 * table.loc[(arm, seed), "end"] / table.loc[(arm, seed), "start"]
             for arm in NO_DATA
         }
         of = [halves[arm, seed] for arm in NO_DATA]
-        known = None not in of
-        margins = tuple(50 - float(each) for each in values.values())
-        note = "" if known else "a run is missing"
-        readings.append(Reading(seed, all(of) if known else None, values, note, margins=margins))
+        holds = None if None in of else all(of)
+        readings.append(_read(seed, holds, values, *(50 - each for each in values.values())))
+    return Finding(tuple(readings))
+
+
+def _read(seed: int, holds: bool | None, values: Mapping[str, float], *margins: float) -> Reading:
+    """What a rule reads in a seed; of a run that is missing there is no number."""
+    shown: dict[str, float | str] = {name: "not run" if np.isnan(each) else each for name, each in values.items()}
+    if holds is None:
+        return Reading(seed, None, shown, "a run is missing")
+    return Reading(seed, holds, shown, margins=margins)
+
+
+def in_an_encoder_decoder(dataset: xr.Dataset) -> Finding:
+    """Row 20: at most 10 % of the entries are positive at the end, and 45 to 55 % before the first step."""
+    readings = []
+    for seed, row in lazy_text.row_20(dataset).iterrows():
+        shares = {"before the first step": row["start"], "at the end": row["end"], "of living units": row["living"]}
+        values = {f"positive entries {name} (%)": each for name, each in shares.items()}
+        readings.append(_read(int(seed), row["holds"], values, 10 - row["end"], 5 - abs(row["start"] - 50)))
     return Finding(tuple(readings))
 
 
 RULES = {
+    "20": Rule("lazy_text", in_an_encoder_decoder),
     "21": Rule("lazy_pictures", in_a_vit),
     "22": Rule("lazy_pictures", wider_and_deeper),
     "23": Rule("lazy_pictures", not_the_data),

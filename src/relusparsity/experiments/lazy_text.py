@@ -32,7 +32,7 @@ from .lazy import AS_IS, in_every
 
 DATE = "2026-11-30"
 RAN = ""
-"""The day of the last runs; empty before the first."""
+"""The day of the latest runs so far; empty before the first."""
 
 RECORDED = (("spans", None),)
 """Shapes whose dataset is committed once it ran."""

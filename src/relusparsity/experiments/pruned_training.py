@@ -44,7 +44,7 @@ from . import forked, shared, variants
 
 DATE = "2026-11-30"
 RAN = ""
-"""The day of the last runs; empty before the first."""
+"""The day of the latest runs so far; empty before the first."""
 
 RECORDED = (("wide", None),)
 """Shapes whose dataset is committed once it ran."""

@@ -5,7 +5,7 @@ from types import ModuleType
 import pandas as pd
 import xarray as xr
 
-from ...experiments import attribution, freezes
+from ...experiments import attribution, freezes, outliers
 from . import effects, words
 from .figures.forks import interval
 
@@ -34,9 +34,10 @@ CONTROLS = {
 """Control → what a treated unit's update becomes, what kills if AF is near 1, and what if it is near 0."""
 
 ASKED = {
+    outliers: "deaths, as a multiple of its twin's",
     freezes: "share of layer 2's deaths taken away",
 }
-"""Experiment to come → the number that its intervals are of."""
+"""Experiment that has not run whole → the number that its intervals are of."""
 
 
 def controls() -> pd.DataFrame:
@@ -108,7 +109,7 @@ def _held(holds: pd.Series) -> pd.Series:
 
 
 def expected() -> pd.DataFrame:
-    """Every interval written of the forks of Mid that have not run, the mean of five seeds."""
+    """Every interval written of the forks of Mid that have not all run, the mean of five seeds."""
     rows = [
         (arm, what, f"{low:g} to {high:g}".replace("-", "−"), experiment.DATE)
         for experiment, what in ASKED.items()
@@ -118,7 +119,7 @@ def expected() -> pd.DataFrame:
 
 
 def chances() -> pd.DataFrame:
-    """Every sentence written of the forks of Mid that have not run, with the chance that we gave it."""
+    """Every sentence written of the forks of Mid that have not all run, with the chance that we gave it."""
     rows = [
         (sentence, f"{100 * chance:.0f} %", experiment.DATE)
         for experiment in ASKED

@@ -203,7 +203,7 @@ def times_of(died: xr.DataArray) -> np.ndarray:
 
 
 def test_every_forecast_of_the_forks_to_come_is_shown(mid: xr.Dataset, frozen: xr.Dataset, rare: xr.Dataset) -> None:
-    experiments = (freezes,)
+    experiments = (outliers, freezes)
     shown = tables.expected()
     assert len(shown) == sum(len(each.EXPECTED) for each in experiments)
     assert set(tables.chances().index) == {sentence for each in experiments for sentence in each.CHANCES}

@@ -1,9 +1,19 @@
 """What the figures of chapter 12 draw, read off its datasets: arms in their order, shares in percent."""
 
+from collections.abc import Iterator
+from types import ModuleType
+
 import xarray as xr
 
+from ... import store
 from ...experiments import first_gradient, forked, lazy, lazy_pictures
 from ...store import results
+
+
+def measured(*experiments: ModuleType) -> Iterator[xr.Dataset]:
+    """Recorded datasets of experiments that train no model of a shape."""
+    return (store.recorded(each.__name__.rpartition(".")[2], "laptop") for each in experiments)
+
 
 EVERY, LIVING = "all units", "units that fire at all"
 

@@ -23,9 +23,13 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # models this small lose more by 
 FIRST = "RELUSPARSITY_TESTS" not in os.environ  # its workers, and a pytest that a test starts, have it from here
 if FIRST:
     os.environ["RELUSPARSITY_TESTS"] = tempfile.mkdtemp(prefix="relusparsity-tests-")
+    os.environ["RELUSPARSITY_TESTS_OF"] = str(os.getpid())
 SHARED = Path(os.environ["RELUSPARSITY_TESTS"])
-os.environ["RELUSPARSITY_RUNS"] = str(SHARED)
 (SHARED / "corpora").mkdir(exist_ok=True)
+WORKER = "PYTEST_XDIST_WORKER" in os.environ and os.environ.get("RELUSPARSITY_TESTS_OF") == str(os.getppid())
+os.environ["RELUSPARSITY_RUNS"] = str(SHARED) if FIRST or WORKER else tempfile.mkdtemp(dir=SHARED)
+if not (FIRST or WORKER):  # a pytest that a test starts must not find what others trained: it is to show that it trains
+    Path(os.environ["RELUSPARSITY_RUNS"], "corpora").symlink_to(SHARED / "corpora")
 # no power fails while tests run, and what is written outlives a kill; a disk takes milliseconds each time
 os.fsync = lambda file: None
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:  # begun in the background of a shell; some tests interrupt

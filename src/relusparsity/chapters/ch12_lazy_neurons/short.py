@@ -17,9 +17,9 @@ def in_short() -> Short:
     change = preactivation_drift.change(store.recorded("preactivation_drift", "laptop")).mean("seed")
     rises = " and ".join(f"{int((change.sel(optimizer=by) > 0).sum())} ({by})" for by in preactivation_drift.OPTIMIZERS)
     return Short(
-        f"Small vision Transformers (Fashion) become sparse unasked, but less than a large one: {end[lazy.AS_IS]:.0f} % of what "
-        "their hidden units give is positive, where Li et al. have 6.3 %. Wider and deeper is sparser, as they say: "
-        f"{end[wide[0]]:.0f} % with the narrowest layers, {end[wide[-1]]:.0f} % with the widest.",
+        f"Small vision Transformers (Fashion) become sparse unasked, but less than a large one: {end[lazy.AS_IS]:.0f} "
+        "% of what their hidden units give is positive, where Li et al. have 6.3 %. Wider and deeper is sparser, as "
+        f"they say: {end[wide[0]]:.0f} % with the narrowest layers, {end[wide[-1]]:.0f} % with the widest.",
         (
             f"Random data bring it, too: they end at {ratio.loc[arms].min():.0f} to {ratio.loc[arms].max():.0f} % of "
             f"their start, the pictures at {ratio.loc[lazy.AS_IS].min():.0f} to {ratio.loc[lazy.AS_IS].max():.0f} %. "
@@ -27,8 +27,9 @@ def in_short() -> Short:
             f"fresh at each step, {float(fresh['silent'].mean()):.0f} % of the units are silent, and the others fire "
             "more than before.",
             f"Before the first step a network of two layers has {two['of the theorem']:.0f} % of the push that follows "
-            "from Li et al.'s theorem. In small Transformers its sign is open in most layers, and over whole runs of two "
-            f"layers the share rises in {rises} of {change.sizes['arm']} arms, whichever way the first gradient points.",
+            "from Li et al.'s theorem. In small Transformers its sign is open in most layers, and over whole runs of "
+            f"two layers the share rises in {rises} of {change.sizes['arm']} arms, whichever way the first gradient "
+            "points.",
             "The encoder-decoder (3.0 % in T5-Base) is not tested yet.",
         ),
     )

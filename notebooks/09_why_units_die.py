@@ -34,7 +34,7 @@ scale = "laptop"
 # %% tags=["remove-input"]
 from relusparsity import claims, scales, store
 from relusparsity.chapters.ch09_why_units_die import effects, experiment, figures, gradients, revivals, tables, words
-from relusparsity.experiments import attribution, costs, sealing
+from relusparsity.experiments import attribution, costs, sealing, written
 
 # %% tags=["remove-input"]
 laptop = store.recorded("why_units_die", "laptop")
@@ -161,10 +161,10 @@ tables.over_seeds(mid, words.POINT)
 # No control but winsorising counts in every seed. Three of our intervals were about two wide, and could hardly fail.
 
 # %% tags=["remove-input", "hide-output"] mystnb={"code_prompt_show": "What we had written, fork by fork", "code_prompt_hide": "Hide what we had written"} table="Share of deaths taken away: intervals written before the runs, and what came. Mid, mean of five seeds"
-tables.came(attribution, mid)
+written.came(attribution, mid).rename_axis("fork")
 
 # %% tags=["remove-input", "hide-output"] mystnb={"code_prompt_show": "The sentences, with their chances", "code_prompt_hide": "Hide the sentences"} table="Sentences about the controls, the chance that we gave each before the runs, and what came. Mid"
-tables.said(attribution, mid)
+written.said(attribution, mid)
 
 # %% [markdown]
 # All were written on 2026-11-29, before any run, but the last sentence: that came a day later, when Laptop had been
@@ -201,10 +201,10 @@ figures.hazard(effects.of_revivals(frozen, sealing.LAYER, sealing.named()))
 # had expected more revivals, and fewer of them at the floor. All was written on 2026-11-29, before any run.
 
 # %% tags=["remove-input", "hide-output"] mystnb={"code_prompt_show": "What we had written of revivals", "code_prompt_hide": "Hide what we had written of revivals"} table="Share of layer 2's dead that come back in 2,000 steps, in percent: intervals written before the runs, and what came. Mid, mean of five seeds"
-tables.came(sealing, frozen, 1)
+written.came(sealing, frozen, 1).rename_axis("fork")
 
 # %% tags=["remove-input", "hide-output"] mystnb={"code_prompt_show": "The sentences on revivals", "code_prompt_hide": "Hide the sentences on revivals"} table="Sentences about revivals, the chance that we gave each before the runs, and what came. Mid"
-tables.said(sealing, frozen)
+written.said(sealing, frozen)
 
 # %% [markdown]
 # ## Are outliers to blame?

@@ -102,10 +102,10 @@ tables.shares(pictures)
 # ([chapter 2](02_layer_patterns.ipynb)).
 
 # %% tags=["remove-input", "hide-output"] mystnb={"code_prompt_show": "What we had written of the pictures", "code_prompt_hide": "Hide what we had written of the pictures"} table="Share of positive entries at the end, percent: intervals written before the runs, and what came. Mean of three seeds"
-tables.came(lazy_pictures, pictures)
+written.came(lazy_pictures, pictures, 1)
 
 # %% tags=["remove-input", "hide-output"] mystnb={"code_prompt_show": "The sentences on pictures", "code_prompt_hide": "Hide the sentences on pictures"} table="Sentences about the runs on pictures, the chance that we gave each before them, and what came"
-tables.said(lazy_pictures, pictures)
+written.said(lazy_pictures, pictures)
 
 # %% [markdown]
 # ## The first step
@@ -158,10 +158,10 @@ figures.drift(read.whole_runs(drift))
 tables.over_runs(drift)
 
 # %% tags=["remove-input", "hide-output"] mystnb={"code_prompt_show": "What we had written of these runs", "code_prompt_hide": "Hide what we had written of these runs"} table="Change of the share of positive entries, in points: intervals written before the runs, and what came. Mean of 20 seeds"
-tables.came(preactivation_drift, drift, 2)
+written.came(preactivation_drift, drift, 2)
 
 # %% tags=["remove-input", "hide-output"] mystnb={"code_prompt_show": "The sentences on these runs", "code_prompt_hide": "Hide the sentences on these runs"} table="Sentences about the runs of two layers, the chance that we gave each before them, and what came"
-tables.said(preactivation_drift, drift)
+written.said(preactivation_drift, drift)
 
 # %% [markdown]
 # ## Try it

@@ -1,7 +1,5 @@
 """Tables of chapter 09: what each control does, what it takes away, and what was written of the runs to come."""
 
-from types import ModuleType
-
 import pandas as pd
 import xarray as xr
 
@@ -85,27 +83,6 @@ def over_seeds(dataset: xr.Dataset, point: str) -> pd.DataFrame:
         }
     table = pd.DataFrame.from_dict(rows, orient="index").rename_axis("control")
     return table.apply(lambda column: column.str.replace("-", "−"))
-
-
-def came(experiment: ModuleType, dataset: xr.Dataset, digits: int = 2) -> pd.DataFrame:
-    """The intervals written of an experiment's forks of Mid, against the mean of its seeds."""
-    table = experiment.predicted(dataset).set_index("arm").rename_axis("fork")
-    table["written before"] = table["written before"].str.replace("-", "−")
-    number = table["came"].map(f"{{:.{digits}f}}".format).str.replace("-", "−")
-    return table.assign(came=number.where(table["holds"].notna(), "not all have run"), holds=_held(table["holds"]))
-
-
-def said(experiment: ModuleType, dataset: xr.Dataset) -> pd.DataFrame:
-    """The sentences written of an experiment's forks of Mid, with their chances, against what came."""
-    table = experiment.sentences(dataset).set_index("written before").rename_axis("sentence")
-    known = table["holds"].notna()
-    shown = table["came"].where(known, "undecided").str.replace("-", "−")
-    chance = (100 * table["chance"]).map("{:.0f} %".format)
-    return table.assign(chance=chance, came=shown, holds=_held(table["holds"]))
-
-
-def _held(holds: pd.Series) -> pd.Series:
-    return holds.map({True: "yes", False: "no"}).fillna("–")
 
 
 def expected() -> pd.DataFrame:

@@ -6,7 +6,7 @@ import scipy
 import xarray as xr
 
 from relusparsity import claims, store
-from relusparsity.experiments import attribution, freezes, outliers, sealing
+from relusparsity.experiments import attribution, freezes, outliers, sealing, written
 
 from . import experiment, gradients, revivals, short, tables, words
 
@@ -133,7 +133,7 @@ def test_what_the_other_controls_do_in_mid_is_that_of_sums(mid: xr.Dataset) -> N
 
 
 def test_what_was_written_of_the_controls_stands_beside_what_came(mid: xr.Dataset) -> None:
-    came, said = tables.came(attribution, mid), tables.said(attribution, mid)
+    came, said = written.came(attribution, mid), written.said(attribution, mid)
     assert came.index.tolist() == list(attribution.EXPECTED) and said.index.tolist() == list(attribution.CHANCES)
     assert came.loc["at 25 %: exchange"].tolist() == ["−0.3 to 0.4", "0.16", "yes"]
     assert came.loc["at 10 %: exchange"].tolist() == ["−0.3 to 0.4", "not all have run", "–"]
@@ -193,7 +193,7 @@ def test_what_is_said_of_outliers_is_that_of_the_seeds_that_ran(rare: xr.Dataset
         assert f"{times.min():.2f} to {times.max():.2f}" in said
     assert ("fewer units die" in said) == bool((times_of(died) < 1).all())
     assert f"in the {ran.sum()} seeds that have run" in said and "so it stays open" in said
-    assert tables.said(outliers, rare)["came"].eq("undecided").all(), "by the rule, until all seeds have run"
+    assert written.said(outliers, rare)["came"].eq("undecided").all(), "by the rule, until all seeds have run"
 
 
 def times_of(died: xr.DataArray) -> np.ndarray:

@@ -1,11 +1,16 @@
 """Tables of chapter 12: where the shares end, which way the first step goes, and what was written before the runs."""
 
-from types import ModuleType
-
 import pandas as pd
 import xarray as xr
 
-from ...experiments import first_gradient, first_gradient_by_layer, lazy_pictures, lazy_text, preactivation_drift
+from ...experiments import (
+    first_gradient,
+    first_gradient_by_layer,
+    lazy_pictures,
+    lazy_text,
+    preactivation_drift,
+    written,
+)
 from . import read
 
 
@@ -36,7 +41,7 @@ def by_size(dataset: xr.Dataset) -> pd.DataFrame:
     table = lazy_pictures.trend(dataset).reset_index().set_index("seed")
     rounded = table[["τ of the share", "τ of the count"]].map(lambda value: f"{value:.1f}".replace("-", "−"))
     shown = table[["shallow", "deep"]].map("{:.1f}".format)
-    return pd.concat([table["compared at"], rounded, shown, held(table["holds"])], axis=1)
+    return pd.concat([table["compared at"], rounded, shown, written.held(table["holds"])], axis=1)
 
 
 def first_step(dataset: xr.Dataset) -> pd.DataFrame:
@@ -86,32 +91,10 @@ def over_runs(dataset: xr.Dataset) -> pd.DataFrame:
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis(["trained on", "by"])
 
 
-def came(experiment: ModuleType, dataset: xr.Dataset, digits: int = 1) -> pd.DataFrame:
-    """The intervals written of an experiment's arms, against the mean of its seeds."""
-    table = experiment.predicted(dataset)
-    keys = [name for name in ("arm", "optimizer") if name in table]
-    table = table.set_index(keys)
-    table["written before"] = table["written before"].str.replace("-", "−")
-    shown = table["came"].map(f"{{:.{digits}f}}".format).str.replace("-", "−").where(table["holds"].notna(), "not run")
-    return table.assign(came=shown, holds=held(table["holds"]))
-
-
-def said(experiment: ModuleType, dataset: xr.Dataset) -> pd.DataFrame:
-    """The sentences written of an experiment, with their chances, against what came."""
-    table = experiment.sentences(dataset).set_index("written before").rename_axis("sentence")
-    shown = table["came"].where(table["holds"].notna(), "undecided").str.replace("-", "−")
-    return table.assign(chance=(100 * table["chance"]).map("{:.0f} %".format), came=shown, holds=held(table["holds"]))
-
-
 def to_come() -> pd.DataFrame:
     """The intervals written of the encoder-decoder's arms, which have not run."""
     rows = [(arm, f"{low:g} to {high:g}", lazy_text.DATE) for arm, (low, high) in lazy_text.EXPECTED.items()]
     return pd.DataFrame(rows, columns=["arm", "positive entries at the end, %", "written"]).set_index("arm")
-
-
-def held(holds: pd.Series) -> pd.Series:
-    """Yes, no, or a dash where it is not known."""
-    return holds.map({True: "yes", False: "no"}).fillna("–")
 
 
 def short(value: float) -> str:

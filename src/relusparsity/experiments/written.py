@@ -1,0 +1,27 @@
+"""What was written before the runs of an experiment, beside what came, as a page shows it."""
+
+from types import ModuleType
+
+import pandas as pd
+import xarray as xr
+
+
+def came(experiment: ModuleType, dataset: xr.Dataset, digits: int = 2) -> pd.DataFrame:
+    """The intervals written of an experiment's arms, against the mean of its seeds: its `predicted`."""
+    table = experiment.predicted(dataset)
+    table = table.set_index([name for name in ("arm", "optimizer") if name in table])
+    table["written before"] = table["written before"].str.replace("-", "−")
+    number = table["came"].map(f"{{:.{digits}f}}".format).str.replace("-", "−")
+    return table.assign(came=number.where(table["holds"].notna(), "not all have run"), holds=held(table["holds"]))
+
+
+def said(experiment: ModuleType, dataset: xr.Dataset) -> pd.DataFrame:
+    """The sentences written of an experiment, with their chances, against what came: its `sentences`."""
+    table = experiment.sentences(dataset).set_index("written before").rename_axis("sentence")
+    shown = table["came"].where(table["holds"].notna(), "undecided").str.replace("-", "−")
+    return table.assign(chance=(100 * table["chance"]).map("{:.0f} %".format), came=shown, holds=held(table["holds"]))
+
+
+def held(holds: pd.Series) -> pd.Series:
+    """Yes, no, or a dash where it is not known."""
+    return holds.map({True: "yes", False: "no"}).fillna("–")

@@ -35,17 +35,13 @@ scale = "laptop"
 # %% tags=["remove-input"]
 from relusparsity import claims, scales, store
 from relusparsity.chapters.ch12_lazy_neurons import figures, read, tables, words
-from relusparsity.experiments import (
-    costs,
-    first_gradient,
-    first_gradient_by_layer,
-    lazy_pictures,
-    lazy_rows,
-    preactivation_drift,
-)
+from relusparsity.experiments import costs, lazy_pictures, lazy_rows, written
+
+pictures = store.recorded("lazy_pictures", "fashion")
 
 # %% tags=["remove-input"]
-pictures = store.recorded("lazy_pictures", "fashion")
+from relusparsity.experiments import first_gradient, first_gradient_by_layer, preactivation_drift
+
 first, by_layer, drift = read.measured(first_gradient, first_gradient_by_layer, preactivation_drift)
 
 # %% [markdown]

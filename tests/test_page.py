@@ -104,14 +104,16 @@ def controls_move(page: "sync_api.Page", name: str) -> int:
     for figure in moving:
         first, controls = figure.evaluate(MARKS), figure.locator("input, select")
         controls.first.focus()
-        slider = controls.first.get_attribute("type") == "range"  # which stands at its end, a choice at its first
+        # a slider stands at its end, a choice at its first; radio buttons go round, a list does not
+        kind = controls.first.evaluate("control => control.type")
+        slider, back = kind == "range", {"range": "ArrowRight", "select-one": "ArrowLeft"}.get(kind)
         seen = set()
         for _ in range(controls.count()):
             page.keyboard.press("ArrowLeft" if slider else "ArrowRight")
             seen.add(figure.evaluate(MARKS))
         assert seen - {first}, f"{name}: nothing moves"
-        if slider:
-            page.keyboard.press("ArrowRight")
+        if back:
+            page.keyboard.press(back)
         assert figure.evaluate(MARKS) == first, f"{name}: there and back again"
     return len(moving)
 

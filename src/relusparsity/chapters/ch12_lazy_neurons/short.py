@@ -17,9 +17,9 @@ def in_short() -> Short:
     change = preactivation_drift.change(store.recorded("preactivation_drift", "laptop")).mean("seed")
     rises = " and ".join(f"{int((change.sel(optimizer=by) > 0).sum())} ({by})" for by in preactivation_drift.OPTIMIZERS)
     return Short(
-        f"Small vision Transformers (Fashion) become sparse unasked, but less than a large one: {end[lazy.AS_IS]:.0f} "
-        "% of what their hidden units give is positive, where Li et al. have 6.3 %. Wider and deeper is sparser, as "
-        f"they say: {end[wide[0]]:.0f} % with the narrowest layers, {end[wide[-1]]:.0f} % with the widest.",
+        f"Small vision Transformers (Fashion) become sparse unasked: {end[lazy.AS_IS]:.0f} % of what their hidden units "
+        f"give is positive, where a large one has 6.3 %. Wider is sparser, from {end[wide[0]]:.0f} to "
+        f"{end[wide[-1]]:.0f} %, and so is deeper.",
         (
             f"Random data bring it, too: they end at {ratio.loc[arms].min():.0f} to {ratio.loc[arms].max():.0f} % of "
             f"their start, the pictures at {ratio.loc[lazy.AS_IS].min():.0f} to {ratio.loc[lazy.AS_IS].max():.0f} %. "

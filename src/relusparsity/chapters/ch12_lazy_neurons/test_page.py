@@ -35,7 +35,7 @@ def test_the_share_at_the_end_is_that_of_the_recorded_runs(pictures: xr.Dataset)
     assert f"{end.mean():.0f} % of the entries are positive at the end** ({spread} over 3 seeds)" in said
     assert table.loc["as it is", "end"] == f"{end.mean():.1f} ({spread})"
     assert "GELU" not in table.index, "it has not run"
-    assert f"one: {end.mean():.0f} % of what their hidden units give" in short.in_short().finding
+    assert f"unasked: {end.mean():.0f} % of what their hidden units give" in short.in_short().finding
     batch = pictures["final_batch_use"].sel(recipe="as it is").transpose("layer", ...).values[:LAYERS]
     assert f"{100 * batch.mean():.1f} % of them fire at least once in a set of 128 pictures" in said
 

@@ -17,8 +17,8 @@ def in_short() -> Short:
     change = preactivation_drift.change(store.recorded("preactivation_drift", "laptop")).mean("seed")
     rises = " and ".join(f"{int((change.sel(optimizer=by) > 0).sum())} ({by})" for by in preactivation_drift.OPTIMIZERS)
     return Short(
-        f"Small vision Transformers (Fashion) become sparse unasked: {end[lazy.AS_IS]:.0f} % of what their hidden units "
-        f"give is positive, where a large one has 6.3 %. Wider is sparser, from {end[wide[0]]:.0f} to "
+        f"Small vision Transformers (Fashion) become sparse unasked: {end[lazy.AS_IS]:.0f} % of what their hidden "
+        f"units give is positive, where a large one has 6.3 %. Wider is sparser, from {end[wide[0]]:.0f} to "
         f"{end[wide[-1]]:.0f} %, and so is deeper.",
         (
             f"Random data bring it, too: they end at {ratio.loc[arms].min():.0f} to {ratio.loc[arms].max():.0f} % of "

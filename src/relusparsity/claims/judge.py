@@ -47,7 +47,7 @@ class Outcome:
 
     row: Claim
     scale: str
-    """The ledger's letter of the shape: P (Wide), S (Mid), L (Laptop), smoke, or L + P."""
+    """The ledger's letter: P (Wide), S (Mid), L (Laptop), smoke, or L + P; or its word (see `PLACES` and `ANY`)."""
     verdict: Verdict | None
     """None for what we only show: a recorded shape that the row is not judged at, or this machine's run."""
     reason: str = ""

@@ -38,7 +38,7 @@ class Claim:
     """What the paper states: a number with its unit, or its words in quotation marks."""
     rule: str
     scales: tuple[str, ...]
-    """Where the row is judged: at P (Wide), S (Mid) or L (Laptop), each on its own, or at "L + P", both together."""
+    """Where it is judged: P (Wide), S (Mid), L (Laptop), each alone; "L + P", both together; or the ledger's word."""
     date: str = "2026-11-21"
     version: int = 1
 

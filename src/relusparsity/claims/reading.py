@@ -162,7 +162,7 @@ def recipe(dataset: xr.Dataset) -> str:
 
 
 def _architecture(dataset: xr.Dataset) -> str:
-    """What a decoder has beside its size, or how a vision Transformer cuts pictures."""
+    """What a decoder has beside its size; of other kinds of model, which kind it is."""
     if _reads_pictures(dataset):
         size = setting(dataset, "model", "patch_size")
         return f"vision Transformer, patches of {size} × {size} pixels"

@@ -18,6 +18,8 @@ import xarray as xr
 from .. import theory
 from ..checks import plain, seeds
 from ..claims import Rule, Verdict
+from ..claims.judge import ANY
+from ..claims.ledger import seeds_needed
 from ..claims.reading import Finding, NotTestable, Reading
 from ..store import results
 from ..theory import TwoLayers
@@ -35,7 +37,7 @@ HOLDS = {RANDOM: 1, OWN: -1, COMMON: 1, SQUARED: 1, SQUARED_COMMON: 1, SHIFTED: 
 MEAN = 0.05
 """Of V's entries in the arms whose V has one."""
 
-NEEDED = 20
+NEEDED = seeds_needed("24", ANY)
 """Seeds that row 24 asks for."""
 
 UNITS_OF = {

@@ -92,11 +92,12 @@ def of_data(dataset: xr.Dataset) -> Said:
     low, high = (f(ratio.loc[RANDOM_ARMS]) for f in (min, max))
     own = ratio.loc[lazy.AS_IS]
     loss = dataset["train_loss"].sel(recipe=RANDOM_ARMS).astype(float)
+    classes = lazy.models(dataset)[lazy.AS_IS].corpus.classes
     return Said(
         f"**Random data end at {low:.1f} to {high:.1f} % of their start, the pictures at {own.min():.1f} to "
         f"{own.max():.1f} %.** Most of the fall needs nothing to learn. The rule asks for less than half in every run, "
         f"and {int(halves.eq(True).sum())} of {len(halves)} have that. None of these runs learned its labels: their "
-        f"training loss never goes below {float(loss.min()):.3f}, where guessing evenly gives {np.log(10):.3f}."
+        f"training loss never goes below {float(loss.min()):.3f}, where guessing evenly gives {np.log(classes):.3f}."
     )
 
 

@@ -16,8 +16,7 @@ in_short()
 
 # %% [markdown]
 # *You will learn* what moves a unit under zero, how a fork of a run tests a cause, and what five seeds of such forks
-# say. *9 minutes to read; to run, five to thirty minutes the first time, by
-# what else the cores do, then seconds.*
+# say. *9 minutes to read; to run, five to thirty minutes the first time, by what else the cores do, then seconds.*
 #
 # **Question.** The abstract of Wild and Anderson {cite:p}`wild2024uncovering` says that death is "primarily driven by
 # the dynamics of training, rather than simply occurring randomly or accidentally as a result of outliers". What drives
@@ -34,7 +33,7 @@ scale = "laptop"
 # %% tags=["remove-input"]
 from relusparsity import claims, scales, store
 from relusparsity.chapters.ch09_why_units_die import effects, experiment, figures, gradients, revivals, tables, words
-from relusparsity.experiments import attribution, costs, sealing, written
+from relusparsity.experiments import attribution, costs, outliers, sealing, written
 
 # %% tags=["remove-input"]
 laptop = store.recorded("why_units_die", "laptop")
@@ -215,11 +214,14 @@ written.said(sealing, frozen)
 # %% tags=["remove-input"]
 gradients.said(rare)
 
+# %% tags=["remove-input", "hide-output"] mystnb={"code_prompt_show": "What we had written of outliers", "code_prompt_hide": "Hide what we had written of outliers"} table="Deaths of a fork, as a multiple of its twin's: intervals written before the runs, and what came. Mid, mean of five seeds"
+written.came(outliers, rare).rename_axis("fork")
+
+# %% tags=["remove-input", "hide-output"] mystnb={"code_prompt_show": "The sentences on outliers", "code_prompt_hide": "Hide the sentences on outliers"} table="Sentences about outliers, the chance that we gave each before the runs, and what came. Mid"
+written.said(outliers, rare)
+
 # %% [markdown]
 # ## Forks to come
-#
-# The next forks of Mid freeze a unit's own weights, its bias and its input in turn, in the same five seeds. What we
-# wrote of outliers waits with them, for the fifth seed.
 
 # %% tags=["remove-input"]
 words.to_come(mid, frozen, rare)
@@ -267,11 +269,11 @@ figures.by_layer(effects.of_controls(here, experiment.POINT), name="here")
 # %% [markdown]
 # ## Claims
 #
-# The ledger's rows on why units die. Of row 11b part (b) holds; (a) and (c) wait for a seed, so it has no verdict yet.
+# The ledger's rows on why units die. Row 11b asks for outliers that kill before it says that outliers do not.
 
 # %% tags=["remove-input"]
-read, rules = {("attribution", "mid"): mid, ("sealing", "mid"): frozen}, attribution.RULES | sealing.RULES
-claims.table(claims.evaluate(read, rows=claims.for_chapter(9), rules=rules))
+read = {(name, "mid"): of for name, of in (("attribution", mid), ("sealing", frozen), ("outliers", rare))}
+claims.table(claims.evaluate(read, rows=claims.for_chapter(9), rules=tables.RULES))
 
 # %% [markdown]
 # ## What we cannot say

@@ -10,7 +10,7 @@ import scipy
 import xarray as xr
 
 from relusparsity.claims import Verdict
-from relusparsity.experiments import outliers
+from relusparsity.experiments import attribution, outliers
 from relusparsity.experiments.outliers import (
     ARMS,
     CHANCES,
@@ -152,6 +152,13 @@ def test_row_11b_has_each_word(tenfold: float, winsorised: Any, percent: float, 
     known = [value == value for value in (tenfold, low, percent)]
     assert table["holds"].tolist() == [of if there else None for of, there in zip(parts, known, strict=True)]
     assert (table["came"] == "").tolist() == [not there for there in known]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(attribution, "equivalent", lambda controls: winsorised)
+        finding = outliers.finding(xr.Dataset(), dataset)
+    holds = {Verdict.REPRODUCED: True, Verdict.NOT_YET_TESTED: None}.get(verdict, False)
+    assert [(each.seed, each.holds) for each in finding.readings] == [(seed, holds) for seed in SEEDS]
+    assert len(finding.limits) == (verdict is Verdict.NOT_TESTABLE)
+    assert finding.limits == () or f"{tenfold:.2f} (" in finding.limits[0]
 
 
 def test_forecasts_hold_within_their_intervals_and_are_open_without_a_fork() -> None:

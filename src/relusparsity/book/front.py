@@ -7,7 +7,7 @@ from pathlib import Path
 import xarray as xr
 
 from .. import claims, plots
-from ..experiments import attribution, dissociation, first_gradient, lazy_rows, sealing
+from ..experiments import attribution, dissociation, first_gradient, lazy_rows, outliers, sealing
 from ..plots.explorable import MID, explorable
 from ..recipes import FROZEN, RECIPES
 from ..store import results, sealed
@@ -42,10 +42,12 @@ def blocks() -> dict[str, str]:
     halves = [results.recorded(name, "mid") for name in ("factorial", "other_half")]
     short, shown = claims.table(judged), [o for o in judged if _searched(o)]
     told = scoreboard.known()
-    read = {"mid": ("dissociation", "attribution", "sealing"), "fashion": ("lazy_pictures",)}
+    read = {"mid": ("dissociation", "attribution", "sealing", "outliers"), "fashion": ("lazy_pictures",)}
     read["laptop"] = ("first_gradient", "first_gradient_by_layer")
     decided = {(name, at): results.recorded(name, at) for at, of in read.items() for name in of}
-    rules = dissociation.RULES | attribution.RULES | sealing.RULES | lazy_rows.RULES | first_gradient.RULES
+    rules: dict[str, claims.Rule] = {}
+    for each in (dissociation, attribution, outliers, sealing, lazy_rows, first_gradient):
+        rules |= each.RULES
     of_added = claims.evaluate(decided, rows=claims.ADDED, rules=rules)
     return {
         "findings": findings.findings(judged, [claims.ends(every, letter) for letter in "PS"], halves, pruned),

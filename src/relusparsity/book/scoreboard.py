@@ -17,6 +17,7 @@ from ..experiments import (
     endings,
     lazy_pictures,
     other_half,
+    outliers,
     preactivation_drift,
     sealing,
     search,
@@ -73,6 +74,10 @@ def scores() -> Iterator[tuple[str, str, pd.Series]]:
     yield words, attribution.DATE, attribution.predicted(forks)["holds"]
     words = "The same, sentences on which of them do"
     yield words, "2026-11-30", as_likely(attribution.sentences(forks))  # the day of the last of them
+    rare = results.recorded("outliers", "mid")
+    words = "Deaths with larger gradients, or without the batches that have the largest (Mid)"
+    yield words, outliers.DATE, outliers.predicted(rare)["holds"]
+    yield "The same, sentences on whether outliers kill", outliers.DATE, as_likely(outliers.sentences(rare))
     frozen = results.recorded("sealing", "mid")
     yield (
         "Dead units of layer 2 that fire again, forks that freeze what wakes them (Mid)",

@@ -3,7 +3,7 @@
 import pandas as pd
 import xarray as xr
 
-from ...experiments import attribution, freezes, outliers
+from ...experiments import attribution, freezes, outliers, sealing
 from . import effects, words
 from .figures.forks import interval
 
@@ -31,8 +31,10 @@ CONTROLS = {
 }
 """Control → what a treated unit's update becomes, what kills if AF is near 1, and what if it is near 0."""
 
+RULES = attribution.RULES | sealing.RULES | outliers.RULES
+"""The ledger's rows that this chapter decides."""
+
 ASKED = {
-    outliers: "deaths, as a multiple of its twin's",
     freezes: "share of layer 2's deaths taken away",
 }
 """Experiment that has not run whole → the number that its intervals are of."""

@@ -7,7 +7,7 @@ import xarray as xr
 
 from ...claims.short import Said, between
 from ...config import RunConfig, from_dict
-from ...experiments import attribution, forked, freezes, outliers, sealing
+from ...experiments import attribution, forked, freezes
 from ...interventions.updates import Control
 from ...plots.reading import how_many
 from ...shapes import title
@@ -193,7 +193,7 @@ def to_come(*recorded: xr.Dataset) -> Said:
     recorded : Dataset
         Of experiments some of whose forks may have no end.
     """
-    waiting = [each for each in (outliers, freezes, sealing) if not each.RAN]
+    waiting = [each for each in (freezes,) if not each.RAN]
     missing = sum(int(each["final_loss"].isnull().sum()) for each in recorded)
     forks = missing + forked.SEEDS * sum(len(each.ARMS) for each in waiting)
     if not forks:
@@ -205,8 +205,9 @@ def to_come(*recorded: xr.Dataset) -> Said:
     if not waiting:
         return Said(f"{forks} forks of Mid wait for a GPU{of_shown}.")
     return Said(
-        f"{forks} forks of Mid wait for a GPU{of_shown}. Of the {forks - missing} others {intervals} intervals were "
-        f"written, and {sentences} sentences, each with its chance, {days}, before any of them ran."
+        f"{forks} forks of Mid wait for a GPU{of_shown}. The {forks - missing} others freeze a unit's own weights, its "
+        f"bias and its input in turn, in the same seeds; {intervals} intervals were written of them, and {sentences} "
+        f"sentences, each with its chance, {days}, before any of them ran."
     )
 
 

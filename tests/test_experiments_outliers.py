@@ -10,7 +10,7 @@ import scipy
 import xarray as xr
 
 from relusparsity.claims import Verdict
-from relusparsity.experiments import attribution, outliers
+from relusparsity.experiments import attribution, outlier_row, outliers
 from relusparsity.experiments.outliers import (
     ARMS,
     CHANCES,
@@ -154,7 +154,7 @@ def test_row_11b_has_each_word(tenfold: float, winsorised: Any, percent: float, 
     assert (table["came"] == "").tolist() == [not there for there in known]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(attribution, "equivalent", lambda controls: winsorised)
-        finding = outliers.finding(xr.Dataset(), dataset)
+        finding = outlier_row.finding(xr.Dataset(), dataset)
     holds = {Verdict.REPRODUCED: True, Verdict.NOT_YET_TESTED: None}.get(verdict, False)
     assert [(each.seed, each.holds) for each in finding.readings] == [(seed, holds) for seed in SEEDS]
     assert len(finding.limits) == (verdict is Verdict.NOT_TESTABLE)

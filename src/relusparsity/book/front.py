@@ -7,7 +7,7 @@ from pathlib import Path
 import xarray as xr
 
 from .. import claims, plots
-from ..experiments import attribution, dissociation, first_gradient, lazy_rows, outliers, sealing
+from ..experiments import attribution, dissociation, first_gradient, lazy_rows, outlier_row, sealing
 from ..plots.explorable import MID, explorable
 from ..recipes import FROZEN, RECIPES
 from ..store import results, sealed
@@ -46,7 +46,7 @@ def blocks() -> dict[str, str]:
     read["laptop"] = ("first_gradient", "first_gradient_by_layer")
     decided = {(name, at): results.recorded(name, at) for at, of in read.items() for name in of}
     rules: dict[str, claims.Rule] = {}
-    for each in (dissociation, attribution, outliers, sealing, lazy_rows, first_gradient):
+    for each in (dissociation, attribution, outlier_row, sealing, lazy_rows, first_gradient):
         rules |= each.RULES
     of_added = claims.evaluate(decided, rows=claims.ADDED, rules=rules)
     return {

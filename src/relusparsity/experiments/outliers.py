@@ -35,9 +35,8 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from ..claims import Rule, Verdict
-from ..claims.reading import Finding, Reading
-from . import attribution, forked, shared
+from ..claims import Verdict
+from . import forked, shared
 
 DATE = "2026-11-30"
 RAN = "2026-11-30"
@@ -186,32 +185,6 @@ def row_11b(dataset: xr.Dataset, winsorised: tuple[float, float]) -> tuple[Verdi
     if a is None or (None in others and False not in others):
         return Verdict.NOT_YET_TESTED, table
     return Verdict.REPRODUCED if all(others) else Verdict.NOT_REPRODUCED, table
-
-
-def finding(controls: xr.Dataset, dataset: xr.Dataset) -> Finding:
-    """Row 11b, of all seeds together; `controls`, of `attribution`, has its part (b)."""
-    word, parts = row_11b(dataset, attribution.equivalent(controls))
-    holds = None if word is Verdict.NOT_YET_TESTED else word is Verdict.REPRODUCED
-    columns = {
-        "deaths, ten-fold gradients (× those without)": ratio(dataset, TENFOLD),
-        "falls in the largest 1 % of steps, median dying unit (%)": median(dataset, UNTREATED, True),
-    }
-    readings = [
-        Reading(
-            int(seed),
-            holds,
-            {name: "not run" if of[place] != of[place] else float(of[place]) for name, of in columns.items()},
-            "not yet: a fork has no end" if holds is None else "",
-        )
-        for place, seed in enumerate(dataset["seed"].values)
-    ]
-    came = parts.iloc[0]["came"]
-    harmless = f"the positive control raises no deaths by a quarter: {came} times as many (mean of the seeds, 95 %)"
-    return Finding(tuple(readings), (harmless,) if word is Verdict.NOT_TESTABLE else ())
-
-
-RULES = {"11b": Rule("outliers", finding, beside="attribution")}
-"""The ledger's row that these runs decide."""
 
 
 def _whole(values: np.ndarray) -> bool:

@@ -3,7 +3,7 @@
 import pandas as pd
 import xarray as xr
 
-from ...experiments import attribution, freezes, outliers, sealing
+from ...experiments import attribution, freezes, outlier_row, sealing
 from . import effects, words
 from .figures.forks import interval
 
@@ -31,7 +31,7 @@ CONTROLS = {
 }
 """Control → what a treated unit's update becomes, what kills if AF is near 1, and what if it is near 0."""
 
-RULES = attribution.RULES | sealing.RULES | outliers.RULES
+RULES = attribution.RULES | sealing.RULES | outlier_row.RULES
 """The ledger's rows that this chapter decides."""
 
 ASKED = {

@@ -1,0 +1,33 @@
+"""Row 11b of the ledger: what forks with larger gradients and those with capped updates say of it together."""
+
+import xarray as xr
+
+from ..claims import Rule, Verdict
+from ..claims.reading import Finding, Reading
+from . import attribution, outliers
+
+
+def finding(controls: xr.Dataset, dataset: xr.Dataset) -> Finding:
+    """Row 11b, of all seeds together; `controls`, of `attribution`, has its part (b)."""
+    word, parts = outliers.row_11b(dataset, attribution.equivalent(controls))
+    holds = None if word is Verdict.NOT_YET_TESTED else word is Verdict.REPRODUCED
+    columns = {
+        "deaths, ten-fold gradients (× those without)": outliers.ratio(dataset, outliers.TENFOLD),
+        "falls in the largest 1 % of steps, median dying unit (%)": outliers.median(dataset, outliers.UNTREATED, True),
+    }
+    readings = [
+        Reading(
+            int(seed),
+            holds,
+            {name: "not run" if of[place] != of[place] else float(of[place]) for name, of in columns.items()},
+            "not yet: a fork has no end" if holds is None else "",
+        )
+        for place, seed in enumerate(dataset["seed"].values)
+    ]
+    came = parts.iloc[0]["came"]
+    harmless = f"the positive control raises no deaths by a quarter: {came} times as many (mean of the seeds, 95 %)"
+    return Finding(tuple(readings), (harmless,) if word is Verdict.NOT_TESTABLE else ())
+
+
+RULES = {"11b": Rule("outliers", finding, beside="attribution")}
+"""The ledger's row that these runs decide."""

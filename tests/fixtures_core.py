@@ -2,11 +2,12 @@
 
 import errno
 import hashlib
-import json
+import multiprocessing
 import os
 import shutil
 import signal
 from collections.abc import Callable
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from relusparsity.corpora import Corpus
 from relusparsity.train import golden
 
 VOCABULARY = 64
+start = multiprocessing.get_context("forkserver")
 
 
 def made_up_text(tokens: int, seed: int) -> np.ndarray:
@@ -76,12 +78,20 @@ def tiny_run(**changes: Any) -> config.RunConfig:
     return config.replace(made, **changes)
 
 
-def train_in_child(folder: Path, changes: dict[str, Any], seed: int, dies_after: int | None = None) -> None:
-    """Train the tiny run in a process of its own; before the `dies_after`-th change of a file it is killed."""
+def child(folder: Path, changes: dict[str, Any], seed: int = 0, dies_after: int | None = None) -> BaseProcess:
+    """A process that trains the tiny run; before the `dies_after`-th change of a file it is killed.
+
+    It names its run as this process does, which therefore goes on from what it leaves.
+    """
+    process = start.Process(target=_train, args=(folder, changes, seed, dies_after, golden.meaning()))
+    process.start()
+    return process
+
+
+def _train(folder: Path, changes: dict[str, Any], seed: int, dies_after: int | None, meaning: str) -> None:
     os.environ["RELUSPARSITY_RUNS"] = str(folder)
     torch.set_num_threads(1)
-    kept = json.loads(golden.GUARD.kept.read_text())["runs"]
-    golden.measured = lambda: kept  # whoever begins this process has measured the code, which takes longer than the run
+    golden.meaning = lambda: meaning  # to measure the code again takes longer than the run
     if dies_after is not None:
         before_changes_of_files(dies_after, lambda: os.kill(os.getpid(), signal.SIGKILL))
     train.run(tiny_run(**changes, seed=seed), tiny_corpus())

@@ -1,19 +1,15 @@
 """Runs whose files are damaged."""
 
 import json
-import multiprocessing
 import os
 import shutil
 from pathlib import Path
 
 import pytest
 
-from fixtures_core import tiny_corpus, tiny_run, train_in_child
+from fixtures_core import child, start, tiny_corpus, tiny_run
 from relusparsity import train
 from relusparsity.store import ondisk
-
-start = multiprocessing.get_context("forkserver")
-
 
 NEVER = {"optimizer": "sgd", "lr": 1e30, "clip": 0.0, "schedule": "constant", "warmup": 640}
 
@@ -28,10 +24,8 @@ def interrupted(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with pytest.MonkeyPatch.context() as patched:
         patched.setenv("PYTHONPATH", str(Path(__file__).parent), prepend=os.pathsep)
         start.set_forkserver_preload(["fixtures_core", "torch._dynamo"])
-        for seed, changes in ((0, 100), (1, 100)):
-            child = start.Process(target=train_in_child, args=(folder, {}, seed, changes))
-            child.start()
-            child.join()
+        for seed in (0, 1):
+            child(folder, {}, seed, dies_after=100).join()
     return folder
 
 

@@ -12,7 +12,7 @@ import pytest
 import torch
 import xarray as xr
 
-from fixtures_core import tiny_corpus, tiny_run, train_in_child
+from fixtures_core import child, tiny_corpus, tiny_run
 from relusparsity.config import replace
 from relusparsity.errors import UserError
 from relusparsity.interventions import forks
@@ -21,7 +21,7 @@ from relusparsity.store import results
 from relusparsity.store.schema import FINAL, MEASURED
 from relusparsity.train import Run, evaluate, forking, resuming
 from relusparsity.train.step import Trainer
-from test_train_resumed import assert_same_to_the_bit, start, warm_server  # noqa: F401 - a fixture
+from test_train_resumed import assert_same_to_the_bit, warm_server  # noqa: F401 - a fixture
 from train_made import trained
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -137,12 +137,12 @@ def test_killed_at_any_write_it_resumes_to_the_bit(parent: Run, tmp_path: Path) 
     shutil.copytree(parent.path, tmp_path / parent.path.name)
     killed = 0
     for _ in range(4):
-        child = start.Process(target=train_in_child, args=(tmp_path, changes, 0, rng.randrange(15, 60)))
-        child.start()
-        child.join()
-        killed += child.exitcode == -signal.SIGKILL
+        training = child(tmp_path, changes, dies_after=rng.randrange(15, 60))
+        training.join()
+        killed += training.exitcode == -signal.SIGKILL
     assert killed
     again = trained(tmp_path, **changes)
+    assert {path.name for path in tmp_path.glob("run-*")} == {parent.path.name, again.path.name}, "it went on"
     assert_same_to_the_bit(again, whole)
     assert results.provenance(again.dataset)["parent"] == results.provenance(whole.dataset)["parent"]
 

@@ -1,7 +1,6 @@
 """Nothing that happens to a run changes a bit of it: kills, full disks, damaged files."""
 
 import json
-import multiprocessing
 import os
 import pickle
 import random
@@ -17,7 +16,7 @@ import pytest
 import torch
 import xarray as xr
 
-from fixtures_core import before_changes_of_files, full_disk, tiny_corpus, tiny_run, train_in_child
+from fixtures_core import before_changes_of_files, child, full_disk, start, tiny_corpus, tiny_run
 from relusparsity import train
 from relusparsity.errors import UserError
 from relusparsity.store import results, sealed
@@ -26,7 +25,6 @@ from train_made import trained
 
 pytest_plugins = ("train_made",)  # its fixtures
 pytestmark = pytest.mark.usefixtures("one_thread")
-start = multiprocessing.get_context("forkserver")
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -51,6 +49,13 @@ def assert_same_to_the_bit(run: Run, other: Run) -> None:
     for step in run.snapshots():
         one, two = (each.model(step=step).state_dict() for each in (run, other))
         assert list(one) == list(two) and all(torch.equal(one[name], two[name]) for name in one)
+
+
+def assert_resumed_to_the_bit(folder: Path, whole: Run, **changes: Any) -> None:
+    """Trained to its end in the folder of those that were killed, and as if they had not been."""
+    run = train.run(tiny_run(**changes), tiny_corpus())
+    assert list(folder.glob("run-*")) == [run.path], "another run began anew"
+    assert_same_to_the_bit(run, whole)
 
 
 def survivors_are_whole(folder: Path) -> None:
@@ -91,44 +96,40 @@ def test_killed_between_any_two_writes_it_resumes_to_the_bit(
     whole = undisturbed if not changes else trained(tmp_path_factory.mktemp("whole"), **changes)
     rng = random.Random(kills)
     for _ in range(kills):
-        child = start.Process(target=train_in_child, args=(folder, changes, 0, rng.randrange(20, 120)))
-        child.start()
-        child.join()
-        assert child.exitcode in (-signal.SIGKILL, 0)
+        training = child(folder, changes, dies_after=rng.randrange(20, 120))
+        training.join()
+        assert training.exitcode in (-signal.SIGKILL, 0)
         survivors_are_whole(folder)
-    assert_same_to_the_bit(train.run(tiny_run(**changes), tiny_corpus()), whole)
+    assert_resumed_to_the_bit(folder, whole, **changes)
 
 
 def test_killed_at_random_moments_it_resumes_to_the_bit(folder: Path, undisturbed: Run) -> None:
     rng, killed, longest = random.Random(), 0, 0.6
     for _ in range(20):
-        child = start.Process(target=train_in_child, args=(folder, {}, 0))
-        child.start()
-        while child.is_alive() and not list(folder.glob("run-*/metrics.jsonl")):
+        training = child(folder, {})
+        while training.is_alive() and not list(folder.glob("run-*/metrics.jsonl")):
             time.sleep(0.01)
-        child.join(rng.uniform(0, longest))
-        if child.is_alive():
-            os.kill(child.pid, signal.SIGKILL)  # type: ignore[arg-type]
-            child.join()
+        training.join(rng.uniform(0, longest))
+        if training.is_alive():
+            os.kill(training.pid, signal.SIGKILL)  # type: ignore[arg-type]
+            training.join()
             killed += 1
             survivors_are_whole(folder)
-        if killed == 4 or (killed and child.exitcode == 0):
+        if killed == 4 or (killed and training.exitcode == 0):
             break
-        if child.exitcode == 0:  # too quick to be killed: once more from the beginning, and sooner
+        if training.exitcode == 0:  # too quick to be killed: once more from the beginning, and sooner
             longest /= 2
             for finished in folder.glob("run-*"):
                 shutil.rmtree(finished)
     assert killed, "never killed: the case was not tried"
-    assert_same_to_the_bit(train.run(tiny_run(), tiny_corpus()), undisturbed)
+    assert_resumed_to_the_bit(folder, undisturbed)
 
 
 def test_two_processes_with_the_same_id_do_not_spoil_each_other(folder: Path, undisturbed: Run) -> None:
-    children = [start.Process(target=train_in_child, args=(folder, {}, 0)) for _ in range(3)]
-    for child in children:
-        child.start()
-    for child in children:
-        child.join()
-        assert child.exitcode == 0
+    children = [child(folder, {}) for _ in range(3)]
+    for training in children:
+        training.join()
+        assert training.exitcode == 0
     (path,) = folder.glob("run-*")
     assert_same_to_the_bit(Run(path, tiny_run()), undisturbed)
 
@@ -142,15 +143,13 @@ def test_a_full_disk_leaves_what_can_be_resumed(
         train.run(tiny_run(), tiny_corpus())
     survivors_are_whole(folder)
     assert not list(folder.glob("run-*/dataset.nc"))
-    assert_same_to_the_bit(train.run(tiny_run(), tiny_corpus()), undisturbed)
+    assert_resumed_to_the_bit(folder, undisturbed)
 
 
 def interrupted(folder: Path) -> Path:
     """The directory of a run that was killed after its second state."""
     while len(list(folder.glob("run-*/states/[0-9]*"))) < 2:
-        child = start.Process(target=train_in_child, args=(folder, {}, 0, 100))
-        child.start()
-        child.join()
+        child(folder, {}, dies_after=100).join()
     (path,) = folder.glob("run-*")
     return path
 
@@ -167,7 +166,7 @@ def test_a_truncated_state_is_named_and_the_one_before_resumes(folder: Path, und
     for file in newest.iterdir():
         file.unlink()
     newest.rmdir()
-    assert_same_to_the_bit(train.run(tiny_run(), tiny_corpus()), undisturbed)
+    assert_resumed_to_the_bit(folder, undisturbed)
 
 
 @pytest.mark.parametrize("damage", ["", "{}\n", "not json\n" * 40])
@@ -188,4 +187,4 @@ def test_resuming_and_reading_run_no_code(folder: Path, undisturbed: Run, monkey
 
     for owner, name in ((pickle, "load"), (pickle, "loads"), (pickle, "Unpickler"), (torch, "load")):
         monkeypatch.setattr(owner, name, refuse)
-    assert_same_to_the_bit(train.run(tiny_run(), tiny_corpus()), undisturbed)
+    assert_resumed_to_the_bit(folder, undisturbed)

@@ -73,7 +73,6 @@ def test_ends_are_means_over_the_layers_that_an_arm_has() -> None:
                 "start": 50,
                 "end": of.mean(),
                 "without last": of[:-1].mean(),
-                "living": of.mean() / (1 - 64 / 768),
                 "accuracy": 90,
             }
             assert table.loc[(arm, seed)].to_dict() == pytest.approx(expected)

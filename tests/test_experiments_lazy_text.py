@@ -183,6 +183,8 @@ def test_layers_are_named_and_counted() -> None:
     assert table.index.tolist() == NAMES
     np.testing.assert_allclose(table["end"], 8)
     np.testing.assert_allclose(table["living"], 8 / (1 - silent / 2048))
+    together = lazy_text.row_20(dataset)["living"]
+    np.testing.assert_allclose(together, np.array([4, 8, 12]) / (1 - silent.mean() / 2048), err_msg="no mean of ratios")
     np.testing.assert_allclose(table["silent"], 100 * silent / 2048)
     np.testing.assert_allclose(
         table[["start", "sequence", "batch", "dead", "rare"]].iloc[3], [50, 90, 80, 1.5625, 97.65625]

@@ -74,29 +74,35 @@ def share(dataset: xr.Dataset) -> xr.DataArray:
     return 100 * dataset["token_use"].mean("layer").transpose("recipe", "seed", "step").astype(float)
 
 
-def ends(dataset: xr.Dataset, silent: xr.DataArray) -> pd.DataFrame:
+def alive(dataset: xr.Dataset, silent: xr.DataArray) -> xr.DataArray:
+    """Share of a layer's units that are not among its silent ones, which are counted by (recipe, …, layer)."""
+    return 1 - silent.astype(float) / numbers(dataset)["units"].to_xarray().rename(arm="recipe")
+
+
+def living(use: xr.DataArray, alive: xr.DataArray) -> xr.DataArray:
+    """Percent of positive entries of the units that fire at all, each weighing alike whatever its layer.
+
+    So it is the sum of the layers' token use over that of their shares of such units, on the same tokens, and no mean
+    of the layers' ratios, in which a layer with few of them would weigh as much as any. NaN where none fires.
+    """
+    return 100 * use.astype(float).sum("layer") / alive.sum("layer")
+
+
+def ends(dataset: xr.Dataset) -> pd.DataFrame:
     """One row per arm and seed, NaN where there is no end.
 
     Columns, in percent: `start` and `end`, the share of positive entries over all layers before the first step and
-    after the last; `without last`, that of all layers but the last; `living`, that of the units which are not silent;
-    `accuracy` at the end.
-
-    Parameters
-    ----------
-    silent
-        Silent units at the end (recipe, seed, layer); where all of a layer's are, `living` is NaN.
+    after the last; `without last`, that of all layers but the last; `accuracy` at the end.
     """
     final, sizes, rows = dataset["final_token_use"].astype(float), numbers(dataset), {}
     for arm in map(str, dataset["recipe"].values):
-        layers, units = sizes.loc[arm]
+        layers = sizes.loc[arm, "layers"]
         for seed in dataset["seed"].values.tolist():
             of = final.sel(recipe=arm, seed=seed).values[:layers]
-            alive = 1 - silent.sel(recipe=arm, seed=seed).values[:layers] / units
             rows[arm, int(seed)] = {
                 "start": float(share(dataset).sel(recipe=arm, seed=seed).isel(step=0)),
                 "end": 100 * of.mean(),
                 "without last": 100 * of[:-1].mean() if layers > 1 else np.nan,
-                "living": 100 * (of / np.where(alive > 0, alive, np.nan)).mean(),
                 "accuracy": 100 * float(dataset["final_accuracy"].sel(recipe=arm, seed=seed)),
             }
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis(["arm", "seed"])

@@ -81,8 +81,8 @@ def assemble(config: shared.Config, runs: Sequence[xr.Dataset | None]) -> xr.Dat
 
 
 def ends(dataset: xr.Dataset) -> pd.DataFrame:
-    """See `lazy.ends`; `end` is of the test, and silent are the units that fire nowhere on the validation then."""
-    return lazy.ends(dataset, dataset["silent_units"].isel(step=-1))
+    """See `lazy.ends`; `end` is of the test."""
+    return lazy.ends(dataset)
 
 
 def at_equal_loss(dataset: xr.Dataset, names: Sequence[str]) -> xr.DataArray:

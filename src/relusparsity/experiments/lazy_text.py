@@ -93,12 +93,14 @@ def _firing_rates(run: xr.Dataset) -> xr.DataArray:
 
 
 def ends(dataset: xr.Dataset) -> pd.DataFrame:
-    """See `lazy.ends`; silent are the units that fire nowhere on the final held-out sets.
+    """See `lazy.ends`; with three columns more.
 
-    Beside: `batch`, the share of the units that fire in one of these sets, in percent, and `loss`, in nats per token.
+    In percent, `living`: see `lazy.living`, of the units that fire somewhere on the final held-out sets; and `batch`,
+    the share of the units that fire in one of these sets. `loss` is in nats per token.
     """
-    table = lazy.ends(dataset, dataset["final_silent_units"])
+    table = lazy.ends(dataset)
     at = {
+        "living": lazy.living(dataset["final_token_use"], lazy.alive(dataset, dataset["final_silent_units"])),
         "batch": 100 * dataset["final_batch_use"].astype(float).mean(("set", "layer")),
         "loss": dataset["final_loss"].astype(float),
     }

@@ -36,7 +36,8 @@ def by_data(dataset: xr.Dataset) -> xr.Dataset:
     """`positive` (among, arm, seed, step), percent: of the entries of all units, and of those that fire at all."""
     arms = [lazy.AS_IS, *lazy_pictures.NO_DATA]
     use = dataset["token_use"].sel(recipe=arms).astype(float)
-    both = [100 * use.mean("layer"), 100 * use.sum("layer") / _alive(dataset).sel(recipe=arms).sum("layer")]
+    alive = lazy.alive(dataset, dataset["silent_units"]).sel(recipe=arms)
+    both = [100 * use.mean("layer"), lazy.living(use, alive)]
     of = xr.concat(both, "among").assign_coords(among=[EVERY, LIVING]).rename(recipe="arm")
     return xr.Dataset({"positive": of}, attrs=dataset.attrs)
 
@@ -44,18 +45,12 @@ def by_data(dataset: xr.Dataset) -> xr.Dataset:
 def living(dataset: xr.Dataset) -> xr.Dataset:
     """At the last measurement, percent, (recipe, seed, layer): `silent` units, and `positive` entries of the others.
 
-    `all` (recipe, seed): positive entries of the units that fire at all, in all layers.
+    `all` (recipe, seed): `lazy.living`, of all layers. Silent are the units that fire nowhere on the validation.
     """
     last = dataset.isel(step=-1)
-    use, alive = last["token_use"].astype(float), _alive(last)
-    every = 100 * use.sum("layer") / alive.sum("layer")
+    use, alive = last["token_use"].astype(float), lazy.alive(last, last["silent_units"])
+    every = lazy.living(use, alive)
     return xr.Dataset({"silent": 100 * (1 - alive), "positive": 100 * use / alive.where(alive > 0), "all": every})
-
-
-def _alive(dataset: xr.Dataset) -> xr.DataArray:
-    """Share of a layer's units that fire on the held-out pictures of a measurement."""
-    units = lazy.numbers(dataset)["units"].to_xarray().rename(arm="recipe")
-    return 1 - dataset["silent_units"].astype(float) / units
 
 
 def whole_runs(dataset: xr.Dataset) -> xr.Dataset:

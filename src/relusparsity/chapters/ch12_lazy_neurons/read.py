@@ -19,8 +19,10 @@ EVERY, LIVING = "all units", "units that fire at all"
 
 
 def as_it_is(dataset: xr.Dataset) -> xr.Dataset:
-    """The arm that changes nothing, as a recipe of its own: its layers alone."""
-    return dataset.sel(recipe=lazy.AS_IS).dropna("layer", how="all", subset=["token_use"])
+    """The arm that changes nothing, as a recipe of its own: its layers alone; `patches`: those of a picture."""
+    patches = lazy.models(dataset)[lazy.AS_IS].model.seq_len
+    of = dataset.sel(recipe=lazy.AS_IS).dropna("layer", how="all", subset=["token_use"])
+    return of.assign_attrs(patches=patches)
 
 
 def by_width(dataset: xr.Dataset) -> xr.Dataset:

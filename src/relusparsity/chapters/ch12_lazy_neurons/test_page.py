@@ -1,16 +1,21 @@
 """What the page of chapter 12 says, tabulates and draws, against loops over the recorded datasets."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import scipy
 import xarray as xr
 
 from relusparsity import store
-from relusparsity.experiments import first_gradient, lazy_pictures, preactivation_drift
+from relusparsity.experiments import first_gradient, first_gradient_by_layer, lazy_pictures, preactivation_drift
+from relusparsity.store import results
 
 from . import figures, read, short, tables, words
 
 LAYERS, UNITS = 6, 768
+VIT_BASE = 86e6
+"""Parameters of ViT-B/16, of which Li et al. report: Dosovitskiy et al. 2021, arXiv 2010.11929, Table 1."""
 
 
 @pytest.fixture(scope="module")
@@ -63,6 +68,7 @@ def test_the_way_there_falls_and_rises(pictures: xr.Dataset) -> None:
 def test_width_and_depth_are_compared_as_they_came(pictures: xr.Dataset) -> None:
     narrow, wide = (share(pictures, arm).mean() for arm in ("a quarter of the units", "4 × the units"))
     said = words.of_size(pictures).text
+    assert "−1.0, −0.8, −1.0 in 3 seeds" in said
     assert f"With 16 times the units the share falls from {narrow:.0f} to {wide:.0f} %" in said
     assert f"{16 * wide / narrow:.1f} times as many units are positive" in said
     deep = [share(pictures, arm, n).mean() for arm, n in (("half of the layers", 3), ("2 × the layers", 12))]
@@ -141,6 +147,11 @@ def test_layers_whose_sign_is_not_known_are_counted() -> None:
     assert f"constant, {held} are pushed down" in said
 
 
+def test_of_what_is_to_come_the_configuration_tells_the_size() -> None:
+    said = words.to_come().text
+    assert "12 layers of 2,048 units, 210 million tokens" in said and "cut out, 3 seeds, beside" in said
+
+
 def test_each_figure_tells_what_it_shows(pictures: xr.Dataset, drift: xr.Dataset) -> None:
     drawn = [
         figures.over_training(read.as_it_is(pictures)),
@@ -151,4 +162,30 @@ def test_each_figure_tells_what_it_shows(pictures: xr.Dataset, drift: xr.Dataset
     ]
     states = [len(each.chart["control"]["states"]) if each.chart.get("control") else 0 for each in drawn]
     assert states == [0, 5, 0, 9, 0] and all(each.alt for each in drawn)
+    assert "Tokens are patches, 64 a picture" in drawn[0].caption
     assert [each.model for each in drawn[1:3]] == ["Fashion, 3 seeds"] * 2 and "64 units" in drawn[3].model
+
+
+def test_the_notebook_has_the_numbers_of_its_data(root: Path, pictures: xr.Dataset, drift: xr.Dataset) -> None:
+    text = (root / "notebooks/12_lazy_neurons.py").read_text().replace("\n# ", " ")
+    first, by_layer = read.measured(first_gradient, first_gradient_by_layer)
+    one, two = (results.provenance(each)["config"] for each in (first, drift))
+    network, small, steps = one[first_gradient.RANDOM], two[first_gradient.RANDOM], two["steps"]
+    models = [results.provenance(by_layer)["config"][shape]["model"] for shape in ("smoke", "laptop", "digits")]
+    sizes = [f"{model['n_layers']} × {model['d_ff']:,}" for model in models]
+    spelt = {3: "three", 30: "thirty", 40: "Forty"}
+    times = VIT_BASE / results.provenance(pictures)["parameters"]
+    expected = [
+        f"percent: mean of {spelt[pictures.sizes['seed']]} seeds, with the range",
+        f"what came. Mean of {spelt[pictures.sizes['seed']]} seeds",
+        f"{network['units']} units, {network['classes']} classes, V of standard deviation {network['std']:g}",
+        f"real labels, {by_layer.sizes['seed']} seeds. Each",
+        f"{spelt[by_layer.sizes['seed']]} seeds cannot tell",
+        f"Smoke: {sizes[0]} units, Laptop: {sizes[1]}, Digits: {sizes[2]}",
+        f"({small['units']} units, {small['classes']} classes, {small['samples']} samples that stay)",
+        f"train for {steps} steps, on labels",
+        f"before and after {steps} steps",
+        f"what came. Mean of {drift.sizes['seed']} seeds",
+        f"has {spelt[round(times, -1)]} times the weights",
+    ]
+    assert [each for each in expected if each not in text] == []

@@ -4,13 +4,15 @@ import numpy as np
 import xarray as xr
 
 from ...claims.short import Said
-from ...experiments import first_gradient, first_gradient_by_layer, lazy, lazy_pictures, preactivation_drift
+from ...experiments import first_gradient, first_gradient_by_layer, lazy, lazy_pictures, lazy_text, preactivation_drift
 from ...plots.reading import how_many
 from ...scales import spans
 from ...store import results
 from . import read
 
 RANDOM_ARMS = list(lazy_pictures.NO_DATA)
+LATER = 10
+"""The step at which `over_runs` reads again which way the gradient points."""
 
 
 def of_pictures(dataset: xr.Dataset) -> Said:
@@ -78,10 +80,10 @@ def of_size(dataset: xr.Dataset) -> Said:
     return Said(
         f"**Wider is sparser, and busier.** With {times:.0f} times the units the share falls from {of[wide[0]]:.0f} to "
         f"{of[wide[-1]]:.0f} %, while {count:.1f} times as many units are positive at a patch (rank correlation of "
-        f"share and width {', '.join(f'{each:.1f}'.replace('-', '−') for each in tau)} in the three seeds). Deeper is "
-        f"sparser, too: {shares} layers. It is the middle that empties: with {layers[-1]} layers layer 0 still has "
-        f"{float(deepest[0]):.0f} %, the emptiest {float(deepest.min()):.0f} %. Both trends hold {ways}. We had given "
-        f"that {100 * chance:.0f} %."
+        f"share and width {', '.join(f'{each:.1f}'.replace('-', '−') for each in tau)} in {how_many(len(tau), 'seed')})"
+        f". Deeper is sparser, too: {shares} layers. It is the middle that empties: with {layers[-1]} layers layer 0 "
+        f"still has {float(deepest[0]):.0f} %, the emptiest {float(deepest.min()):.0f} %. Both trends hold {ways}. We "
+        f"had given that {100 * chance:.0f} %."
     )
 
 
@@ -144,9 +146,9 @@ def of_layers(dataset: xr.Dataset) -> Said:
     )
     percent = first_gradient_by_layer.against_theorem(dataset)["percent"]
     return Said(
-        f"**In whole Transformers the sign is open.** Of {len(as_is)} cases (three small ones layer by layer, the "
-        f"vision Transformer's patches and class token apart), {int((as_is > 0).sum())} have a 95 % interval above 0 "
-        f"and {int((as_is < 0).sum())} below; {how_many(dataset.sizes['seed'], 'seed')} leave the others open. The "
+        f"**In whole Transformers the sign is open.** Of {len(as_is)} cases (layers of small models, the vision "
+        f"Transformer's patches and class token apart), {int((as_is > 0).sum())} have a 95 % interval above 0 and "
+        f"{int((as_is < 0).sum())} below; {how_many(dataset.sizes['seed'], 'seed')} leave the others open. The "
         "final norm has a part in it: with its division by the standard deviation taken for a constant, "
         f"{int((held > 0).sum())} are pushed down. Without the norm the last layer's gradient is "
         f"{percent.min():.0f} to {percent.max():.0f} % of what (12.1) says."
@@ -158,7 +160,7 @@ def over_runs(dataset: xr.Dataset) -> Said:
     change = preactivation_drift.change(dataset).mean("seed")
     rises = {by: int((change.sel(optimizer=by) > 0).sum()) for by in preactivation_drift.OPTIMIZERS}
     both = [arm for arm in map(str, change["arm"].values) if bool((change.sel(arm=arm) < 0).all())]
-    later = dataset["gradient"].sel(arm=first_gradient.RANDOM, step=10).astype(float).mean("seed")
+    later = dataset["gradient"].sel(arm=first_gradient.RANDOM, step=LATER).astype(float).mean("seed")
     turned = "is below 0 by both" if bool((later < 0).all()) else "is not below 0 by both"
     named = "; ".join(f"*{arm}* ({_points(change.sel(arm=arm))})" for arm in both) or "none"
     frozen = change.sel(arm=preactivation_drift.FROZEN)
@@ -167,17 +169,17 @@ def over_runs(dataset: xr.Dataset) -> Said:
         "**The first step's sign does not tell where a run ends.** Whichever way it points, the share rises in "
         f"{said}. By both "
         f"it falls in {len(both)}: {named}, where labels stay independent of V at every step. Labels that stay are "
-        f"learned by V, and the gradient turns: after 10 steps that of *{first_gradient.RANDOM}* {turned}. With V "
+        f"learned by V, and the gradient turns: after {LATER} steps that of *{first_gradient.RANDOM}* {turned}. With V "
         f"frozen the share goes by {_points(frozen)}, and we do not know why the two differ."
     )
 
 
 def to_come() -> Said:
     """What the encoder-decoder will be, and what is asked of it."""
-    run = spans("spans")
+    run, seeds = spans("spans"), how_many(len(lazy_text.SEEDS), "seed")
     return Said(
         f"**The encoder-decoder has not run yet**: {run.model.n_layers} layers of {run.model.width:,} units, "
-        f"{run.train.tokens / 1e6:.0f} million tokens of English with spans cut out, three seeds, beside T5's own "
+        f"{run.train.tokens / 1e6:.0f} million tokens of English with spans cut out, {seeds}, beside T5's own "
         "optimiser and targets from which nothing can be learned. Li et al. report 3.0 % for T5-Base; row 20 asks for "
         "10 % at most."
     )

@@ -6,7 +6,7 @@ from ....plots import style
 from ....plots.axes import layer_axis, over_tokens, tokens_axis
 from ....plots.chart import Axis, Chart, Control, Mark, Panel, State, seed_curves
 from ....plots.figure import Figure, figure
-from ....plots.reading import how_many, layers, percent, tokens, variable
+from ....plots.reading import attribute, how_many, layers, percent, tokens, variable
 
 SHARE = "positive entries, %"
 LOOKS = ((style.INK, "solid"), ("layer-2", "dash"), (style.ACCENT, "dot"), ("layer-15", "dashdot"))
@@ -19,7 +19,7 @@ def over_training(dataset: xr.Dataset) -> Figure:
     Parameters
     ----------
     dataset : Dataset
-        `token_use` (seed, step, layer), fractions; `tokens` (step).
+        `token_use` (seed, step, layer), fractions; `tokens` (step); the attribute `patches`, those of a picture.
     """
     use = variable(dataset, "over_training", "token_use", "seed", "step", "layer").astype(float)
     seen = tokens(dataset, "over_training")
@@ -34,7 +34,7 @@ def over_training(dataset: xr.Dataset) -> Figure:
     caption = (
         "An entry is what one unit gives at one patch of a held-out picture; before the first step, for which a log "
         "axis has no place, half are positive. A thick line is the mean over the seeds, a thin one a seed. Tokens are "
-        "patches, 64 a picture."
+        f"patches, {attribute(dataset, 'over_training', 'patches')} a picture."
     )
     drawn = [("", xr.Dataset({"token_use": use}))]
     return figure(f"{__name__}.over_training", Chart([panel], [300]), caption, drawn, finding, dataset)

@@ -37,8 +37,8 @@ HOLDS = {RANDOM: 1, OWN: -1, COMMON: 1, SQUARED: 1, SQUARED_COMMON: 1, SHIFTED: 
 MEAN = 0.05
 """Of V's entries in the arms whose V has one."""
 
-NEEDED = seeds_needed("24", ANY)
-"""Seeds that row 24 asks for."""
+NEEDED, FEWER = seeds_needed("24", ANY), {"smoke": 3}
+"""Seeds that row 24 asks for, and shape → how many where that is less."""
 
 UNITS_OF = {
     "gradient": ("loss per unit of p", "mean ∂loss/∂p over the pre-activations above 0"),
@@ -54,14 +54,13 @@ RECORDED = (("laptop", "default"),)
 
 
 config = shared.without_runs
-"""Three seeds at smoke, else those that row 24 asks for."""
 
 
 def run(config: shared.Config) -> xr.Dataset:
     """See `measure`."""
-    few = {"smoke": 3}.get(config.scale, NEEDED)
+    drawn = range(FEWER.get(config.scale, NEEDED))
     return shared.cached(
-        "first_gradient", config, (), __name__, lambda: measure(range(few)).assign_attrs(scale=config.scale)
+        "first_gradient", config, (), __name__, lambda: measure(drawn).assign_attrs(scale=config.scale)
     )
 
 

@@ -74,15 +74,17 @@ RECORDED = (("laptop", "default"),)
 """Shapes whose dataset is committed: the shape says how many seeds there are, the models are the same."""
 
 
+SEEDS, FEWER = 40, {"smoke": 2}
+"""How many seeds, and shape → how many where that is less."""
+
 config = shared.without_runs
-"""Two seeds at smoke, else 40."""
 
 
 def run(config: shared.Config) -> xr.Dataset:
     """See `measure`."""
-    few = {"smoke": 2}.get(config.scale, 40)
+    drawn = range(FEWER.get(config.scale, SEEDS))
     return shared.cached(
-        "first_gradient_by_layer", config, (), __name__, lambda: measure(range(few)).assign_attrs(scale=config.scale)
+        "first_gradient_by_layer", config, (), __name__, lambda: measure(drawn).assign_attrs(scale=config.scale)
     )
 
 

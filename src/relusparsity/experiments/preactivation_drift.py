@@ -76,13 +76,15 @@ RECORDED = (("laptop", "default"),)
 """Shapes whose dataset is committed; of these networks, the shape says how many seeds there are, and steps."""
 
 
+SHORT: dict[str, dict[str, Any]] = {"smoke": {"seeds": range(2), "steps": 20}}
+"""Shape → what it changes of `measure`."""
+
 config = shared.without_runs
-"""Two seeds of 20 steps at smoke, else `SEEDS` of 300."""
 
 
 def run(config: shared.Config) -> xr.Dataset:
     """See `measure`."""
-    given: dict[str, Any] = {"smoke": {"seeds": range(2), "steps": 20}}.get(config.scale, {})
+    given = SHORT.get(config.scale, {})
     return shared.cached(
         "preactivation_drift", config, (), __name__, lambda: measure(**given).assign_attrs(scale=config.scale)
     )

@@ -179,8 +179,8 @@ def test_a_seed_that_does_not_count_is_not_used_and_leaves_the_row_open() -> Non
     [
         (0.6, 1, 1, [True] * 5, ""),
         (0.4, 1, 1, [False] * 5, ""),
-        (0.6, 1, 1.08, [None] * 5, "exchange does not count, path +8.0 % (at most 5)"),
-        (0.6, 0.98, 1, [None] * 5, "exchange does not count, loss −2.0 % (at most 1)"),
+        (0.6, 1, 1.08, [None] * 5, "exchange does not count, path more than 5 % from the twin's"),
+        (0.6, 0.98, 1, [None] * 5, "exchange does not count, loss more than 1 % from the twin's"),
         (0.6, np.nan, np.nan, [None] * 5, "not yet: a fork has no end"),
     ],
 )

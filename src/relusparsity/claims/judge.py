@@ -19,6 +19,7 @@ from .reading import (
     fresh,
     made,
     model_name,
+    notes,
     recipe,
     scale_name,
     scale_of,
@@ -248,7 +249,7 @@ def _verdict(
     counted = [reading for reading in finding.readings if reading.seed not in ignored]
     undecided = [reading for reading in counted if reading.holds is None]
     if undecided:
-        return Verdict.NOT_TESTABLE, "; ".join(f"seed {r.seed}: {r.note}" for r in undecided)
+        return Verdict.NOT_TESTABLE, notes(undecided)
     held = sum(bool(reading.holds) for reading in counted)
     if held == len(counted):
         return Verdict.REPRODUCED, ""

@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -45,6 +46,16 @@ class Reading:
     """Numerical agreement with the source, for the rows that define it."""
     margins: tuple[float, ...] = ()
     """How far on the holding side of its threshold each number of the rule lies; empty where one is not a number."""
+
+
+def notes(readings: Iterable[Reading]) -> str:
+    """What the readings note, each note once with the seeds that have it."""
+    seeds_of: dict[str, list[int]] = {}
+    for reading in readings:
+        seeds_of.setdefault(reading.note, []).append(reading.seed)
+    return "; ".join(
+        f"seed{'s' if len(of) > 1 else ''} {', '.join(map(str, of))}: {note}" for note, of in seeds_of.items()
+    )
 
 
 @dataclass(frozen=True)

@@ -238,10 +238,10 @@ def finding(dataset: xr.Dataset) -> Finding:
         if loss != loss:
             note = "not yet: a fork has no end"
         elif not row["counts"]:
-            off = [f"loss {loss:+.1f} % (at most {100 * NEAR:g})"] * (abs(loss) > 100 * NEAR)
-            off += [f"path {path:+.1f} % (at most {100 * PATH:g})"] * (abs(path) > 100 * PATH)
-            note = f"exchange does not count, {' and '.join(off)}"
-        readings.append(Reading(int(str(seed)), holds if row["counts"] else None, shown, note.replace("-", "−")))
+            off = [f"loss more than {100 * NEAR:g} %"] * (abs(loss) > 100 * NEAR)
+            off += [f"path more than {100 * PATH:g} %"] * (abs(path) > 100 * PATH)
+            note = f"exchange does not count, {' and '.join(off)} from the twin's"
+        readings.append(Reading(int(str(seed)), holds if row["counts"] else None, shown, note))
     return Finding(tuple(readings))
 
 

@@ -3,7 +3,8 @@
 A unit **died** in a fork if it lived at its beginning and is dead at its end. It is dead at the end if it fires nowhere
 on the final held-out sets, read one n before the end, and did not fire in the last n tokens of the stream, n being the
 shape's dead(n): 1,048,576 tokens in Mid. It lived at the beginning unless both were so then, the sets being read at the
-fork itself. First deaths are no endpoint: units come back.
+fork itself. First deaths are no endpoint: units come back. One n is that of every layer: forks are of decoders, whose
+layers all see every token of the stream (of an encoder-decoder they have an n each: see `counting.deaths.waits`).
 """
 
 import json

@@ -90,3 +90,10 @@ def test_rates_of_units_are_drawn_of_each_layers_own_tokens_under_its_name() -> 
     assert "in encoder" in figure.title or "in decoder" in figure.title
     decoders = plots.layer_to_units(data.isel(layer=[1, 2]))
     assert "over 120 held-out tokens" in decoders.caption and "layer" not in decoders.title
+
+
+def test_layers_of_two_stacks_are_not_drawn_under_numbers() -> None:
+    run = trained(seed=0)
+    data = shared.stack([run], shared.Config("smoke", "default", (run.config,)))
+    with pytest.raises(UserError, match="these are encoder 0, decoder 0, decoder 1, which layer_to_units draws"):
+        plots.batch_use(data)

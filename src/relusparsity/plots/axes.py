@@ -3,9 +3,10 @@
 import numpy as np
 import xarray as xr
 
+from ..errors import UserError
 from . import style
 from .chart import Axis, Mark, seed_curves
-from .reading import layers
+from .reading import is_stacked, layer_names, layers
 
 PERCENT = (0.0, 104.0)
 """Limits of an axis of shares."""
@@ -14,7 +15,18 @@ RANGE = "(seeds {0}–{1} %)"
 
 
 def over_tokens(use: xr.DataArray, seen: np.ndarray, what: str, legend: bool) -> list[Mark]:
-    """Curves of every layer over the tokens seen, which are `seen` (step): use is (seed, step, layer), fractions."""
+    """Curves of every layer over the tokens seen, which are `seen` (step): use is (seed, step, layer), fractions.
+
+    Raises
+    ------
+    UserError
+        Where layers are of several stacks, which their numbers would not tell apart.
+    """
+    if is_stacked(use):
+        raise UserError(
+            f"curves over training go by the number of a layer; these are {', '.join(layer_names(use))}, which "
+            "layer_to_units draws by name."
+        )
     later = seen > 0  # a log axis has no place for step 0
     marks = []
     for i in layers(use):

@@ -24,6 +24,11 @@ def batch_use(dataset: xr.Dataset, live: xr.Dataset | None = None) -> Figure:
     ----------
     dataset, live : Dataset
         `batch_use` (seed, step, layer), fractions; `tokens` (step).
+
+    Raises
+    ------
+    UserError
+        Where layers are of an encoder and a decoder: `layer_to_units` draws these.
     """
     drawn, curves = [], []
     for row, (source, data) in enumerate(sources(dataset, live), start=1):

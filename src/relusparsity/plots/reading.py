@@ -89,26 +89,26 @@ def layers(array: xr.DataArray) -> list[int]:
 
 def layer_names(array: xr.DataArray) -> list[str]:
     """What each layer is called: 'layer 1', or, where layers are of several stacks, 'decoder 0'."""
-    if _is_stacked(array):
+    if is_stacked(array):
         return [str(name) for name in array["layer_name"].values]
     return [f"layer {i}" for i in layers(array)]
 
 
 def of_layers(array: xr.DataArray) -> dict[str, tuple[str, np.ndarray]]:
     """Coordinates of its layers, for what is made of it: their numbers and, where they are of several stacks, names."""
-    names = ("layer", "layer_name", "layer_positions") if _is_stacked(array) else ("layer",)
+    names = ("layer", "layer_name", "layer_positions") if is_stacked(array) else ("layer",)
     return {name: ("layer", array[name].values) for name in names}
 
 
 def own_tokens(dataset: xr.Dataset, sample: int) -> np.ndarray:
     """Own tokens of each layer in a sample of so many, counted as of a layer at all `seq_len` positions: (layer)."""
-    if not _is_stacked(dataset):
+    if not is_stacked(dataset):
         return np.full(dataset.sizes["layer"], sample)
     seq_len = json.loads(dataset.attrs["provenance"])["config"]["model"]["seq_len"]
     return sample * dataset["layer_positions"].values // seq_len
 
 
-def _is_stacked(data: xr.Dataset | xr.DataArray) -> bool:
+def is_stacked(data: xr.Dataset | xr.DataArray) -> bool:
     """Whether its layers are of several stacks; a measured model's have names, too, but as many tokens each."""
     return {"layer_name", "layer_positions"} <= set(data.coords)
 

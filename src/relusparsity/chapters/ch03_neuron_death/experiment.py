@@ -55,13 +55,17 @@ class Config(shared.Config):
     """Random draws of documents."""
 
 
+DOMAIN, FEWER = 131_072, {"smoke": 2_048, "laptop": 16_384}
+"""Tokens of each of a domain's two samples, and shape → how many where that is less."""
+
+
 def config(scale: str, recipe: str | None = None) -> Config:
     """The chapter's configuration at a shape, by its own recipe or another."""
     of = shared.config(scale, recipe)
     measure = of.runs[0].measure
     # the small sample and the large one are the run's own final sets, except where a verdict needs 1 M tokens
-    large = measure.final_sets - 1 if of.scale in ("smoke", "laptop") else 128
-    domain = {"smoke": 2_048, "laptop": 16_384}.get(of.scale, 131_072)
+    large = measure.final_sets - 1 if of.scale in FEWER else 128
+    domain = FEWER.get(of.scale, DOMAIN)
     return Config(of.scale, of.recipe, of.runs, measure.set_tokens, large * measure.set_tokens, domain)
 
 

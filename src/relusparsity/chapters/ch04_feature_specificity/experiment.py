@@ -42,10 +42,14 @@ class Config(shared.Config):
     """Contexts shown of a chosen unit."""
 
 
+SAMPLE, FEWER = 1_048_576, {"smoke": 4_096, "laptop": 98_304}
+"""Tokens of the sample, and shape → how many where that is less."""
+
+
 def config(scale: str, recipe: str | None = None) -> Config:
     """The chapter's configuration at a shape, by its own recipe or another."""
     of = shared.config(scale, recipe)
-    return Config(of.scale, of.recipe, of.runs, {"smoke": 4_096, "laptop": 98_304}.get(of.scale, 1_048_576))
+    return Config(of.scale, of.recipe, of.runs, FEWER.get(of.scale, SAMPLE))
 
 
 def run(config: Config) -> xr.Dataset:

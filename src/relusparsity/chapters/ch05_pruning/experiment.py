@@ -52,14 +52,19 @@ class Config(shared.Config):
     """Draws of each choice of `DRAWN` that take the silent units' number and half of the rest, as row 12b asks."""
 
 
+LARGE: dict[str, Any] = {
+    "evaluation_tokens": 131_072,
+    "drawn_shares": tuple(share for share in SHARES if 0 < share <= 0.8),
+    "beyond_draws": 20,
+}
+SMALL: dict[str, dict[str, Any]] = {"smoke": {"evaluation_tokens": 2_048}, "laptop": {}}
+"""Shape → what it sets of `Config`; the others set `LARGE`."""
+
+
 def config(scale: str, recipe: str | None = None) -> Config:
     """The chapter's configuration at a shape, by its own recipe or another."""
     of = shared.config(scale, recipe)
-    tokens = {"smoke": 2_048, "laptop": 16_384}.get(of.scale, 131_072)
-    if of.scale in ("smoke", "laptop"):
-        return Config(of.scale, of.recipe, of.runs, evaluation_tokens=tokens)
-    shares = tuple(share for share in SHARES if 0 < share <= 0.8)
-    return Config(of.scale, of.recipe, of.runs, evaluation_tokens=tokens, drawn_shares=shares, beyond_draws=20)
+    return Config(of.scale, of.recipe, of.runs, **SMALL.get(of.scale, LARGE))
 
 
 @dataclass(frozen=True)

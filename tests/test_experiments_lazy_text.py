@@ -1,6 +1,5 @@
 """Lazy neurons in an encoder-decoder: the dataset against its runs, and rules and forecasts on made-up ends."""
 
-import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,12 +9,12 @@ import pytest
 import xarray as xr
 
 from fixtures_core import VOCABULARY, tiny_corpus
-from relusparsity import claims, corpora, train
+from lazy_text_made import NAMES, made
+from relusparsity import corpora, train
 from relusparsity.book import recorded
 from relusparsity.book.recorded import Recorded
-from relusparsity.config import to_dict
 from relusparsity.errors import UserError
-from relusparsity.experiments import lazy_rows, lazy_text
+from relusparsity.experiments import lazy_text
 from relusparsity.experiments.lazy_text import ADAFACTOR, CHANGES, RANDOM
 from relusparsity.scales import spans
 from relusparsity.store import results
@@ -24,33 +23,6 @@ from spans_made import text, tiny_spans
 
 AS_IS = "as it is"
 FEWER = {"train.tokens": 24 * 128, "train.resume_every": 0, "train.snapshots": 0}
-NAMES = [f"{side} {layer}" for side in ("encoder", "decoder") for layer in range(6)]
-
-
-def made(end: Any, start: float = 0.5, parameters: int = 60_000_000, **values: Any) -> xr.Dataset:
-    """Runs that go from `start` to `end(arm, seed)` in every layer; `values` are of all arms, seeds and layers."""
-    configs = {arm: to_dict(run) for arm, run in zip(CHANGES, lazy_text.config("spans").runs, strict=False)}
-    final = np.array([[[end(arm, seed)] * 12 for seed in range(3)] for arm in CHANGES])
-    known = ~np.isnan(final)
-    of_layers = {"final_silent_units": 64, "final_rare_units": 2000, "final_sequence_use": 0.9} | values
-    by = ("recipe", "seed", "layer")
-    data = {name: (by, np.where(known, value, np.nan)) for name, value in of_layers.items()}
-    dead = np.stack([np.full(final.shape, np.nan), np.where(known, 32.0, np.nan)], 2)
-    by_step = ("recipe", "seed", "step", "layer")
-    return xr.Dataset(
-        data
-        | {
-            "token_use": (by_step, np.stack([np.where(known, start, np.nan), final], 2)),
-            "dead_units": (by_step, dead),
-            "final_token_use": (by, final),
-            "final_batch_use": (("recipe", "seed", "set", "layer"), np.where(known, 0.8, np.nan)[:, :, None]),
-            "final_accuracy": (by[:2], np.where(known[..., 0], 0.3, np.nan)),
-            "final_loss": (by[:2], np.where(known[..., 0], 3.0, np.nan)),
-        },
-        {"recipe": list(CHANGES), "seed": [0, 1, 2], "step": [0, 12_800], "layer": range(12)}
-        | {"layer_name": ("layer", NAMES)},
-        {"provenance": json.dumps({"configs": configs, "parameters": parameters})},
-    )
 
 
 @pytest.fixture(scope="module")
@@ -63,6 +35,23 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[xr.Dataset, list[
         config = lazy_text.config("smoke")
         runs = [train.run(config.runs[at], text(config.runs[at].corpus)).dataset for at in (0, 1, 2, 3, 6)]
         return lazy_text.assemble(config, [*runs[:4], None, None, runs[4], None, None]), runs[:3]
+
+
+def test_a_seed_that_never_ran_is_missing_as_its_runs_are(
+    trained: tuple[xr.Dataset, list[xr.Dataset]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lazy_text, "spans", lambda scale, seed: tiny_spans(seed=seed, **FEWER))
+    monkeypatch.setattr(lazy_text, "SEEDS", (7, 0, 8))
+    some, runs = trained
+    dataset = lazy_text.assemble(lazy_text.config("smoke"), [*[None] * 3, *runs, *[None] * 3])
+    results.save(dataset, tmp_path / "some.nc")  # which asks for units and words
+    facts = results.provenance(dataset)
+    ids = [results.provenance(run)["run_id"] for run in runs]
+    assert facts["runs"] == [["not run", each, "not run"] for each in ids]
+    np.testing.assert_array_equal(dataset["final_token_use"].isel(seed=1), some["final_token_use"].isel(seed=0))
+    assert dataset["final_loss"].isel(seed=[0, 2]).isnull().all() and dataset["tokens"].equals(some["tokens"])
+    assert lazy_text.ends(dataset)["end"].notna().sum() == 3 and dataset.sizes == some.sizes
+    assert [dataset[name].attrs for name in dataset.data_vars] == [some[name].attrs for name in dataset.data_vars]
 
 
 def test_arms_change_what_their_names_say() -> None:
@@ -133,47 +122,6 @@ def test_what_is_recorded_is_known_as_made_of_its_runs_and_its_text(
     monkeypatch.setattr(corpora, "load", lambda config: other)
     with pytest.raises(UserError, match=r"lazy_text-smoke.nc from \w+ \(now bbbbbbbbbbbb\); set RELUSPARSITY_TEXT"):
         recorded.check_text([each])
-
-
-def judged(dataset: xr.Dataset) -> list[claims.Outcome]:
-    """Row 20 of the ledger, from runs that say that they are of Spans."""
-    facts = json.loads(dataset.attrs["provenance"])
-    facts["config"] = facts["configs"][AS_IS]
-    given = dataset.assign_attrs(scale="spans", provenance=json.dumps(facts))
-    rows = tuple(row for row in claims.for_chapter(12) if row.number == "20")
-    found = claims.evaluate({("lazy_text", "spans"): given}, rows=rows, rules=lazy_rows.RULES)
-    assert "not run" in repr(claims.table(found)) or dataset["final_loss"].notnull().all()
-    return found
-
-
-@pytest.mark.parametrize(
-    ("end", "start", "holds"),
-    [(0.1, 0.5, True), (0.1001, 0.5, False), (0.03, 0.45, True), (0.03, 0.449, False), (0.03, 0.551, False)],
-)
-def test_row_20_asks_for_a_tenth_at_the_end_and_half_at_the_start(end: float, start: float, holds: bool) -> None:
-    table = lazy_text.row_20(made(lambda arm, seed: end if arm == AS_IS else 0.4, start))
-    assert table["holds"].tolist() == [holds] * 3
-    (outcome,) = judged(made(lambda arm, seed: end if arm == AS_IS else 0.4, start))
-    assert outcome.verdict == ("reproduced" if holds else "not reproduced")
-    assert outcome.scale == "recorded" and outcome.recipe.startswith(
-        "encoder-decoder on text with spans cut out, adamw"
-    )
-    assert table["end"].tolist() == pytest.approx([100 * end] * 3)
-    assert table["living"].tolist() == pytest.approx([100 * end / (1 - 64 / 2048)] * 3)
-
-
-def test_row_20_is_open_where_a_run_or_its_size_lacks() -> None:
-    some = lazy_text.row_20(made(lambda arm, seed: np.nan if seed == 1 else 0.03))
-    assert some["holds"].tolist() == [True, None, True]
-    (outcome,) = judged(made(lambda arm, seed: np.nan if seed == 1 else 0.03))
-    assert (str(outcome.verdict), outcome.reason) == ("not testable here", "seed 1: a run is missing")
-    small = lazy_text.row_20(made(lambda arm, seed: 0.03, parameters=59_999_999))
-    assert small["holds"].isna().all()
-    short = made(lambda arm, seed: 0.03)
-    facts = results.provenance(short)
-    facts["configs"][AS_IS]["train"]["tokens"] = 16_384 * 12_000
-    short.attrs["provenance"] = json.dumps(facts)
-    assert lazy_text.row_20(short)["holds"].isna().all()
 
 
 def test_layers_are_named_and_counted() -> None:

@@ -7,7 +7,7 @@ import xarray as xr
 
 from ..claims import Rule
 from ..claims.reading import Finding, NotTestable, Reading
-from . import lazy_text
+from . import lazy_text, lazy_text_rates
 from .lazy_pictures import AS_IS, NO_DATA, ends, halved, trend
 
 
@@ -60,17 +60,21 @@ def _read(seed: int, holds: bool | None, values: Mapping[str, float], *margins: 
 
 
 def in_an_encoder_decoder(dataset: xr.Dataset) -> Finding:
-    """Row 20: at most 10 % of the entries are positive at the end, and 45 to 55 % before the first step."""
-    readings = []
-    for seed, row in lazy_text.row_20(dataset).iterrows():
+    """Row 20: at most 10 % of the entries are positive at the end, and 45 to 55 % before the first step.
+
+    Read at the rate of the least loss; before all rates have run, at none.
+    """
+    rate, readings = lazy_text_rates.best(dataset), []
+    for seed, row in lazy_text.row_20(dataset, rate or lazy_text_rates.FIRST).iterrows():
         shares = {"before the first step": row["start"], "at the end": row["end"], "of living units": row["living"]}
         values = {f"positive entries {name} (%)": each for name, each in shares.items()}
-        readings.append(_read(int(seed), row["holds"], values, 10 - row["end"], 5 - abs(row["start"] - 50)))
+        holds = None if rate is None else row["holds"]
+        readings.append(_read(int(seed), holds, values, 10 - row["end"], 5 - abs(row["start"] - 50)))
     return Finding(tuple(readings))
 
 
 RULES = {
-    "20": Rule("lazy_text", in_an_encoder_decoder),
+    "20": Rule("lazy_text_rates", in_an_encoder_decoder),
     "21": Rule("lazy_pictures", in_a_vit),
     "22": Rule("lazy_pictures", wider_and_deeper),
     "23": Rule("lazy_pictures", not_the_data),

@@ -7,7 +7,8 @@ of them. A layer's share is that of its own tokens, and the layers of both stack
 
 Beside it the same with T5's optimiser, and with targets that are drawn, from which nothing can be learned. Adafactor's
 steps are parts of a matrix's own size: lr is such a part, 0.01 as in T5's first 10,000 steps, and with its decay lr
-times decay is AdamW's. Three seeds of each, nine runs, are about half an hour of one H200 (`book.planned`).
+times decay is AdamW's. Three seeds of each, nine runs. Of the first four, two of AdamW learned so little that
+`lazy_text_rates` asks which rate it needs; row 20 reads that.
 
 Written before the runs (2026-11-30): `EXPECTED` and `CHANCES`. Known were runs of 800 steps of 16 sequences on the
 docstrings, one of each arm (3 + 3 layers of 256 units on a stream of 64, AdamW at 2e-3). There the share began at 51 %
@@ -16,7 +17,7 @@ silent; elsewhere hardly one was. A run of 6 + 6 layers, read after 1,000 of its
 the encoder to 34, the decoder to 39. Decoders of Mid, on the text of these runs, had ended at 1 to 8 %.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -31,7 +32,7 @@ from . import forked, lazy, shared, variants
 from .lazy import AS_IS, in_every
 
 DATE = "2026-11-30"
-RAN = ""
+RAN = "2026-11-30"
 """The day of the latest runs so far; empty before the first."""
 
 RECORDED = (("spans", None),)
@@ -64,8 +65,16 @@ def run(config: shared.Config) -> xr.Dataset:
     return variants.made("lazy_text", config, __name__, assemble)
 
 
-def assemble(config: shared.Config, runs: Sequence[xr.Dataset | None]) -> xr.Dataset:
-    """See `lazy.assemble`; with what units do on the final held-out sets. Layers go by `layer_name`, too."""
+def assemble(
+    config: shared.Config, runs: Sequence[xr.Dataset | None], changes: Mapping[str, dict[str, Any]] | None = None
+) -> xr.Dataset:
+    """See `lazy.assemble`; with what units do on the final held-out sets. Layers go by `layer_name`, too.
+
+    Parameters
+    ----------
+    changes
+        Arms, in the order of a seed's runs; None: `CHANGES`.
+    """
     added: lazy.Added = {
         "final_accuracy": ((), OF_SPANS["final_accuracy"], lambda run: float(run["final_accuracy"])),
         "final_silent_units": (("layer",), ("units", "units that fire nowhere on the final held-out sets"), _silent),
@@ -78,7 +87,7 @@ def assemble(config: shared.Config, runs: Sequence[xr.Dataset | None]) -> xr.Dat
             lambda run: (_firing_rates(run) < RARE).sum("unit").values,
         ),
     }
-    return lazy.assemble(config, runs, CHANGES, added)
+    return lazy.assemble(config, runs, CHANGES if changes is None else changes, added)
 
 
 def _silent(run: xr.Dataset) -> np.ndarray:
@@ -109,15 +118,15 @@ def ends(dataset: xr.Dataset) -> pd.DataFrame:
     return table
 
 
-def row_20(dataset: xr.Dataset) -> pd.DataFrame:
-    """Row 20, a row a seed: `start`, `end` and `living`, in percent, and `holds`, whether the rule does.
+def row_20(dataset: xr.Dataset, arm: str = AS_IS) -> pd.DataFrame:
+    """Row 20 of an arm, a row a seed: `start`, `end` and `living`, in percent, and `holds`, whether the rule does.
 
     At most 10 % of the entries are positive at the end, and 45 to 55 % before the first step. None where a run has no
     end, or the model or its training is smaller than the rule asks for.
     """
-    facts, run = results.provenance(dataset), lazy.models(dataset)[AS_IS]
+    facts, run = results.provenance(dataset), lazy.models(dataset)[arm]
     large = facts["parameters"] >= PARAMETERS and run.train.tokens >= TOKENS
-    table = ends(dataset).loc[AS_IS][["start", "end", "living"]]
+    table = ends(dataset).loc[arm][["start", "end", "living"]]
     start, end = table["start"].round(9), table["end"].round(9)
     holds = ((end <= 10) & start.between(45, 55)).astype(object)
     return table.assign(holds=holds.where(table["end"].notna() & large, None))

@@ -59,9 +59,10 @@ def stack(runs: Sequence[xr.Dataset], changes: Mapping[str, dict[str, Any]], sca
     UserError
         If every one of them diverged, their seeds differ, or they are models of different kinds.
     """
-    if not any("final_loss" in data or "screen" in data.attrs for data in runs):
-        raise UserError(f"each of {', '.join(changes)} diverged: there is no end to compare; lower their lr.")
     facts = [results.provenance(data) for data in runs]
+    never = all(f["run_id"] == NOT_RUN for f in facts)
+    if not never and not any("final_loss" in data or "screen" in data.attrs for data in runs):
+        raise UserError(f"each of {', '.join(changes)} diverged: there is no end to compare; lower their lr.")
     if len(seeds := {f["config"]["seed"] for f in facts}) > 1:
         raise UserError(f"{', '.join(changes)} have the seeds {sorted(seeds)}: expected one for all recipes.")
     if len(kinds := {f["config"]["model"].get("class", ModelConfig.__name__) for f in facts}) > 1:
@@ -73,7 +74,7 @@ def stack(runs: Sequence[xr.Dataset], changes: Mapping[str, dict[str, Any]], sca
     names = [name for name in (*MEASURED, *FINAL) if reads_text or name not in OF_TEXT]
     parts = [data.swap_dims(step="tokens").drop_vars("step") for data in runs]
     ended = [part for part in parts if "final_loss" in part]
-    ended = ended or [part for part in parts if "screen" in part.attrs]
+    ended = ended or [part for part in parts if "screen" in part.attrs] or parts  # of a seed that never ran
     at = np.array(sorted(set.intersection(*(set(part["tokens"].values.tolist()) for part in ended))))
     whole = next((part for part in parts if "final_loss" in part), _end(runs[0]))
     parts = [_filled(part, whole)[names].reindex(tokens=at) for part in parts]
@@ -137,7 +138,12 @@ def seeds(runs: Sequence[xr.Dataset], recipes: int) -> list[Sequence[xr.Dataset]
 
 def whole(runs: Sequence[xr.Dataset], changes: Mapping[str, dict[str, Any]], scale: str) -> xr.Dataset:
     """Runs of several recipes and seeds, which come seed by seed, as one dataset: see `stack` and `by_seed`."""
-    return by_seed([stack(each, changes, scale) for each in seeds(runs, len(changes))])
+    stacked = [stack(each, changes, scale) for each in seeds(runs, len(changes))]
+    ran = next((part for part in stacked if set(results.provenance(part)["runs"]) != {NOT_RUN}), stacked[0])
+    for part in stacked:  # of a seed that never ran, the ends have the schema's words and not those of its kind of run
+        for name, values in part.data_vars.items():
+            values.attrs = ran[name].attrs
+    return by_seed(stacked)
 
 
 def by_seed(stacked: Sequence[xr.Dataset]) -> xr.Dataset:
@@ -192,8 +198,8 @@ def with_missing(runs: Sequence[xr.Dataset | None], configs: Sequence[RunConfig]
 
 
 def missing(like: xr.Dataset, run: RunConfig) -> xr.Dataset:
-    """Stands for a run that was not made: as one that stopped before its first measurement."""
-    part = like[[name for name in like.data_vars if "step" in like[name].dims]].isel(step=[0])
+    """Stands for a run that was not made: as one that measured nothing at the steps of another."""
+    part = like[[name for name in like.data_vars if "step" in like[name].dims]]
     part = part.map(lambda values: xr.full_like(values, np.nan, dtype=float), keep_attrs=True)
     facts = results.provenance(like)
     config = to_dict(run) | {"corpus": facts["config"]["corpus"]}

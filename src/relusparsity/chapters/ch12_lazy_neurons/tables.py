@@ -7,7 +7,6 @@ from ...experiments import (
     first_gradient,
     first_gradient_by_layer,
     lazy_pictures,
-    lazy_text,
     preactivation_drift,
     written,
 )
@@ -89,12 +88,6 @@ def over_runs(dataset: xr.Dataset) -> pd.DataFrame:
             "by the theorem": short(row["by the theorem"]) if still else "–",
         }
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis(["trained on", "by"])
-
-
-def to_come() -> pd.DataFrame:
-    """The intervals written of the encoder-decoder's arms, which have not run."""
-    rows = [(arm, f"{low:g} to {high:g}", lazy_text.DATE) for arm, (low, high) in lazy_text.EXPECTED.items()]
-    return pd.DataFrame(rows, columns=["arm", "positive entries at the end, %", "written"]).set_index("arm")
 
 
 def short(value: float) -> str:

@@ -4,9 +4,8 @@ import numpy as np
 import xarray as xr
 
 from ...claims.short import Said
-from ...experiments import first_gradient, first_gradient_by_layer, lazy, lazy_pictures, lazy_text, preactivation_drift
+from ...experiments import first_gradient, first_gradient_by_layer, lazy, lazy_pictures, preactivation_drift
 from ...plots.reading import how_many
-from ...scales import spans
 from ...store import results
 from . import read
 
@@ -171,17 +170,6 @@ def over_runs(dataset: xr.Dataset) -> Said:
         f"it falls in {len(both)}: {named}, where labels stay independent of V at every step. Labels that stay are "
         f"learned by V, and the gradient turns: after {LATER} steps that of *{first_gradient.RANDOM}* {turned}. With V "
         f"frozen the share goes by {_points(frozen)}, and we do not know why the two differ."
-    )
-
-
-def to_come() -> Said:
-    """What the encoder-decoder will be, and what is asked of it."""
-    run, seeds = spans("spans"), how_many(len(lazy_text.SEEDS), "seed")
-    return Said(
-        f"**The encoder-decoder has not run yet**: {run.model.n_layers} layers of {run.model.width:,} units, "
-        f"{run.train.tokens / 1e6:.0f} million tokens of English with spans cut out, {seeds}, beside T5's own "
-        "optimiser and targets from which nothing can be learned. Li et al. report 3.0 % for T5-Base; row 20 asks for "
-        "10 % at most."
     )
 
 

@@ -166,7 +166,7 @@ def summary(told: Scores, outcomes: Sequence[Outcome]) -> str:
     words = Counter(str(o.verdict) for o in outcomes if _of_wide(o, name))
     said = ", ".join(f"{number} {'is' if number == 1 else 'are'} {word}" for word, number in words.most_common())
     return (
-        f"Of {of} predictions that were written before their runs of Mid and Wide, {held} held. Of {words.total()} "
+        f"Of {of} predictions that were written before their runs, {held} held. Of {words.total()} "
         f"claims that Wide decides with the recipe *{name}*, in seeds that took no part in any search, {said}."
     )
 

@@ -67,7 +67,7 @@ def to_come(dataset: xr.Dataset) -> Said:
 def table(dataset: xr.Dataset) -> pd.DataFrame:
     """Where the runs end, percent, a row an arm and seed that ran."""
     of, silent, sides = _ran(dataset), _silent(dataset), _sides(dataset)
-    return (
+    table = (
         pd.DataFrame(
             {
                 "end": of["end"],
@@ -82,6 +82,7 @@ def table(dataset: xr.Dataset) -> pd.DataFrame:
         .map("{:.1f}".format)
         .assign(loss=of["loss"].map("{:.2f}".format))
     )
+    return table.set_axis([f"{arm}, seed {seed}" for arm, seed in table.index]).rename_axis("run")
 
 
 def expected() -> pd.DataFrame:

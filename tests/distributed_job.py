@@ -43,6 +43,7 @@ def trained(seed: int, **changes: Any) -> train.Run:
 
 
 PRUNED = {"prune.tokens": (512, 896), "prune.multiple": 4}
+JUDGED = CHANGES | {"measure.predictions": True}
 SHARDED = CHANGES | {"train.shard": True}
 
 
@@ -86,7 +87,7 @@ if __name__ == "__main__":
     if rank == 0:
         pictures_made.digits()
     distributed.barrier()
-    of_pictures = train.run(pictures_made.tiny_pictures(**CHANGES))
+    of_pictures = train.run(pictures_made.tiny_pictures(**JUDGED))
     of_spans = train.run(spans_made.tiny_spans(**CHANGES), spans_made.text())
     halfway, again = after_steps(3), after_steps(0)
     held = [distributed.whole(p).numel() / p.to_local().numel() for p in halfway.model.parameters()]

@@ -13,10 +13,11 @@ import pytest
 
 import pictures_made
 import spans_made
-from distributed_job import CHANGES, PRUNED, SETS, SHARDED, after_steps, measured, parameters
+from distributed_job import CHANGES, JUDGED, PRUNED, SETS, SHARDED, after_steps, measured, parameters
 from fixtures_core import tiny_corpus, tiny_run
 from relusparsity import distributed, train
 from relusparsity.store import results
+from relusparsity.store.schema import PREDICTED, PREDICTED_AT_THE_END
 from relusparsity.train import resuming
 
 JOB = Path(__file__).with_name("distributed_job.py")
@@ -110,12 +111,16 @@ def test_units_removed_by_two_are_those_removed_by_one(two: Path, tmp_path: Path
 def test_two_that_read_pictures_agree_with_one(two: Path, tmp_path: Path, monkeypatch: Any) -> None:
     monkeypatch.setenv("RELUSPARSITY_RUNS", str(tmp_path))
     pictures_made.digits()
-    alone = train.run(pictures_made.tiny_pictures(**CHANGES))
+    alone = train.run(pictures_made.tiny_pictures(**JUDGED))
     assert facts(two, 0)["of_pictures"] == facts(two, 1)["of_pictures"] == alone.path.name
     one, both = alone.dataset, train.Run(two / "runs" / alone.path.name, alone.config).dataset
     for name in ("train_loss", "final_loss", "final_token_use", "train_token_use"):
         np.testing.assert_allclose(both[name], one[name], rtol=0.01, err_msg=name)
     np.testing.assert_allclose(both["train_token_use"][1], one["train_token_use"][1], rtol=1e-6)
+    for name in PREDICTED:  # each read its half of the test, of the validation, and of what is attacked
+        np.testing.assert_allclose(both[name][0], one[name][0], rtol=1e-5, err_msg=name)
+    for name in PREDICTED_AT_THE_END:
+        np.testing.assert_allclose(both[name], one[name], atol=0.02, err_msg=name)
 
 
 def test_two_that_read_text_with_spans_cut_out_agree_with_one(two: Path, tmp_path: Path, monkeypatch: Any) -> None:

@@ -94,6 +94,8 @@ def test_no_firing_hangs_on_a_rounding(monkeypatch: pytest.MonkeyPatch) -> None:
 
     made = step.build
     monkeypatch.setattr(step, "build", built)
+    # on noisy and attacked pictures no firing is counted
+    monkeypatch.setitem(golden.RUNS, "vit", golden.RUNS["vit"] | {"measure.predictions": False})
     golden.measured()
     assert min(least) > golden.MARGIN
 

@@ -17,6 +17,7 @@ from .fork_config import OF_FORKS, ForkConfig
 from .intervention_config import InterventionConfig
 from .kinds_config import OfData, OfModel, check_decoder, check_pair
 from .model_config import ModelConfig
+from .pictures_config import PicturesConfig
 from .prune_config import PruneConfig
 from .screens import Screen
 
@@ -126,6 +127,9 @@ class MeasureConfig(Checked):
     """Steps before the end at which the final sets are read once more, for the units' firing counts; 0: not.
 
     A fork then reads them where it begins, too."""
+    predictions: bool = False
+    """Of pictures alone, whether the predictions of the whole test are judged, too: when measured, calibration, as they
+    are and by temperature; at the end, accuracy on corrupted and attacked pictures."""
 
 
 @dataclass(frozen=True)
@@ -169,6 +173,11 @@ class RunConfig(Checked):
         if self.measure.earlier and self.measure.earlier >= (steps := self.end_step - self.begin_step):
             raise UserError(
                 f"MeasureConfig.earlier = {self.measure.earlier}, but the run is trained for {steps:,} steps; lower it."
+            )
+        if self.measure.predictions and not isinstance(self.corpus, PicturesConfig):
+            raise UserError(
+                f"MeasureConfig.predictions = True is about the classes of pictures, and {type(self.corpus).__name__} "
+                "has none; leave it out."
             )
         for part, name in ((self.model, "position_std"), (self.train, "position_rate")):
             read = self.model.positions == "learned" or not hasattr(part, name)

@@ -234,7 +234,7 @@ def _sha256(content: Any) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-_SEEDS = {"24": 20}
+_SEEDS = {"24": 20, "25": 10, "26": 10, "27": 10}
 """Row → the seeds that its own rule asks for."""
 
 

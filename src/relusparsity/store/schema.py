@@ -14,6 +14,12 @@ COORDINATES = {
     "history_step": ("optimiser steps", "steps taken when the drift was measured"),
     "history_tokens": ("tokens", "training tokens seen when the drift was measured"),
     "history_unit": ("1", "hidden units chosen before the run"),
+    "scaling": ("1", "whether scores are divided by the temperature, or taken as they are"),
+    "bin": ("1", "bin of confidence, of one width, from the lowest"),
+    "corruption": ("1", "kind of noise put on the test pictures"),
+    "strength": ("1", "strength of the noise, from 1"),
+    "attack": ("1", "how the test pictures are changed against the model"),
+    "epsilon": ("1/255", "largest change of a pixel"),
 }
 
 # name: (dims at one measured step, units, long name)
@@ -170,9 +176,43 @@ FALLS = {
     ),
 }
 
+# name: (dims at one measured step, units, long name), of a run of pictures whose predictions are judged
+PREDICTED = {
+    "temperature": ((), "1", "what scores are divided by to fit the validation pictures best"),
+    "test_accuracy": ((), "1", "share of all test pictures whose class is predicted first"),
+    "test_loss": (("scaling",), "nats/picture", "cross-entropy on all test pictures"),
+    "test_brier": (("scaling",), "1", "Brier score over all classes, from 0 to 2, of all test pictures"),
+    "test_adaptive_error": (("scaling",), "1", "calibration error of all test pictures in 15 equally full bins"),
+    "bin_pictures": (("scaling", "bin"), "pictures", "test pictures of the bin"),
+    "bin_confidence": (("scaling", "bin"), "pictures", "confidence, summed over the test pictures of the bin"),
+    "bin_correct": (("scaling", "bin"), "pictures", "test pictures of the bin whose class is predicted first"),
+}
+
+# name: (dims, units, long name), of such a run, measured once after the last step
+PREDICTED_AT_THE_END = {
+    "corrupted_accuracy": (("corruption", "strength"), "1", "share of noisy test pictures predicted right"),
+    "corrupted_error": (
+        ("scaling", "corruption", "strength"),
+        "1",
+        "expected calibration error of noisy test pictures, the temperature that of the validation as it is",
+    ),
+    "attacked_accuracy": (("attack", "epsilon"), "1", "share of the first test pictures predicted right under attack"),
+    "unattacked_accuracy": ((), "1", "share of the same pictures predicted right as they are"),
+}
+
 UNITS = COORDINATES | {
     name: (units, text)
-    for table in (MEASURED, HISTORY, FINAL, ASKED_FOR, CONTROL, FALLS, STACKED)
+    for table in (
+        MEASURED,
+        HISTORY,
+        FINAL,
+        ASKED_FOR,
+        CONTROL,
+        FALLS,
+        STACKED,
+        PREDICTED,
+        PREDICTED_AT_THE_END,
+    )
     for name, (_, units, text) in table.items()
 }
 

@@ -17,6 +17,7 @@ import numpy as np
 import torch
 
 from .. import corpora, distributed, identity
+from ..classifiers import attacks, calibration, corruptions
 from ..config import CorpusConfig, MeasureConfig, ModelConfig, RunConfig, TrainConfig, replace, to_dict
 from ..corpora import tasks
 from ..corpora.pictures import Labelled, Pictures
@@ -30,7 +31,7 @@ from ..span_config import SpanConfig, SpanCorpusConfig
 from ..store.guard import Guard, Results
 from ..store.schema import HISTORY
 from ..vit_config import VitConfig
-from . import axis, evaluate, measurements, shrinking, step, timetable
+from . import axis, evaluate, measurements, predictions, shrinking, step, timetable
 from .measurements import Recorder
 from .resuming import Log
 from .step import Trainer
@@ -90,18 +91,14 @@ RUNS: dict[str, dict[str, Any]] = {
     "vit": {
         "model": VitConfig(n_layers=2, d_model=16, d_ff=32, n_heads=2, image_size=28, patch_size=14),
         "corpus": PicturesConfig(padding=0),
+        "measure.predictions": True,
         "seed": 24,
     },
     "encoder-decoder": _SPANS | {"seed": 14},
     "random targets": _SPANS | {"corpus.targets": "random", "seed": 5},
     "no positions": {"model.positions": "none", "train.weight_decay": 2.0, "seed": 65},
     "centred": {"intervention.kind": "centre", "intervention.layer": 1, "seed": 126},
-    "added": {
-        "model.norm_place": "parallel",
-        "intervention.kind": "add",
-        "intervention.strength": 2.0,
-        "seed": 1,
-    },
+    "added": {"model.norm_place": "parallel", "intervention.kind": "add", "intervention.strength": 2.0, "seed": 1},
     "added along": {
         "model.norm_place": "post",
         "intervention.kind": "add",
@@ -201,9 +198,8 @@ def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
 def _run(config: RunConfig) -> dict[str, Any]:
     trainer = Trainer(config, _made_up(config), torch.device("cpu"))
     trainer.model.double()
-    nowhere = Path()  # nothing is written
-    log = Log(nowhere, enabled=False)
-    recorder = Recorder(config, trainer.task, nowhere, enabled=False)
+    log = Log(Path(), enabled=False)  # nothing is written
+    recorder = Recorder(config, trainer.task, Path(), enabled=False)
     rows, norms = {0: recorder.row(trainer, log)}, []
     while trainer.step < STEPS:
         loss, norm = trainer.advance()
@@ -257,9 +253,12 @@ GUARD = Guard(
     module="train.golden",
     measured=lambda: measured(),
     watched=(
+        attacks,
         axis,
+        calibration,
         corpora.batches,
         corpora.spans,
+        corruptions,
         deaths,
         decoder,
         encoder_decoder,
@@ -270,6 +269,7 @@ GUARD = Guard(
         layer,
         measurements,
         metrics,
+        predictions,
         sequences,
         shrinking,
         step,

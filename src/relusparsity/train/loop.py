@@ -155,6 +155,11 @@ def _check(config: RunConfig, corpus: corpora.Data) -> None:
             "units are removed from whole rows of the weights (prune.tokens), and shard = True shares them out; use "
             "shard = False."
         )
+    if config.measure.predictions and config.train.shard and distributed.world() > 1:
+        raise UserError(
+            "attacks on pictures (measure.predictions) need each process to hold the whole model, and shard = True "
+            "shares it out; use shard = False."
+        )
     if config.intervention.kind != "none" and distributed.world() > 1:
         raise UserError(
             f"an intervention follows the mean of the text that its process reads, and {distributed.world()} processes "

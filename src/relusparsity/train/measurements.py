@@ -17,8 +17,18 @@ from ..corpora.tasks import Task
 from ..counting import DeathTracker
 from ..screens import Screen, measured_steps
 from ..store import results, sealed
-from ..store.schema import ASKED_FOR, CONTROL, FALLS, FINAL, HISTORY, MEASURED, OF_TEXT
-from . import evaluate, provenance
+from ..store.schema import (
+    ASKED_FOR,
+    CONTROL,
+    FALLS,
+    FINAL,
+    HISTORY,
+    MEASURED,
+    OF_TEXT,
+    PREDICTED,
+    PREDICTED_AT_THE_END,
+)
+from . import evaluate, predictions, provenance
 from .axis import COUNTERS, UnitAxis
 from .resuming import Log
 from .step import Trainer
@@ -112,6 +122,7 @@ class Recorder:
             "training_seconds": trainer.laps.seconds["training"],
             **{name: axis.of(self.units, each) for name, each in seen.drift.items() if name in HISTORY},
             "gamma": np.stack(seen.drift["gamma"]),
+            **(predictions.at_a_step(trainer.model, self.task) if measure.predictions else {}),
         }
 
     @property
@@ -155,7 +166,9 @@ class Recorder:
 
     def end(self, trainer: Trainer) -> dict[str, tuple[tuple[str, ...], Any]]:
         """Dimensions and values of what is measured once, at the end, by name."""
-        return self._at_the_end(trainer, self._final(trainer, "final measurement"))
+        values = self._at_the_end(trainer, self._final(trainer, "final measurement"))
+        judged = predictions.at_the_end(trainer.model, self.task) if self.config.measure.predictions else {}
+        return values | {name: (PREDICTED_AT_THE_END[name][0], value) for name, value in judged.items()}
 
     def asked_for(self, trainer: Trainer) -> dict[str, tuple[tuple[str, ...], Any]]:
         """Dimensions and values of what is measured in a fork alone, or where a field asks for it, by name."""
@@ -209,7 +222,8 @@ class Recorder:
             "train_token_use": change("stream_firings") / (sequences * model.layer_positions * model.widths),
             "train_sequence_use": change("stream_sequence_units") / (sequences * model.widths),
         }
-        for name, (dims, *_) in MEASURED.items():
+        judged = self.config.measure.predictions
+        for name, (dims, *_) in (MEASURED | (PREDICTED if judged else {})).items():
             if name in OF_TEXT and self._tokens_per_byte is None:
                 continue
             value = derived.get(name)
@@ -251,6 +265,7 @@ class Recorder:
         self, values: dict[str, Any], rows: dict[int, dict[str, Any]], trainer: Trainer, last: int
     ) -> xr.Dataset:
         values |= {"history_unit": (("history_unit",), self.units)}
+        values |= predictions.COORDINATES if self.config.measure.predictions else {}
         seconds = [float(row["training_seconds"]) for row in rows.values()]
         return provenance.dataset(values, self.config, self.task, trainer, self.path, last, seconds, self._again)
 

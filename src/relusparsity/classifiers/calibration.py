@@ -12,8 +12,8 @@ from jaxtyping import Float, Int
 from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax
 
-from ...checks import shown
-from ...errors import UserError
+from ..checks import shown
+from ..errors import UserError
 
 BINS = 15
 """Bins of a reliability diagram, as Guo et al. (2017) have them and the Lazy Neuron paper after them."""

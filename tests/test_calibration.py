@@ -7,10 +7,9 @@ import pytest
 import torch
 from torchmetrics.classification import MulticlassCalibrationError
 
+from relusparsity.classifiers import calibration
+from relusparsity.classifiers.calibration import Predictions
 from relusparsity.errors import UserError
-
-from . import calibration
-from .calibration import Predictions
 
 
 def drawn(seed: int = 0, examples: int = 997, classes: int = 10, scale: float = 2.0) -> Predictions:

@@ -9,8 +9,8 @@ import numpy as np
 import scipy
 from jaxtyping import Float
 
-from ...checks import shown
-from ...errors import UserError
+from ..checks import shown
+from ..errors import UserError
 
 STRENGTHS = {
     "gaussian": (0.08, 0.12, 0.18, 0.26, 0.38),
@@ -52,10 +52,27 @@ def corrupted(
     if kind == "gaussian":
         noisy = given + by * scipy.special.ndtri(drawn)
     elif kind == "shot":
-        noisy = scipy.stats.poisson.ppf(drawn, given * by) / by
+        noisy = _photons(given * by, drawn) / by
     else:
         noisy = np.where(drawn < by / 2, 0.0, np.where(drawn < by, 1.0, given))
     return noisy.clip(0, 1).astype(np.float32)
+
+
+def _photons(
+    expected: Float[np.ndarray, "picture row column"], drawn: Float[np.ndarray, "picture row column"]
+) -> Float[np.ndarray, "picture row column"]:
+    """Photons counted where so many are expected: the least number whose Poisson distribution is not below the draw.
+
+    By a table for each brightness, of which bytes have 256: SciPy's inverse takes 5 µs a pixel, a minute a test.
+    """
+    order = np.argsort(expected, axis=None, kind="stable")
+    means, first = np.unique(expected.ravel()[order], return_index=True)
+    found = np.empty(expected.size)
+    for mean, here in zip(means, np.split(order, first[1:]), strict=True):
+        draws = drawn.ravel()[here]
+        most = scipy.stats.poisson.ppf(draws.max(), mean)
+        found[here] = np.searchsorted(scipy.special.pdtr(np.arange(most + 1), mean), draws)
+    return found.reshape(expected.shape)
 
 
 def uniform(seed: int, *shape: int) -> Float[np.ndarray, " ..."]:

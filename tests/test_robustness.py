@@ -7,10 +7,9 @@ from scipy.stats import kstest
 from torch import Tensor
 from torch.nn import functional as F
 
+from relusparsity.classifiers import attacks
+from relusparsity.classifiers.corruptions import STRENGTHS, corrupted, uniform
 from relusparsity.errors import UserError
-
-from . import attacks
-from .corruptions import STRENGTHS, corrupted, uniform
 
 
 def test_uniform_numbers_are_even_and_never_an_end() -> None:

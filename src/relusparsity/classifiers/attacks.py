@@ -10,8 +10,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ...checks import shown
-from ...errors import UserError
+from ..checks import shown
+from ..errors import UserError
 from .corruptions import uniform
 
 STEPS = 20

@@ -1,1 +1,0 @@
-"""Chapter 13: Top-k Transformers, their quality, robustness and calibration."""

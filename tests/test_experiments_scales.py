@@ -1,6 +1,7 @@
 """Every experiment at every scale: as it is meant there, or a sentence that names the scales that it knows."""
 
 import dataclasses
+import re
 from pathlib import Path
 from typing import Any
 
@@ -21,12 +22,16 @@ EXPERIMENTS = recorded.makers()
 @pytest.mark.parametrize("name", list(EXPERIMENTS))
 def test_a_scale_is_right_or_named(name: str) -> None:
     experiment, known = EXPERIMENTS[name], []
-    sizes = {"lazy_pictures": shapes.PICTURES, "lazy_text": shapes.SPANS}.get(name, shapes.SHAPES)
+    of_pictures = dict.fromkeys(("lazy_pictures", "top_k", "top_k_sizes", "top_k_tuning"), shapes.PICTURES)
+    sizes = (of_pictures | {"lazy_text": shapes.SPANS}).get(name, shapes.SHAPES)
     for scale in scales.EVERY:
         try:
             config = experiment.config(scale)
         except UserError as refusal:
             refused = str(refusal)
+            if re.search(r"\.nc is not there; `make record SCALE=\w+ ONLY=\"\w+\"` makes it.$", refused):
+                known.append(scale)  # it is trained as data say that are to be recorded first
+                continue
             assert f"scale {scale} has no" in refused and refused.endswith(".")
             assert [each for each in scales.EVERY if each in refused.partition("those that have are ")[2].split(", ")]
             continue

@@ -12,7 +12,7 @@ import xarray as xr
 
 import pictures_made
 from relusparsity import claims, scales, train
-from relusparsity.config import to_dict
+from relusparsity.config import replace, to_dict
 from relusparsity.experiments import top_k, top_k_rows, top_k_sizes
 from relusparsity.experiments.top_k_tuning import ARMS, DENSE, DROPOUT, NOISES, TOP_K, named
 from relusparsity.store import results
@@ -142,6 +142,8 @@ def test_a_row_is_open_while_a_run_is_missing_and_asks_for_ten_seeds(number: str
     for arm in (DENSE, TOP_K):
         said = word(number, made({named(arm, noise): lacking}))
         assert said == ("not testable here", "not all runs are made yet: seeds 2, 7 lack one")
+        readings = top_k_rows.RULES[number].find(made({named(arm, noise): lacking})).readings
+        assert {reading.holds for reading in readings} == {None}, "no interval without them"
     assert word(number, made({named(TOP_K, 0.8): lacking}))[0] in ("reproduced", "not reproduced")
     assert word(number, made({}, seeds=9)) == ("not yet tested", "9 seeds of 10")
 
@@ -229,6 +231,21 @@ def test_in_smoke_it_runs_to_its_end_and_keeps_what_is_judged(tmp_path: Path, mo
     assert all(missing[name].isnull().all() for name in part.data_vars)
     xr.testing.assert_equal(part.drop_isel(recipe=1), dataset.drop_isel(recipe=1))
     assert top_k.ends(part)["accuracy"].isna().tolist() == [False, True, *4 * [False]]
-    assert set(top_k_sizes.changes("smoke")) == {
-        f"k = d_ff/{n}, noise {noise}" for n in (24, 6, 3) for noise in ("0", "0.4")
-    }
+
+    facts = [results.provenance(run) for run in runs.values()]
+    again = [  # a second seed, whose accuracies are higher by 1
+        run.assign(test_accuracy=run.test_accuracy + 1).assign_attrs(
+            provenance=json.dumps(of | {"config": of["config"] | {"seed": 1}})
+        )
+        for run, of in zip(runs.values(), facts, strict=True)
+    ]
+    two = replace(config, runs=(*config.runs, *(replace(run, seed=1) for run in config.runs)))
+    both = top_k.assemble(two, [*runs.values(), *again])
+    for seed in (0, 1):
+        np.testing.assert_allclose(both.test_accuracy.sel(seed=seed), dataset.test_accuracy[:, 0] + seed)
+
+    others = dict(zip(top_k_sizes.changes("smoke"), top_k_sizes.config("smoke").runs, strict=True))
+    assert [run.model.top_k for run in others.values()] == [2, 2, 10, 10, 21, 21]
+    wide = others["k = d_ff/3, noise 0.4"]
+    of_sizes = top_k_sizes.assemble(top_k_sizes.config("smoke"), [*5 * [None], train.run(wide).dataset])
+    assert of_sizes.test_accuracy.isel(step=-1).notnull().values.ravel().tolist() == [*5 * [False], True]

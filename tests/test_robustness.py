@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from scipy.stats import kstest
+from scipy.stats import kstest, poisson
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -32,6 +32,14 @@ def test_noise_has_the_size_of_its_strength(strength: int) -> None:
     impulse = corrupted(grey, "impulse", strength)
     assert [(impulse == end).mean() for end in (0, 1)] == pytest.approx([by["impulse"] / 2] * 2, rel=0.05)
     assert ((impulse == 0.5) | (impulse == 0) | (impulse == 1)).all()
+
+
+@pytest.mark.parametrize("strength", [1, 5])
+def test_photons_are_those_of_scipys_inverse(strength: int) -> None:
+    by = STRENGTHS["shot"][strength - 1]
+    pictures = np.random.default_rng(2).integers(0, 256, (20, 14, 14)) / 255
+    expected = poisson.ppf(uniform(7, *pictures.shape), pictures * by) / by
+    np.testing.assert_array_equal(corrupted(pictures, "shot", strength, 7), expected.clip(0, 1).astype(np.float32))
 
 
 def test_black_stays_black_under_shot_noise_and_a_seed_is_a_picture() -> None:

@@ -67,11 +67,9 @@ def _photons(
     """
     order = np.argsort(expected, axis=None, kind="stable")
     means, first = np.unique(expected.ravel()[order], return_index=True)
-    found = np.empty(expected.size)
+    found, counts = np.empty(expected.size), np.arange(scipy.stats.poisson.ppf(drawn.max(), means[-1]) + 1)
     for mean, here in zip(means, np.split(order, first[1:]), strict=True):
-        draws = drawn.ravel()[here]
-        most = scipy.stats.poisson.ppf(draws.max(), mean)
-        found[here] = np.searchsorted(scipy.special.pdtr(np.arange(most + 1), mean), draws)
+        found[here] = np.searchsorted(scipy.special.pdtr(counts, mean), drawn.ravel()[here])
     return found.reshape(expected.shape)
 
 

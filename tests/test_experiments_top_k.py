@@ -243,6 +243,7 @@ def test_in_smoke_it_runs_to_its_end_and_keeps_what_is_judged(tmp_path: Path, mo
     both = top_k.assemble(two, [*runs.values(), *again])
     for seed in (0, 1):
         np.testing.assert_allclose(both.test_accuracy.sel(seed=seed), dataset.test_accuracy[:, 0] + seed)
+    xr.testing.assert_equal(top_k.assemble(two, [*6 * [None], *again]), both.sel(seed=[1]))
 
     others = dict(zip(top_k_sizes.changes("smoke"), top_k_sizes.config("smoke").runs, strict=True))
     assert [run.model.top_k for run in others.values()] == [2, 2, 10, 10, 21, 21]

@@ -84,14 +84,18 @@ def assembled(
 ) -> xr.Dataset:
     """The dataset of the runs there are, in the order of `config.runs`; None was not run, its values are missing.
 
-    What is judged of a run that did not come to its end is missing, too.
+    What is judged of a run that did not come to its end is missing, too; a seed of which none did is left out.
 
     Parameters
     ----------
     changes
         Name of each arm, in the order in which a seed's runs come → what it changes.
     """
-    whole = variants.whole(variants.with_missing(runs, config.runs), changes, config.scale)
+    seeds = [slice(first, first + len(changes)) for first in range(0, len(runs), len(changes))]
+    there = [of for of in seeds if any(run is not None and "final_loss" in run for run in runs[of])]
+    runs = [run for of in there for run in runs[of]]
+    configs = [run for of in there for run in config.runs[of]]
+    whole = variants.whole(variants.with_missing(runs, configs), changes, config.scale)
     ended = [None if run is None or "final_loss" not in run else judged(run) for run in runs]
     some = next(each for each in ended if each is not None)
     filled = [xr.full_like(some, np.nan, dtype=float) if each is None else each for each in ended]

@@ -190,14 +190,14 @@ PREDICTED = {
 
 # name: (dims, units, long name), of such a run, measured once after the last step
 PREDICTED_AT_THE_END = {
-    "corrupted_accuracy": (("corruption", "strength"), "1", "share of noisy test pictures predicted right"),
+    "corrupted_accuracy": (("corruption", "strength"), "1", "share of noisy test pictures right"),
     "corrupted_error": (
         ("scaling", "corruption", "strength"),
         "1",
         "expected calibration error of noisy test pictures, the temperature that of the validation as it is",
     ),
-    "attacked_accuracy": (("attack", "epsilon"), "1", "share of the first test pictures predicted right under attack"),
-    "unattacked_accuracy": ((), "1", "share of the same pictures predicted right as they are"),
+    "attacked_accuracy": (("attack", "epsilon"), "1", "share of the first 2,048 test pictures right under attack"),
+    "unattacked_accuracy": ((), "1", "share of the same pictures right as they are"),
 }
 
 UNITS = COORDINATES | {

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import scipy
+import torch
 import xarray as xr
 
 import pictures_made
@@ -15,6 +16,7 @@ from relusparsity import claims, scales, train
 from relusparsity.config import replace, to_dict
 from relusparsity.experiments import top_k, top_k_rows, top_k_sizes
 from relusparsity.experiments.top_k_tuning import ARMS, DENSE, DROPOUT, NOISES, TOP_K, named
+from relusparsity.models import build
 from relusparsity.store import results
 from relusparsity.store.schema import PREDICTED, PREDICTED_AT_THE_END
 from relusparsity.train import golden, predictions
@@ -199,6 +201,13 @@ def test_forecasts_are_of_the_mean_of_all_seeds(monkeypatch: pytest.MonkeyPatch)
     dataset = made({names[1]: 84, names[2]: np.where(np.arange(10) == 3, np.nan, 80.0)})
     monkeypatch.setattr(top_k, "EXPECTED", dict.fromkeys(names, (79.0, 81.0)))
     assert top_k.predicted(dataset)["holds"].tolist() == [True, False, None]
+
+
+def test_arms_of_a_seed_begin_with_the_same_weights_and_see_the_same_pictures() -> None:
+    runs = top_k.config("smoke").runs
+    first, *others = (build(run.model, run.seed).state_dict() for run in runs)
+    assert all(torch.equal(first[name], other[name]) for other in others for name in first)
+    assert len({(run.seed, run.train.batch_tokens, run.train.tokens, run.corpus.source) for run in runs}) == 1
 
 
 @pytest.mark.slow

@@ -191,6 +191,7 @@ def test_sentences_come_out_each_way(monkeypatch: pytest.MonkeyPatch) -> None:
         dataset["final_silent_units"] = dataset["final_silent_units"].where(~(more & known), silent)
         came = top_k.come(dataset)
         assert [holds for _, holds in came.values()] == expected and len(came) == 10
+    assert set(top_k.CHANCES) == set(came) and set(top_k.EXPECTED) == set(dataset["recipe"].values)
     monkeypatch.setattr(top_k, "CHANCES", {sentence: 0.3 for sentence in list(came)[::2]})
     said = top_k.sentences(made(better))
     assert said["chance"].tolist() == [0.3] * 5 and said["holds"].tolist() == [False, True, True, False, True]
@@ -252,7 +253,9 @@ def test_in_smoke_it_runs_to_its_end_and_keeps_what_is_judged(tmp_path: Path, mo
     both = top_k.assemble(two, [*runs.values(), *again])
     for seed in (0, 1):
         np.testing.assert_allclose(both.test_accuracy.sel(seed=seed), dataset.test_accuracy[:, 0] + seed)
-    xr.testing.assert_equal(top_k.assemble(two, [*6 * [None], *again]), both.sel(seed=[1]))
+    second = top_k.assemble(two, [*6 * [None], *again])
+    xr.testing.assert_equal(second.sel(seed=[1]), both.sel(seed=[1]))
+    assert top_k.ends(second).xs(0, level="seed").isna().all(axis=None)
 
     others = dict(zip(top_k_sizes.changes("smoke"), top_k_sizes.config("smoke").runs, strict=True))
     assert [run.model.top_k for run in others.values()] == [2, 2, 10, 10, 21, 21]

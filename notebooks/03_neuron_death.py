@@ -31,7 +31,7 @@ scale = "laptop"
 
 # %% tags=["remove-input"]
 from relusparsity import claims, scales, store
-from relusparsity.chapters.ch03_neuron_death import experiment, figures, tables, words
+from relusparsity.chapters.ch03_neuron_death import experiment, figures, foresight, tables, words
 from relusparsity.experiments import costs
 
 # %% tags=["remove-input"]
@@ -79,6 +79,18 @@ words.rates(wide)
 
 # %% tags=["remove-input", "hide-output"] mystnb={"code_prompt_show": "The share of each quarter that dies later", "code_prompt_hide": "Hide the quarters"} table="Percent of units that die later, by quarter of their firing rate before. Wide, nearest"
 tables.by_rate(wide)
+
+# %% [markdown]
+# ### Can one tell early who will die?
+
+# %% tags=["remove-input"]
+words.foresight(foresight.areas(wide))
+
+# %% tags=["remove-input"]
+figures.foresight(foresight.areas(wide))
+
+# %% tags=["remove-input", "hide-output"] mystnb={"code_prompt_show": "The same in Mid", "code_prompt_hide": "Hide Mid"}
+figures.foresight(foresight.areas(mid))
 
 # %% [markdown]
 # ## Who comes back

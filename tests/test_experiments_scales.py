@@ -23,7 +23,7 @@ EXPERIMENTS = recorded.makers()
 def test_a_scale_is_right_or_named(name: str) -> None:
     experiment, known = EXPERIMENTS[name], []
     of_pictures = dict.fromkeys(("lazy_pictures", "top_k", "top_k_sizes", "top_k_tuning"), shapes.PICTURES)
-    sizes = (of_pictures | {"lazy_text": shapes.SPANS}).get(name, shapes.SHAPES)
+    sizes = (of_pictures | dict.fromkeys(("lazy_text", "lazy_text_rates"), shapes.SPANS)).get(name, shapes.SHAPES)
     for scale in scales.EVERY:
         try:
             config = experiment.config(scale)

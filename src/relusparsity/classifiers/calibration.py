@@ -146,9 +146,10 @@ def reliability(of: Predictions, bins: int = BINS, adaptive: bool = False) -> xr
 
 
 def calibration_error(of: Predictions, bins: int = BINS, adaptive: bool = False) -> float:
-    """Expected calibration error: |accuracy − confidence| of a bin, mean over the examples (Naeini et al., 2015).
+    """Expected calibration error: how far a bin's accuracy lies from its confidence, mean over the examples.
 
-    With `adaptive` bins it is the adaptive one (Nixon et al., 2019). See `reliability`, which raises.
+    Source: Naeini et al. (2015). With `adaptive` bins it is the adaptive one (Nixon et al., 2019). See `reliability`,
+    which raises.
     """
     diagram = reliability(of, bins, adaptive)
     gap = abs(diagram["accuracy"] - diagram["confidence"]).fillna(0)

@@ -115,8 +115,8 @@ def _index(name: str, labels: Iterable[Any]) -> pd.Index:
 def judged(run: xr.Dataset) -> xr.Dataset:
     """What is judged of a run that came to its end, by (step, scaling), and at its end by what is done to pictures.
 
-    `calibration_error` is |accuracy − confidence| of a bin, mean over the test; `final_silent_units` fire nowhere in
-    the final sets.
+    `calibration_error` is how far a bin's accuracy lies from its confidence, mean over the test; `final_silent_units`
+    fire nowhere in the final sets.
     """
     gaps = abs(run["bin_correct"] - run["bin_confidence"]).sum("bin") / run["bin_pictures"].sum("bin")
     said = {"units": "1", "long_name": "expected calibration error of all test pictures in 15 bins"}

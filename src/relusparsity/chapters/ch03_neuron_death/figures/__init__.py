@@ -3,6 +3,7 @@
 from .coming_back import deaths_and_revivals, revivals
 from .deaths import dead_over_training, death_onsets, survival
 from .details import drift_before_death
+from .foresight import foresight
 from .silence import woken
 
 __all__ = [
@@ -10,6 +11,7 @@ __all__ = [
     "death_onsets",
     "deaths_and_revivals",
     "drift_before_death",
+    "foresight",
     "revivals",
     "survival",
     "woken",

@@ -1,0 +1,55 @@
+"""Figure of chapter 03: how early one can tell which units will die."""
+
+import xarray as xr
+
+from ....plots import style
+from ....plots.chart import Axis, Chart, Control, Mark, Panel, State, seed_curves
+from ....plots.figure import Figure, figure
+from ....plots.reading import how_many, layers, percent, variable
+from ..foresight import LEAST
+
+
+def foresight(dataset: xr.Dataset) -> Figure:
+    """Area under the ROC curve of each score by tokens seen, layer by layer; a choice of scores.
+
+    Parameters
+    ----------
+    dataset : Dataset
+        `area` (score, seed, history_step, layer), from 0 to 1; `history_tokens` (history_step).
+    """
+    area = 100 * variable(dataset, "foresight", "area", "score", "seed", "history_step", "layer")
+    seen = dataset["history_tokens"].values.astype(float)
+    area = area.isel(history_step=seen > 0)  # the axis is logarithmic
+    seen, numbers, scores = seen[seen > 0], layers(area), [str(name) for name in area["score"].values]
+    panel = Panel(_title(scores[0]), Axis("tokens seen", log=True, tokens=True), Axis(limits=(30.0, 100.0)))
+    chance = Mark("line", [seen[0], seen[-1]], [50.0, 50.0], style.INK, width=1.2, dash="dot")
+    panel.marks.append(chance)
+    states = [State(name, {}, titles={panel: _title(name)}) for name in scores]
+    for place, layer in enumerate(numbers):
+        hover = f"layer {layer}, {{x}} tokens\nmean {{y}} % (seeds {{0}} to {{1}})"
+        colour = style.layer_colour(layer, len(numbers))
+        of = area.isel(layer=place).transpose("score", "seed", "history_step").values
+        drawn = [seed_curves(seen, rows, colour, hover, f"layer {layer}", f"layer {layer}") for rows in of]
+        panel.marks += drawn[0]
+        for state, curves in zip(states, drawn, strict=True):
+            for shown, curve in zip(drawn[0], curves, strict=True):
+                state.marks[shown] = {"x": curve.x, "y": curve.y} | (
+                    {"extra": curve.extra} if curve.extra is not None else {}
+                )
+    first = area.sel(score=scores[0]).mean("seed").isel(history_step=0)
+    early = [percent(float(end)) for end in (first.min(), first.max())]
+    finding = (
+        f"After the first steps {scores[0]} sort {early[0]} to {early[1]} of a layer's pairs right; chance is 50 %"
+    )
+    caption = (
+        "Of two units of a layer, one dead at the end of training and one not, how often (%) the first has the higher "
+        f"score, among units whose first silence has not begun. Mean of {how_many(area.sizes['seed'], 'seed')} (thin "
+        f"lines); dotted: chance. A line ends where a seed has fewer than {LEAST} units of either fate left."
+    )
+    control = Control("choice", "Marked by", states, 0, "Choose what marks a unit: how early does it tell?")
+    chart = Chart([panel], [300], control=control)
+    return figure(f"{__name__}.foresight", chart, caption, [("", xr.Dataset({"area_percent": area}))], finding, dataset)
+
+
+def _title(score: str) -> str:
+    return f"pairs that are sorted right, %\nby {score}"

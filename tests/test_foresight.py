@@ -88,6 +88,10 @@ def test_what_chapter_3_says_is_that_of_the_recorded_runs(shape: str, recipe: st
 
 
 def test_its_figure_has_a_state_for_each_mark_and_layer() -> None:
-    figure = figures.foresight(foresight.areas(store.recorded("neuron_death", "mid")))
+    found = foresight.areas(store.recorded("neuron_death", "mid"))
+    figure, of = figures.foresight(found), 100 * found["area"].sel(score="small input weights").mean("seed")
     assert [state["label"] for state in figure.chart["control"]["states"]] == list(SCORES)
-    assert "chance is 50 %" in figure.alt or "chance" in figure.caption
+    tokens = found["history_tokens"].values
+    places = 1, int(np.abs(tokens - tokens[-1] / 4).argmin())
+    ends = [f"{of[at].min():.0f} to {of[at].max():.0f} %" for at in places]
+    assert f"sort {ends[0]} of a layer's pairs right, at a quarter of the training {ends[1]}" in figure.title

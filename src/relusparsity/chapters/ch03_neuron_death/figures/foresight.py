@@ -5,7 +5,7 @@ import xarray as xr
 from ....plots import style
 from ....plots.chart import Axis, Chart, Control, Mark, Panel, State, seed_curves
 from ....plots.figure import Figure, figure
-from ....plots.reading import how_many, layers, percent, variable
+from ....plots.reading import how_many, layers, variable
 from ..foresight import LEAST
 
 
@@ -36,15 +36,16 @@ def foresight(dataset: xr.Dataset) -> Figure:
                 state.marks[shown] = {"x": curve.x, "y": curve.y} | (
                     {"extra": curve.extra} if curve.extra is not None else {}
                 )
-    first = area.sel(score=scores[0]).mean("seed").isel(history_step=0)
-    early = [percent(float(end)) for end in (first.min(), first.max())]
+    of_first = area.sel(score=scores[0]).mean("seed")
+    quarter = int(np.abs(seen - seen[-1] / 4).argmin())
+    early, later = (f"{float(of.min()):.0f} to {float(of.max()):.0f} %" for of in (of_first[0], of_first[quarter]))
     finding = (
-        f"After the first steps {scores[0]} sort {early[0]} to {early[1]} of a layer's pairs right; chance is 50 %"
+        f"After the first steps {scores[0]} sort {early} of a layer's pairs right, at a quarter of the training {later}"
     )
     caption = (
         "Of two units of a layer, one dead at the end of training and one not, how often (%) the first has the higher "
         f"score, among units whose first silence has not begun. Mean of {how_many(area.sizes['seed'], 'seed')} (thin "
-        f"lines); dotted: chance. A line ends where a seed has fewer than {LEAST} units of either fate left."
+        f"lines); dotted: chance. A seed counts as long as {LEAST} units of either fate are left."
     )
     control = Control("choice", "Marked by", states, 0, "Choose what marks a unit: how early does it tell?")
     chart = Chart([panel], [300], control=control)

@@ -1,5 +1,6 @@
 """Figure of chapter 03: how early one can tell which units will die."""
 
+import numpy as np
 import xarray as xr
 
 from ....plots import style

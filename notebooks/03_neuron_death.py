@@ -84,7 +84,7 @@ tables.by_rate(wide)
 # ### Can one tell early who will die?
 
 # %% tags=["remove-input"]
-words.foresight(foresight.areas(wide))
+words.foresight(*map(foresight.areas, (wide, mid, laptop)))
 
 # %% tags=["remove-input"]
 figures.foresight(foresight.areas(wide))

@@ -110,9 +110,12 @@ written.said(lazy_pictures, pictures)
 text.learned(spans)
 
 # %% tags=["remove-input"]
+text.read_next(spans)
+
+# %% tags=["remove-input"]
 text.noise(spans)
 
-# %% tags=["remove-input", "hide-output"] mystnb={"code_prompt_show": "Run by run", "code_prompt_hide": "Hide the runs"} table="Positive entries at the end and silent units on the final held-out sets, percent, and units that fire in a set of 16 sequences; loss in nats per token. An encoder-decoder of 61 million parameters"
+# %% tags=["remove-input", "hide-output"] mystnb={"code_prompt_show": "Run by run", "code_prompt_hide": "Hide the runs"} table="Positive entries at the end and silent units on the final held-out sets, percent; loss in nats per token. An encoder-decoder of 61 million parameters"
 text.table(spans)
 
 # %% tags=["remove-input"]

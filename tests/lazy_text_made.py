@@ -18,7 +18,7 @@ def made(
 ) -> xr.Dataset:
     """Runs that go from `start` to `end(arm, seed)` in every layer; `values` are of all arms, seeds and layers."""
     configs = {arm: to_dict(run) for arm, run in zip(of.CHANGES, of.config("spans").runs, strict=False)}
-    final = np.array([[[end(arm, seed)] * 12 for seed in range(3)] for arm in of.CHANGES])
+    final = np.array([[[end(arm, seed)] * 12 for seed in of.SEEDS] for arm in of.CHANGES])
     known = ~np.isnan(final)
     of_layers = {"final_silent_units": 64, "final_rare_units": 2000, "final_sequence_use": 0.9} | values
     by = ("recipe", "seed", "layer")
@@ -35,7 +35,7 @@ def made(
             "final_accuracy": (by[:2], np.where(known[..., 0], 0.3, np.nan)),
             "final_loss": (by[:2], np.where(known[..., 0], 3.0, np.nan)),
         },
-        {"recipe": list(of.CHANGES), "seed": [0, 1, 2], "step": [0, 12_800], "layer": range(12)}
+        {"recipe": list(of.CHANGES), "seed": list(of.SEEDS), "step": [0, 12_800], "layer": range(12)}
         | {"layer_name": ("layer", NAMES)},
         {"provenance": json.dumps({"configs": configs, "parameters": parameters})},
     )

@@ -122,6 +122,15 @@ def test_how_the_dying_fall_comes_out_each_way(values: tuple[float, ...], holds:
     assert came == ("" if holds is None else f"{min(values)} to {max(values)} %")
 
 
+def capped(fraction: np.ndarray) -> xr.Dataset:
+    """Controls of which that which caps updates takes away such fractions of the deaths, seed by seed."""
+    arms = [attribution.named("25 %", kind) for kind in (attribution.TWIN, "winsorise")]
+    died = np.zeros((2, 5, 1, 1, 2))
+    died[0, ..., 1], died[1, ..., 1] = 100, 100 * (1 - fraction)[:, None, None]
+    by = ("arm", "seed", "layer", "decile", "treated")
+    return xr.Dataset({"died": (by, died)}, {"arm": arms, "seed": list(SEEDS), "treated": [False, True]})
+
+
 GOOD, BAD, OPEN = (0.95, 1.05), (0.8, 1.05), (np.nan, np.nan)
 
 
@@ -154,7 +163,11 @@ def test_row_11b_has_each_word(tenfold: float, winsorised: Any, percent: float, 
     assert (table["came"] == "").tolist() == [not there for there in known]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(attribution, "equivalent", lambda controls: winsorised)
-        finding = outlier_row.finding(xr.Dataset(), dataset)
+        finding = outlier_row.finding(capped(np.full(5, 0.02)), dataset)
+        some = outlier_row.finding(capped(np.array([0.02, 0.01, 0.02, np.nan, 0.01])), dataset)
+    unknown, _ = outliers.row_11b(dataset, (np.nan, np.nan))
+    open_ = {Verdict.NOT_YET_TESTED: None}.get(unknown, False)
+    assert [each.holds for each in some.readings] == [open_] * 5, "with a seed of (b) missing, (b) is not known"
     holds = {Verdict.REPRODUCED: True, Verdict.NOT_YET_TESTED: None}.get(verdict, False)
     assert [(each.seed, each.holds) for each in finding.readings] == [(seed, holds) for seed in SEEDS]
     assert len(finding.limits) == (verdict is Verdict.NOT_TESTABLE)

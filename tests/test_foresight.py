@@ -74,17 +74,21 @@ def test_what_chapter_3_says_is_that_of_the_recorded_runs(shape: str, recipe: st
     near = [int(np.abs(tokens - share).argmin()) for share in (0, 0.04, 0.25)]
     start, first, second = (mean.isel(history_step=at) for at in near)
     assert f"it is so in {start.min():.0f} to {start.max():.0f} %" in said
-    assert f"after {100 * tokens[near[1]]:.0f} % of the tokens in {first.min():.0f} to {first.max():.0f} %" in said
+    assert f"After {100 * tokens[near[1]]:.0f} % of the tokens it is {first.min():.0f} to {first.max():.0f} %" in said
     best = second.mean("layer").idxmax("score").item()
     of_best = second.sel(score=best)
-    assert f"*{best}* tell best, {of_best.min():.0f} to {of_best.max():.0f} %" in said
+    assert f"*{best}* tell best: {of_best.min():.0f} to {of_best.max():.0f} %" in said
+    known = [layer for layer in range(6) if np.isfinite(of_best.values[layer])]
+    left = found["left"].isel(history_step=near[2]).transpose("seed", "layer").values[:, known].mean(0)
+    assert f"in {len(known)} of 6 layers, in which {left.min():.0f} to {left.max():.0f} units" in said
     off = []
     for layer in range(6):
         errors = [e for e in found["error"].isel(history_step=0, layer=layer).values if np.isfinite(e)]
         for score in SCORES:
             beyond = abs(float(start.sel(score=score).isel(layer=layer)) / 100 - 0.5)
             off.append(beyond / (np.sqrt(sum(e**2 for e in errors)) / len(errors)))
-    assert f"at most {max(off):.1f} standard errors off" in said and max(off) < 3, "or the headline is not true"
+    assert f"at most {max(off):.1f} standard errors off" in said
+    assert "none of 4 scores tells" in said and max(off) < 3
 
 
 def test_its_figure_has_a_state_for_each_mark_and_layer() -> None:
@@ -95,3 +99,14 @@ def test_its_figure_has_a_state_for_each_mark_and_layer() -> None:
     places = 1, int(np.abs(tokens - tokens[-1] / 4).argmin())
     ends = [f"{of[at].min():.0f} to {of[at].max():.0f} %" for at in places]
     assert f"sort {ends[0]} of a layer's pairs right, at a quarter of the training {ends[1]}" in figure.title
+    curves = [mark for panel in figure.chart["panels"] for mark in panel["marks"] if mark.get("legend") == "layer 2"]
+    drawn = np.array(curves[0]["y"], dtype=float)
+    np.testing.assert_allclose(drawn, of.sel(layer=2).values[1:], rtol=1e-3)
+
+
+def test_a_model_whose_scores_tell_before_training_is_said_to() -> None:
+    wide, laptop = (foresight.areas(store.recorded("neuron_death", shape)) for shape in ("wide", "laptop"))
+    low, high, off = words.before(laptop)
+    assert off > words.SURE and "some of 4 scores tell which units of Laptop" in words.foresight(laptop).text
+    beside = words.foresight(wide, laptop).text
+    assert f"in Laptop, default, {low:.0f} to {high:.0f} % ({off:.1f})" in beside and "none of 4 scores tells" in beside

@@ -51,11 +51,13 @@ def not_the_data(dataset: xr.Dataset) -> Finding:
     return Finding(tuple(readings))
 
 
-def _read(seed: int, holds: bool | None, values: Mapping[str, float], *margins: float) -> Reading:
+def _read(
+    seed: int, holds: bool | None, values: Mapping[str, float], *margins: float, why: str = "a run is missing"
+) -> Reading:
     """What a rule reads in a seed; of a run that is missing there is no number."""
     shown: dict[str, float | str] = {name: "not run" if np.isnan(each) else each for name, each in values.items()}
     if holds is None:
-        return Reading(seed, None, shown, "a run is missing")
+        return Reading(seed, None, shown, why)
     return Reading(seed, holds, shown, margins=margins)
 
 
@@ -68,8 +70,9 @@ def in_an_encoder_decoder(dataset: xr.Dataset) -> Finding:
     for seed, row in lazy_text.row_20(dataset, rate or lazy_text_rates.FIRST).iterrows():
         shares = {"before the first step": row["start"], "at the end": row["end"], "of living units": row["living"]}
         values = {f"positive entries {name} (%)": each for name, each in shares.items()}
+        why = "no rate is chosen yet" if rate is None else "a run is missing, or smaller than the row asks for"
         holds = None if rate is None else row["holds"]
-        readings.append(_read(int(seed), holds, values, 10 - row["end"], 5 - abs(row["start"] - 50)))
+        readings.append(_read(int(seed), holds, values, 10 - row["end"], 5 - abs(row["start"] - 50), why=why))
     return Finding(tuple(readings))
 
 

@@ -3,8 +3,8 @@
 Its first two runs at a rate of 1e-3 learned little: the held-out loss came to 6.07 nats after 1,024 steps, rose while
 the rate was at its highest, and ended at 5.70 and 5.73, a quarter of the tokens predicted first. T5's attention does
 not divide by the square root of its width; its first matrices are small instead, and AdamW's steps do not know that.
-So the rate is swept, by the held-out loss and never by the share that row 20 asks for: the rate whose loss in seed 0
-ends lowest is read in three seeds.
+So the rate is swept in seed 0, by the held-out loss and never by the share that row 20 asks for: the rate whose loss
+ends lowest there is read in seeds 1 to 3, which take no part in the choice.
 
 Written before any run below 1e-3 (2026-11-30): `EXPECTED` and `CHANCES`. Known were four runs of `lazy_text`: at 1e-3
 the share ended at 24.6 and 25.6 %, with random targets at 29.7 and 14.2.
@@ -30,7 +30,8 @@ RAN = ""
 RECORDED = (("spans", None),)
 """Shapes whose dataset is committed once it ran."""
 
-SEEDS = (0, 1, 2)
+SEEDS = (0, 1, 2, 3)
+"""The first chooses the rate and does not judge."""
 
 FIRST, THIRD, TENTH = "a rate of 1e-3", "a rate of 3e-4", "a rate of 1e-4"
 CHANGES: dict[str, dict[str, Any]] = {FIRST: {"train.lr": 1e-3}, THIRD: {"train.lr": 3e-4}, TENTH: {"train.lr": 1e-4}}
@@ -49,26 +50,34 @@ def run(config: shared.Config) -> xr.Dataset:
 
 
 def assemble(config: shared.Config, runs: Sequence[xr.Dataset | None]) -> xr.Dataset:
-    """See `lazy_text.assemble`; its recipe is that of the rate which is read."""
-    return read_at_best(lazy_text.assemble(config, runs, CHANGES))
+    """See `lazy_text.assemble`; and `with_best`."""
+    return with_best(lazy_text.assemble(config, runs, CHANGES))
 
 
-def read_at_best(dataset: xr.Dataset) -> xr.Dataset:
-    """With the configuration of the best rate as that of the dataset, which the ledger shows; without one, as it is."""
-    if (rate := best(dataset)) is None:
+def with_best(dataset: xr.Dataset) -> xr.Dataset:
+    """With the seed that chooses as one that does not judge, and the rate that it chose as `rate`.
+
+    Its configuration is then the dataset's, which the ledger shows. No rate is chosen before all have run in that seed;
+    one that diverged is not chosen.
+    """
+    dataset = dataset.assign_attrs(search_seeds=json.dumps([SEEDS[0]]))
+    facts, loss = results.provenance(dataset), dataset["final_loss"].sel(seed=SEEDS[0]).astype(float).to_series()
+    ran = [of[dataset["seed"].values.tolist().index(SEEDS[0])] != variants.NOT_RUN for of in facts["runs"]]
+    if not all(ran) or loss.isna().all():
         return dataset
-    facts = results.provenance(dataset)
-    return dataset.assign_attrs(provenance=json.dumps(facts | {"config": facts["configs"][rate]}, sort_keys=True))
+    rate = str(loss.idxmin())
+    provenance = json.dumps(facts | {"config": facts["configs"][rate]}, sort_keys=True)
+    return dataset.assign_attrs(rate=rate, provenance=provenance)
 
 
 def best(dataset: xr.Dataset) -> str | None:
-    """The rate whose held-out loss in the first seed ends lowest; None where one of them has no end."""
-    loss = dataset["final_loss"].sel(seed=SEEDS[0]).astype(float).to_series()
-    return None if loss.isna().any() else str(loss.idxmin())
+    """The rate that is read; None: not chosen yet."""
+    rate: str | None = dataset.attrs.get("rate")
+    return rate
 
 
 EXPECTED = {THIRD: (5.0, 20.0), TENTH: (8.0, 26.0)}
-"""Rate → interval of the share of positive entries at the end, percent, all layers, mean of the seeds."""
+"""Rate → interval of the share of positive entries at the end, percent, all layers, mean of the seeds that judge."""
 
 CHANCES = {
     "row 20: at the rate of the least loss at most 10 % of the entries are positive at the end, in every seed": 0.25,
@@ -81,20 +90,25 @@ CHANCES = {
 
 def predicted(dataset: xr.Dataset) -> pd.DataFrame:
     """`EXPECTED` against the runs; a rate without an end in every seed is neither right nor wrong."""
-    return lazy.predicted(EXPECTED, lazy_text.ends(dataset))
+    return lazy.predicted(EXPECTED, _judging(dataset))
 
 
 def sentences(dataset: xr.Dataset) -> pd.DataFrame:
     """`CHANCES` against the runs; None where a run of what they read is missing."""
-    found, table = best(dataset), lazy_text.ends(dataset)
+    found, table = best(dataset), _judging(dataset)
     if found is None:
         return forked.said(CHANCES, [("", None)] * len(CHANCES))
-    row, of = lazy_text.row_20(dataset, found), table.loc[found]
+    of = table.loc[found]
     below = of["end"] - table.loc[FIRST, "end"]
     came = [
-        in_every(row["end"].where(row["holds"].notna()), row["holds"].eq(True)),
+        in_every(of["end"], of["end"].round(9) <= 10),
         (found, found != FIRST),
         in_every(of["loss"], of["loss"] < 5),
         in_every(below, below < 0),
     ]
     return forked.said(CHANCES, came)
+
+
+def _judging(dataset: xr.Dataset) -> pd.DataFrame:
+    """`lazy_text.ends` without the seed that chooses."""
+    return lazy_text.ends(dataset).drop(index=SEEDS[0], level="seed")

@@ -1,15 +1,18 @@
 """Row 11b of the ledger: what forks with larger gradients and those with capped updates say of it together."""
 
+import numpy as np
 import xarray as xr
 
 from ..claims import Rule, Verdict
 from ..claims.reading import Finding, Reading
-from . import attribution, outliers
+from . import attribution, forked, outliers
 
 
 def finding(controls: xr.Dataset, dataset: xr.Dataset) -> Finding:
     """Row 11b, of all seeds together; `controls`, of `attribution`, has its part (b)."""
-    word, parts = outliers.row_11b(dataset, attribution.equivalent(controls))
+    winsorised = attribution.overall(controls).sel(arm=attribution.named("25 %", "winsorise")).values
+    whole = len(winsorised) == forked.SEEDS and bool(np.isfinite(winsorised).all())
+    word, parts = outliers.row_11b(dataset, attribution.equivalent(controls) if whole else (np.nan, np.nan))
     holds = None if word is Verdict.NOT_YET_TESTED else word is Verdict.REPRODUCED
     columns = {
         "deaths, ten-fold gradients (× those without)": outliers.ratio(dataset, outliers.TENFOLD),

@@ -5,9 +5,10 @@ Phenomenon*, arXiv 2210.06313). Mid (6 layers of 8,192 units), recipe *first*, k
 dense, which is d_ff; three seeds. All arms are trained as *first* is, which was found for dense: none is tuned.
 
 After training, the dense model fires 0.2 to 6.4 % of a layer's units at a token, of which d_ff/12 (8.3 %) takes none
-away in the mean, d_ff/24 (4.2 %) those of the last layer and some of the first, and d_ff/96 (1.0 %) most of four
-layers. Before training half of the units fire, so that every k cuts. So this asks whether what a layer ends up using
-is made early: the pattern of Part I, in which the layers in the middle empty, is there in the batch use of a layer.
+away in the mean, d_ff/24 (4.2 %) those of the last layer and some of the first, and d_ff/96 (1.0 %) most of those of
+layers 0, 4 and 5 and some of layer 3. Before training half of the units fire, so that every k cuts. So this asks
+whether what a layer ends up using is made early: the pattern of Part I, in which the layers in the middle empty, is
+there in the batch use of a layer.
 
 Written before the runs (2026-11-30): `EXPECTED` and `CHANCES`. Known were the five seeds of *first* in Mid, whose
 layers end at 69, 21, 31, 71, 92 and 96 % of their units in a set, and one run of 300 steps of dense and of d_ff/12

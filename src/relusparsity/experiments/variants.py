@@ -60,8 +60,8 @@ def stack(runs: Sequence[xr.Dataset], changes: Mapping[str, dict[str, Any]], sca
         If every one of them diverged, their seeds differ, or they are models of different kinds.
     """
     facts = [results.provenance(data) for data in runs]
-    never = all(f["run_id"] == NOT_RUN for f in facts)
-    if not never and not any("final_loss" in data or "screen" in data.attrs for data in runs):
+    all_ran = all(f["run_id"] != NOT_RUN for f in facts)
+    if all_ran and not any("final_loss" in data or "screen" in data.attrs for data in runs):
         raise UserError(f"each of {', '.join(changes)} diverged: there is no end to compare; lower their lr.")
     if len(seeds := {f["config"]["seed"] for f in facts}) > 1:
         raise UserError(f"{', '.join(changes)} have the seeds {sorted(seeds)}: expected one for all recipes.")
@@ -193,7 +193,8 @@ def _said(changes: dict[str, Any]) -> str:
 
 def with_missing(runs: Sequence[xr.Dataset | None], configs: Sequence[RunConfig]) -> list[xr.Dataset]:
     """The datasets of these runs, one at least; None stands for a run that was not made, whose values are missing."""
-    some = next(run for run in runs if run is not None)
+    made = [run for run in runs if run is not None]
+    some = next((run for run in made if "final_loss" in run), made[0])  # one that has all steps, if there is one
     return [missing(some, of) if run is None else run for run, of in zip(runs, configs, strict=True)]
 
 

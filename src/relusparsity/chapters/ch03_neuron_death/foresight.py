@@ -7,7 +7,8 @@ from collections.abc import Callable
 
 import numpy as np
 import xarray as xr
-from scipy.stats import rankdata
+
+from ...claims.statistics import cliffs_delta
 
 SCORES: dict[str, Callable[[xr.Dataset], xr.DataArray]] = {
     "small input weights": lambda of: -of["input_weight_norm"],
@@ -15,7 +16,7 @@ SCORES: dict[str, Callable[[xr.Dataset], xr.DataArray]] = {
     "a low 99th percentile of its pre-activation": lambda of: -of["preactivation_p99"],
     "a mean far below zero, in such spreads": lambda of: -of["preactivation_mean"] / of["preactivation_std"],
 }
-"""What may mark a unit that will die → the higher, the surer; of the units that are followed one by one."""
+"""What may tell a unit that will die → the higher, the surer; of the units that are followed one by one."""
 
 LEAST = 10
 """Units of either fate from which on a layer of a seed has an area."""
@@ -66,10 +67,7 @@ def areas(dataset: xr.Dataset) -> xr.Dataset:
 
 
 def _area(scores: np.ndarray, dead: np.ndarray) -> float:
-    """By ranks (Mann and Whitney)."""
-    positive, negative = int(dead.sum()), int((~dead).sum())
-    ranks = float(rankdata(scores)[dead].sum())
-    return (ranks - positive * (positive + 1) / 2) / (positive * negative)
+    return (cliffs_delta(scores[~dead], scores[dead]) + 1) / 2
 
 
 def at(found: xr.Dataset, share: float) -> xr.Dataset:

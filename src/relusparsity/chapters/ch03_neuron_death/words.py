@@ -20,6 +20,9 @@ from .foresight import SCORES, at
 NAMED = ("silent on both (%)", "beyond chance (%)")
 """What row 9 of the ledger reads."""
 
+SURE = 3
+"""Standard errors from chance, of the farthest of some two dozen areas, from which on we say that a score tells."""
+
 FAR = 30
 """Standard deviations below zero from which on we say that hardly any text could make a unit fire."""
 
@@ -135,35 +138,47 @@ def rates(dataset: xr.Dataset) -> Said:
     )
 
 
-def foresight(found: xr.Dataset, share: float = 0.04, later: float = 0.25) -> Said:
+def foresight(found: xr.Dataset, *others: xr.Dataset, share: float = 0.04, later: float = 0.25) -> Said:
     """How well what marks a unit sorts those that will be dead, before training and at two shares of it.
 
     Parameters
     ----------
     found
-        `foresight.areas`.
+        `foresight.areas` of the model that is told of.
+    others
+        The same of models whose numbers before training stand beside.
     """
-    known = found["error"].notnull().sum("seed")  # a seed may have too few units of one fate
-    error = 100 * (found["error"] ** 2).sum("seed") ** 0.5 / known.where(known > 0)
-    of = found.assign(area=100 * found["area"].mean("seed"), error=error)
-    start, first, second = (at(of, when) for when in (0.0, share, later))
-    off = abs(start["area"] - 50) / start["error"]
-    best = second["area"].mean("layer").idxmax("score").item()
+    first, second = (at(found, when) for when in (share, later))
+    (low, high, off), beside = before(found), [(name(each), *before(each)) for each in others]
+    tells = "none of {n} scores tells" if off < SURE else "some of {n} scores tell"
+    best = second["area"].mean("seed").mean("layer").idxmax("score").item()
+    of_best = second["area"].sel(score=best).mean("seed").dropna("layer")
     spans = [
-        f"{float(each.min()):.0f} to {float(each.max()):.0f} %"
-        for each in (start["area"], first["area"], second["area"].sel(score=best))
+        f"{100 * float(each.min()):.0f} to {100 * float(each.max()):.0f} %"
+        for each in (first["area"].mean("seed"), of_best)
     ]
     passed = [100 * float(each["history_tokens"]) / float(found["history_tokens"][-1]) for each in (first, second)]
-    most, kept = int(found["left"].max()), second["left"].mean("seed")
+    kept = second["left"].mean("seed").sel(layer=of_best["layer"])
+    elsewhere = "; ".join(f"in {model}, {one:.0f} to {two:.0f} % ({far:.1f})" for model, one, two, far in beside)
     return Said(
-        f"**Before training, none of {len(SCORES)} marks tells which units will die.** Take two of the {most} units "
-        "that we follow in a layer, one dead at the end and one not: by chance a mark is higher for the first in 50 "
-        f"% of such pairs. Before training it is so in {spans[0]} (all layers and marks; at most "
-        f"{float(off.max()):.1f} standard errors off), and after {passed[0]:.0f} % of the tokens in {spans[1]}. After "
-        f"{passed[1]:.0f} % *{best}* tell best, {spans[2]}, among the {float(kept.min()):.0f} to "
-        f"{float(kept.max()):.0f} units of a layer whose silence has not begun. Other marks may tell more. We chose "
-        "these after the runs, so this explores and tests nothing."
+        f"**Before training, {tells.format(n=len(SCORES))} which units of {name(found)}, will die.** Take two of the "
+        f"{int(found['left'].max())} units that we follow in a layer, one dead at the end and one not: by chance a "
+        f"score is higher for the first in 50 % of such pairs. Before training it is so in {low:.0f} to {high:.0f} % "
+        f"(all layers and scores; at most {off:.1f} standard errors off)"
+        f"{f'; {elsewhere}' * bool(elsewhere)}. After {passed[0]:.0f} % of the tokens it is {spans[0]}, and after "
+        f"{passed[1]:.0f} % *{best}* tell best: {spans[1]}, in {of_best.sizes['layer']} of {found.sizes['layer']} "
+        f"layers, in which {float(kept.min()):.0f} to {float(kept.max()):.0f} units have not begun their silence; the "
+        "others have too few of one fate. We chose the scores after the runs, so this explores and tests nothing."
     )
+
+
+def before(found: xr.Dataset) -> tuple[float, float, float]:
+    """Least and largest area before training, percent, means of the seeds, and the most standard errors off 50 %."""
+    start = at(found, 0.0)
+    known = start["error"].notnull().sum("seed")  # a seed may have too few units of one fate
+    error = (start["error"] ** 2).sum("seed") ** 0.5 / known.where(known > 0)
+    area = start["area"].mean("seed")
+    return 100 * float(area.min()), 100 * float(area.max()), float((abs(area - 0.5) / error).max())
 
 
 def before_death(dataset: xr.Dataset) -> Said:

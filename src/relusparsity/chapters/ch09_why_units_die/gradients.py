@@ -25,6 +25,8 @@ def said(dataset: xr.Dataset) -> Said:
         for arm in (outliers.UNCLIPPED, outliers.TENFOLD, outliers.LARGEST, outliers.DRAWN)
     )
     dying, living = (_known(outliers.median(dataset, outliers.UNTREATED, dead)) for dead in (True, False))
+    loss = dataset["final_loss"].astype(float)
+    worse = _known(100 * (loss.sel(arm=outliers.TENFOLD) / loss.sel(arm=outliers.UNCLIPPED) - 1).values)
     seeds = len(tenfold)
     way = "more" if tenfold.min() > 1 else "fewer" if tenfold.max() < 1 else "now more, now fewer"
     missing = forked.SEEDS - seeds
@@ -38,7 +40,8 @@ def said(dataset: xr.Dataset) -> Said:
         )
     return Said(
         f"**With ten times as large gradients in 1 % of the batches {way} units die**: {_range(tenfold)} times as many "
-        f"in {'all' if not missing else 'the'} {how_many(seeds, 'seed')}{' that have run' * bool(missing)}. Without "
+        f"in {'all' if not missing else 'the'} {how_many(seeds, 'seed')}{' that have run' * bool(missing)}, and the "
+        f"loss ends {_range(worse, 1)} % higher, so that they train another model, too. Without "
         f"clipping alone it is {_range(clipless)}; without the hundredth of the batches with the largest gradients "
         f"{_range(largest)}, and without as many drawn ones {_range(drawn)}. Of the falls of the median dying unit "
         f"{_range(dying, 0)} % lie in the largest hundredth of its steps, of a living one {_range(living, 0)} %; with "

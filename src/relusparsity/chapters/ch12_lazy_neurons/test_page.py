@@ -159,12 +159,21 @@ def test_of_the_encoder_decoder_is_said_what_its_runs_did() -> None:
     high = [later - min(loss[: at + 1]) for at, later in enumerate(loss)]
     top = int(np.argmax(high))
     assert f"falls to {loss[: top + 1].min():.2f} nats, rises to {loss[top]:.2f}" in said
-    assert f"ends at {loss[-1]:.2f} ({len(of)} seeds)" in said and "25 % of them are marks" in said  # 28 + 1 of 114
+    assert (
+        f"ends at {loss[-1]:.2f} ({len(of)} seeds)" in said and "25 % of the targets are sentinels" in said
+    )  # 28 + 1 of 114
     drawn = dataset.sel(recipe="random targets")
     silent = 100 * drawn["final_silent_units"].transpose("seed", "layer").values / 2048
     for seed in np.flatnonzero(ran.sel(recipe="random targets")):
         ends = f"{silent[seed, :6].mean():.0f} % of the encoder's and {silent[seed, 6:].mean():.0f} % of the decoder's"
         assert ends in text.noise(dataset).text
+    living = 100 * drawn["final_token_use"].transpose("seed", "layer").values.sum(1) / (1 - silent / 100).sum(1)
+    assert f"fire at {np.nanmin(living):.0f} to {np.nanmax(living):.0f} % of the tokens" in text.noise(dataset).text
+    changed = text.read_next(dataset).text
+    assert (
+        f"{int((of.mean(1) > 10).sum())} of these {len(of)} runs miss it" in changed and "seeds 1, 2 and 3" in changed
+    )
+    assert ("is lost" in said) == (of.mean(1).sum() > 3 * 16)
     assert ("add nothing" in text.noise(dataset).text) == bool((silent[:, 6:].mean(1) == 100).any())
     table, waits = text.table(dataset), text.to_come(dataset).text
     assert len(table) == ran.sum() and table["end"].tolist() == [

@@ -48,7 +48,7 @@ def foresight(dataset: xr.Dataset) -> Figure:
         f"score, among units whose first silence has not begun. Mean of {how_many(area.sizes['seed'], 'seed')} (thin "
         f"lines); dotted: chance. A seed counts as long as {LEAST} units of either fate are left."
     )
-    control = Control("choice", "Marked by", states, 0, "Choose what marks a unit: how early does it tell?")
+    control = Control("choice", "Scored by", states, 0, "Choose a score: how early does it tell?")
     chart = Chart([panel], [300], control=control)
     return figure(f"{__name__}.foresight", chart, caption, [("", xr.Dataset({"area_percent": area}))], finding, dataset)
 

@@ -197,6 +197,27 @@ def test_sentences_come_out_each_way(monkeypatch: pytest.MonkeyPatch) -> None:
     assert said["chance"].tolist() == [0.3] * 5 and said["holds"].tolist() == [False, True, True, False, True]
 
 
+def test_sentences_read_the_noise_the_attack_and_the_level_that_they_name() -> None:
+    top = {"recipe": named(TOP_K, 0.0)}
+    for name, at, starts in (
+        ("corrupted_accuracy", {"corruption": "gaussian", "strength": 5}, "under the strongest Gaussian"),
+        ("attacked_accuracy", {"attack": "PGD", "epsilon": 4}, "under PGD"),
+    ):
+        for here, holds in ((0.05, True), (-0.05, False)):  # better there alone, and worse there alone
+            dataset = made({})
+            dataset[name].loc[top] -= np.sign(here) * 0.1
+            dataset[name].loc[top | at] += np.sign(here) * 0.1 + here
+            (found,) = (of for sentence, (_, of) in top_k.come(dataset).items() if sentence.startswith(starts))
+            assert found is holds, (name, here)
+    differences = around(0.25, 0.08)
+    dataset = made({named(DENSE, 0.0): 80.0, named(TOP_K, 0.0): 80.0 + differences})
+    inner, outer = (scipy.stats.ttest_1samp(differences, 0).confidence_interval(level).high for level in (0.5, 0.95))
+    middle = scipy.stats.ttest_1samp(differences, 0).confidence_interval(0.9).high
+    assert inner < middle < outer
+    (_, high), inside = top_k.costs_little(dataset)
+    assert high == pytest.approx(middle) and inside is bool(middle <= 0.3)
+
+
 def test_forecasts_are_of_the_mean_of_all_seeds(monkeypatch: pytest.MonkeyPatch) -> None:
     names = NAMES[0], NAMES[4], NAMES[8]
     dataset = made({names[1]: 84, names[2]: np.where(np.arange(10) == 3, np.nan, 80.0)})

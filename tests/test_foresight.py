@@ -99,7 +99,7 @@ def test_its_figure_has_a_state_for_each_mark_and_layer() -> None:
     places = 1, int(np.abs(tokens - tokens[-1] / 4).argmin())
     ends = [f"{of[at].min():.0f} to {of[at].max():.0f} %" for at in places]
     assert f"sort {ends[0]} of a layer's pairs right, at a quarter of the training {ends[1]}" in figure.title
-    curves = [mark for panel in figure.chart["panels"] for mark in panel["marks"] if mark.get("legend") == "layer 2"]
+    curves = [mark for panel in figure.chart["panels"] for mark in panel["marks"] if mark.get("legend") == "2"]
     drawn = np.array(curves[0]["y"], dtype=float)
     np.testing.assert_allclose(drawn, of.sel(layer=2).values[1:], rtol=1e-3)
 

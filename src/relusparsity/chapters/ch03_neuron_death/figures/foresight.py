@@ -30,7 +30,7 @@ def foresight(dataset: xr.Dataset) -> Figure:
         hover = f"layer {layer}, {{x}} tokens\nmean {{y}} % (seeds {{0}} to {{1}})"
         colour = style.layer_colour(layer, len(numbers))
         of = area.isel(layer=place).transpose("score", "seed", "history_step").values
-        drawn = [seed_curves(seen, rows, colour, hover, f"layer {layer}", f"layer {layer}") for rows in of]
+        drawn = [seed_curves(seen, rows, colour, hover, str(layer), f"layer {layer}") for rows in of]
         panel.marks += drawn[0]
         for state, curves in zip(states, drawn, strict=True):
             for shown, curve in zip(drawn[0], curves, strict=True):

@@ -134,6 +134,18 @@ def made_up_recipes(n: int = 16) -> xr.Dataset:
     return d
 
 
+def made_up_areas() -> xr.Dataset:
+    """Of two scores, which are missing in a layer, and in one seed of another: too few units of one fate."""
+    area = np.linspace(0.5, 0.9, 8)[:, None] + np.random.default_rng(3).normal(0, 0.02, (2, SEEDS, 8, LAYERS))
+    area[:, :, :, 2] = np.nan
+    area[:, 0, :, 3] = np.nan
+    names = ["small", "narrow"]
+    d = xr.Dataset({"area": (("score", "seed", "history_step", "layer"), area)}, attrs=made_up().attrs)
+    return d.assign_coords(
+        score=names, seed=range(SEEDS), layer=range(LAYERS), history_tokens=("history_step", np.geomspace(1e4, 1e8, 8))
+    )
+
+
 def made_up_effects() -> xr.Dataset:
     effect = np.array([[2.0, -1.0, 0.1], [0.5, 0.0, -0.2]])
     d = xr.Dataset({"effect": (("endpoint", "term"), effect)}, attrs={"scale": "mid"})
@@ -178,6 +190,7 @@ FIGURES = {
     "deaths_and_revivals": lambda: ch03.deaths_and_revivals(RECORDED),
     "dead_over_training": lambda: ch03.dead_over_training(RECORDED, HERE),
     "drift_before_death": lambda: ch03.drift_before_death(RECORDED),
+    "foresight": lambda: ch03.foresight(made_up_areas()),
     "revivals": lambda: ch03.revivals(RECORDED),
     "woken": lambda: ch03.woken(RECORDED, HERE),
     "specificity": lambda: plots.specificity(RECORDED),
@@ -208,6 +221,7 @@ NEEDS = {
         "death_onset",
         "history_tokens",
     ],
+    "foresight": ["area", "history_tokens"],
     "revivals": ["deaths", "revivals", "dead_units", "tokens"],
     "woken": ["silent_small", "silent_both"],
     "specificity": ["firing_count", "within_sequence_rate", "within_sequence_rate_random", "token_selectivity"],
@@ -218,7 +232,12 @@ NEEDS = {
 }
 
 
-DATA = {"width": made_up_widths(), "recipes": made_up_recipes(2), "effects": made_up_effects()}
+DATA = {
+    "width": made_up_widths(),
+    "foresight": made_up_areas(),
+    "recipes": made_up_recipes(2),
+    "effects": made_up_effects(),
+}
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,7 @@ import xarray as xr
 from ....plots import style
 from ....plots.chart import Axis, Chart, Control, Mark, Panel, State, seed_curves
 from ....plots.figure import Figure, figure
-from ....plots.reading import how_many, layers, variable
+from ....plots.reading import how_many, layers, tokens, variable
 from ..foresight import LEAST
 
 
@@ -19,7 +19,7 @@ def foresight(dataset: xr.Dataset) -> Figure:
         `area` (score, seed, history_step, layer), from 0 to 1; `history_tokens` (history_step).
     """
     area = 100 * variable(dataset, "foresight", "area", "score", "seed", "history_step", "layer")
-    seen = dataset["history_tokens"].values.astype(float)
+    seen = tokens(dataset, "foresight", "history_tokens", "history_step")
     area = area.isel(history_step=seen > 0)  # the axis is logarithmic
     seen, numbers, scores = seen[seen > 0], layers(area), [str(name) for name in area["score"].values]
     panel = Panel(_title(scores[0]), Axis("tokens seen", log=True, tokens=True), Axis(limits=(30.0, 100.0)))

@@ -159,6 +159,7 @@ def foresight(found: xr.Dataset, *others: xr.Dataset, share: float = 0.04, later
     ]
     passed = [100 * float(each["history_tokens"]) / float(found["history_tokens"][-1]) for each in (first, second)]
     kept = second["left"].mean("seed").sel(layer=of_best["layer"])
+    few = "; the others have too few of one fate"
     elsewhere = "; ".join(f"in {model}, {one:.0f} to {two:.0f} % ({far:.1f})" for model, one, two, far in beside)
     return Said(
         f"**Before training, {tells.format(n=len(SCORES))} which units of {name(found)}, will die.** Take two of the "
@@ -167,8 +168,9 @@ def foresight(found: xr.Dataset, *others: xr.Dataset, share: float = 0.04, later
         f"(all layers and scores; at most {off:.1f} standard errors off)"
         f"{f'; {elsewhere}' * bool(elsewhere)}. After {passed[0]:.0f} % of the tokens it is {spans[0]}, and after "
         f"{passed[1]:.0f} % *{best}* tell best: {spans[1]}, in {of_best.sizes['layer']} of {found.sizes['layer']} "
-        f"layers, in which {float(kept.min()):.0f} to {float(kept.max()):.0f} units have not begun their silence; the "
-        "others have too few of one fate. We chose the scores after the runs, so this explores and tests nothing."
+        f"layers, in which {float(kept.min()):.0f} to {float(kept.max()):.0f} units have not begun their silence"
+        f"{few * (of_best.sizes['layer'] < found.sizes['layer'])}. We chose the scores after the runs, so this "
+        "explores and tests nothing."
     )
 
 

@@ -61,12 +61,11 @@ def noise(dataset: xr.Dataset) -> Said:
         )
     gone = bool(silent.loc[lazy_text.RANDOM, "decoder"].max() == 100)
     dead = " The MLPs of a decoder whose units are all silent add nothing, since T5 has no biases: a share of 0 %."
-    living = table.loc[lazy_text.RANDOM, "living"]
+    living, more = table.loc[lazy_text.RANDOM, "living"], ", more than before training"
+    denser = bool(living.min() > table.loc[lazy_text.RANDOM, "start"].max())
     return Said(
         f"**With random targets the share depends on the seed**: {'; '.join(rows)}.{dead * gone} The units that are "
-        f"not silent fire at {living.min():.0f} to {living.max():.0f} % of the tokens, more than before training."
-        if living.min() > table.loc[lazy_text.RANDOM, "start"].max()
-        else f"**With random targets the share depends on the seed**: {'; '.join(rows)}.{dead * gone}"
+        f"not silent fire at {living.min():.0f} to {living.max():.0f} % of the tokens{more * denser}."
     )
 
 

@@ -106,7 +106,7 @@ def test_its_figure_has_a_state_for_each_mark_and_layer() -> None:
 
 def test_a_model_whose_scores_tell_before_training_is_said_to() -> None:
     wide, laptop = (foresight.areas(store.recorded("neuron_death", shape)) for shape in ("wide", "laptop"))
-    low, high, off = words.before(laptop)
+    low, high, off = foresight.before(laptop)
     assert off > words.SURE and "some of 4 scores tell which units of Laptop" in words.foresight(laptop).text
     beside = words.foresight(wide, laptop).text
     assert f"in Laptop, default, {low:.0f} to {high:.0f} % ({off:.1f})" in beside and "none of 4 scores tells" in beside

@@ -74,3 +74,12 @@ def at(found: xr.Dataset, share: float) -> xr.Dataset:
     """`areas` at the measurement nearest to a share of the training's tokens."""
     tokens = found["history_tokens"].values.astype(float)
     return found.isel(history_step=int(np.abs(tokens - share * tokens[-1]).argmin()))
+
+
+def before(found: xr.Dataset) -> tuple[float, float, float]:
+    """Least and largest area before training, percent, means of the seeds, and the most standard errors off 50 %."""
+    start = at(found, 0.0)
+    known = start["error"].notnull().sum("seed")  # a seed may have too few units of one fate
+    error = (start["error"] ** 2).sum("seed") ** 0.5 / known.where(known > 0)
+    area = start["area"].mean("seed")
+    return 100 * float(area.min()), 100 * float(area.max()), float((abs(area - 0.5) / error).max())

@@ -15,7 +15,7 @@ from ...plots.figure import model_of
 from ...plots.reading import percent
 from . import decay, lives
 from .figures.details import BINS_BEFORE, QUANTITIES, aligned
-from .foresight import SCORES, at
+from .foresight import SCORES, at, before
 
 NAMED = ("silent on both (%)", "beyond chance (%)")
 """What row 9 of the ledger reads."""
@@ -172,15 +172,6 @@ def foresight(found: xr.Dataset, *others: xr.Dataset, share: float = 0.04, later
         f"{few * (of_best.sizes['layer'] < found.sizes['layer'])}. We chose the scores after the runs, so this "
         "explores and tests nothing."
     )
-
-
-def before(found: xr.Dataset) -> tuple[float, float, float]:
-    """Least and largest area before training, percent, means of the seeds, and the most standard errors off 50 %."""
-    start = at(found, 0.0)
-    known = start["error"].notnull().sum("seed")  # a seed may have too few units of one fate
-    error = (start["error"] ** 2).sum("seed") ** 0.5 / known.where(known > 0)
-    area = start["area"].mean("seed")
-    return 100 * float(area.min()), 100 * float(area.max()), float((abs(area - 0.5) / error).max())
 
 
 def before_death(dataset: xr.Dataset) -> Said:

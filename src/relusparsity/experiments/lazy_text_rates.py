@@ -24,7 +24,7 @@ from . import forked, lazy, lazy_text, shared, variants
 from .lazy import in_every
 
 DATE = "2026-11-30"
-RAN = ""
+RAN = "2026-11-30"
 """The day of the latest runs so far; empty before the first."""
 
 RECORDED = (("spans", None),)

@@ -21,6 +21,9 @@ FINAL = ("final_batch_use", "final_token_use", "final_sequence_use", "final_loss
 NOT_RUN = "not run"
 """In the provenance's `runs`, what is missing."""
 
+PLACES = ("paths", "heldout_paths", "tokenizer")
+"""Fields of a text that say where it lies."""
+
 
 def measured(config: RunConfig, corpus: corpora.Corpus | None = None) -> xr.Dataset:
     """The run's dataset; of a run that diverged or was stopped by a screen, what was measured before."""
@@ -111,11 +114,17 @@ def stack(runs: Sequence[xr.Dataset], changes: Mapping[str, dict[str, Any]], sca
         if "screen" in data.attrs
     }
     runs_of |= {"screens": screens} if screens else {}
-    named_by = [f["corpus"].get("spans_checksum", f["corpus"]["checksum"]) for f in facts]
-    if set(named_by) != {facts[0]["corpus"]["checksum"]}:  # their data differ, or are not the text alone
+    named_by = [_checksum(f) for f in facts]
+    if set(named_by) - {None, facts[0]["corpus"]["checksum"]}:  # their data differ, or are not the text alone
         runs_of["checksums"] = named_by
     dataset.attrs |= {"scale": scale, "provenance": json.dumps(facts[0] | runs_of, sort_keys=True)}
     return dataset
+
+
+def _checksum(facts: dict[str, Any]) -> str | None:
+    """By which a run is named; None of one that was not made."""
+    of = facts["corpus"]
+    return None if facts["run_id"] == NOT_RUN else of.get("spans_checksum", of["checksum"])
 
 
 def _end(run: xr.Dataset) -> xr.Dataset:
@@ -158,7 +167,11 @@ def by_seed(stacked: Sequence[xr.Dataset]) -> xr.Dataset:
         stacked, dim="seed", join="exact", coords="minimal", compat="override", combine_attrs=shared.agreed
     )
     facts = [results.provenance(part) for part in stacked]
-    by_run = ("runs", "wall_seconds", "commits", *(["checksums"] if "checksums" in facts[0] else []))
+    by_run = ["runs", "wall_seconds", "commits"]
+    if any("checksums" in f for f in facts):  # a seed of which few ran may have read one text
+        by_run.append("checksums")
+        alike = [[None if run == NOT_RUN else f["corpus"]["checksum"] for run in f["runs"]] for f in facts]
+        facts = [{"checksums": of_seed} | f for of_seed, f in zip(alike, facts, strict=True)]
     of_all: dict[str, Any] = {name: list(zip(*(f[name] for f in facts), strict=True)) for name in by_run}
     of_all["stopped_after_step"] = [f["stopped_after_step"] for f in facts]
     first = facts[0]["configs"]
@@ -203,9 +216,16 @@ def missing(like: xr.Dataset, run: RunConfig) -> xr.Dataset:
     part = like[[name for name in like.data_vars if "step" in like[name].dims]]
     part = part.map(lambda values: xr.full_like(values, np.nan, dtype=float), keep_attrs=True)
     facts = results.provenance(like)
-    config = to_dict(run) | {"corpus": facts["config"]["corpus"]}
+    config = to_dict(run)
+    config["corpus"] = _read_where(config["corpus"], facts["config"]["corpus"])
     of_its_own = ("stopped", "stopped_after_step", "screen")
     part.attrs = {name: value for name, value in like.attrs.items() if name not in of_its_own} | {
         "provenance": json.dumps(facts | {"config": config, "run_id": NOT_RUN, "wall_seconds": 0.0})
     }
     return part
+
+
+def _read_where(corpus: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
+    """A run's data, its text lying where that of another lies: on the machine that trained."""
+    text = {"text": _read_where(corpus["text"], other["text"])} if {"text"} <= corpus.keys() & other.keys() else {}
+    return corpus | text | {name: other[name] for name in PLACES if name in corpus and name in other}

@@ -124,8 +124,8 @@ text.to_come(spans)
 # %% tags=["remove-input", "hide-output"] mystnb={"code_prompt_show": "What we expect of the encoder-decoder", "code_prompt_hide": "Hide what we expect"} table="Positive entries at the end, written before the runs: of the first three arms before any, of the two rates after four"
 text.expected()
 
-# %% tags=["remove-input", "hide-output"] mystnb={"code_prompt_show": "Its sentences, with their chances", "code_prompt_hide": "Hide its sentences"} table="Sentences about the encoder-decoder, and the chance that we gave each; judged when three seeds have run"
-text.chances()
+# %% tags=["remove-input", "hide-output"] mystnb={"code_prompt_show": "Its sentences, with their chances", "code_prompt_hide": "Hide its sentences"} table="Sentences about the encoder-decoder, the chance that we gave each, and what came; undecided while a run is missing and those that there are agree"
+text.chances(spans)
 
 # %% [markdown]
 # ## The first step

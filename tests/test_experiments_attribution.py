@@ -278,6 +278,8 @@ def test_whether_exchange_counts_in_every_seed_comes_out_each_way(path: float, h
     ends = sorted((0.0, 100 * path - 100))
     assert table["holds"].tolist()[-1] is holds
     assert holds is None or table["came"].tolist()[-1] == f"paths {ends[0]:+.1f} to {ends[1]:+.1f} %"
+    dataset["path_length"].loc[{"arm": EXCHANGE, "seed": 3, "treated": True}] = np.nan
+    assert attribution.sentences(dataset)["holds"].tolist()[-1] is (False if holds is False else None)
 
 
 def test_the_rest_is_open_where_no_unit_of_a_twins_half_dies() -> None:

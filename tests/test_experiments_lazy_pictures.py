@@ -10,7 +10,7 @@ import xarray as xr
 
 from relusparsity import claims
 from relusparsity.config import to_dict
-from relusparsity.experiments import lazy_pictures, lazy_rows
+from relusparsity.experiments import lazy_pictures, lazy_rows, written
 from relusparsity.experiments.lazy_pictures import AS_IS, DEPTHS, NO_DATA, TIMES
 
 CHANGES = lazy_pictures.changes("fashion")
@@ -153,6 +153,16 @@ def test_sentences_come_out_each_way(numbers: dict[str, float], holds: list[bool
     end.loc[{"recipe": AS_IS, "layer": 0}] -= 0.005
     said = lazy_pictures.sentences(dataset)
     assert said["holds"].tolist() == holds and said["came"].isna().tolist() == [each is None for each in holds]
+
+
+@pytest.mark.parametrize(("known", "came", "holds"), [(0.2, "20 to 20, 2 of 3 known", False), (0.1, None, None)])
+def test_one_seed_refutes_what_is_said_of_every_seed(known: float, came: str | None, holds: bool | None) -> None:
+    dataset = made(lambda arm, seed: np.nan if seed == 2 else known)
+    dataset["heldout_loss"] = dataset["heldout_loss"].where(dataset["token_use"].notnull().any("layer"))
+    said = lazy_pictures.sentences(dataset).iloc[0]
+    assert said["holds"] is holds and (said["came"] == came or came is None)
+    shown = written.said(lazy_pictures, dataset).iloc[0]
+    assert shown[["came", "holds"]].tolist() == [came or "undecided", "–" if holds is None else "no"]
 
 
 def test_forecasts_are_of_the_mean_of_all_seeds() -> None:

@@ -95,7 +95,8 @@ def test_what_was_not_run_is_missing_and_decides_nothing(trained: tuple[xr.Datas
     runs = dict(zip(CHANGES, results.provenance(dataset)["runs"], strict=True))
     assert "not run" not in runs[AS_IS] and all(runs[arm][1:] == ["not run"] * 2 for arm in (ADAFACTOR, RANDOM))
     holds = lazy_text.sentences(dataset)["holds"]
-    assert holds[[0, 1, 2, 3]].isna().all() and holds[[4, 5, 6, 7]].notna().all()
+    assert holds[[0, 1, 2]].isna().all() and holds[[4, 5, 6, 7]].notna().all()
+    assert holds[3] is False, "the one run with random targets is against what is said of every seed"
     assert lazy_text.predicted(dataset)["holds"].notna().tolist() == [True, False, False]
     assert lazy_text.row_20(dataset)["holds"].isna().all(), "the model is small"
     assert (

@@ -91,6 +91,9 @@ def test_ratios_are_counted_from_the_fork_and_what_is_missing_decides_nothing() 
     assert pruned_training.holds(lacks) is None
     said = pruned_training.sentences(lacks)["holds"].tolist()
     assert said[:3] == [None, None, None] and said[3:] == [True, True]
+    lacks["heldout_loss"].loc[{"arm": "pruned", "seed": 2}] *= 1.1  # which never comes to L, whatever seed 3 does
+    said_of = pruned_training.sentences(lacks).set_index("written before").loc["pruned comes to L in every seed"]
+    assert said_of[["came", "holds"]].tolist() == ["1 of 2 seeds", False]
     assert pruned_training.predicted(made()).set_index("arm")["holds"].tolist() == [True, True, True]
     assert not pruned_training.predicted(made(pruned=1.02)).set_index("arm").loc["pruned", "holds"]
 

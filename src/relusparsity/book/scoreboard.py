@@ -16,6 +16,7 @@ from ..experiments import (
     embedding_scale,
     endings,
     lazy_pictures,
+    lazy_text,
     other_half,
     outliers,
     preactivation_drift,
@@ -93,6 +94,9 @@ def scores() -> Iterator[tuple[str, str, pd.Series]]:
         lazy_pictures.DATE,
         as_likely(lazy_pictures.sentences(pictures)),
     )
+    text = results.recorded("lazy_text", "spans")
+    words = "Sentences on an encoder-decoder on text, those that its runs so far decide (Spans)"
+    yield words, lazy_text.DATE, as_likely(lazy_text.sentences(text))
     two = results.recorded("preactivation_drift", "laptop")
     words = "Change of that share in networks of two layers, by arm and optimizer"
     yield words, preactivation_drift.DATE, preactivation_drift.predicted(two)["holds"]

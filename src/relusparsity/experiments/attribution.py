@@ -38,7 +38,7 @@ import xarray as xr
 
 from ..claims import Rule
 from ..claims.reading import Finding, Reading
-from . import forked, shared
+from . import every, forked, shared
 
 DATE = "2026-11-29"
 RAN = "2026-11-30"
@@ -266,10 +266,10 @@ def overall(dataset: xr.Dataset, decile: slice | None = None, treated: bool = Tr
 
 
 def _near(table: pd.DataFrame) -> tuple[str, bool | None]:
-    """Of `counts`: how far paths are off, and whether the control counts in every seed; None where one is missing."""
-    path = 100 * table["path, relative"]
-    whole = len(table) == forked.SEEDS and bool(np.isfinite(table.drop(columns="counts")).all().all())
-    return f"paths {path.min():+.1f} to {path.max():+.1f} %", bool(table["counts"].all()) if whole else None
+    """Of `counts`: how far paths are off, and whether the control counts in every seed; see `every.in_every`."""
+    of = table.reset_index(drop=True).reindex(range(forked.SEEDS))
+    path = 100 * of["path, relative"].where(of["loss, relative"].notna())
+    return every.in_every(path, of["counts"].eq(True), "paths {:+.1f} to {:+.1f} %")
 
 
 def predicted(dataset: xr.Dataset) -> pd.DataFrame:

@@ -128,9 +128,3 @@ def predicted(expected: Mapping[str, tuple[float, float]], ends: pd.DataFrame) -
         came = float(end[arm])
         rows.append((arm, f"{low:g} to {high:g}", round(came, 1), None if came != came else low <= came <= high))
     return pd.DataFrame(rows, columns=["arm", "written before", "came", "holds"])
-
-
-def in_every(numbers: pd.Series, holds: pd.Series) -> tuple[str, bool | None]:
-    """The least and the largest of the numbers that a sentence reads, and whether it holds of all; None: one lacks."""
-    known = bool(numbers.notna().all())
-    return f"{numbers.min():.3g} to {numbers.max():.3g}", bool(holds.all()) if known else None

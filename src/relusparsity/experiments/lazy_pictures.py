@@ -28,7 +28,8 @@ from ..config import replace
 from ..scales import pictures
 from ..store.schema import OF_PICTURES
 from . import forked, lazy, shared, variants
-from .lazy import AS_IS, in_every, numbers, share
+from .every import in_every
+from .lazy import AS_IS, numbers, share
 
 DATE = "2026-11-30"
 RAN = "2026-11-30"
@@ -174,7 +175,7 @@ def predicted(dataset: xr.Dataset) -> pd.DataFrame:
 
 
 def sentences(dataset: xr.Dataset) -> pd.DataFrame:
-    """`CHANCES` against the runs; None where a run of what they read is missing."""
+    """`CHANCES` against the runs; None where a run of what they read is missing, unless one known is against it."""
     table, compared = ends(dataset), trend(dataset)
     base, tokens, halves = table.loc[AS_IS], compared.xs("equal tokens", level="compared at"), halved(dataset)
     of = dataset["final_token_use"].sel(recipe=AS_IS).transpose("seed", "layer").astype(float).to_pandas()

@@ -29,7 +29,8 @@ from ..scales import spans
 from ..store import results
 from ..store.schema import OF_SPANS
 from . import forked, lazy, shared, variants
-from .lazy import AS_IS, in_every
+from .every import in_every
+from .lazy import AS_IS
 
 DATE = "2026-11-30"
 RAN = "2026-11-30"
@@ -193,7 +194,7 @@ def predicted(dataset: xr.Dataset) -> pd.DataFrame:
 
 
 def sentences(dataset: xr.Dataset) -> pd.DataFrame:
-    """`CHANCES` against the runs; None where a run of what they read is missing."""
+    """`CHANCES` against the runs; None where a run of what they read is missing, unless one known is against it."""
     table, first, units = ends(dataset), first_layer(dataset).loc[AS_IS], lazy.numbers(dataset).loc[AS_IS, "units"]
     base, drawn, row = table.loc[AS_IS], table.loc[RANDOM], row_20(dataset)
     beyond = table.loc[ADAFACTOR, "end"] - base["end"]

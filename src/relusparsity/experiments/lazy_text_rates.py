@@ -21,7 +21,7 @@ from ..config import replace
 from ..scales import spans
 from ..store import results
 from . import forked, lazy, lazy_text, shared, variants
-from .lazy import in_every
+from .every import in_every
 
 DATE = "2026-11-30"
 RAN = "2026-11-30"
@@ -94,7 +94,7 @@ def predicted(dataset: xr.Dataset) -> pd.DataFrame:
 
 
 def sentences(dataset: xr.Dataset) -> pd.DataFrame:
-    """`CHANCES` against the runs; None where a run of what they read is missing."""
+    """`CHANCES` against the runs; None where a run of what they read is missing, unless one known is against it."""
     found, table = best(dataset), _judging(dataset)
     if found is None:
         return forked.said(CHANCES, [("", None)] * len(CHANCES))

@@ -36,7 +36,7 @@ import pandas as pd
 import xarray as xr
 
 from ..claims import Verdict
-from . import forked, shared
+from . import every, forked, shared
 
 DATE = "2026-11-30"
 RAN = "2026-11-30"
@@ -154,11 +154,10 @@ def raised(dataset: xr.Dataset) -> tuple[str, bool | None]:
 
 
 def gradual(dataset: xr.Dataset) -> tuple[str, bool | None]:
-    """Row 11b (c): what came, and whether the dying fall in many steps; None where a seed is missing."""
-    values = median(dataset, UNTREATED, True)
-    if not _whole(values):
-        return "", None
-    return f"{values.min():.0f} to {values.max():.0f} %", bool((values <= FEW).all())
+    """Row 11b (c): what came, and whether the dying fall in many steps; see `every.in_every`."""
+    values = pd.Series(median(dataset, UNTREATED, True)).reindex(range(forked.SEEDS))
+    came, holds = every.in_every(values, values <= FEW, "{:.0f} to {:.0f} %")
+    return came if holds is not None else "", holds
 
 
 def row_11b(dataset: xr.Dataset, winsorised: tuple[float, float]) -> tuple[Verdict, pd.DataFrame]:
@@ -202,7 +201,7 @@ def predicted(dataset: xr.Dataset) -> pd.DataFrame:
 
 
 def sentences(dataset: xr.Dataset) -> pd.DataFrame:
-    """`CHANCES` against the runs; None where a seed of what they read is missing."""
+    """`CHANCES` against the runs; None where a seed of what they read is missing, unless one known is against it."""
     clipless, largest, drawn = (float(ratio(dataset, arm).mean()) for arm in (UNCLIPPED, LARGEST, DRAWN))
     dying, living, tenfold, twin = (
         float(median(dataset, arm, dead).mean())

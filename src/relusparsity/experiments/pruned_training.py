@@ -40,7 +40,7 @@ from ..recipes import RECIPES
 from ..scales import base, names
 from ..store import results
 from ..store.schema import COORDINATES
-from . import forked, shared, variants
+from . import every, forked, shared, variants
 
 DATE = "2026-11-30"
 RAN = ""
@@ -266,21 +266,22 @@ def predicted(dataset: xr.Dataset) -> pd.DataFrame:
 
 
 def sentences(dataset: xr.Dataset) -> pd.DataFrame:
-    """`CHANCES` against the runs; None where a run of what they read is missing."""
+    """`CHANCES` against the runs; None where a run of what they read is missing, unless one known is against it."""
     table, ends = judge(dataset), beside_dense(dataset)
     ratio = float(table["dense / pruned"].median(skipna=False))
     lower = ends.sel(arm="recommended") < ends.sel(arm="narrow")
-    known = bool(ends.sel(arm=["recommended", "narrow"]).notnull().all())
+    known = ends.sel(arm=["recommended", "narrow"]).notnull().all("arm").values
+    below = [bool(of) if there else None for of, there in zip(lower.values, known, strict=True)]
     came: list[tuple[str, bool | None]] = [
         (f"{ratio:.2f}", holds(dataset)),
         (f"{ratio:.2f}", None if ratio != ratio else ratio >= 1.3),
         *(_all_reach(table, arm) for arm in ("pruned", "narrow")),
-        (f"{int(lower.sum())} of {lower.size} seeds", bool(lower.all()) if known else None),
+        (f"{below.count(True)} of {known.sum()} seeds", every.all_hold(below)),
     ]
     return forked.said(CHANCES, came)
 
 
 def _all_reach(table: Mapping[str, pd.Series], arm: str) -> tuple[str, bool | None]:
-    seconds = table[arm]
-    there = int((seconds < np.inf).sum())
-    return f"{there} of {len(seconds)} seeds", None if seconds.isna().any() else there == len(seconds)
+    known = table[arm].notna()
+    there = (table[arm] < np.inf).astype(object).where(known, None)
+    return f"{there.eq(True).sum()} of {known.sum()} seeds", every.all_hold(there)

@@ -31,7 +31,7 @@ import xarray as xr
 from ..config import replace
 from ..scales import pictures
 from ..store.schema import PREDICTED, PREDICTED_AT_THE_END
-from . import forked, lazy, shared, top_k_tuning, variants
+from . import every, forked, lazy, shared, top_k_tuning, variants
 from .top_k_tuning import DENSE, DROPOUT, NOISES, TOP_K, named
 
 DATE = "2026-11-30"
@@ -272,12 +272,12 @@ def come(dataset: xr.Dataset) -> dict[str, tuple[str, bool | None]]:
         found[f"under {words} Top-k is more accurate than dense (95 %)"] = _points((low, high)), above(low)
     silent = ends(dataset)["silent"]
     more = silent.loc[named(TOP_K, 0.0)] - silent.loc[named(DENSE, 0.0)]
-    found["without noise more units of Top-k than of dense are silent, in every seed"] = lazy.in_every(more, more > 0)
+    found["without noise more units of Top-k than of dense are silent, in every seed"] = every.in_every(more, more > 0)
     return found
 
 
 def sentences(dataset: xr.Dataset) -> pd.DataFrame:
-    """`CHANCES` against the runs; None where a run of what they read is missing."""
+    """`CHANCES` against the runs; None where a run of what they read is missing, unless one known is against it."""
     came = come(dataset)
     return forked.said(CHANCES, (came[sentence] for sentence in CHANCES))
 

@@ -25,7 +25,7 @@ import xarray as xr
 from ..config import replace
 from ..scales import base
 from . import forked, lazy, shared, variants
-from .lazy import in_every
+from .every import in_every
 
 DATE = "2026-11-30"
 RAN = ""
@@ -134,7 +134,7 @@ def predicted(dataset: xr.Dataset) -> pd.DataFrame:
 
 
 def sentences(dataset: xr.Dataset) -> pd.DataFrame:
-    """`CHANCES` against the runs; None where a run of what they read is missing."""
+    """`CHANCES` against the runs; None where a run of what they read is missing, unless one known is against it."""
     table, layers = ends(dataset), by_layer(dataset)
     twelfth, small = table.loc[named(12)], table.loc[named(96)]
     silent = layers["silent"].unstack("layer").mean(axis=1, skipna=False)

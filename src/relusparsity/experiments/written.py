@@ -15,9 +15,17 @@ def came(experiment: ModuleType, dataset: xr.Dataset, digits: int = 2) -> pd.Dat
     return table.assign(came=number.where(table["holds"].notna(), "not all have run"), holds=held(table["holds"]))
 
 
-def said(experiment: ModuleType, dataset: xr.Dataset) -> pd.DataFrame:
-    """The sentences written of an experiment, with their chances, against what came: its `sentences`."""
-    table = experiment.sentences(dataset).set_index("written before").rename_axis("sentence")
+def said(experiment: ModuleType, dataset: xr.Dataset | None) -> pd.DataFrame:
+    """The sentences written of an experiment, with their chances, against what came: its `sentences`.
+
+    Parameters
+    ----------
+    dataset
+        The experiment's; None before any of its runs, which leaves every sentence undecided.
+    """
+    columns = {"written before": list(experiment.CHANCES), "chance": list(experiment.CHANCES.values())}
+    table = pd.DataFrame(columns).assign(came=None, holds=None) if dataset is None else experiment.sentences(dataset)
+    table = table.set_index("written before").rename_axis("sentence")
     shown = table["came"].where(table["holds"].notna(), "undecided").str.replace("-", "−")
     return table.assign(chance=(100 * table["chance"]).map("{:.0f} %".format), came=shown, holds=held(table["holds"]))
 

@@ -8,7 +8,13 @@ import scipy
 import xarray as xr
 
 from relusparsity import store
-from relusparsity.experiments import first_gradient, first_gradient_by_layer, lazy_pictures, preactivation_drift
+from relusparsity.experiments import (
+    first_gradient,
+    first_gradient_by_layer,
+    lazy_pictures,
+    lazy_text_rates,
+    preactivation_drift,
+)
 from relusparsity.store import results
 
 from . import figures, read, short, tables, text, words
@@ -182,7 +188,19 @@ def test_of_the_encoder_decoder_is_said_what_its_runs_did() -> None:
     for arm in dataset["recipe"].values:
         missing = int((~ran.sel(recipe=arm)).sum())
         assert (f"{missing} of *{arm}*" in waits) == bool(missing)
-    assert len(text.expected()) == 5 and len(text.chances()) == 12
+    assert len(text.expected()) == 5
+
+
+def test_of_the_sentences_on_text_those_that_a_run_refutes_are_decided() -> None:
+    dataset = store.recorded("lazy_text", "spans")
+    table = text.chances(dataset)
+    came = dataset["final_batch_use"].sel(recipe="as it is").astype(float).mean(("set", "layer")).values
+    least, most = 100 * np.nanmin(came), 100 * np.nanmax(came)
+    lacks = f", {np.isfinite(came).sum()} of 3 known" if np.isnan(came).any() else ""
+    row = table.loc["more than 90 % of the units fire in one set of 16 sequences, in every seed"]
+    assert row.tolist() == ["50 %", f"{least:.3g} to {most:.3g}{lacks}", "no"] and least < 90
+    rates = table.loc[list(lazy_text_rates.CHANCES)]
+    assert len(table) == 12 and (rates["came"] == "undecided").all() and (rates["holds"] == "–").all()
 
 
 def test_each_figure_tells_what_it_shows(pictures: xr.Dataset, drift: xr.Dataset) -> None:

@@ -5,7 +5,7 @@ import pandas as pd
 import xarray as xr
 
 from ...claims.short import Said
-from ...experiments import lazy, lazy_text, lazy_text_rates
+from ...experiments import lazy, lazy_text, lazy_text_rates, written
 from ...plots.reading import how_many
 from ...store import results
 
@@ -110,11 +110,9 @@ def expected() -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["arm", "positive entries at the end, %", "written"]).set_index("arm")
 
 
-def chances() -> pd.DataFrame:
-    """The sentences written before the runs, with their chances."""
-    both = lazy_text.CHANCES | lazy_text_rates.CHANCES
-    said = pd.Series(both).map(lambda chance: f"{100 * chance:.0f} %")
-    return said.rename("chance").rename_axis("sentence").to_frame()
+def chances(dataset: xr.Dataset) -> pd.DataFrame:
+    """The sentences written before the runs, with their chances, and those that the runs so far decide."""
+    return pd.concat([written.said(lazy_text, dataset), written.said(lazy_text_rates, None)])
 
 
 def _ran(dataset: xr.Dataset) -> pd.DataFrame:

@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 import pytest
+import scipy
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -63,3 +64,13 @@ def test_matching_by_rate_removes_a_difference_that_is_only_rate() -> None:
     assert statistics.cliffs_delta(x, y) > 0.6
     matched, units = statistics.matched_delta(x, y, count_x, count_y)
     assert abs(matched) < 0.1 and 0 < units < 6000
+
+
+def test_an_interval_is_students_and_none_of_one_value_or_a_missing_one() -> None:
+    some = [0.154, 0.255, 0.401]
+    for level in (0.9, 0.95):
+        expected = scipy.stats.ttest_1samp(some, 0).confidence_interval(level)
+        np.testing.assert_allclose(statistics.student(some, level), expected)
+        assert statistics.half_width(some, level) == pytest.approx((expected.high - expected.low) / 2)
+    for few in ([], [0.3], [0.3, math.nan, 0.4]):
+        assert all(math.isnan(each) for each in (*statistics.student(few), statistics.half_width(few)))

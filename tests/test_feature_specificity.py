@@ -6,7 +6,6 @@ import re
 
 import numpy as np
 import pytest
-import scipy
 import xarray as xr
 
 from relusparsity import store
@@ -95,14 +94,6 @@ def test_thresholds_are_the_ledgers() -> None:
         (reading,) = effects.layers_differ_in_specificity(dataset).readings
         assert reading.holds is (delta > compared.ENOUGH)
         assert words.passing(*(compared.deltas(dataset)[name] for name in compared.MEASURES)) == reading.holds
-
-
-def test_the_interval_is_students() -> None:
-    some = [0.154, 0.255, 0.401]
-    expected = scipy.stats.ttest_1samp(some, 0).confidence_interval(0.95)
-    np.testing.assert_allclose(compared.interval(some), (expected.low, expected.high))
-    with pytest.raises(ValueError, match="one value has no interval"):
-        compared.interval([0.3])
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Statistics that the rules use: Kendall's tau, Cliff's delta, changes along training, a Poisson limit."""
+"""Statistics that the rules use: Kendall's tau, Cliff's delta, changes along training, limits and intervals."""
 
 import math
 from collections.abc import Sequence
@@ -95,6 +95,27 @@ def poisson_upper(count: ArrayLike, confidence: float = 0.95) -> Floats:
     return scipy.special.gammaincinv(np.asarray(count) + 1, confidence)  # P(X > count) is gammainc(count + 1, mean)
 
 
+def half_width(values: ArrayLike, confidence: float = 0.95) -> float:
+    """Half of Student's interval of the mean of values, one a seed; NaN where one is missing, or there is only one."""
+    some = np.asarray(values, dtype=float)
+    if len(some) < 2:
+        return math.nan
+    return float(scipy.stats.t.ppf((1 + confidence) / 2, len(some) - 1) * some.std(ddof=1) / math.sqrt(len(some)))
+
+
+def student(values: ArrayLike, confidence: float = 0.95) -> tuple[float, float]:
+    """Both ends of Student's interval of the mean; see `half_width`.
+
+    Examples
+    --------
+    >>> [round(end, 3) for end in student([1.0, 2.0, 3.0])], student([1.0])
+    ([-0.484, 4.484], (nan, nan))
+    """
+    half = half_width(values, confidence)
+    mean = float(np.mean(values)) if half == half else math.nan
+    return mean - half, mean + half
+
+
 def against_threshold(margins: Sequence[Sequence[float]], confidence: float = 0.95) -> str:
     """Where the mean over seeds lies by Student's interval: "holds", "fails", "open"; "" with fewer than two seeds.
 
@@ -112,7 +133,7 @@ def against_threshold(margins: Sequence[Sequence[float]], confidence: float = 0.
     values = np.array(margins, float)
     if len(values) < 2 or values.size == 0:
         return ""
-    width = scipy.stats.t.ppf((1 + confidence) / 2, len(values) - 1) * values.std(0, ddof=1) / math.sqrt(len(values))
-    if (values.mean(0) - width >= 0).all():
+    low, high = np.transpose([student(each, confidence) for each in values.T])
+    if (low >= 0).all():
         return "holds"
-    return "fails" if (values.mean(0) + width < 0).any() else "open"
+    return "fails" if (high < 0).any() else "open"

@@ -38,6 +38,7 @@ import xarray as xr
 
 from ..claims import Rule
 from ..claims.reading import Finding, Reading
+from ..claims.statistics import half_width, student
 from . import every, forked, shared
 
 DATE = "2026-11-29"
@@ -212,7 +213,7 @@ def judge(dataset: xr.Dataset, point: str = "25 %") -> pd.DataFrame:
     for layer in dataset["layer"].values.tolist():
         values = fraction.sel(layer=layer).values[good]
         values = values[np.isfinite(values)]
-        mean, half = (float(values.mean()), forked.half(values)) if len(values) > 1 else (np.nan, np.nan)
+        mean, half = (float(values.mean()), half_width(values)) if len(values) > 1 else (np.nan, np.nan)
         deaths = float(likely.sel(layer=layer))
         decides = deaths >= LEAST and len(values) == forked.SEEDS
         holds = bool(mean >= 0.5 and mean - half > 0.25) if decides else None
@@ -252,11 +253,7 @@ RULES = {"10b": Rule("attribution", finding)}
 def equivalent(dataset: xr.Dataset, point: str = "25 %") -> tuple[float, float]:
     """Row 11b (b): the 90 % interval, over seeds, of the ratio of deaths with and without winsorising, all layers."""
     ratio = 1 - overall(dataset).sel(arm=named(point, "winsorise")).values
-    ratio = ratio[np.isfinite(ratio)]
-    if len(ratio) < 2:
-        return np.nan, np.nan
-    half = forked.half(ratio, 0.9)
-    return float(ratio.mean() - half), float(ratio.mean() + half)
+    return student(ratio[np.isfinite(ratio)], 0.9)
 
 
 def overall(dataset: xr.Dataset, decile: slice | None = None, treated: bool = True) -> xr.DataArray:

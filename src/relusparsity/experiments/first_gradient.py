@@ -21,9 +21,10 @@ from ..claims import Rule, Verdict
 from ..claims.judge import ANY
 from ..claims.ledger import seeds_needed
 from ..claims.reading import Finding, NotTestable, Reading
+from ..claims.statistics import half_width
 from ..store import results
 from ..theory import TwoLayers
-from . import forked, shared
+from . import shared
 
 RANDOM, OWN, COMMON = "random labels", "own labels", "V with a mean"
 SQUARED, SQUARED_COMMON, SHIFTED = (
@@ -131,7 +132,7 @@ def table(dataset: xr.Dataset) -> pd.DataFrame:
         gradient, theorem, spread = (
             dataset[name].sel(arm=arm).values.astype(float) for name in ("gradient", "theorem", "spread")
         )
-        mean, half = gradient.mean(), forked.half(gradient)
+        mean, half = gradient.mean(), half_width(gradient)
         rows[arm] = {
             "gradient": mean,
             "low": mean - half,
@@ -178,7 +179,7 @@ def row_24(dataset: xr.Dataset, by_layer: xr.Dataset) -> pd.DataFrame:
             of = real.sel(model=model, layer=layer).values.astype(float)
             if np.isnan(of).all() or not of.any():  # no gradient reaches it, or there is no such layer
                 continue
-            mean, half = of.mean(), forked.half(of)
+            mean, half = of.mean(), half_width(of)
             rows[f"{model}, layer {layer}"] = (
                 mean,
                 mean - half,

@@ -33,6 +33,7 @@ from torch.nn import functional as F
 from .. import corpora
 from ..checks import seeds as checked
 from ..checks import shown
+from ..claims.statistics import half_width
 from ..config import RunConfig, to_dict
 from ..corpora import tasks
 from ..errors import UserError
@@ -41,7 +42,7 @@ from ..scales import base, pictures
 from ..shapes import title
 from ..store import results
 from ..train import evaluate
-from . import forked, shared
+from . import shared
 
 MODELS: dict[str, tuple[str, bool]] = {
     f"decoder, {title('smoke')}": ("smoke", False),
@@ -247,7 +248,7 @@ def table(dataset: xr.Dataset) -> pd.DataFrame:
     names = product(*(paired[dim].values.tolist() for dim in by))
     rows = {}
     for place, values in zip(names, paired.values.reshape(-1, paired.sizes["seed"]), strict=True):
-        mean, half = values.mean(), forked.half(values)
+        mean, half = values.mean(), half_width(values)
         sign = (np.sign(mean) if abs(mean) > half else 0.0) if values.any() else np.nan
         rows[place] = (mean, mean - half, mean + half, sign)
     index = pd.MultiIndex.from_tuples(rows, names=by)

@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import scipy
 import xarray as xr
 
 from ..config import RunConfig, replace, to_dict
@@ -249,12 +248,6 @@ def in_all(holds: pd.Series) -> tuple[str, bool | None]:
     """What comes of a rule asked layer by layer, where a layer that does not count has None; None where none counts."""
     asked = holds.dropna()
     return f"{int(asked.sum())} of {len(asked)} layers", bool(asked.all()) if len(asked) else None
-
-
-def half(values: np.ndarray, level: float = 0.95) -> float:
-    """Half of Student's interval of a mean."""
-    n = len(values)
-    return float(scipy.stats.t.ppf((1 + level) / 2, n - 1) * values.std(ddof=1) / np.sqrt(n))
 
 
 def larger(one: float, other: float) -> bool | None:

@@ -29,6 +29,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
+from ..claims.statistics import half_width
 from . import forked, shared
 
 DATE = "2026-11-30"
@@ -149,7 +150,7 @@ def parts(dataset: xr.Dataset, what: str = "died") -> pd.DataFrame:
         others = [name for name in PARTS if name != part]
         alone, last = (_moving(dataset, what, order)[part] for order in ((part, *others), (*others, part)))
         mean = float(each[part].mean())
-        half = forked.half(each[part].values) if len(each) > 1 else np.nan
+        half = half_width(each[part])
         rows.append((part, mean, mean - half, mean + half, float(alone.mean()), float(last.mean())))
     columns = ["part", "mean, %", "low", "high", "where it moves alone, %", "where it moves last, %"]
     return pd.DataFrame(rows, columns=columns).set_index("part")

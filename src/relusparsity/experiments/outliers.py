@@ -36,6 +36,7 @@ import pandas as pd
 import xarray as xr
 
 from ..claims import Verdict
+from ..claims.statistics import student
 from . import every, forked, shared
 
 DATE = "2026-11-30"
@@ -149,8 +150,8 @@ def raised(dataset: xr.Dataset) -> tuple[str, bool | None]:
     values = ratio(dataset, TENFOLD)
     if not _whole(values):
         return "", None
-    mean, half = float(values.mean()), forked.half(values)
-    return f"{mean:.2f} ({mean - half:.2f} to {mean + half:.2f})", mean >= RAISED
+    mean, (low, high) = float(values.mean()), student(values)
+    return f"{mean:.2f} ({low:.2f} to {high:.2f})", mean >= RAISED
 
 
 def gradual(dataset: xr.Dataset) -> tuple[str, bool | None]:

@@ -25,6 +25,7 @@ import xarray as xr
 
 from ..claims import Rule
 from ..claims.reading import Finding, Reading
+from ..claims.statistics import half_width
 from . import forked, shared
 
 DATE = "2026-11-29"
@@ -160,7 +161,7 @@ def removed(dataset: xr.Dataset) -> pd.DataFrame:
         gone = 100 * (free - frozen) / np.where(beyond > 0, beyond, np.nan)
         n = len(gone)
         known = n == forked.SEEDS and bool(np.isfinite(gone).all()) and float(beyond.mean()) >= LEAST
-        half = forked.half(gone) if n > 1 else np.nan
+        half = half_width(gone)
         mean = float(gone.mean())
         holds = bool(mean >= 90 and mean - half > 75) if known else None
         rows.append((layer, float(beyond.mean()), mean, mean - half, mean + half, holds))

@@ -28,6 +28,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
+from ..claims.statistics import student
 from ..config import replace
 from ..scales import pictures
 from ..store.schema import PREDICTED, PREDICTED_AT_THE_END
@@ -178,15 +179,6 @@ def at_equal_accuracy(dataset: xr.Dataset, one: str, other: str) -> pd.DataFrame
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis(["arm", "seed"])
 
 
-def interval(differences: pd.Series, level: float = 0.95) -> tuple[float, float]:
-    """Student's interval of the mean of differences, one a seed; NaN where one is missing, or there is only one."""
-    values = differences.to_numpy(dtype=float)
-    if len(values) < 2 or np.isnan(values).any():
-        return np.nan, np.nan
-    half = forked.half(values, level)
-    return float(values.mean() - half), float(values.mean() + half)
-
-
 def gain(dataset: xr.Dataset, noise: float, over: str = DENSE) -> pd.Series:
     """Points of accuracy on the test by which Top-k ends above another arm, by seed."""
     accuracy = ends(dataset)["accuracy"]
@@ -247,7 +239,7 @@ NEAR = 0.3
 
 def costs_little(dataset: xr.Dataset) -> tuple[tuple[float, float], bool | None]:
     """Row 25: the 90 % interval of the difference in accuracy on the test, without noise, and whether it is inside."""
-    low, high = (round(end, 9) for end in interval(gain(dataset, 0.0), 0.9))
+    low, high = (round(end, 9) for end in student(gain(dataset, 0.0), 0.9))
     return (low, high), None if low != low else low >= -NEAR and high <= NEAR
 
 
@@ -256,10 +248,10 @@ def come(dataset: xr.Dataset) -> dict[str, tuple[str, bool | None]]:
     plain, inside = costs_little(dataset)
     found = {"row 25: without noise Top-k ends within 0.3 points of dense (90 %)": (_points(plain), inside)}
     for noise, over in product(NOISES[1:], (DENSE, DROPOUT)):
-        low, high = interval(gain(dataset, noise, over))
+        low, high = student(gain(dataset, noise, over))
         found[f"at {100 * noise:g} % noise Top-k ends above {over} (95 %)"] = _points((low, high)), above(low)
     for column, how in (("error", ""), ("scaled error", ", scaled by temperature")):
-        low, high = interval(excess(dataset, column))
+        low, high = student(excess(dataset, column))
         found[f"row 27: at equal accuracy Top-k is better calibrated{how} (95 %)"] = _points((low, high)), above(-high)
     of = {arm: dataset.sel(recipe=named(arm, 0.0)) for arm in (TOP_K, DENSE)}
     changed = {
@@ -268,7 +260,7 @@ def come(dataset: xr.Dataset) -> dict[str, tuple[str, bool | None]]:
     }
     for words, (name, at) in changed.items():
         beyond = 100 * (of[TOP_K][name].sel(at) - of[DENSE][name].sel(at)).astype(float).to_series()
-        low, high = interval(beyond)
+        low, high = student(beyond)
         found[f"under {words} Top-k is more accurate than dense (95 %)"] = _points((low, high)), above(low)
     silent = ends(dataset)["silent"]
     more = silent.loc[named(TOP_K, 0.0)] - silent.loc[named(DENSE, 0.0)]

@@ -12,6 +12,7 @@ import xarray as xr
 
 from ..claims import Rule
 from ..claims.reading import Finding, Reading
+from ..claims.statistics import student
 from . import top_k
 from .top_k_tuning import DENSE, DROPOUT, TOP_K, named
 
@@ -24,7 +25,7 @@ def costs_little(dataset: xr.Dataset) -> Finding:
 
 def helps_under_noise(dataset: xr.Dataset) -> Finding:
     """Row 26: at 40 % noise, the 95 % intervals of the gains over dense, and over dense with dropout, lie above 0."""
-    lows = [top_k.interval(top_k.gain(dataset, 0.4, over))[0] for over in (DENSE, DROPOUT)]
+    lows = [student(top_k.gain(dataset, 0.4, over))[0] for over in (DENSE, DROPOUT)]
     return _found(all(low > 0 for low in lows), _accuracies(dataset, 0.4, DENSE, DROPOUT, TOP_K))
 
 
@@ -36,7 +37,7 @@ def better_calibrated(dataset: xr.Dataset) -> Finding:
     table = top_k.at_equal_accuracy(dataset, *arms)
     columns = {"error": "ECE (%)", "scaled error": "ECE by temperature (%)"}
     values = {f"{words}, {arm}": table.loc[arm, column] for column, words in columns.items() for arm in arms}
-    highs = [top_k.interval(top_k.excess(dataset, column))[1] for column in columns]
+    highs = [student(top_k.excess(dataset, column))[1] for column in columns]
     return _found(all(high < 0 for high in highs), values)
 
 

@@ -3,9 +3,7 @@
 import math
 
 import numpy as np
-import scipy  # imports `scipy.stats`, which takes a second, only when it is first used
 import xarray as xr
-from numpy.typing import ArrayLike
 
 from ...claims.effects import layers_differ_in_specificity
 from ...claims.reading import fresh
@@ -89,18 +87,3 @@ def _matched(some: xr.Dataset, values: xr.DataArray, least: float = LEAST, most:
         pairs.append(matched_delta(x, y, k, n))
     delta, units = zip(*pairs, strict=True)
     return xr.Dataset({"delta": ("seed", list(delta)), "units": ("seed", list(units))}, {"seed": some["seed"]})
-
-
-def interval(values: ArrayLike) -> tuple[float, float]:
-    """Student's 95 % interval of the mean of two or more values.
-
-    Examples
-    --------
-    >>> [round(end, 3) for end in interval([1.0, 2.0, 3.0])]
-    [-0.484, 4.484]
-    """
-    some = np.asarray(values, dtype=float)
-    if len(some) < 2:
-        raise ValueError("one value has no interval")
-    reach = scipy.stats.t.ppf(0.975, len(some) - 1) * some.std(ddof=1) / math.sqrt(len(some))
-    return float(some.mean() - reach), float(some.mean() + reach)

@@ -6,6 +6,7 @@ import numpy as np
 import xarray as xr
 
 from ...claims.reading import NotTestable
+from ...claims.statistics import student
 from ...claims.table import number
 from ...errors import UserError
 from ...plots import style
@@ -47,7 +48,7 @@ def delta(named: Mapping[str, xr.Dataset]) -> Figure:
             "delta found too few units of the first and last layer that fire equally often; measure more text"
         )
     values = [each[measure].values for each in found.values() for measure in TITLES]
-    drawn_at = np.concatenate([*values, *(compared.interval(some) for some in values if len(some) > 1)])
+    drawn_at = np.concatenate([*values, *(student(some) for some in values if len(some) > 1)])
     limits = min(-0.05, float(drawn_at.min()) - 0.05), max(0.75, float(drawn_at.max()) + 0.05)
     panels = []
     for row, (measure, title) in enumerate(TITLES.items()):
@@ -79,7 +80,7 @@ def _rows(models: Mapping[str, xr.DataArray]) -> list[Mark]:
     for place, (name, of) in enumerate(models.items()):
         some = of.values.astype(float)
         means.append(float(some.mean()))
-        ends = compared.interval(some) if len(some) > 1 else None
+        ends = student(some) if len(some) > 1 else None
         told.append([name, f"95 %: {number(ends[0])} to {number(ends[1])}" if ends else "one seed"])
         told[-1].append(", ".join(map(number, some)))
         if ends:

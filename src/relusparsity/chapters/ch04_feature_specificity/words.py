@@ -8,6 +8,7 @@ from numpy.typing import ArrayLike
 
 from ...claims.reading import setting
 from ...claims.short import Said
+from ...claims.statistics import student
 from ...claims.table import number
 from ...counting import metrics
 from . import compared
@@ -25,7 +26,7 @@ def rounded(value: float) -> str:
 
 def between(values: ArrayLike) -> str:
     """The 95 % interval of the mean over seeds: '0.38 to 0.58'."""
-    return " to ".join(map(rounded, compared.interval(values)))
+    return " to ".join(map(rounded, student(values)))
 
 
 def _held(values: ArrayLike) -> str:
@@ -36,7 +37,7 @@ def _held(values: ArrayLike) -> str:
 
 def _place(values: ArrayLike) -> str:
     """Where the 95 % interval of the mean lies against the rule's 0.33."""
-    low, high = compared.interval(values)
+    low, high = student(values)
     if low >= compared.ENOUGH:
         return f"lies above {compared.ENOUGH}"
     return f"lies below {compared.ENOUGH}" if high < compared.ENOUGH else f"includes {compared.ENOUGH}"

@@ -6,7 +6,8 @@ from types import ModuleType
 import xarray as xr
 
 from ... import store
-from ...experiments import first_gradient, forked, lazy, lazy_pictures
+from ...claims.statistics import half_width
+from ...experiments import first_gradient, lazy, lazy_pictures
 from ...store import results
 
 
@@ -65,7 +66,7 @@ def whole_runs(dataset: xr.Dataset) -> xr.Dataset:
     change = share - share.isel(step=0)
     first = dataset["gradient"].isel(step=0).astype(float).mean(("seed", "optimizer"))
     last = change.isel(step=-1)
-    half = xr.apply_ufunc(forked.half, last, input_core_dims=[["seed"]], vectorize=True)
+    half = xr.apply_ufunc(half_width, last, input_core_dims=[["seed"]], vectorize=True)
     size = results.provenance(dataset)["config"][first_gradient.RANDOM]["units"]
     about = {"name": f"Two layers, {size} units", "provenance": dataset.attrs["provenance"]}
     return xr.Dataset({"change": change, "lowers": first > 0, "half": half}, attrs=about)

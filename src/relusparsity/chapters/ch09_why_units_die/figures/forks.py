@@ -1,9 +1,9 @@
 """Figures of chapter 09, continued: forks, what their controls take away of deaths, and who comes back in them."""
 
 import numpy as np
-import scipy
 import xarray as xr
 
+from ....claims.statistics import student
 from ....plots import style
 from ....plots.axes import layer_axis
 from ....plots.chart import Axis, Chart, Mark, Panel
@@ -181,13 +181,10 @@ def _bins(least: np.ndarray) -> list[str]:
     ]
 
 
-def interval(values: np.ndarray, level: float = 0.95) -> tuple[float, float]:
-    """Student's interval of the mean of seeds that are known; missing for fewer than `LEAST`."""
+def interval(values: np.ndarray) -> tuple[float, float]:
+    """Student's 95 % interval of the mean of seeds that are known; missing for fewer than `LEAST`."""
     known = values[np.isfinite(values)]
-    if len(known) < LEAST:
-        return np.nan, np.nan
-    half = scipy.stats.t.ppf((1 + level) / 2, len(known) - 1) * known.std(ddof=1) / np.sqrt(len(known))
-    return float(known.mean() - half), float(known.mean() + half)
+    return student(known) if len(known) >= LEAST else (np.nan, np.nan)
 
 
 def _told(names: list[str], known: np.ndarray, low: np.ndarray, high: np.ndarray) -> list[list[str]]:

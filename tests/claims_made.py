@@ -45,6 +45,12 @@ def made(scale: str, per_seed: list[Variables], coords: dict[str, Any] | None = 
     return xr.Dataset(variables, {"seed": np.arange(len(per_seed)), **(coords or {})}, attrs)
 
 
+def told(dataset: xr.Dataset, gone: np.ndarray) -> xr.Dataset:
+    """With a provenance that says which runs, (arm, seed), were not made."""
+    facts = json.loads(dataset.attrs.get("provenance", "{}"))
+    return dataset.assign_attrs(provenance=json.dumps(facts | {"runs": np.where(gone, "not run", "a").tolist()}))
+
+
 def use(*percent: float) -> Variables:
     """final_batch_use of 64 sets whose mean is the given percent; the sets themselves differ."""
     ripple = np.tile([-0.001, 0.001], 32)[:, None]

@@ -8,6 +8,7 @@ import pytest
 import scipy
 import xarray as xr
 
+from claims_made import told
 from relusparsity import claims
 from relusparsity.config import to_dict
 from relusparsity.experiments import lazy_pictures, lazy_rows, written
@@ -29,7 +30,7 @@ def made(end: Any, loss: Any = lambda arm, seed, step: 2.0 - step / 20, start: f
         use[a, s, t, :layers] = start + (end(arm, s) - start) * STEPS[t] / STEPS[-1]
         losses[a, s, t] = loss(arm, s, STEPS[t])
     dims = ("recipe", "seed", "step", "layer")
-    return xr.Dataset(
+    dataset = xr.Dataset(
         {
             "token_use": (dims, use),
             "silent_units": (dims, np.where(np.isnan(use), np.nan, 64.0)),
@@ -40,6 +41,7 @@ def made(end: Any, loss: Any = lambda arm, seed, step: 2.0 - step / 20, start: f
         {"recipe": list(CHANGES), "seed": [0, 1, 2], "step": list(STEPS), "layer": range(12)},
         {"provenance": json.dumps({"configs": configs})},
     )
+    return told(dataset, np.isnan([[end(arm, seed) for seed in range(3)] for arm in CHANGES]))
 
 
 def by_size(arm: str, wider: float = -0.02, deeper: float = -0.05) -> float:
@@ -196,7 +198,9 @@ def test_row_21_asks_for_few_positive_entries_at_an_accuracy() -> None:
     assert word("21", dense) == ("inconclusive", "holds in 1 of 3 seeds")
     missing = made(lambda arm, seed: np.nan if seed == 2 else 0.1)
     missing["final_accuracy"][:, 2] = np.nan
-    assert word("21", missing) == ("not testable here", "seed 2: a run is missing")
+    assert word("21", missing) == ("not yet tested", "1 of 3 runs is still to come")
+    diverged = told(missing, np.zeros((len(CHANGES), 3), bool))
+    assert word("21", diverged) == ("not testable here", "seed 2: a run has no end")
     sparse["final_accuracy"][0, 1] = 0.8
     assert word("21", sparse) == ("not testable here", "accuracy 80.0 %, below the rule's 85 %")
 
@@ -207,7 +211,7 @@ def test_row_22_is_open_where_equal_tokens_and_equal_loss_part() -> None:
 
     missing = made(lambda arm, seed: np.nan if (arm, seed) == (WIDE[0], 1) else by_size(arm))
     missing["heldout_loss"] = missing["heldout_loss"].where(missing["token_use"].notnull().any("layer"))
-    assert word("22", missing) == ("not testable here", "seed 1: a run is missing")
+    assert word("22", missing) == ("not yet tested", "1 of 21 runs is still to come"), "five widths, three depths"
 
     def loss(arm: str, seed: int, step: int) -> float:  # the wide come to it early, while their share is high
         return 2.0 - step / 20 * (1 + (WIDE.index(arm) if arm in WIDE else 0))
@@ -221,4 +225,6 @@ def test_row_23_asks_every_arm_of_every_seed() -> None:
     one = made(lambda arm, seed: 0.26 if arm == "random labels" else 0.2)
     assert word("23", one)[0] == "not reproduced"
     missing = made(lambda arm, seed: np.nan if arm == "random pixels" and seed == 1 else 0.2)
-    assert word("23", missing) == ("not testable here", "seed 1: a run is missing")
+    assert word("23", missing) == ("not yet tested", "1 of 9 runs is still to come")
+    other = made(lambda arm, seed: np.nan if arm == "GELU" else 0.24)
+    assert word("23", other)[0] == "reproduced", "which it does not read"

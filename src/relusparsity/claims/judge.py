@@ -248,6 +248,8 @@ def _verdict(
         return Verdict.INCONCLUSIVE, finding.open
     counted = [reading for reading in finding.readings if reading.seed not in ignored]
     undecided = [reading for reading in counted if reading.holds is None]
+    if undecided and finding.to_come:
+        return Verdict.NOT_YET_TESTED, finding.to_come
     if undecided:
         return Verdict.NOT_TESTABLE, notes(undecided)
     held = sum(bool(reading.holds) for reading in counted)
@@ -268,7 +270,7 @@ def _beside(row: Claim, rule: Rule, scale: str, datasets: list[xr.Dataset], here
         row,
         scale,
         None,
-        "; ".join(finding.limits) or finding.open,
+        "; ".join(finding.limits) or finding.to_come or finding.open,
         finding.readings,
         search_seeds(last),
         recipe(last),

@@ -67,6 +67,8 @@ class Finding:
     """How the data fall short of the rule's terms (a sample too small, say): then there are values but no verdict."""
     open: str = ""
     """Why the rule's own words leave it open: then it is inconclusive, whatever the seeds show."""
+    to_come: str = ""
+    """How many of the runs that the rule reads are not made yet: while a seed lacks one, it is not yet tested."""
 
 
 def scale_name(name: str) -> str:

@@ -39,7 +39,7 @@ import xarray as xr
 from ..claims import Rule
 from ..claims.reading import Finding, Reading
 from ..claims.statistics import half_width, student
-from . import every, forked, shared
+from . import every, forked, shared, variants
 
 DATE = "2026-11-29"
 RAN = "2026-11-30"
@@ -237,13 +237,15 @@ def finding(dataset: xr.Dataset) -> Finding:
         }
         note = "" if holds is not None else "no layer is decided"
         if loss != loss:
-            note = "not yet: a fork has no end"
+            note = "a fork has no end"
         elif not row["counts"]:
             off = [f"loss more than {100 * NEAR:g} %"] * (abs(loss) > 100 * NEAR)
             off += [f"path more than {100 * PATH:g} %"] * (abs(path) > 100 * PATH)
             note = f"exchange does not count, {' and '.join(off)} from the twin's"
         readings.append(Reading(int(str(seed)), holds if row["counts"] else None, shown, note))
-    return Finding(tuple(readings))
+    known = table.dropna()  # where a seed does not count, no fork to come will change that
+    waits = len(known) < len(table) and known["counts"].all()
+    return Finding(tuple(readings), to_come=variants.to_come((dataset, (arm, twin(arm)))) if waits else "")
 
 
 RULES = {"10b": Rule("attribution", finding)}

@@ -1,14 +1,14 @@
 """Rows 20 to 23 of the ledger: what runs of an encoder-decoder and of vision Transformers say of them."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import xarray as xr
 
 from ..claims import Rule
 from ..claims.reading import Finding, NotTestable, Reading
-from . import lazy_text, lazy_text_rates
-from .lazy_pictures import AS_IS, NO_DATA, ends, halved, trend
+from . import lazy_text, lazy_text_rates, variants
+from .lazy_pictures import AS_IS, DEPTHS, NO_DATA, TIMES, ends, halved, trend
 
 
 def in_a_vit(dataset: xr.Dataset) -> Finding:
@@ -21,7 +21,7 @@ def in_a_vit(dataset: xr.Dataset) -> Finding:
         values = {"positive entries (%)": row["end"], "accuracy on the test (%)": row["accuracy"]}
         holds = None if np.isnan(row["end"]) else bool(round(row["end"], 9) <= 15)
         readings.append(_read(int(seed), holds, values, 15 - row["end"]))
-    return Finding(tuple(readings))
+    return _found(readings, dataset, [AS_IS])
 
 
 def wider_and_deeper(dataset: xr.Dataset) -> Finding:
@@ -34,7 +34,8 @@ def wider_and_deeper(dataset: xr.Dataset) -> Finding:
         readings.append(_read(seed, of["holds"], values))
     tokens, loss = (both.xs(way, level="compared at")["holds"] for way in ("equal tokens", "equal loss"))
     agree = tokens.isna().any() or tokens.eq(loss).all()
-    return Finding(tuple(readings), open="" if agree else "equal tokens and equal loss say different things")
+    arms = list(dict.fromkeys([*TIMES.values(), *DEPTHS.values()]))
+    return _found(readings, dataset, arms, "" if agree else "equal tokens and equal loss say different things")
 
 
 def not_the_data(dataset: xr.Dataset) -> Finding:
@@ -48,11 +49,11 @@ def not_the_data(dataset: xr.Dataset) -> Finding:
         of = [halves[arm, seed] for arm in NO_DATA]
         holds = None if None in of else all(of)
         readings.append(_read(seed, holds, values, *(50 - each for each in values.values())))
-    return Finding(tuple(readings))
+    return _found(readings, dataset, list(NO_DATA))
 
 
 def _read(
-    seed: int, holds: bool | None, values: Mapping[str, float], *margins: float, why: str = "a run is missing"
+    seed: int, holds: bool | None, values: Mapping[str, float], *margins: float, why: str = "a run has no end"
 ) -> Reading:
     """What a rule reads in a seed; of a run that is missing there is no number."""
     shown: dict[str, float | str] = {name: "not run" if np.isnan(each) else each for name, each in values.items()}
@@ -61,19 +62,29 @@ def _read(
     return Reading(seed, holds, shown, margins=margins)
 
 
+def _found(readings: Sequence[Reading], dataset: xr.Dataset, arms: Sequence[str], open: str = "") -> Finding:
+    """What a rule finds that reads these arms; where a seed is not known, how many of their runs are to come."""
+    lacks = any(reading.holds is None for reading in readings)
+    return Finding(tuple(readings), open=open, to_come=variants.to_come((dataset, arms)) if lacks else "")
+
+
 def in_an_encoder_decoder(dataset: xr.Dataset) -> Finding:
     """Row 20: at most 10 % of the entries are positive at the end, and 45 to 55 % before the first step.
 
     Read at the rate of the least loss; before all rates have run, at none.
     """
     rate, readings = lazy_text_rates.best(dataset), []
-    for seed, row in lazy_text.row_20(dataset, rate or lazy_text_rates.FIRST).iterrows():
+    table = lazy_text.row_20(dataset, rate or lazy_text_rates.FIRST)
+    for seed, row in table.iterrows():
         shares = {"before the first step": row["start"], "at the end": row["end"], "of living units": row["living"]}
         values = {f"positive entries {name} (%)": each for name, each in shares.items()}
-        why = "no rate is chosen yet" if rate is None else "a run is missing, or smaller than the row asks for"
+        why = "a run has no end" if np.isnan(row["end"]) else "the run is smaller than the row asks for"
+        why = why if rate else "no rate is chosen"
         holds = None if rate is None else row["holds"]
         readings.append(_read(int(seed), holds, values, 10 - row["end"], 5 - abs(row["start"] - 50), why=why))
-    return Finding(tuple(readings))
+    if (table["holds"].isna() & table["end"].notna()).any():  # too small, which no run to come will change
+        return Finding(tuple(readings))
+    return _found(readings, dataset, [rate] if rate else list(lazy_text_rates.CHANGES))
 
 
 RULES = {

@@ -5,7 +5,7 @@ import xarray as xr
 
 from ..claims import Rule, Verdict
 from ..claims.reading import Finding, Reading
-from . import attribution, forked, outliers
+from . import attribution, forked, outliers, variants
 
 
 def finding(controls: xr.Dataset, dataset: xr.Dataset) -> Finding:
@@ -23,13 +23,17 @@ def finding(controls: xr.Dataset, dataset: xr.Dataset) -> Finding:
             int(seed),
             holds,
             {name: "not run" if of[place] != of[place] else float(of[place]) for name, of in columns.items()},
-            "not yet: a fork has no end" if holds is None else "",
+            "a fork has no end" if holds is None else "",
         )
         for place, seed in enumerate(dataset["seed"].values)
     ]
     came = parts.iloc[0]["came"]
     harmless = f"the positive control raises no deaths by a quarter: {came} times as many (mean of the seeds, 95 %)"
-    return Finding(tuple(readings), (harmless,) if word is Verdict.NOT_TESTABLE else ())
+    if word is Verdict.NOT_TESTABLE:
+        return Finding(tuple(readings), (harmless,))
+    capped = [attribution.named("25 %", kind) for kind in (attribution.TWIN, "winsorise")]
+    read = (controls, capped), (dataset, [outliers.UNTREATED, outliers.UNCLIPPED, outliers.TENFOLD])
+    return Finding(tuple(readings), to_come=variants.to_come(*read) if holds is None else "")
 
 
 RULES = {"11b": Rule("outliers", finding, beside="attribution")}

@@ -26,7 +26,7 @@ import xarray as xr
 from ..claims import Rule
 from ..claims.reading import Finding, Reading
 from ..claims.statistics import half_width
-from . import forked, shared
+from . import forked, shared, variants
 
 DATE = "2026-11-29"
 RAN = "2026-11-30"
@@ -178,17 +178,20 @@ def finding(dataset: xr.Dataset) -> Finding:
         "at the floor": floor(LAYER),
     }
     shares = {said: share(dataset).sel(arm=arm, layer=LAYER) for said, arm in arms.items()}
-    few, missing = [], []
+    few, missing, none = [], [], []
     for layer in (each for each in LAYERS if table.loc[each, "holds"] is None):
         free, still = (asked.sel(arm=arm, layer=layer) for arm in (named(), floor(layer)))
         most = float((free - still.fillna(0)).mean(skipna=False))  # a floor that is not known may be nothing
         if most < LEAST:
             few.append(f"{'at most ' * bool(still.isnull().any())}{most:.0f} in layer {layer}".replace("-", "−"))
         else:
-            missing.append(f"not all forks of layer {layer} have run, or it has none beyond the floor in a seed")
+            waits = variants.to_come((dataset, (named(), named(frozen=layer), floor(layer))))
+            (missing if waits else none).append(layer)
     _, holds = forked.in_all(table["holds"])
     said = f"revivals beyond the floor, mean of the seeds: {', '.join(few)}; a layer counts with {LEAST}"
-    limits = missing or [said] * (holds is None)
+    limits = [f"layer {layer} has no revivals beyond the floor in a seed, or a fork without an end" for layer in none]
+    read = [named(), *(arm for layer in missing for arm in (named(frozen=layer), floor(layer)))]
+    holds = None if missing else holds
     return Finding(
         tuple(
             Reading(
@@ -196,7 +199,8 @@ def finding(dataset: xr.Dataset) -> Finding:
             )
             for seed in dataset["seed"].values.tolist()
         ),
-        tuple(limits),
+        tuple(limits or [said] * (holds is None and not missing)),
+        to_come=variants.to_come((dataset, read)) if missing else "",
     )
 
 

@@ -1,7 +1,7 @@
 """Runs of several recipes as one dataset."""
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -209,6 +209,23 @@ def with_missing(runs: Sequence[xr.Dataset | None], configs: Sequence[RunConfig]
     made = [run for run in runs if run is not None]
     some = next((run for run in made if "final_loss" in run), made[0])  # one that has all steps, if there is one
     return [missing(some, of) if run is None else run for run, of in zip(runs, configs, strict=True)]
+
+
+def to_come(*read: tuple[xr.Dataset, Iterable[str]]) -> str:
+    """How many of the runs that a rule reads are not made yet, in words; "" where all are.
+
+    Parameters
+    ----------
+    read
+        A dataset with all its arms (or recipes), and the names of those that the rule reads.
+    """
+    runs = []
+    for dataset, arms in read:
+        names = dataset["arm" if "arm" in dataset.dims else "recipe"].values.tolist()
+        of = dict(zip(names, results.provenance(dataset)["runs"], strict=True))
+        runs += [run for arm in arms for run in of[arm]]
+    waiting = runs.count(NOT_RUN)
+    return f"{waiting} of {len(runs)} runs {'is' if waiting == 1 else 'are'} still to come" if waiting else ""
 
 
 def missing(like: xr.Dataset, run: RunConfig) -> xr.Dataset:

@@ -7,7 +7,7 @@ import xarray as xr
 
 from ... import store
 from ...claims.statistics import half_width
-from ...experiments import first_gradient, lazy, lazy_pictures
+from ...experiments import first_gradient, lazy, lazy_pictures, lazy_text_rates
 from ...store import results
 
 
@@ -54,6 +54,30 @@ def living(dataset: xr.Dataset) -> xr.Dataset:
     use, alive = last["token_use"].astype(float), lazy.alive(last, last["silent_units"])
     every = lazy.living(use, alive)
     return xr.Dataset({"silent": 100 * (1 - alive), "positive": 100 * use / alive.where(alive > 0), "all": every})
+
+
+def by_stack(dataset: xr.Dataset) -> xr.Dataset:
+    """`use` (window, stack, seed, layer), percent at the end, of the rate that is read and the seeds that judge it."""
+    rate = lazy_text_rates.best(dataset)
+    of, run = dataset.sel(recipe=rate, seed=[*lazy_text_rates.SEEDS[1:]]), lazy.models(dataset)[str(rate)]
+    windows = {
+        "at a token": of["final_token_use"],
+        "in a sequence": of["final_sequence_use"],
+        f"in {run.measure.set_tokens // run.model.seq_len} sequences": of["final_batch_use"].astype(float).mean("set"),
+    }
+    use = 100 * xr.concat(
+        [each.astype(float) for each in windows.values()], "window", coords="minimal", compat="override"
+    )
+    stacks = [str(name).rpartition(" ")[0] for name in dataset["layer_name"].values]
+    each = {name: use.isel(layer=[at for at, of in enumerate(stacks) if of == name]) for name in dict.fromkeys(stacks)}
+    alike = [
+        part.drop_vars("layer_name", errors="ignore").assign_coords(layer=range(part.sizes["layer"]))
+        for part in each.values()
+    ]
+    both = xr.concat(alike, "stack", coords="minimal", compat="override").assign_coords(
+        stack=[*each], window=[*windows]
+    )
+    return xr.Dataset({"use": both.drop_vars("recipe")}, attrs=dataset.attrs)
 
 
 def whole_runs(dataset: xr.Dataset) -> xr.Dataset:

@@ -30,6 +30,20 @@ def said(experiment: ModuleType, dataset: xr.Dataset | None) -> pd.DataFrame:
     return table.assign(chance=(100 * table["chance"]).map("{:.0f} %".format), came=shown, holds=held(table["holds"]))
 
 
+def waits(dataset: xr.Dataset, *arms: str) -> str:
+    """That runs are to come, in a sentence, of arms without a run that came to its end; "" where each of these has one.
+
+    Parameters
+    ----------
+    dataset
+        With `final_loss`, missing where a run has no end, by arm (or recipe) and seed.
+    """
+    loss = dataset["final_loss"]
+    ended = loss.notnull().any("seed").to_series()
+    lacking = [f"*{arm}*" for arm in dict.fromkeys(arms) if not ended[arm]]
+    return f"**Still to come**: no run of {' or '.join(lacking)} has come to its end yet." if lacking else ""
+
+
 def held(holds: pd.Series) -> pd.Series:
     """Yes, no, or a dash where it is not known."""
     return holds.map({True: "yes", False: "no"}).fillna("–")

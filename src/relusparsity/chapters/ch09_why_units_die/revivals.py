@@ -6,7 +6,7 @@ import numpy as np
 import xarray as xr
 
 from ...claims.short import Said
-from ...experiments import sealing
+from ...experiments import sealing, written
 from ...plots.reading import how_many
 from ...shapes import title
 from ...store import results
@@ -38,7 +38,10 @@ LONGEST = 2048
 
 def over_seeds(dataset: xr.Dataset) -> Said:
     """How many of layer 2's dead come back in the recorded forks, how many of them by new text alone, and the row."""
-    layer, of = sealing.LAYER, shares(dataset, sealing.LAYER)
+    layer = sealing.LAYER
+    if waits := written.waits(dataset, sealing.named(), sealing.named(frozen=layer), sealing.floor(layer)):
+        return Said(waits)
+    of = shares(dataset, layer)
     free, frozen, still = (of[name] for name in (effects.FREE, effects.FROZEN, effects.STILL))
     text = sealing.STEPS * _config(dataset)["train"]["batch_tokens"] / dataset.attrs["dead_after"]
     more, under, whole = int((still > free).sum()), int((frozen < still).sum()), len(free)

@@ -223,3 +223,17 @@ def test_every_forecast_of_the_forks_to_come_is_shown(mid: xr.Dataset, frozen: x
     missing = sum(int(np.isnan(each["final_loss"].values).sum()) for each in (mid, frozen, rare))
     said = words.to_come(mid, frozen, rare).text
     assert f"{forks + missing} forks of Mid wait" in said and f"{missing} of them" in said
+
+
+def test_what_is_said_of_forks_that_are_all_missing_is_that_they_are_to_come(
+    mid: xr.Dataset, frozen: xr.Dataset, rare: xr.Dataset
+) -> None:
+    for dataset, arm, told in (
+        (rare, outliers.TENFOLD, [gradients.said]),
+        (frozen, sealing.floor(sealing.LAYER), [revivals.over_seeds]),
+        (mid, "at 25 %: exchange", [lambda of: words.exchanged(of, "25 %"), lambda of: words.others(of, "25 %")]),
+        (mid, "at 25 %: untreated", [lambda of: words.silent(of, "25 %")]),
+    ):
+        lacking = dataset.map(lambda of, arm=arm: of.astype(float).where(of["arm"] != arm) if "arm" in of.dims else of)
+        for of in told:
+            assert of(lacking).text == f"**Still to come**: no run of *{arm}* has come to its end yet."

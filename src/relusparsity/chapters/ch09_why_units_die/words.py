@@ -7,7 +7,7 @@ import xarray as xr
 
 from ...claims.short import Said, between
 from ...config import RunConfig, from_dict
-from ...experiments import attribution, forked, freezes
+from ...experiments import attribution, forked, freezes, written
 from ...interventions.updates import Control
 from ...plots.reading import how_many
 from ...shapes import title
@@ -95,6 +95,8 @@ def made(dataset: xr.Dataset, arm: str) -> Said:
 def exchanged(dataset: xr.Dataset, point: str) -> Said:
     """What exchange takes away over the seeds of a recorded experiment, layer by layer, and whether it counts."""
     arm = attribution.named(point, "exchange")
+    if waits := written.waits(dataset, arm, attribution.twin(arm)):
+        return Said(waits)
     low, high = interval(attribution.overall(dataset).sel(arm=arm).values)
     enough = with_enough(dataset, point)
     by_layer = attribution.attributable(dataset).sel(arm=arm)
@@ -119,6 +121,8 @@ def exchanged(dataset: xr.Dataset, point: str) -> Said:
 
 def silent(dataset: xr.Dataset, point: str) -> Said:
     """How many treated units of each layer were dead when the forks began, beside what exchange does there."""
+    if waits := written.waits(dataset, attribution.named(point, attribution.TWIN)):
+        return Said(waits)
     twin = dataset.sel(arm=attribution.named(point, attribution.TWIN))
     lived = twin["lived"].sum("decile").sum("treated")
     share = 100 * (1 - lived / np.array(dataset.attrs["d_ff"])).mean("seed")
@@ -139,6 +143,8 @@ def with_enough(dataset: xr.Dataset, point: str) -> list[int]:
 
 def others(dataset: xr.Dataset, point: str) -> Said:
     """What the other controls do over the seeds: signs, reflection with its spill-over, and winsorising."""
+    if waits := written.waits(dataset, *(arm for arm in attribution.ARMS if arm.startswith(f"at {point}"))):
+        return Said(waits)
     overall, spilled = (attribution.overall(dataset, treated=which).mean("seed") for which in (True, False))
 
     def of(kind: str, values: xr.DataArray = overall) -> float:

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import scipy
 import xarray as xr
@@ -201,6 +202,23 @@ def test_of_the_sentences_on_text_those_that_a_run_refutes_are_decided() -> None
     assert row.tolist() == ["50 %", f"{least:.3g} to {most:.3g}{lacks}", "no"] and least < 90
     rates = table.loc[list(lazy_text_rates.CHANCES)]
     assert len(table) == 12 and (rates["came"] == "undecided").all() and (rates["holds"] == "–").all()
+
+
+def gone(dataset: xr.Dataset, arm: str) -> xr.Dataset:
+    """Without what the runs of an arm measured."""
+    return dataset.map(lambda of: of.astype(float).where(of["recipe"] != arm) if "recipe" in of.dims else of)
+
+
+def test_what_is_said_of_runs_that_are_all_missing_is_that_they_are_to_come(pictures: xr.Dataset) -> None:
+    said = "**Still to come**: no run of *{}* has come to its end yet.".format
+    recorded = store.recorded("lazy_text", "spans")
+    for arm, told in (("as it is", [text.learned, text.read_next]), ("random targets", [text.noise])):
+        lacking = gone(recorded, arm)
+        assert [of(lacking).text for of in told] == [said(arm)] * len(told)
+        assert f"3 of *{arm}*" in text.to_come(lacking).text
+    for of in (words.of_pictures, words.on_the_way, words.of_size, words.of_data, words.of_noise):
+        assert of(gone(pictures, "as it is")).text == said("as it is")
+    assert "still to come" in short.of_an_encoder_decoder(pd.Series([], dtype=float))
 
 
 def test_each_figure_tells_what_it_shows(pictures: xr.Dataset, drift: xr.Dataset) -> None:

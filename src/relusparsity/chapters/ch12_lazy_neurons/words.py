@@ -4,7 +4,14 @@ import numpy as np
 import xarray as xr
 
 from ...claims.short import Said
-from ...experiments import first_gradient, first_gradient_by_layer, lazy, lazy_pictures, preactivation_drift
+from ...experiments import (
+    first_gradient,
+    first_gradient_by_layer,
+    lazy,
+    lazy_pictures,
+    preactivation_drift,
+    written,
+)
 from ...plots.reading import how_many
 from ...store import results
 from . import read
@@ -16,6 +23,8 @@ LATER = 10
 
 def of_pictures(dataset: xr.Dataset) -> Said:
     """Where the entries end: over all layers, by layer, and in a set of pictures."""
+    if waits := written.waits(dataset, lazy.AS_IS):
+        return Said(waits)
     run, table = lazy.models(dataset)[lazy.AS_IS], lazy_pictures.ends(dataset).loc[lazy.AS_IS]
     by_layer = 100 * dataset["final_token_use"].sel(recipe=lazy.AS_IS).astype(float).mean("seed").dropna("layer")
     batch = 100 * dataset["final_batch_use"].sel(recipe=lazy.AS_IS).astype(float).mean(("seed", "set", "layer"))
@@ -48,6 +57,8 @@ def recipe(dataset: xr.Dataset) -> Said:
 
 def on_the_way(dataset: xr.Dataset) -> Said:
     """How far the share falls before it rises again, and what else rises by then."""
+    if waits := written.waits(dataset, lazy.AS_IS):
+        return Said(waits)
     of = 100 * dataset["token_use"].sel(recipe=lazy.AS_IS).astype(float).mean("seed").dropna("layer", how="all")
     mean, last = of.mean("layer"), of.isel(layer=-1)
     rest = of.isel(layer=slice(-1)).mean("layer")
@@ -65,6 +76,8 @@ def on_the_way(dataset: xr.Dataset) -> Said:
 
 def of_size(dataset: xr.Dataset) -> Said:
     """How the share and the count go with width, and the share with depth."""
+    if waits := written.waits(dataset, *lazy_pictures.TIMES.values(), *lazy_pictures.DEPTHS.values()):
+        return Said(waits)
     of, numbers = lazy_pictures.ends(dataset)["end"].unstack("seed").mean(axis=1), lazy.numbers(dataset)
     wide, deep = list(lazy_pictures.TIMES.values()), list(lazy_pictures.DEPTHS.values())
     times = numbers.loc[wide[-1], "units"] / numbers.loc[wide[0], "units"]
@@ -88,6 +101,8 @@ def of_size(dataset: xr.Dataset) -> Said:
 
 def of_data(dataset: xr.Dataset) -> Said:
     """Where the share ends with nothing to learn, by row 23, beside where the pictures end."""
+    if waits := written.waits(dataset, lazy.AS_IS, *RANDOM_ARMS):
+        return Said(waits)
     table, halves = lazy_pictures.ends(dataset), lazy_pictures.halved(dataset)
     ratio = 100 * table["end"] / table["start"]
     low, high = (f(ratio.loc[RANDOM_ARMS]) for f in (min, max))
@@ -104,6 +119,8 @@ def of_data(dataset: xr.Dataset) -> Said:
 
 def of_noise(dataset: xr.Dataset) -> Said:
     """How many units are silent with fresh random data, and what the others do, by layer; the other arms beside."""
+    if waits := written.waits(dataset, lazy.AS_IS, *RANDOM_ARMS):
+        return Said(waits)
     of = read.living(dataset).mean("seed")
     fresh = of.sel(recipe=RANDOM_ARMS[-1]).dropna("layer")
     drawn = [read.living(dataset).sel(recipe=arm) for arm in RANDOM_ARMS[:2]]

@@ -34,10 +34,11 @@ scale = "laptop"
 
 # %% tags=["remove-input"]
 from relusparsity import claims, scales, store
-from relusparsity.chapters.ch12_lazy_neurons import figures, read, tables, text, words
+from relusparsity.chapters.ch12_lazy_neurons import chosen, figures, read, tables, text, words
 from relusparsity.experiments import costs, lazy_pictures, lazy_rows, written
 
 pictures, spans = store.recorded("lazy_pictures", "fashion"), store.recorded("lazy_text", "spans")
+rates = store.recorded("lazy_text_rates", "spans")
 
 # %% tags=["remove-input"]
 from relusparsity.experiments import first_gradient, first_gradient_by_layer, preactivation_drift
@@ -110,22 +111,34 @@ written.said(lazy_pictures, pictures)
 text.learned(spans)
 
 # %% tags=["remove-input"]
-text.read_next(spans)
+chosen.rate(rates)
+
+# %% tags=["remove-input"]
+chosen.found(rates)
+
+# %% tags=["remove-input"]
+figures.stacks(read.by_stack(rates))
+
+# %% tags=["remove-input"]
+chosen.windows(rates)
+
+# %% tags=["remove-input", "hide-output"] mystnb={"code_prompt_show": "Layer by layer", "code_prompt_hide": "Hide the layers"} table="Positive entries before training and at the end, and units that fire, are silent on the final held-out sets, or fire at less than a tenth of the tokens, percent. Mean of three seeds"
+chosen.table(rates)
 
 # %% tags=["remove-input"]
 text.noise(spans)
 
-# %% tags=["remove-input", "hide-output"] mystnb={"code_prompt_show": "Run by run", "code_prompt_hide": "Hide the runs"} table="Positive entries at the end and silent units on the final held-out sets, percent; loss in nats per token. An encoder-decoder of 61 million parameters"
+# %% tags=["remove-input", "hide-output"] mystnb={"code_prompt_show": "The first rate, run by run", "code_prompt_hide": "Hide the runs"} table="Positive entries at the end and silent units on the final held-out sets, percent; loss in nats per token. An encoder-decoder of 61 million parameters"
 text.table(spans)
 
 # %% tags=["remove-input"]
-text.to_come(spans)
+text.to_come(spans, rates)
 
-# %% tags=["remove-input", "hide-output"] mystnb={"code_prompt_show": "What we expect of the encoder-decoder", "code_prompt_hide": "Hide what we expect"} table="Positive entries at the end, written before the runs: of the first three arms before any, of the two rates after four"
-text.expected()
+# %% tags=["remove-input", "hide-output"] mystnb={"code_prompt_show": "What we had written of the encoder-decoder", "code_prompt_hide": "Hide what we had written of it"} table="Positive entries at the end, percent: intervals written before the runs, and what came. The two rates were written of after four runs"
+text.expected(spans, rates)
 
-# %% tags=["remove-input", "hide-output"] mystnb={"code_prompt_show": "Its sentences, with their chances", "code_prompt_hide": "Hide its sentences"} table="Sentences about the encoder-decoder, the chance that we gave each, and what came; undecided while a run is missing and those that there are agree"
-text.chances(spans)
+# %% tags=["remove-input", "hide-output"] mystnb={"code_prompt_show": "The sentences on text", "code_prompt_hide": "Hide the sentences on text"} table="Sentences about the encoder-decoder, the chance that we gave each before its runs, and what came"
+text.chances(spans, rates)
 
 # %% [markdown]
 # ## The first step
@@ -218,11 +231,12 @@ tables.first_step(here)
 # %% [markdown]
 # ## Claims
 #
-# The ledger's rows on sparsity that comes by itself. Row 20 waits for runs that learn.
+# The ledger's rows on sparsity that comes by itself. Row 20 is read where the encoder-decoder
+# learned most, which is little.
 
 # %% tags=["remove-input"]
 recorded = {("lazy_pictures", "fashion"): pictures, ("first_gradient", "laptop"): first}
-recorded[("first_gradient_by_layer", "laptop")] = by_layer
+recorded |= {("first_gradient_by_layer", "laptop"): by_layer, ("lazy_text_rates", "spans"): rates}
 rules = lazy_rows.RULES | first_gradient.RULES
 claims.table(claims.evaluate(recorded, rows=claims.for_chapter(12), rules=rules))
 
@@ -237,7 +251,7 @@ claims.table(claims.evaluate(recorded, rows=claims.for_chapter(12), rules=rules)
 # - **GELU.** There an entry above 0 is no firing unit; its row counts pre-activations above 0.
 
 # %% tags=["remove-input", "hide-output"] mystnb={"code_prompt_show": "Runs, minutes and machines", "code_prompt_hide": "Hide the cost"}
-costs.cost({"Fashion": pictures, "Spans": spans})
+costs.cost({"Fashion": pictures, "Spans": spans, "Spans, other rates": rates})
 
 # %% [markdown]
 # Next: [measure your own model](11_measure_any_model.ipynb), or see [why units die](09_why_units_die.ipynb).

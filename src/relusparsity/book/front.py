@@ -43,7 +43,7 @@ def blocks() -> dict[str, str]:
     short, shown = claims.table(judged), [o for o in judged if _searched(o)]
     told = scoreboard.known()
     read = {"mid": ("dissociation", "attribution", "sealing", "outliers"), "fashion": ("lazy_pictures",)}
-    read["laptop"] = ("first_gradient", "first_gradient_by_layer")
+    read |= {"laptop": ("first_gradient", "first_gradient_by_layer"), "spans": ("lazy_text_rates",)}
     decided = {(name, at): results.recorded(name, at) for at, of in read.items() for name in of}
     rules: dict[str, claims.Rule] = {}
     for each in (dissociation, attribution, outlier_row, sealing, lazy_rows, first_gradient):

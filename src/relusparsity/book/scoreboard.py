@@ -17,6 +17,7 @@ from ..experiments import (
     endings,
     lazy_pictures,
     lazy_text,
+    lazy_text_rates,
     other_half,
     outliers,
     preactivation_drift,
@@ -97,6 +98,10 @@ def scores() -> Iterator[tuple[str, str, pd.Series]]:
     text = results.recorded("lazy_text", "spans")
     words = "Sentences on an encoder-decoder on text, those that its runs so far decide (Spans)"
     yield words, lazy_text.DATE, as_likely(lazy_text.sentences(text))
+    rates = results.recorded("lazy_text_rates", "spans")
+    words = "Share of positive entries in an encoder-decoder, by learning rate (Spans)"
+    yield words, lazy_text_rates.DATE, lazy_text_rates.predicted(rates)["holds"]
+    yield "The same, sentences on them", lazy_text_rates.DATE, as_likely(lazy_text_rates.sentences(rates))
     two = results.recorded("preactivation_drift", "laptop")
     words = "Change of that share in networks of two layers, by arm and optimizer"
     yield words, preactivation_drift.DATE, preactivation_drift.predicted(two)["holds"]

@@ -112,7 +112,7 @@ def student(values: ArrayLike, confidence: float = 0.95) -> tuple[float, float]:
     ([-0.484, 4.484], (nan, nan))
     """
     half = half_width(values, confidence)
-    mean = float(np.mean(values)) if half == half else math.nan
+    mean = float(np.mean(np.asarray(values, float))) if half == half else math.nan
     return mean - half, mean + half
 
 

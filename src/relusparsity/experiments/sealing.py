@@ -178,7 +178,9 @@ def finding(dataset: xr.Dataset) -> Finding:
         "at the floor": floor(LAYER),
     }
     shares = {said: share(dataset).sel(arm=arm, layer=LAYER) for said, arm in arms.items()}
-    few, missing, none = [], [], []
+    few: list[str] = []
+    missing: list[int] = []
+    none: list[int] = []
     for layer in (each for each in LAYERS if table.loc[each, "holds"] is None):
         free, still = (asked.sel(arm=arm, layer=layer) for arm in (named(), floor(layer)))
         most = float((free - still.fillna(0)).mean(skipna=False))  # a floor that is not known may be nothing

@@ -3,7 +3,6 @@
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import pytest
 import scipy
 import xarray as xr
@@ -13,12 +12,11 @@ from relusparsity.experiments import (
     first_gradient,
     first_gradient_by_layer,
     lazy_pictures,
-    lazy_text_rates,
     preactivation_drift,
 )
 from relusparsity.store import results
 
-from . import figures, read, short, tables, text, words
+from . import figures, read, short, tables, words
 
 LAYERS, UNITS = 6, 768
 VIT_BASE = 86e6
@@ -154,71 +152,16 @@ def test_layers_whose_sign_is_not_known_are_counted() -> None:
     assert f"constant, {held} are pushed down" in said
 
 
-def test_of_the_encoder_decoder_is_said_what_its_runs_did() -> None:
-    dataset = store.recorded("lazy_text", "spans")
-    ran = dataset["final_loss"].notnull()
-    use = 100 * dataset["final_token_use"].transpose("recipe", "seed", "layer").astype(float)
-    of = use.sel(recipe="as it is").values[ran.sel(recipe="as it is").values]
-    said, loss = text.learned(dataset).text, dataset["heldout_loss"].sel(recipe="as it is").mean("seed").values
-    assert "6 + 6 layers of 2,048 units, 61 million parameters, 210 million tokens" in said
-    assert f"{of.mean(1).min():.1f} to {of.mean(1).max():.1f} % of the entries are positive then" in said
-    assert f"{of[:, :6].mean():.0f} % in the encoder and {of[:, 6:].mean():.0f} % in the decoder" in said
-    high = [later - min(loss[: at + 1]) for at, later in enumerate(loss)]
-    top = int(np.argmax(high))
-    assert f"falls to {loss[: top + 1].min():.2f} nats, rises to {loss[top]:.2f}" in said
-    assert (
-        f"ends at {loss[-1]:.2f} ({len(of)} seeds)" in said and "25 % of the targets are sentinels" in said
-    )  # 28 + 1 of 114
-    drawn = dataset.sel(recipe="random targets")
-    silent = 100 * drawn["final_silent_units"].transpose("seed", "layer").values / 2048
-    for seed in np.flatnonzero(ran.sel(recipe="random targets")):
-        ends = f"{silent[seed, :6].mean():.0f} % of the encoder's and {silent[seed, 6:].mean():.0f} % of the decoder's"
-        assert ends in text.noise(dataset).text
-    living = 100 * drawn["final_token_use"].transpose("seed", "layer").values.sum(1) / (1 - silent / 100).sum(1)
-    assert f"fire at {np.nanmin(living):.0f} to {np.nanmax(living):.0f} % of the tokens" in text.noise(dataset).text
-    changed = text.read_next(dataset).text
-    assert (
-        f"{int((of.mean(1) > 10).sum())} of these {len(of)} runs miss it" in changed and "seeds 1, 2 and 3" in changed
-    )
-    assert ("is lost" in said) == (of.mean(1).sum() > 3 * 16)
-    assert ("add nothing" in text.noise(dataset).text) == bool((silent[:, 6:].mean(1) == 100).any())
-    table, waits = text.table(dataset), text.to_come(dataset).text
-    assert len(table) == ran.sum() and table["end"].tolist() == [
-        f"{each.mean():.1f}" for each in use.values.reshape(-1, 12)[ran.transpose("recipe", "seed").values.ravel()]
-    ]
-    for arm in dataset["recipe"].values:
-        missing = int((~ran.sel(recipe=arm)).sum())
-        assert (f"{missing} of *{arm}*" in waits) == bool(missing)
-    assert len(text.expected()) == 5
-
-
-def test_of_the_sentences_on_text_those_that_a_run_refutes_are_decided() -> None:
-    dataset = store.recorded("lazy_text", "spans")
-    table = text.chances(dataset)
-    came = dataset["final_batch_use"].sel(recipe="as it is").astype(float).mean(("set", "layer")).values
-    least, most = 100 * np.nanmin(came), 100 * np.nanmax(came)
-    lacks = f", {np.isfinite(came).sum()} of 3 known" if np.isnan(came).any() else ""
-    row = table.loc["more than 90 % of the units fire in one set of 16 sequences, in every seed"]
-    assert row.tolist() == ["50 %", f"{least:.3g} to {most:.3g}{lacks}", "no"] and least < 90
-    rates = table.loc[list(lazy_text_rates.CHANCES)]
-    assert len(table) == 12 and (rates["came"] == "undecided").all() and (rates["holds"] == "–").all()
-
-
 def gone(dataset: xr.Dataset, arm: str) -> xr.Dataset:
     """Without what the runs of an arm measured."""
     return dataset.map(lambda of: of.astype(float).where(of["recipe"] != arm) if "recipe" in of.dims else of)
 
 
-def test_what_is_said_of_runs_that_are_all_missing_is_that_they_are_to_come(pictures: xr.Dataset) -> None:
-    said = "**Still to come**: no run of *{}* has come to its end yet.".format
-    recorded = store.recorded("lazy_text", "spans")
-    for arm, told in (("as it is", [text.learned, text.read_next]), ("random targets", [text.noise])):
-        lacking = gone(recorded, arm)
-        assert [of(lacking).text for of in told] == [said(arm)] * len(told)
-        assert f"3 of *{arm}*" in text.to_come(lacking).text
+def test_what_is_said_of_pictures_that_are_missing_is_that_they_are_to_come(pictures: xr.Dataset) -> None:
     for of in (words.of_pictures, words.on_the_way, words.of_size, words.of_data, words.of_noise):
-        assert of(gone(pictures, "as it is")).text == said("as it is")
-    assert "still to come" in short.of_an_encoder_decoder(pd.Series([], dtype=float))
+        assert of(gone(pictures, "as it is")).text == (
+            "**Still to come**: no run of *as it is* has come to its end yet."
+        )
 
 
 def test_each_figure_tells_what_it_shows(pictures: xr.Dataset, drift: xr.Dataset) -> None:

@@ -8,6 +8,7 @@ from ...claims.short import Said
 from ...experiments import lazy, lazy_text, lazy_text_rates, written
 from ...plots.reading import how_many
 from ...store import results
+from .chosen import short_rate
 
 
 def learned(dataset: xr.Dataset) -> Said:
@@ -26,30 +27,13 @@ def learned(dataset: xr.Dataset) -> Said:
     return Said(
         f"**An encoder-decoder on text, and its first runs learned little.** It is built as T5 is: {layers} + {layers} "
         f"layers of {run.model.width:,} units, {million:.0f} million parameters, {run.train.tokens / 1e6:.0f} million "
-        f"tokens of English with spans cut out. By AdamW at a rate of {run.train.lr:g} the held-out loss falls to "
-        f"{low:.2f} nats, rises to {turn:.2f} while the rate is high, and ends at {end:.2f} "
+        f"tokens of English with spans cut out. By AdamW at a rate of {short_rate(run.train.lr)} the held-out loss "
+        f"falls to {low:.2f} nats, rises to {turn:.2f} while the rate is high, and ends at {end:.2f} "
         f"({how_many(len(table), 'seed')}). {table['accuracy'].mean():.0f} % of the target tokens are predicted first, "
         f"when {sentinels:.0f} % of the targets are sentinels or the end, no words. {table['end'].min():.1f} to "
         f"{table['end'].max():.1f} % of the entries are positive then, {sides['encoder']:.0f} % in the encoder and "
         f"{sides['decoder']:.0f} % in the decoder. We had expected a mean of {low_end:g} to {high_end:g}"
         f"{', which is lost whatever the third seed will have' * bool(lost)}."
-    )
-
-
-def read_next(dataset: xr.Dataset) -> Said:
-    """Why row 20 is read at another rate, and how that is chosen; that it was changed after the first runs."""
-    if waits := written.waits(dataset, lazy.AS_IS):
-        return Said(waits)
-    table, asked = _ran(dataset).loc[lazy.AS_IS], 10
-    missed = int((table["end"] > asked).sum())
-    others = " and ".join(f"{fields['train.lr']:g}" for fields in [*lazy_text_rates.CHANGES.values()][1:])
-    first, *judging = lazy_text_rates.SEEDS
-    return Said(
-        f"By the letter of row 20, {asked} % at most, {missed} of these {how_many(len(table), 'run')} miss it. But a "
-        "model that learned so little says nothing of one that has learned, so **we changed what is read, after we had "
-        f"seen them**: rates of {others} are tried in seed {first}, that with the least held-out loss is taken, "
-        f"whatever its share, and row 20 is read in seeds {', '.join(map(str, judging[:-1]))} and {judging[-1]}, of "
-        "which none chose it."
     )
 
 
@@ -75,14 +59,15 @@ def noise(dataset: xr.Dataset) -> Said:
     )
 
 
-def to_come(dataset: xr.Dataset) -> Said:
-    """Which runs wait."""
+def to_come(dataset: xr.Dataset, rates: xr.Dataset) -> Said:
+    """Which runs wait; those that both datasets have are counted once."""
     waits = dataset["final_loss"].isnull().sum("seed").to_series()
-    rates = len(lazy_text_rates.CHANGES) - 1
-    named = [f"{number} of *{arm}*" for arm, number in waits.items() if number] + [f"{rates} more rates"]
+    later = rates["final_loss"].isnull().drop_sel(recipe=lazy_text_rates.FIRST).sum("seed").to_series()
+    named = [f"{number} of *{arm}*" for arm, number in pd.concat([waits, later]).items() if number]
+    if not named:
+        return Said("All runs of the encoder-decoder have run. Li et al. report 3.0 % for T5-Base.")
     return Said(
-        f"**Runs of the encoder-decoder wait for a GPU**: {', '.join(named[:-1])} and {named[-1]}. Li et al. report "
-        "3.0 % for T5-Base, and row 20 asks for 10 % at most."
+        f"**Runs of the encoder-decoder wait for a GPU**: {', '.join(named)}. Li et al. report 3.0 % for T5-Base."
     )
 
 
@@ -106,19 +91,14 @@ def table(dataset: xr.Dataset) -> pd.DataFrame:
     return table.set_axis([f"{arm}, seed {seed}" for arm, seed in table.index]).rename_axis("run")
 
 
-def expected() -> pd.DataFrame:
-    """The intervals written of the runs that wait, and of those that ran."""
-    rows = [
-        (arm, f"{low:g} to {high:g}", each.DATE)
-        for each in (lazy_text, lazy_text_rates)
-        for arm, (low, high) in each.EXPECTED.items()
-    ]
-    return pd.DataFrame(rows, columns=["arm", "positive entries at the end, %", "written"]).set_index("arm")
+def expected(dataset: xr.Dataset, rates: xr.Dataset) -> pd.DataFrame:
+    """The intervals written of the arms, and of two rates after four runs, beside what came."""
+    return pd.concat([written.came(lazy_text, dataset, 1), written.came(lazy_text_rates, rates, 1)])
 
 
-def chances(dataset: xr.Dataset) -> pd.DataFrame:
-    """The sentences written before the runs, with their chances, and those that the runs so far decide."""
-    return pd.concat([written.said(lazy_text, dataset), written.said(lazy_text_rates, None)])
+def chances(dataset: xr.Dataset, rates: xr.Dataset) -> pd.DataFrame:
+    """The sentences written before the runs, with their chances, beside what came."""
+    return pd.concat([written.said(lazy_text, dataset), written.said(lazy_text_rates, rates)])
 
 
 def _ran(dataset: xr.Dataset) -> pd.DataFrame:

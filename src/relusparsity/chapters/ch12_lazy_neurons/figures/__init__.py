@@ -1,4 +1,4 @@
-"""Figures of chapter 12: the share of positive entries by layer, by width, by data, in two stacks; and what pushes them down."""
+"""Figures of chapter 12: the share of positive entries over training, by width, by data, by stack; what lowers it."""
 
 from .drift import drift, ends
 from .shares import no_data, over_training, widths

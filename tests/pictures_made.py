@@ -71,6 +71,22 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A directory of runs with the package of digits."""
+    path = tmp_path_factory.mktemp("pictures")
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setenv("RELUSPARSITY_RUNS", str(path))
+        digits()
+    return path
+
+
+@pytest.fixture
+def there(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The runs of this test lie in `folder`."""
+    monkeypatch.setenv("RELUSPARSITY_RUNS", str(folder))
+
+
 def tiny_pictures(**changes: Any) -> config.RunConfig:
     """40 steps of 16 digits in 4 patches, 9 measurements, a state to resume from every 16 steps."""
     made = config.RunConfig(

@@ -9,10 +9,11 @@ from scipy.stats import spearmanr
 
 from relusparsity import train
 from relusparsity.experiments import top_k_text
-from relusparsity.experiments.top_k_text import CHANCES, DENSE, EXPECTED, SEEDS, named
+from relusparsity.experiments.top_k_text import CHANCES, DENSE, EXPECTED, SEEDS
+from relusparsity.experiments.top_k_tuning import size
 from relusparsity.store import results
 
-ARMS = [DENSE, *map(named, top_k_text.PARTS)]
+ARMS = [DENSE, *map(size, top_k_text.PARTS)]
 PART_I = (70, 20, 30, 70, 92, 96)
 """Percent of a layer's units that fire in a set, as in Part I."""
 
@@ -71,28 +72,28 @@ def test_in_smoke_it_runs_and_no_layer_has_more_than_k_at_a_token(monkeypatch: p
 
 def test_likeness_is_the_rank_correlation_of_the_layers() -> None:
     other = (10, 20, 15, 90, 60, 70)
-    table = top_k_text.ends(made(batch={named(24): other}))
-    assert table.loc[named(24), "like dense"].tolist() == pytest.approx([spearmanr(other, PART_I).statistic] * 3)
-    assert table.loc[named(24), "emptiest"].tolist() == [0] * 3 and table.loc[named(12), "emptiest"].tolist() == [1] * 3
+    table = top_k_text.ends(made(batch={size(24): other}))
+    assert table.loc[size(24), "like dense"].tolist() == pytest.approx([spearmanr(other, PART_I).statistic] * 3)
+    assert table.loc[size(24), "emptiest"].tolist() == [0] * 3 and table.loc[size(12), "emptiest"].tolist() == [1] * 3
 
 
 @pytest.mark.parametrize(
     ("losses", "batch", "silent", "holds"),
     [
         (
-            {named(96): 4.08},
-            {named(96): (10, 20, 30, 70, 80, 89)},
-            {named(24): 101},
+            {size(96): 4.08},
+            {size(96): (10, 20, 30, 70, 80, 89)},
+            {size(24): 101},
             [True, True, True, False, True, True],
         ),
-        ({named(12): 4.05, named(96): 4.07}, {}, {}, [False, False, True, True, False, False]),
+        ({size(12): 4.05, size(96): 4.07}, {}, {}, [False, False, True, True, False, False]),
         (
-            {named(12): (4.04, 3.96, 4)},
-            {named(12): (5, 20, 20, 20, 20, 20)},
+            {size(12): (4.04, 3.96, 4)},
+            {size(12): (5, 20, 20, 20, 20, 20)},
             {},
             [True, False, False, True, False, False],
         ),
-        ({named(12): (4, 4, np.nan)}, {}, {}, [None, False, None, True, False, False]),
+        ({size(12): (4, 4, np.nan)}, {}, {}, [None, False, None, True, False, False]),
         ({DENSE: (4, 4, np.nan)}, {}, {}, [None, False, True, True, False, False]),
     ],
 )
@@ -106,4 +107,4 @@ def test_forecasts_are_of_the_mean_of_all_seeds() -> None:
     assert top_k_text.predicted(made(inside))["holds"].tolist() == [True] * 3
     over = {arm: 4 * (1 + (high + 0.1) / 100) for arm, (_, high) in EXPECTED.items()}
     assert top_k_text.predicted(made(over))["holds"].tolist() == [False] * 3
-    assert top_k_text.predicted(made({named(24): (4, np.nan, 4)}))["holds"].tolist()[1] is None
+    assert top_k_text.predicted(made({size(24): (4, np.nan, 4)}))["holds"].tolist()[1] is None

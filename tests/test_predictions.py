@@ -11,7 +11,6 @@ from torch import Tensor
 from torch.nn import functional as F
 from torchmetrics.classification import MulticlassCalibrationError
 
-import pictures_made
 from fixtures_core import tiny_run
 from pictures_made import tiny_pictures
 from relusparsity import corpora, distributed, train
@@ -22,7 +21,8 @@ from relusparsity.store import results, sealed
 from relusparsity.store.schema import PREDICTED, PREDICTED_AT_THE_END
 from relusparsity.train import golden, predictions, resuming
 
-pytestmark = pytest.mark.usefixtures("one_thread")
+pytestmark = pytest.mark.usefixtures("one_thread", "there")
+pytest_plugins = ("pictures_made",)  # its fixtures
 
 PADDED = {
     "corpus.padding": 2,
@@ -31,21 +31,6 @@ PADDED = {
     "measure.predictions": True,
     "measure.points": 4,  # with the steps of the weights that are kept
 }
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A directory of runs with the package of digits."""
-    path = tmp_path_factory.mktemp("pictures")
-    with pytest.MonkeyPatch.context() as patched:
-        patched.setenv("RELUSPARSITY_RUNS", str(path))
-        pictures_made.digits()
-    return path
-
-
-@pytest.fixture(autouse=True)
-def there(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("RELUSPARSITY_RUNS", str(folder))
 
 
 @pytest.fixture

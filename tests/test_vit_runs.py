@@ -13,7 +13,6 @@ import torch
 import xarray as xr
 from torch.nn import functional as F
 
-import pictures_made
 from fixtures_core import tiny_corpus, tiny_model, tiny_run
 from pictures_made import tiny_pictures
 from relusparsity import corpora, distributed, identity, train
@@ -30,24 +29,10 @@ from relusparsity.store.schema import FINAL, MEASURED, OF_TEXT
 from relusparsity.train import golden, resuming
 from relusparsity.vit_config import VitConfig
 
-pytestmark = pytest.mark.usefixtures("one_thread")
+pytestmark = pytest.mark.usefixtures("one_thread", "there")
+pytest_plugins = ("pictures_made",)  # its fixtures
 DROPS = {"model.dropout": 0.2}
 PLAIN = PicturesConfig(padding=0)
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A directory of runs with the package of digits."""
-    path = tmp_path_factory.mktemp("pictures")
-    with pytest.MonkeyPatch.context() as patched:
-        patched.setenv("RELUSPARSITY_RUNS", str(path))
-        pictures_made.digits()
-    return path
-
-
-@pytest.fixture(autouse=True)
-def there(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("RELUSPARSITY_RUNS", str(folder))
 
 
 def predicted(run: train.Run, part: str) -> tuple[list[np.ndarray], float, float]:

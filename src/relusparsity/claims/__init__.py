@@ -5,7 +5,7 @@ from .ledger import ADDED, DATA_SEEN, LEDGER, Claim, for_chapter, ledger_hash, s
 from .multiverse import Count, ends, multiverse
 from .reading import Finding, Reading
 from .strip import strip
-from .table import Table, table, verdicts
+from .table import Table, of_recipes, table, verdicts
 
 __all__ = [
     "ADDED",
@@ -24,6 +24,7 @@ __all__ = [
     "for_chapter",
     "ledger_hash",
     "multiverse",
+    "of_recipes",
     "source_class",
     "strip",
     "table",

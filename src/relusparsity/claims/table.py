@@ -8,8 +8,9 @@ from itertools import groupby
 
 import numpy as np
 import pandas as pd
+import xarray as xr
 
-from .judge import Outcome, Verdict
+from .judge import Outcome, Verdict, evaluate
 from .ledger import ADDED, DATA_SEEN, LEDGER, Claim, ledger_hash, rows_hash, source_class
 from .multiverse import Count
 from .reading import model_name, scale_name
@@ -121,6 +122,23 @@ def table(
     `origins` the folds of a page name machine, commit and text.
     """
     return Table(tuple(outcomes), counts or {}, origins)
+
+
+def of_recipes(experiment: str, datasets: Sequence[xr.Dataset], rows: tuple[Claim, ...]) -> list[Outcome]:
+    """Outcomes of rows that read one experiment, for every model and recipe: of two recipes of a shape, of both.
+
+    Parameters
+    ----------
+    datasets
+        The experiment's; of a shape the first is judged with its other shapes, and every row says whether it has runs.
+    """
+    first = {(experiment, str(dataset.attrs["scale"])): dataset for dataset in reversed(datasets)}
+    outcomes = evaluate(first, rows=rows)
+    for dataset in datasets:
+        if not any(dataset is of for of in first.values()):
+            other = evaluate({(experiment, str(dataset.attrs["scale"])): dataset}, rows=rows)
+            outcomes += [outcome for outcome in other if outcome.readings]
+    return outcomes
 
 
 def verdicts(recipes: Mapping[str, list[Outcome]], scale: str) -> pd.DataFrame:

@@ -88,6 +88,12 @@ def living(use: xr.DataArray, alive: xr.DataArray) -> xr.DataArray:
     return 100 * use.astype(float).sum("layer") / alive.sum("layer")
 
 
+def tabulated(columns: Mapping[str, xr.DataArray], *dims: str) -> pd.DataFrame:
+    """A column of each, (recipe, seed) and what is named in `dims`: a row per arm and seed, and of these."""
+    series = {name: of.astype(float).transpose("recipe", "seed", *dims).to_series() for name, of in columns.items()}
+    return pd.DataFrame(series).rename_axis(["arm", "seed", *dims])
+
+
 def ends(dataset: xr.Dataset) -> pd.DataFrame:
     """One row per arm and seed, NaN where there is no end.
 

@@ -168,8 +168,7 @@ def first_layer(dataset: xr.Dataset) -> pd.DataFrame:
         "dead": of["dead_units"].isel(step=-1),
         "rare": of["final_rare_units"],
     }
-    columns = {name: values.transpose("recipe", "seed").to_series() for name, values in each.items()}
-    return pd.DataFrame(columns).rename_axis(["arm", "seed"])
+    return lazy.tabulated(each)
 
 
 EXPECTED = {AS_IS: (4.0, 16.0), ADAFACTOR: (4.0, 22.0), RANDOM: (8.0, 35.0)}

@@ -44,16 +44,8 @@ RECORDED = (("fashion", None),)
 
 SEEDS = {"smoke": (0,), "digits": (0, 1), "fashion": tuple(range(10))}
 
-KEPT = (
-    "token_use",
-    "silent_units",
-    "dead_units",
-    "heldout_loss",
-    "heldout_accuracy",
-    "train_loss",
-    "final_token_use",
-    "final_loss",
-)
+LEFT_OUT = ("sequence_use", "batch_use", "train_token_use", "final_sequence_use", "final_batch_use")
+KEPT = tuple(name for name in lazy.KEPT if name not in LEFT_OUT)
 """Variables of a run that stay as they are."""
 
 BINS = ("bin_pictures", "bin_confidence", "bin_correct")
@@ -145,8 +137,7 @@ def ends(dataset: xr.Dataset) -> pd.DataFrame:
         "use": 100 * dataset["final_token_use"].mean("layer", skipna=False),
         "silent": dataset["final_silent_units"].sum("layer", skipna=False),
     }
-    series = {name: each.astype(float).transpose("recipe", "seed").to_series() for name, each in columns.items()}
-    return pd.DataFrame(series).rename_axis(["arm", "seed"])
+    return lazy.tabulated(columns)
 
 
 def at_equal_accuracy(dataset: xr.Dataset, one: str, other: str) -> pd.DataFrame:

@@ -13,7 +13,7 @@ import xarray as xr
 from ..config import replace
 from ..scales import pictures
 from . import shared, top_k, top_k_tuning, variants
-from .top_k_tuning import NOISES, TOP_K, named
+from .top_k_tuning import NOISES, TOP_K, named, size
 
 RAN = ""
 """The day of the latest runs so far; empty before the first."""
@@ -26,15 +26,6 @@ PARTS = (24, 6, 3)
 
 SEEDS = 3
 """The first of those of `top_k`."""
-
-
-def size(parts: int) -> str:
-    """Name of an arm.
-
-    >>> size(24)
-    'k = d_ff/24'
-    """
-    return f"k = d_ff/{parts}"
 
 
 def changes(scale: str) -> dict[str, dict[str, Any]]:

@@ -26,6 +26,7 @@ from ..config import replace
 from ..scales import base
 from . import forked, lazy, shared, variants
 from .every import in_every
+from .top_k_tuning import DENSE, size
 
 DATE = "2026-11-30"
 RAN = ""
@@ -37,23 +38,13 @@ RECORDED = (("mid", None),)
 SEEDS = (2, 3, 4)
 """The first of those of *first* that took no part in its search."""
 
-DENSE = "dense"
 PARTS = (12, 24, 96)
-
-
-def named(parts: int) -> str:
-    """Name of an arm.
-
-    >>> named(24)
-    'k = d_ff/24'
-    """
-    return f"k = d_ff/{parts}"
 
 
 def changes(scale: str) -> dict[str, dict[str, Any]]:
     """Name of each arm → what it changes of a shape's run; k is rounded down, and 1 at least."""
     units = base(scale, SEEDS[0], "first").model.width
-    of = {named(parts): {"model.activation": "topk", "model.top_k": max(1, units // parts)} for parts in PARTS}
+    of = {size(parts): {"model.activation": "topk", "model.top_k": max(1, units // parts)} for parts in PARTS}
     return {DENSE: {}} | of
 
 
@@ -89,8 +80,7 @@ def by_layer(dataset: xr.Dataset) -> pd.DataFrame:
         "token": 100 * dataset["final_token_use"].astype(float),
         "silent": 100 * dataset["final_silent_units"] / dataset.attrs["d_ff"],
     }
-    series = {name: of.transpose("recipe", "seed", "layer").to_series() for name, of in columns.items()}
-    return pd.DataFrame(series).rename_axis(["arm", "seed", "layer"])
+    return lazy.tabulated(columns, "layer")
 
 
 def ends(dataset: xr.Dataset) -> pd.DataFrame:
@@ -114,7 +104,7 @@ def ends(dataset: xr.Dataset) -> pd.DataFrame:
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis(["arm", "seed"])
 
 
-EXPECTED = {named(12): (-0.3, 1.5), named(24): (0.0, 3.0), named(96): (1.5, 9.0)}
+EXPECTED = {size(12): (-0.3, 1.5), size(24): (0.0, 3.0), size(96): (1.5, 9.0)}
 """Arm → interval of its loss beyond that of dense, percent, mean of the seeds."""
 
 CHANCES = {
@@ -136,10 +126,10 @@ def predicted(dataset: xr.Dataset) -> pd.DataFrame:
 def sentences(dataset: xr.Dataset) -> pd.DataFrame:
     """`CHANCES` against the runs; None where a run of what they read is missing, unless one known is against it."""
     table, layers = ends(dataset), by_layer(dataset)
-    twelfth, small = table.loc[named(12)], table.loc[named(96)]
+    twelfth, small = table.loc[size(12)], table.loc[size(96)]
     silent = layers["silent"].unstack("layer").mean(axis=1, skipna=False)
-    beyond = silent.loc[named(24)] - silent.loc[DENSE]
-    last = layers["batch"].unstack("layer").iloc[:, -1].loc[named(96)]
+    beyond = silent.loc[size(24)] - silent.loc[DENSE]
+    last = layers["batch"].unstack("layer").iloc[:, -1].loc[size(96)]
     came = [
         in_every(twelfth["costs"], twelfth["costs"].abs().round(9) <= 1),
         in_every(small["costs"], small["costs"].round(9) >= 2),

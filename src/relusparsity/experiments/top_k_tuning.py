@@ -33,7 +33,17 @@ RECORDED = (("fashion", None),)
 SEEDS = (10, 11)
 """None of those that judge."""
 
-DENSE, DROPOUT, TOP_K = "dense", "dense with dropout", "k = d_ff/12"
+
+def size(parts: int) -> str:
+    """Name of an arm with Top-k, by its k.
+
+    >>> size(24)
+    'k = d_ff/24'
+    """
+    return f"k = d_ff/{parts}"
+
+
+DENSE, DROPOUT, TOP_K = "dense", "dense with dropout", size(12)
 ARMS = (DENSE, DROPOUT, TOP_K)
 NOISES = (0.0, 0.4, 0.8)
 """Shares of the training labels that are replaced; in Smoke, the first two."""

@@ -30,6 +30,32 @@ def said(experiment: ModuleType, dataset: xr.Dataset | None) -> pd.DataFrame:
     return table.assign(chance=(100 * table["chance"]).map("{:.0f} %".format), came=shown, holds=held(table["holds"]))
 
 
+def expected(*experiments: ModuleType, number: str, arm: str = "arm") -> pd.DataFrame:
+    """The intervals written of runs that are to come: a row an arm.
+
+    Parameters
+    ----------
+    number, arm
+        What the intervals are of, and what their runs are called: heads of the columns.
+    """
+    rows = [
+        (name, f"{low:g} to {high:g}".replace("-", "−"), each.DATE)
+        for each in experiments
+        for name, (low, high) in each.EXPECTED.items()
+    ]
+    return pd.DataFrame(rows, columns=[arm, number, "written"]).set_index(arm)
+
+
+def chances(*experiments: ModuleType) -> pd.DataFrame:
+    """The sentences written of runs that are to come, with the chance that we gave each: a row a sentence."""
+    rows = [
+        (sentence, f"{100 * chance:.0f} %", each.DATE)
+        for each in experiments
+        for sentence, chance in each.CHANCES.items()
+    ]
+    return pd.DataFrame(rows, columns=["sentence", "chance", "written"]).set_index("sentence")
+
+
 def waits(dataset: xr.Dataset, *arms: str) -> str:
     """That runs are to come, in a sentence, of arms without a run that came to its end; "" where each of these has one.
 

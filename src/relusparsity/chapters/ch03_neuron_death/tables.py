@@ -132,14 +132,7 @@ def domains(dataset: xr.Dataset) -> pd.DataFrame:
 
 def judged(*datasets: xr.Dataset) -> claims.Table:
     """The ledger's rows of this chapter, for every recorded model and recipe; of two recipes of a shape, both."""
-    rows = claims.for_chapter(3)
-    first = {("neuron_death", str(dataset.attrs["scale"])): dataset for dataset in reversed(datasets)}
-    outcomes = claims.evaluate(first, rows=rows)
-    for dataset in datasets:
-        if not any(dataset is of for of in first.values()):
-            other = claims.evaluate({("neuron_death", str(dataset.attrs["scale"])): dataset}, rows=rows)
-            outcomes += [outcome for outcome in other if outcome.readings]
-    return claims.table(outcomes)
+    return claims.table(claims.of_recipes("neuron_death", datasets, claims.for_chapter(3)))
 
 
 def _of(dataset: xr.Dataset) -> list[int]:

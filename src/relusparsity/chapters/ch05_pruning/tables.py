@@ -97,14 +97,7 @@ def beyond(models: Mapping[str, xr.Dataset]) -> pd.DataFrame:
 
 def judged(*datasets: xr.Dataset) -> claims.Table:
     """The ledger's rows of this chapter, for every recorded model and recipe; of two recipes of a shape, both."""
-    own = claims.for_chapter(5)
-    first = {("pruning", str(dataset.attrs["scale"])): dataset for dataset in reversed(datasets)}
-    outcomes = claims.evaluate(first, rows=own)
-    for dataset in datasets:
-        if not any(dataset is of for of in first.values()):
-            other = claims.evaluate({("pruning", str(dataset.attrs["scale"])): dataset}, rows=own)
-            outcomes += [outcome for outcome in other if outcome.readings]
-    return claims.table(outcomes)
+    return claims.table(claims.of_recipes("pruning", datasets, claims.for_chapter(5)))
 
 
 def read_here(dataset: xr.Dataset) -> claims.Table:

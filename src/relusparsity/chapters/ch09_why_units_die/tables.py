@@ -3,7 +3,7 @@
 import pandas as pd
 import xarray as xr
 
-from ...experiments import attribution, freezes, outlier_row, sealing
+from ...experiments import attribution, freezes, outlier_row, sealing, written
 from . import effects, words
 from .figures.forks import interval
 
@@ -89,19 +89,10 @@ def over_seeds(dataset: xr.Dataset, point: str) -> pd.DataFrame:
 
 def expected() -> pd.DataFrame:
     """Every interval written of the forks of Mid that have not all run, the mean of five seeds."""
-    rows = [
-        (arm, what, f"{low:g} to {high:g}".replace("-", "−"), experiment.DATE)
-        for experiment, what in ASKED.items()
-        for arm, (low, high) in experiment.EXPECTED.items()
-    ]
-    return pd.DataFrame(rows, columns=["fork", "number", "between", "written"]).set_index("fork")
+    each = [written.expected(of, number="between", arm="fork").assign(number=what) for of, what in ASKED.items()]
+    return pd.concat(each)[["number", "between", "written"]]
 
 
 def chances() -> pd.DataFrame:
     """Every sentence written of the forks of Mid that have not all run, with the chance that we gave it."""
-    rows = [
-        (sentence, f"{100 * chance:.0f} %", experiment.DATE)
-        for experiment in ASKED
-        for sentence, chance in experiment.CHANCES.items()
-    ]
-    return pd.DataFrame(rows, columns=["sentence", "chance", "written"]).set_index("sentence")
+    return written.chances(*ASKED)

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import pandas as pd
 import xarray as xr
 
-from ...experiments import pruned_training
+from ...experiments import pruned_training, written
 from . import bound
 
 STAGES = (0.1, 0.5, 1.0)
@@ -30,14 +30,9 @@ def bounds(given: Mapping[str, xr.Dataset]) -> pd.DataFrame:
 
 def expected() -> pd.DataFrame:
     """The intervals written of the runs of Wide."""
-    rows = [
-        (arm, f"{low:g} to {high:g}".replace("-", "−"), pruned_training.DATE)
-        for arm, (low, high) in pruned_training.EXPECTED.items()
-    ]
-    return pd.DataFrame(rows, columns=["arm", "last loss beside dense's, %", "written"]).set_index("arm")
+    return written.expected(pruned_training, number="last loss beside dense's, %")
 
 
 def chances() -> pd.DataFrame:
     """The sentences written of them, with the chance that we gave each."""
-    rows = [(said, f"{100 * chance:.0f} %", pruned_training.DATE) for said, chance in pruned_training.CHANCES.items()]
-    return pd.DataFrame(rows, columns=["sentence", "chance", "written"]).set_index("sentence")
+    return written.chances(pruned_training)

@@ -127,8 +127,7 @@ def _by_side(dataset: xr.Dataset, values: xr.DataArray) -> pd.DataFrame:
     """Mean over a stack's layers, percent, columns encoder and decoder: a row an arm and seed that ran."""
     decodes = np.array([str(name).startswith("decoder") for name in dataset["layer_name"].values])
     stacks = {"encoder": ~decodes, "decoder": decodes}
-    columns = {name: 100 * values[..., of].mean("layer", skipna=False).to_series() for name, of in stacks.items()}
-    table = pd.DataFrame(columns).rename_axis(["arm", "seed"])
+    table = lazy.tabulated({name: 100 * values[..., of].mean("layer", skipna=False) for name, of in stacks.items()})
     return table.loc[_ran(dataset).index]
 
 

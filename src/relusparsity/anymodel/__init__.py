@@ -2,8 +2,9 @@
 
 from .attach import find
 from .deaths import Deaths, track_deaths
+from .heads import TrackedHeads, track_heads
 from .place import Place
 from .rules import Rule, above
 from .track import Use, track
 
-__all__ = ["Deaths", "Place", "Rule", "Use", "above", "find", "track", "track_deaths"]
+__all__ = ["Deaths", "Place", "Rule", "TrackedHeads", "Use", "above", "find", "track", "track_deaths", "track_heads"]

@@ -4,7 +4,7 @@ import inspect
 import sys
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
@@ -37,6 +37,8 @@ class Told(Call):
     """Whether the shape is the mask's, for want of tokens: layers may see fewer positions."""
     tokens: Tensor | None = field(default=None, repr=False, compare=False)
     """The argument with the tokens, by which a module inside is known that is handed them without their mask."""
+    cached: int = 0
+    """Positions in the cache before the call."""
     _fitted: "dict[int, Told]" = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def of_frames(self, model: nn.Module, layer: str, positions: int) -> "Told":
@@ -150,6 +152,8 @@ class Calls:
         continues = cached > 0 and mine.left.get(name, Left()).is_in(cache, cached)
         held = None if any(given.get(state) is not None for state in STATES) else cached
         call = _call(given, outer, continues, held)
+        if call is not outer and cached:
+            call = replace(call, cached=cached)
         if call.shape is not None:
             mine.left[name] = Left(weak(cache), cached + call.shape[1])
         return call

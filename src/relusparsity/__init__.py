@@ -9,6 +9,8 @@ from .version import __version__
 
 if TYPE_CHECKING:
     from .anymodel.deaths import track_deaths
+    from .anymodel.heads import track_heads
+    from .anymodel.spikes import track_spikes
     from .anymodel.track import track
 
 if "ipykernel" in sys.modules:
@@ -17,12 +19,13 @@ if "ipykernel" in sys.modules:
         warnings.filterwarnings("ignore", message="IProgress not found")
         import tqdm.auto  # noqa: F401
 
-__all__ = ["UserError", "__version__", "track", "track_deaths"]
+TRACKERS = ("track", "track_deaths", "track_heads", "track_spikes")
+__all__ = ["UserError", "__version__", "track", "track_deaths", "track_heads", "track_spikes"]
 
 
 def __getattr__(name: str) -> Any:
-    if name in ("track", "track_deaths"):  # torch is slow to import, and the command line's --help should not be
-        from .anymodel import track, track_deaths
+    if name in TRACKERS:  # torch is slow to import, and the command line's --help should not be
+        from . import anymodel
 
-        return {"track": track, "track_deaths": track_deaths}[name]
+        return getattr(anymodel, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

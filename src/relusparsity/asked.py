@@ -37,6 +37,8 @@ class Asked:
     """Whether the output or the input of the modules is the hidden activation."""
     full: bool = False
     """Also measure the loss without the units that fire least, which takes three times as long as all the rest."""
+    attention: bool = False
+    """Also measure where the heads of attention look, their sinks, and massive activations of the residual stream."""
     special_tokens: Literal["counted", "left_out"] = "counted"
     """Whether firings at special tokens count: BOS, where the tokenizer adds one, and the end of a text."""
     tokenizer: str | None = None

@@ -41,6 +41,7 @@ def measure(given: Asked) -> None:
         layers=given.layers,
         of=given.of,
         removal=given.full,
+        attention=given.attention,
         special_tokens=given.special_tokens,
     )
     stages = progress.Progress(len(given.models), lines=True)

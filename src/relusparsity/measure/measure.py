@@ -21,7 +21,7 @@ from ..corpora import text as files
 from ..errors import UserError
 from ..identity import digest, plain
 from ..store import loaded, results
-from . import contexts, load, progress, reading, removal, statistics, text
+from . import attending, contexts, load, progress, reading, removal, statistics, text
 from .details import Detailed
 from .options import Options as Options
 
@@ -125,6 +125,8 @@ def _measure(
             f"the text has token {ids.max()}, but the model knows {types}; the tokenizer is another model's."
         )
     causal = reading.predicts(model, torch.from_numpy(ids[:1]).to(at))
+    if options.attention:
+        attending.check(model, seq_len)
     apart = min(options.loss_tokens // seq_len, len(ids) // 8)
     heldout, ids = ids[len(ids) - apart :], ids[: min(len(ids) - apart, max(1, options.tokens // seq_len))]
     batch = options.batch_size or _batch_size(model, seq_len, at)
@@ -156,6 +158,9 @@ def _measure(
                 values |= removal.costs(use.model, heldout, batch, counts, options.layers, options.of)
     more = results.described(values | examples, statistics.DESCRIBED)
     dataset = dataset.merge(more.drop_vars("seed", errors="ignore"), combine_attrs="override")
+    if options.attention:
+        found = attending.attended(use.model, tokenizer, ids, batch, sorted(left_out))
+        dataset = dataset.merge(found, combine_attrs="no_conflicts")
     dataset = dataset.set_coords([n for n in ("chosen_by", "share", "evaluation", "context", "rank") if n in dataset])
     dataset["firing_count"].attrs["sample_tokens"] = dataset.attrs["final_sample_tokens"]
     dataset.attrs |= _about(model, use, options, name, seq_len, batch, ids, started, source, key, weights, about)
@@ -180,6 +185,7 @@ def _reads(options: Options, ids: np.ndarray, heldout: np.ndarray, lost: object)
         "calibrating": heldout.size * passes,
         "reading the text": ids.size,
         "loss without units": heldout.size * removal.EVALUATIONS if lost else 0,
+        "attention": attending.planned(ids) if options.attention else 0,
     }
 
 

@@ -38,6 +38,8 @@ class Options(Checked):
     """Tokens kept apart, for thresholds and for the loss without units; at most an eighth of the text."""
     removal: bool = True
     """Whether the loss without units is measured, on the tokens kept apart."""
+    attention: bool = False
+    """Whether heads of attention, sinks and massive activations are measured, on at most 65,536 tokens of the text."""
     special_tokens: Literal["counted", "left_out"] = "counted"
     """Whether firings at special tokens (BOS, end of text) count; the model reads them either way."""
 

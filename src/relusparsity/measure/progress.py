@@ -16,7 +16,7 @@ from tqdm import tqdm
 EVERY = 30.0  # seconds from a line to the next, within a stage
 CALLS = 2  # calls of the model in a stage before its speed is taken for that of the rest
 Stage = Literal["reading the model", "converting", "calibrating", "reading the text", "loss without units",
-                "describing the units", "writing the report"]  # fmt: skip
+                "attention", "describing the units", "writing the report"]  # fmt: skip
 
 
 class Progress:

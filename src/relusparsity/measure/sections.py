@@ -15,7 +15,7 @@ from ..plots.pruning import named as removed_by
 from ..plots.reading import how_many
 from ..plots.style import si
 from ..store import results
-from . import following, found
+from . import attended, following, found
 
 Draw = Callable[[Figure], str]
 """The HTML of a figure, as the page that it stands on needs it."""
@@ -66,6 +66,8 @@ def body(models: Mapping[str, xr.Dataset], draw: Draw) -> Iterator[str]:
         yield from _specific("" if alone else f" of {name}", data, draw)
     for name, data in models.items():
         yield from _removal("" if alone else f" from {name}", data, draw)
+    for name, data in models.items():
+        yield from attended.shown("" if alone else f" of {name}", data, _rows)
 
 
 def _found(name: str, data: xr.Dataset) -> str:

@@ -36,8 +36,8 @@ class HeadUse:
     Means are over queries (tokens, padding left out); those of a neighbour over the queries that have it. With A the
     weights of a query at i on keys j: attention to the first token of the sequence, to the previous one (i - 1), the
     same (i), the next (i + 1; known within one call), to delimiters (the sum over all of them); `learned_sink`, what a
-    learned sink takes; `entropy` in nats and `distance` |i - j| in tokens, both of A divided by its sum over tokens.
-    A first token counts among the queries, as in Sink%.
+    learned sink takes; `entropy` in nats and `distance` in tokens, ``|i - j|``, both of A divided by its sum over
+    tokens. A first token counts among the queries, as in Sink%.
 
     Parameters
     ----------
@@ -124,7 +124,8 @@ class HeadUse:
             start = torch.where(before.read > 0, before.start, before.positions + real.long().argmax(1))
             before = Open(start, before.read, before.first, before.positions)
         first_key = max(0, before.positions + queries - k.shape[2])
-        call = _Call(before, real, real if counted is None else real & counted, delimiters, first_key)
+        counted = real if counted is None else real & counted
+        call = _Call(before, real, counted, delimiters, first_key, scores.causal)
         for part in scores.blocks(q, k, before.positions, first_key, block):
             self._add(part, call)
         read = before.read + real.sum(1)
@@ -158,7 +159,7 @@ class HeadUse:
             "next": (on(i[None] + 1), use & after),
             "learned_sink": (1 - total, use),
             "entropy": (torch.special.entr(share).sum(-1), use),
-            "distance": ((share * (i[:, None] - j).abs()).sum(-1), use),
+            "distance": (_distance(share, i, j, call.causal), use),
         }
         if call.delimiters is not None:
             flags = call.delimiters[part.sequences, j[0] - call.first_key : j[-1] + 1 - call.first_key]
@@ -239,3 +240,11 @@ class _Call:
     counted: Tensor
     delimiters: Tensor | None
     first_key: int
+    causal: bool
+
+
+def _distance(share: Tensor, i: Tensor, j: Tensor, causal: bool) -> Tensor:
+    """Mean of ``|i - j|`` by shares (sequence, head, query, key)."""
+    if causal:  # no key after a query has any
+        return i - share @ j.to(share.dtype)
+    return (share * (i[:, None] - j).abs()).sum(-1)

@@ -102,14 +102,10 @@ class Scores:
             logits = self.softcap * torch.tanh(logits / self.softcap)
         if self.bias is not None:
             logits = logits + _part(self.bias, s, at, keys)
-        back = i[:, None] - j
-        unseen = torch.zeros_like(back, dtype=torch.bool)
-        if self.causal:
-            unseen = unseen | (back < 0)
+        if self.causal and int(j[-1]) > int(i[0]):
+            logits = logits.masked_fill(j > i[:, None], -torch.inf)
         if self.window is not None:
-            unseen = unseen | (back.abs() >= self.window)
-        if self.causal or self.window is not None:
-            logits = logits.masked_fill(unseen, -torch.inf)
+            logits = logits.masked_fill((i[:, None] - j).abs() >= self.window, -torch.inf)
         if self.mask is not None:
             part = _part(self.mask, s, at, keys)
             logits = logits.masked_fill(~part, -torch.inf) if part.dtype == torch.bool else logits + part

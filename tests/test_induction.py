@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from attention_made import drawn, matrix
 from relusparsity.attention import HeadUse, Scores
-from relusparsity.attention.induction import copying, repeated, usual
+from relusparsity.attention.induction import between, copying, repeated, usual
 
 
 @given(st.integers(2, 6), st.integers(2, 4), st.integers(0, 3), st.integers(0, 99), st.sampled_from([1, 30, 2**20]))
@@ -72,13 +72,15 @@ def test_copying_by_the_eigenvalues_of_the_whole_circuit(seed: int) -> None:
     read, written = drawn(30, 12, seed=seed), drawn(30, 12, seed=seed + 10)
     value, output = drawn(4, 12, seed=seed + 20), drawn(12, 4, seed=seed + 30)
     whole = np.linalg.eigvals((written.double() @ output.double() @ value.double() @ read.T.double()).numpy())
-    assert copying(read, value, output, written) == pytest.approx(whole.real.sum() / np.abs(whole).sum(), abs=1e-6)
+    assert copying(value, between(read, written), output) == pytest.approx(
+        whole.real.sum() / np.abs(whole).sum(), abs=1e-6
+    )
 
 
 def test_a_head_that_copies_has_one_and_one_that_suppresses_minus_one() -> None:
     read, value = drawn(30, 12), drawn(4, 12, seed=1)
-    assert copying(read, value, value.T, read) == pytest.approx(1)
-    assert copying(read, value, -value.T, read) == pytest.approx(-1)
+    assert copying(value, between(read, read), value.T) == pytest.approx(1)
+    assert copying(value, between(read, read), -value.T) == pytest.approx(-1)
 
 
 def test_scores_of_a_sink_leave_less_for_repeats() -> None:

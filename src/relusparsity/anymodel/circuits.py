@@ -34,8 +34,8 @@ def copying_scores(model: nn.Module) -> list[np.ndarray]:
     model = Followed.module(model)
     read, written = _ends(model)
     last = [m for name, m in model.named_modules() if _is_norm(m) and not NUMBER.search(name)]
-    written = written * _scale(last[-1], written)
-    return [_of_layer(model, name, attention, read, written) for name, attention in _layers(model)]
+    tokens = induction.between(read, written * _scale(last[-1], written))
+    return [_of_layer(model, name, attention, tokens) for name, attention in _layers(model)]
 
 
 def _layers(model: nn.Module) -> Iterator[tuple[str, Any]]:
@@ -67,9 +67,9 @@ def _ends(model: Any) -> tuple[Tensor, Tensor]:
     return read, written
 
 
-def _of_layer(model: nn.Module, name: str, attention: Any, read: Tensor, written: Tensor) -> np.ndarray:
+def _of_layer(model: nn.Module, name: str, attention: Any, tokens: Tensor) -> np.ndarray:
     """Scores of one layer's heads."""
-    made = _value_and_output(attention, read.shape[1])
+    made = _value_and_output(attention, len(tokens))
     if made is None:
         raise _unknown(model, f"the value and output projections of {name} are not known")
     value, output, heads = made
@@ -82,7 +82,7 @@ def _of_layer(model: nn.Module, name: str, attention: Any, read: Tensor, written
     for head in range(heads):
         group = head * groups // heads
         of = value[group * width : (group + 1) * width], output[:, head * width : (head + 1) * width]
-        scores.append(induction.copying(read, of[0], of[1], written))
+        scores.append(induction.copying(of[0], tokens, of[1]))
     return np.array(scores)
 
 

@@ -52,11 +52,15 @@ def usual(vocabulary: int, special: set[int]) -> Int[Tensor, "type"]:
     return torch.tensor([each for each in range(tail, vocabulary - tail) if each not in special], dtype=torch.int64)
 
 
+def between(
+    read: Float[Tensor, "vocabulary model"], written: Float[Tensor, "vocabulary model"]
+) -> Float[Tensor, "model model"]:
+    """What all heads of a model share in their copying scores: embedding and unembedding, a row a token, in float64."""
+    return read.detach().double().T @ written.detach().double()
+
+
 def copying(
-    read: Float[Tensor, "vocabulary model"],
-    value: Float[Tensor, "width model"],
-    output: Float[Tensor, "model width"],
-    written: Float[Tensor, "vocabulary model"],
+    value: Float[Tensor, "width model"], tokens: Float[Tensor, "model model"], output: Float[Tensor, "model width"]
 ) -> float:
     """Copying score of a head's OV circuit, from -1 to 1: sum of its eigenvalues over the sum of their sizes.
 
@@ -64,15 +68,14 @@ def copying(
     · embedding. Positive eigenvalues raise the logits of what is read (Elhage et al., A Mathematical Framework for
     Transformer Circuits, 2021). Its eigenvalues that are not 0 are those of a matrix (width, width), computed in
     float64. Norms are left out, except the weights of the norm before attention and of the last one, if the caller has
-    multiplied `value` and `written` with them.
+    multiplied `value` and the unembedding with them.
 
     Parameters
     ----------
-    read, written
-        Embedding and unembedding, a row a token.
     value, output
         The head's part of the value and the output projection.
+    tokens
+        Of `between`.
     """
-    read, value, output, written = (each.detach().double() for each in (read, value, output, written))
-    of = torch.linalg.eigvals(value @ (read.T @ written) @ output)
+    of = torch.linalg.eigvals(value.detach().double() @ tokens @ output.detach().double())
     return float(of.real.sum() / of.abs().sum())

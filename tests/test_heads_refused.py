@@ -146,6 +146,29 @@ def test_an_encoder_decoder_of_transformers() -> None:
         assert_same(use, statistics(whole, np.ones(read.shape, bool), np.isin(read, range(3, 30))), 1e-6)
 
 
+@pytest.mark.parametrize("how", ["eager", "sdpa"])
+def test_a_model_that_hears(how: str) -> None:
+    """Whisper: its encoder reads frames, its decoder tokens; two frames are one position."""
+    config = t.WhisperConfig(
+        vocab_size=99, d_model=16, encoder_layers=1, decoder_layers=1, encoder_attention_heads=2,
+        decoder_attention_heads=2, encoder_ffn_dim=16, decoder_ffn_dim=16, num_mel_bins=8, max_source_positions=20,
+        max_target_positions=32, pad_token_id=0, bos_token_id=1, eos_token_id=2, decoder_start_token_id=1,
+    )  # fmt: skip
+    config._attn_implementation = "eager"
+    torch.manual_seed(0)
+    model, made = t.WhisperForConditionalGeneration(config).eval(), tokens(2, 5)
+    sounds = torch.randn(2, 8, 40, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        out = model(input_features=sounds, decoder_input_ids=made, output_attentions=True)
+        model.set_attn_implementation(how)
+        with track_heads(model) as heads:
+            model(input_features=sounds, decoder_input_ids=made)
+    assert [use.queries for use in heads.uses()] == [2 * 20, 2 * 5]
+    for use, each in zip(heads.uses(), (out.encoder_attentions, out.decoder_attentions), strict=True):
+        whole = [sequence.double().numpy() for sequence in each[0]]
+        assert_same(use, statistics(whole, np.ones((2, whole[0].shape[1]), bool)), 1e-6)
+
+
 def test_one_layer_run_several_times() -> None:
     config = t.AlbertConfig(**SMALL | {"num_hidden_layers": 3, "embedding_size": 16})
     config._attn_implementation = "eager"

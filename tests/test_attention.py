@@ -120,6 +120,17 @@ def test_sinks_by_the_first_64_queries_of_each_sequence(left: bool) -> None:
     assert_same(use, expected, 1e-9)
 
 
+@pytest.mark.parametrize(("last", "sink"), [(63, 1.0), (64, 0.0)])
+def test_the_64th_query_is_the_last_that_tells_a_sink(last: int, sink: float) -> None:
+    """Twenty queries see the first token alone, which is 31 % of 64, and one of them comes late."""
+    at = torch.arange(66)
+    to_first = (at < 19) | (at == last)
+    sees = torch.where(to_first[:, None], at[None] == 0, at[None] == at[:, None])
+    use = HeadUse(1)
+    use.update(drawn(1, 1, 66, 4), drawn(1, 1, 66, 4, seed=1), Scores(scale=0.5, mask=sees[None, None]), block=200)
+    assert use.sink_rate() == [sink]
+
+
 def test_sinks_of_a_sequence_that_is_generated() -> None:
     q, k = drawn(2, 3, 70, 4, size=2), drawn(2, 3, 70, 4, seed=1, size=2)
     scores, whole, parts = Scores(scale=0.5), HeadUse(3), HeadUse(3)

@@ -80,6 +80,18 @@ def test_the_model_is_left_as_it_was() -> None:
     assert heads.layers[0] is not None and heads.layers[0].queries == 36
 
 
+@pytest.mark.parametrize("how", ["eager", "sdpa"])
+def test_a_layer_called_without_a_mask(how: str) -> None:
+    """Without one the eager function lets a token see what follows, and sdpa does not."""
+    model, x = build("llama", how), torch.randn(2, 6, 16, generator=torch.Generator().manual_seed(0))
+    place = model.model.rotary_emb(x, torch.arange(6)[None])
+    with track_heads(model) as heads, torch.no_grad():
+        model.model.layers[0].self_attn(x, position_embeddings=place, attention_mask=None)
+    use = heads.layers[0]
+    assert use is not None
+    assert (use.mean("next").min() > 0.01) == (how == "eager")
+
+
 def test_a_decoder_of_ours() -> None:
     """Against queries and keys that are computed here from the model's weights."""
     from relusparsity.config import ModelConfig

@@ -84,13 +84,14 @@ tables.by_rate(wide)
 # ### Can one tell early who will die?
 
 # %% tags=["remove-input"]
-words.foresight(*map(foresight.areas, (wide, mid, laptop)))
+of_wide, of_mid, of_laptop = map(foresight.areas, (wide, mid, laptop))
+words.foresight(of_wide, of_mid, of_laptop)
 
 # %% tags=["remove-input"]
-figures.foresight(foresight.areas(wide))
+figures.foresight(of_wide)
 
 # %% tags=["remove-input", "hide-output"] mystnb={"code_prompt_show": "The same in Mid", "code_prompt_hide": "Hide Mid"}
-figures.foresight(foresight.areas(mid))
+figures.foresight(of_mid)
 
 # %% [markdown]
 # ## Who comes back

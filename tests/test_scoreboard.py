@@ -51,7 +51,7 @@ def test_the_summary_counts_each_verdict_of_wide_once(monkeypatch: pytest.Monkey
 
 
 def test_what_did_not_come_out_is_listed_by_model_with_a_link_to_each_row() -> None:
-    rows = {row.number: row for row in claims.LEDGER}
+    rows = {row.number: row for row in (*claims.LEDGER, *claims.ADDED)}
     words, reading = claims.Verdict, claims.Reading(2, False, {})
     given = [
         ("13", "P", "nearest: a", words.INCONCLUSIVE),
@@ -59,15 +59,21 @@ def test_what_did_not_come_out_is_listed_by_model_with_a_link_to_each_row() -> N
         ("1", "P", "nearest: a", words.REPRODUCED),
         ("4", "S", "first: b", words.NOT_REPRODUCED),
         ("8", "S", "first: b", words.NOT_YET_TESTED),
+        ("21", "recorded", "vision Transformer, of no name", words.NOT_REPRODUCED),
+        ("24", "any", "", words.INCONCLUSIVE),
     ]
     outcomes = [claims.Outcome(rows[n], scale, said, readings=(reading,), recipe=by) for n, scale, by, said in given]
-    wide, mid = scoreboard.failed(outcomes).splitlines()
+    wide, mid, others = scoreboard.failed(outcomes).splitlines()
     link = '<a href="ledger.html#row-{}">{} {}</a>'
     assert wide == (
         f"- **Wide, nearest**, not reproduced: {link.format(2, 2, 'the last layer survives')}; "
         f"inconclusive: {link.format(13, 13, 'first and last layers represent differently')}."
     )
     assert mid == f"- **Mid, first**, not reproduced: {link.format(4, 4, 'first and last are inverted')}."
+    assert others == (
+        f"- **Other models**, not reproduced: {link.format(21, 21, '… and in a ViT')}; "
+        f"inconclusive: {link.format(24, 24, 'cross-entropy pushes activations down at the start')}."
+    )
 
 
 def test_the_front_page_says_what_row_15_came_to(root: Path) -> None:

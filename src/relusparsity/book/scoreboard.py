@@ -9,6 +9,7 @@ import pandas as pd
 from ..chapters.ch05_pruning import forecasts
 from ..chapters.ch08_two_numbers import runs, tables
 from ..claims import Outcome, Verdict
+from ..claims.reading import LETTERS
 from ..claims.table import model_of
 from ..experiments import (
     attribution,
@@ -185,6 +186,10 @@ def _of_wide(outcome: Outcome, recipe: str) -> bool:
     return judged and outcome.recipe.partition(":")[0] == recipe
 
 
+OTHERS = "Other models"
+"""Those of rows that say where their runs are made ("recorded", "any") and name no shape of a decoder."""
+
+
 def failed(outcomes: Sequence[Outcome]) -> str:
     """The rows that did not come out, as a Markdown list: a line a model and recipe, each row a link to the ledger.
 
@@ -199,6 +204,7 @@ def failed(outcomes: Sequence[Outcome]) -> str:
         if outcome.verdict in words and outcome.readings and not outcome.here:
             row = outcome.row
             link = f'<a href="ledger.html#row-{row.number}">{row.number} {escape(row.claim)}</a>'
-            rows.setdefault(model_of(outcome), {word: [] for word in words})[outcome.verdict].append(link)
+            of = model_of(outcome) if outcome.scale.split(" + ")[-1] in LETTERS.values() else OTHERS
+            rows.setdefault(of, {word: [] for word in words})[outcome.verdict].append(link)
     said = {of: [f"{word}: {', '.join(links)}" for word, links in each.items() if links] for of, each in rows.items()}
     return "\n".join(f"- **{of}**, {'; '.join(parts)}." for of, parts in said.items())

@@ -12,7 +12,7 @@ from relusparsity.config import ModelConfig
 from relusparsity.encoder_decoder_config import EncoderDecoderConfig
 from relusparsity.errors import UserError
 from relusparsity.model_config import BaseModelConfig
-from relusparsity.models import build, kinds, training_flops
+from relusparsity.models import blocks, build, kinds, training_flops
 from relusparsity.vit_config import VitConfig
 
 SMALL: dict[str, Any] = {"d_model": 16, "n_heads": 4}
@@ -44,6 +44,11 @@ def test_they_are_those_that_torch_counts(config: BaseModelConfig) -> None:
         model.predict(*batch(config))[0].sum().backward()
     # what lies before the first layer still needs its gradient: embeddings are trained
     assert counter.get_total_flops() / (2 * config.seq_len) == pytest.approx(training_flops(config), rel=1e-12)
+
+
+def test_blocks_are_those_that_a_batch_goes_through() -> None:
+    both = {"n_encoder_layers": 2, "n_decoder_layers": 3}
+    assert [blocks(ModelConfig()), blocks(VitConfig(n_layers=4)), blocks(EncoderDecoderConfig(**both))] == [12, 8, 13]
 
 
 def test_every_kind_has_them_and_what_is_none_is_refused() -> None:

@@ -11,6 +11,7 @@ from threading import Timer
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -19,7 +20,8 @@ from relusparsity import corpora, distributed, train
 from relusparsity.book import planned
 from relusparsity.config import RunConfig, replace
 from relusparsity.experiments import shared
-from relusparsity.scales import base
+from relusparsity.scales import base, pictures, spans
+from relusparsity.store import results
 
 RUNS = [replace(base("smoke", seed), **{"model.d_model": width}) for seed in (1, 2) for width in (32, 64)]
 
@@ -72,6 +74,27 @@ def test_longer_trainings_and_larger_models_take_longer(device: str, monkeypatch
     assert planned.size(replace(run, **{"control.kind": "watch"})) > planned.size(run)
     few = replace(run, **{"measure.points": 4})
     assert planned.size(few) < planned.size(run) < planned.size(replace(run, **{"measure.history_units": 1024}))
+
+
+def test_planned_are_times_like_those_recorded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Mid had a GPU for itself; of the encoder-decoders two shared one, each of which takes half of that or more."""
+    monkeypatch.setattr(distributed, "device", lambda: torch.device("cuda"))
+    alone, shared_by_two = (
+        [seconds for seconds in np.ravel(results.provenance(results.recorded(name, at))["wall_seconds"]) if seconds]
+        for name, at in (("layer_patterns", "mid"), ("lazy_text", "spans"))
+    )
+    assert planned.seconds(base("mid", recipe="first")) == pytest.approx(np.mean(alone), rel=0.25)
+    assert max(shared_by_two) / 2 < planned.seconds(spans("spans")) < min(shared_by_two)
+
+
+def test_judging_predictions_takes_its_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a core, digits were seen to take 1.5 to 1.7 times as long with it."""
+    times = {}
+    for device, shape in (("cpu", "digits"), ("cuda", "digits"), ("cuda", "fashion")):
+        monkeypatch.setattr(distributed, "device", lambda device=device: torch.device(device))
+        plain, judged = (replace(pictures(shape), **{"measure.predictions": which}) for which in (False, True))
+        times[device, shape] = planned.seconds(judged) / planned.seconds(plain)
+    assert 1.5 < times["cpu", "digits"] < 2 and 1 < times["cuda", "digits"] < times["cuda", "fashion"]
 
 
 def test_train_all_tells_of_each_run_that_was_missing(monkeypatch: pytest.MonkeyPatch) -> None:

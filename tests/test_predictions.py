@@ -16,6 +16,7 @@ from pictures_made import tiny_pictures
 from relusparsity import corpora, distributed, train
 from relusparsity.classifiers import attacks, corruptions
 from relusparsity.corpora import tasks
+from relusparsity.corpora.pictures import HELD_OUT
 from relusparsity.errors import UserError
 from relusparsity.store import results, sealed
 from relusparsity.store.schema import PREDICTED, PREDICTED_AT_THE_END
@@ -113,6 +114,24 @@ def test_its_end_has_attacked_pictures(run: train.Run, monkeypatch: pytest.Monke
     predictions.at_the_end(model, tasks.LabelledPictures(of))
     assert asked == [(n, epsilon, first) for first, n in ((0, 256), (256, 44)) for epsilon in (1, 2, 4, 8)]
     assert all(parameter.grad is None for parameter in model.parameters()), "attacks leave the model as it is"
+
+
+def test_its_work_is_counted_to_the_picture(run: train.Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    model, task = run.model(), tasks.LabelledPictures(corpora.load(run.config.corpus))
+    seen: list[tuple[bool, int]] = []
+    predict = model.predict
+
+    def noted(*batch: Tensor, **others: Any) -> tuple[Tensor, Tensor]:
+        seen.append((batch[0].requires_grad, len(batch[0])))
+        return predict(*batch, **others)
+
+    monkeypatch.setattr(model, "predict", noted)
+    for _ in range(2):
+        predictions.at_a_step(model, task)
+    predictions.at_the_end(model, task)
+    attacked = [count for moved, count in seen if moved]
+    found = predictions.Work(sum(count for moved, count in seen if not moved), sum(attacked), len(attacked))
+    assert predictions.work("digits", 2) == found and len(task.data.validation.labels) == HELD_OUT["digits"][0]
 
 
 def test_what_else_is_measured_is_what_a_run_without_it_has(run: train.Run) -> None:

@@ -10,14 +10,19 @@ from .. import corpora, distributed, train
 from ..config import RunConfig
 from ..experiments import shared
 from ..identity import changed
-from ..models import training_flops
+from ..models import blocks, training_flops
 from ..plots.reading import how_many
 from ..screens import measured_steps
 from ..store.schema import CONTROL, FALLS, FINAL, HISTORY
+from ..train import predictions
 
-GPU = (480e12, 7.5e-3, 25.0)
-"""An H200's floating-point operations per second, its seconds per step besides, and those per run, as measured."""
-CORE = (24e9, 2e-3, 1.3)
+GPU = (480e12, 7.5e-3 / 12, 25.0)
+"""An H200's floating-point operations per second, its seconds per step and block besides, and those per run.
+
+As measured on decoders of six layers, each of two blocks, in bf16 by AdamW; so what is in float32, such as vision
+Transformers, takes longer, and by Adafactor it takes several times as long.
+"""
+CORE = (24e9, 2e-3 / 12, 1.3)
 """The same of a core of a server's processor, where another trains beside it."""
 FEW = 10
 """Seconds below which nobody asks how many."""
@@ -28,14 +33,20 @@ SMALL = 60_000
 def seconds(run: RunConfig, together: int = 1) -> float:
     """What a run takes on so many GPUs like an H200, or without one on so many cores, if no screen stops it: roughly.
 
-    What is measured counts on a core alone, where it takes a good part of the time: a third of training's a token.
+    What is measured counts on a core alone, where it takes a good part of the time: a third of training's a token. How
+    predictions are judged counts on a GPU, too: two thirds a picture that is attacked, and its batches as steps.
     """
-    rate, step, start = CORE if _on_cores() else GPU
+    rate, block, start = CORE if _on_cores() else GPU
     of, steps = run.measure, run.end_step - run.begin_step
     share = steps / max(1, run.train.steps)  # of its parent's steps and measurements, a fork's own
     final = of.final_sets * (1 + _counted(run))
-    heldout = of.set_tokens * (of.sets * of.points * share + final) / 3 if _on_cores() else 0
-    return training_flops(run.model) * (run.train.tokens * share + heldout) / rate / together + steps * step + start
+    read = of.set_tokens * (of.sets * of.points * share + final) / 3 if _on_cores() else 0
+    if of.predictions:
+        work = predictions.work(run.corpus.source, round(of.points * share))
+        read += run.model.seq_len * (work.read + 2 * work.attacked) / 3
+        steps += work.batches
+    flops = training_flops(run.model) * (run.train.tokens * share + read)
+    return flops / rate / together + steps * blocks(run.model) * block + start
 
 
 def size(run: RunConfig) -> int:

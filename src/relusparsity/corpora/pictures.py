@@ -24,6 +24,10 @@ _SPLIT, _LABELS, _NOISE, _PIXELS, _FRESH = range(5)
 """What numbers are drawn for, so that draws for one are not those for another."""
 
 
+HELD_OUT = {"digits": (512, 512), "fashion": (8192, 10_000)}
+"""Source → pictures of its validation, and of its test."""
+
+
 class Labelled(NamedTuple):
     """Pictures (picture, row, column), uint8, and their labels (picture), int64."""
 
@@ -77,7 +81,7 @@ def load(config: PicturesConfig) -> Pictures:
 
 @lru_cache(maxsize=4)
 def _load(config: PicturesConfig, folder: Path) -> Pictures:
-    _, read, heldout = _SOURCES[config.source]
+    (_, read), (heldout, _) = _SOURCES[config.source], HELD_OUT[config.source]
     train, test = read()
     for part, given in (("training", train), ("test", test)):
         _check(f"the {part} pictures in {folder}", given)
@@ -173,8 +177,8 @@ def _idx(part: str) -> Labelled:
     return Labelled(found[0], found[1].astype(np.int64))
 
 
-_SOURCES: dict[str, tuple[str, Callable[[], tuple[Labelled, Labelled]], int]] = {
-    "digits": ("digits", _digits, 512),
-    "fashion": ("fashion-mnist", _fashion, 8192),
+_SOURCES: dict[str, tuple[str, Callable[[], tuple[Labelled, Labelled]]]] = {
+    "digits": ("digits", _digits),
+    "fashion": ("fashion-mnist", _fashion),
 }
-"""Source → its package, what reads training and test, and pictures of the validation, or of a test drawn like it."""
+"""Source → its package, and what reads training and test."""

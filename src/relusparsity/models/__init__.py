@@ -2,7 +2,7 @@
 
 from .decoder import Decoder, count_parameters
 from .encoder_decoder import EncoderDecoder
-from .flops import training_flops
+from .flops import blocks, training_flops
 from .kinds import bare, build
 from .protocol import Count, Hidden, Model, Observe
 from .vit import Vit
@@ -16,6 +16,7 @@ __all__ = [
     "Observe",
     "Vit",
     "bare",
+    "blocks",
     "build",
     "count_parameters",
     "training_flops",

@@ -1,4 +1,4 @@
-"""Floating-point operations of training, a token that counts, by kind of model.
+"""Floating-point operations of training, a token that counts, and blocks one after the other, by kind of model.
 
 6 a parameter of a matrix and a position that it is multiplied at, plus 12 · layers · positions · width for the scores
 of attention: the count of PaLM (Chowdhery et al. 2022, appendix B), of whose scores Kaplan et al. (2020, section 2.1)
@@ -23,6 +23,17 @@ def training_flops(config: BaseModelConfig) -> float:
         For a kind of model that has no count here.
     """
     raise UserError(f"no operations are counted of a {type(config).__name__}; models/flops.py says those of each kind.")
+
+
+@singledispatch
+def blocks(config: BaseModelConfig) -> int:
+    """Blocks that a batch goes through one after the other: attention, or an MLP."""
+    return 2 * config.n_layers
+
+
+@blocks.register
+def _(config: EncoderDecoderConfig) -> int:
+    return 2 * config.n_encoder_layers + 3 * config.n_decoder_layers  # a decoder's reads what the encoder says, too
 
 
 @training_flops.register

@@ -5,7 +5,7 @@ lies around a picture, its padding, stays dark: neither noise nor an attack reac
 """
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -16,7 +16,7 @@ from torch.nn import functional as F
 from .. import arithmetic, distributed
 from ..classifiers import attacks, calibration, corruptions
 from ..classifiers.calibration import Predictions
-from ..corpora.pictures import Pictures
+from ..corpora.pictures import HELD_OUT, Pictures
 from ..corpora.tasks import Arrays, Task
 from ..interventions.inputs import reading
 from ..models import Model
@@ -84,6 +84,26 @@ def at_the_end(model: Model, task: Task) -> dict[str, Any]:
         accuracy[at, strength] = calibration.accuracy(of)
         errors[:, at, strength] = [calibration.calibration_error(each) for each in (of, of.at(by))]
     return {"corrupted_accuracy": accuracy, "corrupted_error": errors} | _attacked(model, data, given)
+
+
+class Work(NamedTuple):
+    """What it takes to judge predictions."""
+
+    read: int
+    """Pictures that the model reads."""
+    attacked: int
+    """Pictures whose own gradient it gives, besides."""
+    batches: int
+    """Batches in which it gives these."""
+
+
+def work(source: str, measurements: int) -> Work:
+    """That of a run on a source of pictures, at so many measurements and at the end; exact in one process."""
+    validation, test = HELD_OUT[source]
+    count, corrupted = min(ATTACKED, test), test * sum(map(len, corruptions.STRENGTHS.values()))
+    signs = len(EPSILONS) * (1 + attacks.STEPS)  # of each picture, one by FGSM
+    read = measurements * (test + validation) + validation + corrupted + count * len(EPSILONS) * (1 + len(ATTACKS))
+    return Work(read, count * signs, -(-count // AT_ONCE) * signs)
 
 
 def inside(data: Pictures) -> Float[np.ndarray, "picture row column"]:

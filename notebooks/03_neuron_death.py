@@ -84,14 +84,13 @@ tables.by_rate(wide)
 # ### Can one tell early who will die?
 
 # %% tags=["remove-input"]
-of_wide, of_mid, of_laptop = map(foresight.areas, (wide, mid, laptop))
-words.foresight(of_wide, of_mid, of_laptop)
+words.foresight(*map(foresight.areas, (wide, mid, laptop)))
 
 # %% tags=["remove-input"]
-figures.foresight(of_wide)
+figures.foresight(foresight.areas(wide))
 
 # %% tags=["remove-input", "hide-output"] mystnb={"code_prompt_show": "The same in Mid", "code_prompt_hide": "Hide Mid"}
-figures.foresight(of_mid)
+figures.foresight(foresight.areas(mid))
 
 # %% [markdown]
 # ## Who comes back

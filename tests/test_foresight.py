@@ -1,7 +1,5 @@
 """How early one can tell which units die: areas under ROC curves against pairs, and what chapter 3 says of them."""
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 import xarray as xr
@@ -112,8 +110,3 @@ def test_a_model_whose_scores_tell_before_training_is_said_to() -> None:
     assert off > words.SURE and "some of 4 scores tell which units of Laptop" in words.foresight(laptop).text
     beside = words.foresight(wide, laptop).text
     assert f"in Laptop, default, {low:.0f} to {high:.0f} % ({off:.1f})" in beside and "none of 4 scores tells" in beside
-
-
-def test_the_page_computes_the_areas_of_each_model_once(root: Path) -> None:
-    page = (root / "notebooks/03_neuron_death.py").read_text()
-    assert page.count("foresight.areas") == 1 and page.count("figures.foresight(of_") == 2, "seconds a model"

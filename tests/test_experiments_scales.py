@@ -29,7 +29,9 @@ def test_a_scale_is_right_or_named(name: str) -> None:
             config = experiment.config(scale)
         except UserError as refusal:
             refused = str(refusal)
-            if re.search(r"\.nc is not there; `make record .*` makes it.$|runs of .* not made yet, .*its end.$", refused):
+            if re.search(
+                r"\.nc is not there; `make record .*` makes it.$|runs of .* not made yet, .*its end.$", refused
+            ):
                 known.append(scale)  # it is trained as data say that are to be recorded first
                 continue
             assert f"scale {scale} has no" in refused and refused.endswith(".")

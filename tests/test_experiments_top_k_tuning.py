@@ -56,7 +56,10 @@ def test_every_arm_and_noise_has_the_same_budget_on_seeds_that_judge_nothing() -
 @pytest.mark.usefixtures("here")
 def test_all_of_the_validation_is_read() -> None:
     pictures_made.digits()
-    assert pictures._SOURCES["digits"][2] == 512 and pictures._SOURCES["fashion"][2] == 8192
+    assert {source: validation for source, (validation, _) in pictures.HELD_OUT.items()} == {
+        "digits": 512,
+        "fashion": 8192,
+    }
     for scale in top_k_tuning.MEASURED:
         for run in (top_k_tuning.config(scale).runs[0], scale != "fashion" and top_k.config(scale).runs[0]):
             sequences = run.measure.sets * run.measure.set_tokens // run.model.seq_len if run else 8192

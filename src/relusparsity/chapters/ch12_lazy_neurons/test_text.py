@@ -50,6 +50,12 @@ def test_of_the_encoder_decoder_is_said_what_its_runs_did() -> None:
     for arm in dataset["recipe"].values:
         missing = int((~ran.sel(recipe=arm)).sum())
         assert (f"{missing} of *{arm}*" in waits) == bool(missing)
+    lacking = rates["final_loss"].isnull().sum("seed").to_series()
+    assert f"{lacking[lazy_text_rates.TENTH]} of *{lazy_text_rates.TENTH}*" in waits
+    beyond = int(rates["final_loss"].sel(recipe=lazy_text_rates.FIRST, seed=3).isnull())
+    assert (f"{beyond} of *{lazy_text_rates.FIRST}*" in waits) == bool(beyond), (
+        "its other seeds are among the first arm"
+    )
     table, came = text.expected(dataset, rates), 100 * rates["final_token_use"].mean("layer").astype(float)
     assert len(table) == 5 and table.loc[lazy_text_rates.TENTH, "came"] == "not all have run"
     third = float(came.sel(recipe=lazy_text_rates.THIRD, seed=[1, 2, 3]).mean())

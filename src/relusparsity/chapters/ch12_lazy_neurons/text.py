@@ -62,7 +62,8 @@ def noise(dataset: xr.Dataset) -> Said:
 def to_come(dataset: xr.Dataset, rates: xr.Dataset) -> Said:
     """Which runs wait; those that both datasets have are counted once."""
     waits = dataset["final_loss"].isnull().sum("seed").to_series()
-    later = rates["final_loss"].isnull().drop_sel(recipe=lazy_text_rates.FIRST).sum("seed").to_series()
+    told = (rates["recipe"] == lazy_text_rates.FIRST) & rates["seed"].isin(dataset["seed"])
+    later = (rates["final_loss"].isnull() & ~told).sum("seed").to_series()
     named = [f"{number} of *{arm}*" for arm, number in pd.concat([waits, later]).items() if number]
     if not named:
         return Said("All runs of the encoder-decoder have run. Li et al. report 3.0 % for T5-Base.")

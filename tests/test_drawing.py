@@ -8,6 +8,7 @@ from xml.etree import ElementTree
 
 import numpy as np
 import pytest
+from bs4 import BeautifulSoup
 
 from relusparsity.plots import drawing, moves, names, page, palette
 from relusparsity.plots.chart import Axis, Chart, Control, Mark, Panel, State
@@ -151,6 +152,19 @@ def test_forms_are_form_elements_and_wait_for_the_script():
     many = replace(choice, states=choice.states * 3)
     assert page.form(replace(chart(), control=many), "f").count("<option") == 9
     assert page.form(Chart([]), "f") == ""
+
+
+def test_a_choice_of_several_things_has_a_question_for_each():
+    questions = {"Model & k": ["a", "b"], "Noise": [str(n) for n in range(7)], "By": ["one", "two", "three"]}
+    states = chart().control.states[:1] * 42
+    control = replace(chart().control, kind="choice", states=states, active=21 + 3 * 4 + 2, questions=questions)
+    asked = BeautifulSoup(page.form(replace(chart(), control=control), "f"), "html.parser")
+    radios = {group["name"]: int(group["value"]) for group in asked.select("input[checked]")}
+    assert radios == {"f-0": 1, "f-2": 2} and asked.select_one("option[selected]").text == "4"
+    assert [each.text for each in asked.select("legend")] == ["Model & k", "By"]
+    assert len(asked.select("input")) == 5 and len(asked.select("option")) == 7
+    told = json.loads(json.dumps(to_json(replace(chart(), control=replace(control, states=[])))))
+    assert from_json(told).control.questions == questions and "questions" not in to_json(chart())["control"]
 
 
 def test_a_script_cannot_end_the_page_it_stands_in():

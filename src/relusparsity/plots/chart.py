@@ -83,6 +83,9 @@ class Control:
     states: list[State]
     active: int
     hint: str = ""  # what to do with it; a page without scripts has neither
+    questions: dict[str, list[str]] | None = None
+    """Of a choice among several things at once: each question and its answers. A state for every combination, in the
+    order of `itertools.product`, the last question's answers next to each other."""
 
 
 @dataclass

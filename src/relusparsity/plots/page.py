@@ -4,6 +4,8 @@ import html
 import json
 from typing import Any
 
+import numpy as np
+
 from .chart import Chart, Control
 from .palette import css
 
@@ -48,6 +50,17 @@ def _inputs(control: Control, name: str) -> str:
             f'<label>{words}: <output>{labels[active]}</output><input type="range" aria-label="{words}" min="0" '
             f'max="{top}" value="{active}" aria-valuetext="{labels[active]}"></label>'
         )
+    if not control.questions:
+        return _choice(words, labels, active, name)
+    sizes = [len(answers) for answers in control.questions.values()]
+    places = [int(place) for place in np.unravel_index(active, sizes)]
+    return "".join(
+        _choice(html.escape(question), list(map(html.escape, answers)), place, f"{name}-{n}")
+        for n, ((question, answers), place) in enumerate(zip(control.questions.items(), places, strict=True))
+    )
+
+
+def _choice(words: str, labels: list[str], active: int, name: str) -> str:
     if len(labels) > RADIOS:
         options = "".join(f"<option{' selected' * (k == active)}>{label}</option>" for k, label in enumerate(labels))
         return f"<label>{words}: <select>{options}</select></label>"

@@ -77,9 +77,15 @@
         choose(state + steps[event.key]);
       });
     }
-    form?.addEventListener("input", ({ target }) => {
-      if (target === slider) choose(stops ? nearest(slider.value / 1000) : Number(slider.value));
-      else choose(target.selectedIndex ?? Number(target.value));
+    // Of several questions the last one's answers lie next to each other among the states.
+    const questions = [...(form?.querySelectorAll("fieldset, select") ?? [])];
+    const answered = () => questions.reduce((k, question) => {
+      const answers = question.options ?? question.querySelectorAll("input");
+      return k * answers.length + (question.selectedIndex ?? Number(question.querySelector("input:checked").value));
+    }, 0);
+    form?.addEventListener("input", () => {
+      if (slider) choose(stops ? nearest(slider.value / 1000) : Number(slider.value));
+      else choose(answered());
     });
     form?.addEventListener("submit", (event) => event.preventDefault());
 
@@ -134,8 +140,7 @@
     narrow.addEventListener("change", draw);
     if (form) {
       form.hidden = false;
-      const chosen = form.querySelector("select, input:checked"); // a browser may have kept what an earlier visit chose
-      choose(slider ? state : chosen?.selectedIndex ?? Number(chosen?.value ?? state));
+      choose(slider ? state : answered()); // a browser may have kept what an earlier visit chose
     }
     figure.classList.add("is-live");
   }

@@ -44,6 +44,16 @@ def spread(values: np.ndarray, digits: int = 1, unit: str = " %") -> str:
     return f"{mean} ({known.min():.{digits}f} to {known.max():.{digits}f})" if known.size > 1 else mean
 
 
+def mean(values: np.ndarray, digits: int = 1, unit: str = " %") -> str:
+    """Mean of the seeds that have run.
+
+    >>> mean(np.array([2.0, 4.0])), mean(np.array([np.nan]))
+    ('3.0 %', 'to come')
+    """
+    known = values[np.isfinite(values)]
+    return f"{known.mean():.{digits}f}{unit}" if known.size else "to come"
+
+
 def compared(differences: np.ndarray, low: float, high: float, percent: float = 95) -> str:
     """A mean of paired differences, with its interval where every seed has run; else how many have.
 

@@ -133,8 +133,8 @@ def used(dataset: xr.Dataset) -> xr.Dataset:
     """Of a layer's units, percent, at the end: `use`, those that fire at a patch, and `silent`, those that never do.
 
     By (arm, noise, seed, layer). `alike` (noise, seed): Spearman's rank correlation of the layers' use in Top-k with
-    that in dense, missing where all layers are alike. The attribute `most`: percent of a layer that Top-k keeps, and so
-    the most that can fire.
+    that in dense, missing where layers are alike. The attribute `most`: percent of a layer that Top-k keeps, and so the
+    most that can fire.
     """
     of = 100 * by_arm(dataset, "final_token_use", "final_silent_units")
     run = lazy.models(dataset)[named(TOP_K, 0.0)]
@@ -145,9 +145,13 @@ def used(dataset: xr.Dataset) -> xr.Dataset:
     return xr.Dataset({"use": use, "silent": silent, "alike": alike}, attrs=dataset.attrs | {"most": most})
 
 
+ALIKE = 0.01
+"""Share of the largest within which layers use as many units."""
+
+
 def _ranks(one: np.ndarray, other: np.ndarray) -> float:
-    """Spearman's rank correlation; NaN where a value is missing, or all are alike and have no order."""
-    if not np.isfinite([one, other]).all() or np.ptp(one) == 0 or np.ptp(other) == 0:
+    """Spearman's rank correlation; NaN where a value is missing, or all are alike within `ALIKE` and have no order."""
+    if not np.isfinite([one, other]).all() or any(np.ptp(each) <= ALIKE * each.max() for each in (one, other)):
         return np.nan
     return float(spearmanr(one, other).statistic)
 

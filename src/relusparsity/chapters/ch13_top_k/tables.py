@@ -81,8 +81,8 @@ def beside_source(dataset: xr.Dataset) -> pd.DataFrame:
     rows = {}
     for what, (plain, theirs) in SOURCE.items():
         if what in ours:
-            both = [ours[what].sel(arm=arm).mean("seed") for arm in (DENSE, TOP_K)]  # of the seeds that ran
-            change = float(both[1] - both[0])
+            both = [ours[what].sel(arm=arm) for arm in (DENSE, TOP_K)]
+            change = float((both[1] - both[0]).mean("seed"))  # of pairs that ran
             rows[what] = {
                 "Li et al.: dense": f"{plain:.2f}",
                 "Top-k": f"{theirs:.2f}",
@@ -201,8 +201,7 @@ def _units(dataset: xr.Dataset) -> int:
 
 
 def _mean(values: np.ndarray, digits: int) -> str:
-    known = read.known(values)
-    return f"{known.mean():.{digits}f}" if known.size else "to come"
+    return phrases.mean(values, digits, "")
 
 
 def _each(values: pd.Series, digits: int) -> list[str]:

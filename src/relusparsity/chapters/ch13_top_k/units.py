@@ -44,19 +44,24 @@ def pattern(dataset: xr.Dataset) -> Said:
     if not np.isfinite(use).all():
         return Said("**Whether the layer pattern survives is to come.**")
     spans = {arm: (float(use.sel(arm=arm).min()), float(use.sel(arm=arm).max())) for arm in (DENSE, TOP_K)}
-    told = [f"{arm} {low:.1f} to {high:.1f} %" for arm, (low, high) in spans.items()]
-    ranks = read.known(of["alike"].values)
-    most = of.attrs["most"]
-    full = int((use.sel(arm=TOP_K) > 0.99 * most).sum())
-    order = (
-        f"The layers' order is alike by a rank correlation of {phrases.spread(ranks, 2, '')}.".replace("-", "−")
-        if ranks.size
-        else "All layers of one of the two are alike, so that they have no order."
+    told = [f"{low:.1f} to {high:.1f} % of a layer's units in {arm}" for arm, (low, high) in spans.items()]
+    most, ranks = of.attrs["most"], read.known(of["alike"].values)
+    full = int((use.sel(arm=TOP_K) > (1 - read.ALIKE) * most).sum())
+    if full == use.sizes["layer"]:
+        claim, order = "Top-k levels the layers", "No order is left to compare."
+    elif ranks.size:
+        order = f"The layers' order in Top-k is that of dense by a rank correlation of {phrases.spread(ranks, 2, '')}."
+        claim, order = "The layers still differ", order.replace("-", "−")
+    else:
+        claim, order = "The layers of one of the two are alike", "There is no order to compare."
+    cut = (
+        "In the others, at some patches, fewer units than k are above 0, and there Top-k is plain ReLU."
+        if full < use.sizes["layer"]
+        else "There k cuts, to the end of training."
     )
     return Said(
-        f"**Of a layer's units fire at a patch: {'; '.join(told)}.** {order} Top-k keeps {most:.1f} % at most, and in "
-        f"{full} of {how_many(use.sizes['layer'], 'layer')} nearly all of it is used at the end: there k cuts. Where "
-        "fewer are, at some patches fewer units than k are above 0, and Top-k is plain ReLU."
+        f"**{claim}**: at a patch fire {' and '.join(told)}. {order} Top-k keeps {most:.1f} % at most, and in {full} of "
+        f"{how_many(use.sizes['layer'], 'layer')} nearly all of it is used at the end. {cut}"
     )
 
 

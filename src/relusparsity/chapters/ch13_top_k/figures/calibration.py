@@ -16,6 +16,8 @@ FEWEST = 10
 """Pictures of a bin below which no point is drawn; they count in the error all the same."""
 
 WHOLE = (0.0, 100.0)
+READ = {"as it is": "as it is", "temperature": "by temperature"}
+"""Scaling → how it is called."""
 
 
 def reliability(dataset: xr.Dataset) -> Figure:
@@ -49,7 +51,7 @@ def reliability(dataset: xr.Dataset) -> Figure:
 
     def heads(arm: str, noise: float, scaling: str) -> tuple[str, str]:
         of, run = error.sel(arm=arm, noise=noise, scaling=scaling).values, accuracy.sel(arm=arm, noise=noise).values
-        told = f"{arm}, {phrases.labels(noise)}, {scaling}"
+        told = f"{arm}, {phrases.labels(noise)}, {READ[scaling]}"
         if not np.isfinite(of).any():
             return f"right, % of a bin's pictures\n{told}\nnot run", "pictures of the bin, %"
         lines = f"ECE {phrases.spread(of, 2)}, {phrases.spread(run)} right"
@@ -73,9 +75,13 @@ def reliability(dataset: xr.Dataset) -> Figure:
     for at in states_of:
         now = points(*at)
         new = {bars: gaps(now), marks: now, counts: {"y": _shares(share, at)}}
-        label = f"{at[0]}, {percent(at[1])}, {at[2]}"
+        label = f"{at[0]}, {percent(at[1])}, {READ[at[2]]}"
         states.append(State(label, new, titles={diagram: heads(*at)[0]}))
-    questions = {"Model": arms, NOISE: [percent(noise) for noise in noises], "Probabilities": scalings}
+    questions = {
+        "Model": arms,
+        NOISE: [percent(noise) for noise in noises],
+        "Probabilities": [READ[each] for each in scalings],
+    }
     hint = "Choose another k, replace labels, divide by the temperature: do the points come to the diagonal?"
     control = Control("choice", "Shown", states, active, hint, questions)
     chart = Chart([diagram, below], [300, 110], control=control, legend="")

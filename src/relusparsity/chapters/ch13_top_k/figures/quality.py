@@ -7,7 +7,7 @@ from ....plots.chart import Axis, Chart, Mark, Panel
 from ....plots.figure import Figure, figure
 from ....plots.reading import variable
 from .. import phrases
-from .look import LOOKS, dots, mean
+from .look import LOOKS, dots, mean, percent
 
 APART = 1.2
 """How far the points of two arms stand apart, in percent of the labels."""
@@ -40,8 +40,9 @@ def quality(dataset: xr.Dataset) -> Figure:
     )
     caption = (
         "Accuracy on the test at the end; the labels that train are replaced, those of the test are true. Above, a "
-        "line is the mean over the seeds. Below, a small point is a pair: two arms that began with the same weights "
-        "and saw the same pictures in the same order; a ring is their mean, a thick line Student's 95 % interval of it."
+        "line is the mean over the seeds. Below, in the colour of the arm that Top-k is compared with, a small point "
+        "is a pair: two arms that began with the same weights and saw the same pictures in the same order. A ring is "
+        "their mean, a thick line Student's 95 % interval of it."
         f"{luck * bool(np.isfinite(chance).any())}"
     )
     drawn = [("", dataset[["accuracy"]]), ("", dataset[["gain", "low", "high", "by_chance"]])]
@@ -51,7 +52,7 @@ def quality(dataset: xr.Dataset) -> Figure:
 def _by_noise(accuracy: xr.DataArray) -> Panel:
     at = accuracy["noise"].values.astype(float)
     ticks = (at.tolist(), [f"{each:g}" for each in at])
-    axis = Axis("labels replaced, %", ticks=ticks, limits=(at[0] - 6, at[-1] + 6))
+    axis = Axis("labels replaced, %", ticks=ticks, limits=(at[0] - 8, at[-1] + 12))
     panel = Panel("accuracy on the test, %", axis, Axis())
     for place, (arm, look) in enumerate(zip(accuracy["arm"].values.tolist(), LOOKS, strict=True)):
         rows = accuracy.sel(arm=arm).transpose("seed", "noise").values
@@ -63,12 +64,12 @@ def _by_noise(accuracy: xr.DataArray) -> Panel:
 
 def _in_pairs(gain: xr.DataArray, low: xr.DataArray, high: xr.DataArray, chance: xr.DataArray) -> Panel:
     rows = [(noise, over) for noise in gain["noise"].values.tolist() for over in gain["over"].values.tolist()]
-    names = [f"{noise:g} %, from {over}" for noise, over in rows]
-    y = np.arange(len(rows), dtype=float)
+    overs, noises = gain.sizes["over"], gain["noise"].values.tolist()
+    middles = [overs * at + (overs - 1) / 2 for at in range(len(noises))]
     panel = Panel(
-        "points of Top-k from the others, by labels replaced",
+        "Top-k against the others, by labels replaced",
         Axis("points of accuracy", limits=_limits(gain, low, high, chance)),
-        Axis(limits=(len(rows) - 0.4, -0.6), ticks=(y.tolist(), names), names=True),
+        Axis(limits=(len(rows) - 0.4, -0.6), ticks=(middles, [*map(percent, noises)]), names=True),
         cursor=0.0,
         row=1,
     )
@@ -82,11 +83,11 @@ def _in_pairs(gain: xr.DataArray, low: xr.DataArray, high: xr.DataArray, chance:
             Mark("line", np.array(ends), np.full(2, float(at)), colour, width=3.5),
         ]
         there = pairs[np.isfinite(pairs)]
-        hover = f"{names[at]}\n{{x}} points in a seed"
+        hover = f"{percent(noise)}, from {over}\n{{x}} points in a seed"
         panel.marks.append(Mark("points", there, np.full(len(there), at - 0.24), colour, hover=hover, size=5.0))
         if len(there):
             told = [[phrases.span(*ends) if np.isfinite(ends).all() else "to come"]]
-            hover = f"{names[at]}\nmean {{x}} points (95 %: {{0}})"
+            hover = f"{percent(noise)}, from {over}\nmean {{x}} points (95 %: {{0}})"
             panel.marks.append(
                 Mark("points", [there.mean()], [float(at)], colour, hover=hover, size=9.0, symbol="ring", extra=told)
             )

@@ -57,8 +57,9 @@ def robustness(dataset: xr.Dataset) -> Figure:
     caption = (
         "Lines are means of the seeds. Noise as in ImageNet-C, strength 0 is the test as it is. An attack moves each "
         f"pixel by at most ε, here up to {epsilons[-1]} of 255 grey levels, so as to raise the loss: FGSM in one step, "
-        "PGD in 20; it knows the weights, and is made of the first test pictures alone. Bands are Student's 95 % "
-        "intervals of the mean difference between pairs of a seed; a band that holds 0 leaves the sign open."
+        "PGD in 20; it knows the weights, and is made of the first test pictures alone. Below each, in the colour "
+        "of the arm that is compared, Top-k's gain over it in pairs of a seed, with a band for Student's 95 % interval "
+        "of its mean: where it holds 0, the sign is open."
     )
     numbers = [("noise", dataset[[f"noisy{end}" for end in ("", "_low", "_high")]])]
     numbers += [("attack", dataset[[f"attacked{end}" for end in ("", "_low", "_high")]])]

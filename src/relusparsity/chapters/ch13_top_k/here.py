@@ -1,69 +1,71 @@
-"""Chapter 13, live: dense and Top-k on digits, with 40 % of the labels replaced, a few seconds each; one seed."""
+"""Chapter 13, live: dense and Top-k on digits, with 40 % of the labels replaced, a few seconds each; one seed.
 
-from collections.abc import Sequence
+Calibration is judged at the end alone, and nothing is corrupted or attacked: that takes longer than training.
+"""
+
 from typing import Any
 
+import numpy as np
 import pandas as pd
-import xarray as xr
+import torch
 
-from ... import packages
+from ... import corpora, packages, train
 from ...claims.short import Said
-from ...config import replace
-from ...experiments import shared, top_k, top_k_tuning, variants
-from ...experiments.top_k_tuning import DENSE, TOP_K, named
+from ...classifiers import calibration
+from ...classifiers.calibration import Predictions
+from ...config import RunConfig, replace
+from ...corpora import tasks
+from ...experiments import shared, top_k_tuning
+from ...experiments.top_k_tuning import DENSE, TOP_K
 from ...scales import pictures
-from . import phrases
+from ...train import evaluate
 
 NOISE = 0.4
 SHORT: dict[str, dict[str, Any]] = {
     "smoke": {},
-    "digits": {"train.tokens": 153_600, "train.warmup": 7_680, "measure.points": 4},
+    "digits": {"train.tokens": 153_600, "train.warmup": 7_680, "measure.points": 2},
 }
-"""Shape → what is cut of its run: a quarter of its steps, measured a few times."""
+"""Shape → what is cut of its run: a quarter of its steps, hardly measured on the way."""
+AT_ONCE = 256
+"""Pictures that are read at a time."""
 
 
-def changes(scale: str) -> dict[str, dict[str, Any]]:
-    """Name of each arm → what it changes of a shape's run."""
-    return {
-        named(arm, NOISE): top_k_tuning.arm(scale, arm, NOISE) | SHORT[scale] | {"measure.predictions": True}
-        for arm in (DENSE, TOP_K)
-    }
-
-
-def config(scale: str) -> shared.Config:
-    """Both arms of one seed: in Smoke as Smoke has them, else on digits."""
+def runs(scale: str) -> dict[str, RunConfig]:
+    """Arm → its run, of one seed: in Smoke as Smoke has it, else on digits."""
     shape = "smoke" if scale == "smoke" else "digits"
-    runs = (replace(pictures(shape), **fields) for fields in changes(shape).values())
-    return shared.Config(shape, "default", tuple(runs))
-
-
-def run(config: shared.Config) -> xr.Dataset:
-    """What is judged of both; see `top_k.assembled`."""
-    shared.train_all(config.runs)  # side by side
-    return variants.made("top_k_here", config, __name__, assemble)
-
-
-def assemble(config: shared.Config, runs: Sequence[xr.Dataset | None]) -> xr.Dataset:
-    """See `top_k.assembled`."""
-    return top_k.assembled(config, runs, changes(config.scale))
+    of = pictures(shape)
+    return {arm: replace(of, **top_k_tuning.arm(shape, arm, NOISE), **SHORT[shape]) for arm in (DENSE, TOP_K)}
 
 
 def shown(scale: str) -> pd.DataFrame | Said:
     """Both arms at their end on this machine; or, where the digits are not fetched, a sentence."""
     if lacking := packages.absent("digits"):
         return Said(lacking)
-    return table(run(config(scale)))
+    both = runs(scale)
+    shared.train_all(list(both.values()))  # side by side
+    rows = {arm: judged(train.run(run)) for arm, run in both.items()}
+    return pd.DataFrame.from_dict(rows, orient="index").rename_axis("arm")
 
 
-def table(dataset: xr.Dataset) -> pd.DataFrame:
-    """An arm a row: what it is worth at the end, and the units that are left."""
-    of, layers = top_k.ends(dataset).droplevel("seed"), dataset.sizes["layer"]
-    shown = {
-        "accuracy, %": of["accuracy"].map("{:.1f}".format),
-        "ECE": of["error"].map("{:.1f}".format),
-        "ECE, by temperature": of["scaled error"].map("{:.1f}".format),
-        "temperature": of["temperature"].map("{:.2f}".format),
-        "fire at a patch, %": of["use"].map("{:.1f}".format),
-        "never chosen, %": (100 * of["silent"] / layers / dataset.attrs["d_ff"]).map("{:.1f}".format),
+def judged(run: train.Run) -> dict[str, str]:
+    """What a run is worth on the test, by the temperature that fits the validation, and the units that are left."""
+    task = tasks.of(run.config, corpora.load(run.config.corpus))
+    test, by = _read(run, task.final), calibration.temperature(_read(run, task.heldout))
+    silent = 100 * float((run.dataset["final_firing_count"] == 0).mean())
+    return {
+        "accuracy, %": f"{100 * calibration.accuracy(test):.1f}",
+        "ECE": f"{100 * calibration.calibration_error(test):.1f}",
+        "ECE, by temperature": f"{100 * calibration.calibration_error(test.at(by)):.1f}",
+        "temperature": f"{by:.2f}",
+        "fire at a patch, %": f"{100 * float(run.dataset['final_token_use'].mean()):.1f}",
+        "never chosen, %": f"{silent:.1f}",
     }
-    return pd.DataFrame(shown).rename(index=lambda arm: arm.replace(f", noise {NOISE:g}", f", {phrases.labels(40)}"))
+
+
+@torch.no_grad()
+def _read(run: train.Run, arrays: tasks.Arrays) -> Predictions:
+    """What the model says of pictures, and their labels."""
+    model, device = run.model(), torch.device("cpu")
+    parts = (evaluate.some(arrays, at, at + AT_ONCE) for at in range(0, len(arrays[0]), AT_ONCE))
+    scores = [model.predict(*evaluate.on(device, part))[0].numpy() for part in parts]
+    return Predictions(np.concatenate(scores), arrays[1])

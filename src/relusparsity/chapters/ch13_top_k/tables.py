@@ -130,7 +130,8 @@ def calibration(dataset: xr.Dataset) -> pd.DataFrame:
 
 def at_equal_accuracy(dataset: xr.Dataset) -> pd.DataFrame:
     """Row 27 seed by seed: where dense and Top-k are read, and their calibration errors there, percent."""
-    table, columns = top_k.at_equal_accuracy(dataset, named(DENSE, 0.0), named(TOP_K, 0.0)), {}
+    table = top_k.at_equal_accuracy(dataset, named(DENSE, 0.0), named(TOP_K, 0.0))
+    columns: dict[str, list[str]] = {}
     for arm in (DENSE, TOP_K):
         of = table.loc[named(arm, 0.0)]
         columns |= {

@@ -60,8 +60,8 @@ def pattern(dataset: xr.Dataset) -> Said:
         else "There k cuts, to the end of training."
     )
     return Said(
-        f"**{claim}**: at a patch fire {' and '.join(told)}. {order} Top-k keeps {most:.1f} % at most, and in {full} of "
-        f"{how_many(use.sizes['layer'], 'layer')} nearly all of it is used at the end. {cut}"
+        f"**{claim}**: at a patch fire {' and '.join(told)}. {order} Top-k keeps {most:.1f} % at most, and in {full} "
+        f"of {how_many(use.sizes['layer'], 'layer')} nearly all of it is used at the end. {cut}"
     )
 
 

@@ -128,6 +128,8 @@ def _claim(of: xr.Dataset) -> str:
     above, below, all_ = int((low > 0).sum()), int((high < 0).sum()), len(low)
     if above == all_:
         return "Where labels are wrong, Top-k helps, over dense and over dropout."
+    if not above and not below:
+        return f"Where labels are wrong, none of {all_} comparisons says surely that Top-k is ahead, or behind."
     return (
         f"Where labels are wrong, Top-k is surely ahead in {above} of {all_} comparisons, and surely behind in {below}."
     )
@@ -197,12 +199,10 @@ def at_equal_accuracy(dataset: xr.Dataset) -> Said:
         claim += ", ".join([*(f"better {how}" for how in less), *(f"worse {how}" for how in more)])
         claim += ", and otherwise not surely different." if less or more else "not surely different."
     steps = [read.known(table.loc[named(arm, 0.0), "step"].to_numpy()) for arm in (DENSE, TOP_K)]
-    where = (
-        f" Dense is read at steps {steps[0].min():,.0f} to {steps[0].max():,.0f}, Top-k at {steps[1].min():,.0f} to "
-        f"{steps[1].max():,.0f}."
-        if all(each.size for each in steps)
-        else ""
-    )
+    where = ""
+    if all(each.size for each in steps):
+        dense, top = (f"{each.min():,.0f} to {each.max():,.0f}" for each in steps)
+        where = f" Of {int(dataset['step'][-1]):,} steps dense is read after {dense}, Top-k after {top}."
     return Said(
         f"**{claim}** A model that trains longer gets surer, so the two are compared where they are equally right on "
         f"the validation.{where} There Top-k's error differs from dense's: {'; '.join(told)}. By "

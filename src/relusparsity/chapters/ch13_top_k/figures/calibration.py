@@ -60,12 +60,12 @@ def reliability(dataset: xr.Dataset) -> Figure:
     states_of = list(product(arms, noises, scalings))
     wanted = (dataset.attrs["first"], noises[0], scalings[0])
     active = states_of.index(wanted)
-    first = points(*wanted)
+    x, y, count = points(*wanted).values()
     diagram = Panel(heads(*wanted)[0], Axis("confidence, %, mean of the bin", limits=WHOLE), Axis(limits=WHOLE))
     below = Panel("pictures of the bin, %", Axis("confidence, %", limits=WHOLE), Axis(limits=WHOLE), row=1)
-    bars = Mark("bars", **gaps(first), colour=style.ACCENT, bar_width=0.25 * width, opacity=0.35)
+    bars = Mark("bars", x, y - x, style.ACCENT, base=x, bar_width=0.25 * width, opacity=0.35)
     hover = "confidence {x} %\n{y} % right, of {0} pictures"
-    marks = Mark("points", **first, colour=style.ACCENT, hover=hover, size=8.0)
+    marks = Mark("points", x, y, style.ACCENT, hover=hover, extra=count, size=8.0)
     true = Mark("line", [0.0, 100.0], [0.0, 100.0], style.INK, width=1.2, dash="dash")
     diagram.marks = [true, bars, marks]
     hover = "confidence near {x} %\n{y} % of the pictures"

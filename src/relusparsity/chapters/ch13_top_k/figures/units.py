@@ -1,5 +1,7 @@
 """Figure of chapter 13: which layers fire, and which leave units that are never chosen, with Top-k and without."""
 
+from typing import Any
+
 import numpy as np
 import xarray as xr
 
@@ -37,7 +39,7 @@ def units(dataset: xr.Dataset) -> Figure:
     panels[0].marks.append(kept)
     states = []
     for noise in noises:
-        marks = {}
+        marks: dict[Mark, dict[str, Any]] = {}
         for first, now in zip(drawn[noises[0]], drawn[noise], strict=True):
             marks |= {one: {"y": each.y, "extra": each.extra} for one, each in zip(first, now, strict=True)}
         titles = {

@@ -9,6 +9,7 @@ import xarray as xr
 from scipy.stats import spearmanr
 
 from ... import store
+from ...claims.statistics import student
 from ...experiments import lazy, top_k
 from ...experiments.top_k_tuning import ARMS, DENSE, NOISES, TOP_K, named
 from ...store import results
@@ -46,7 +47,7 @@ def gains(values: xr.DataArray, level: float = 0.95) -> xr.Dataset:
     others = values.sel(arm=list(OTHERS)).rename(arm="over")
     gain = values.sel(arm=TOP_K, drop=True) - others
     ends = xr.apply_ufunc(
-        lambda of: np.array([*top_k.interval(pd.Series(of), level), by_chance(of, level)]),
+        lambda of: np.array([*student(pd.Series(of), level), by_chance(of, level)]),
         gain,
         input_core_dims=[["seed"]],
         output_core_dims=[["end"]],

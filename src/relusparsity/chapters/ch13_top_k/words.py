@@ -9,6 +9,7 @@ import xarray as xr
 
 from ... import claims
 from ...claims.short import Said, listed
+from ...claims.statistics import student
 from ...experiments import lazy, top_k, top_k_rows, top_k_tuning
 from ...experiments.top_k_tuning import DENSE, DROPOUT, TOP_K, named
 from ...models import feedforward
@@ -183,7 +184,7 @@ def at_equal_accuracy(dataset: xr.Dataset) -> Said:
     ends, told = {}, []
     for column, how in (("error", "as it is"), ("scaled error", "by temperature")):
         excess = top_k.excess(dataset, column)
-        low, high = ends[how] = top_k.interval(excess)
+        low, high = ends[how] = student(excess)
         told.append(f"{how} {phrases.compared(excess.to_numpy(), low, high)}")
     highs, lows = ([end[at] for end in ends.values()] for at in (1, 0))
     if not np.isfinite(highs).all():

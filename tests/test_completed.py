@@ -60,6 +60,18 @@ def test_what_two_machines_have_is_as_if_one_had_it(
     assert facts["runs"][1] == ["not run"] * 2 and facts["checksums"][1] == [None, None]
 
 
+def test_data_of_their_own_keep_their_checksums(runs: dict[int, xr.Dataset], monkeypatch: pytest.MonkeyPatch) -> None:
+    """As of noisy labels, beside runs that have all read one text."""
+    asked = config(monkeypatch)
+    here, there = of(asked, runs, 0), of(asked, runs, 2)
+    facts = results.provenance(here)
+    del facts["checksums"]
+    here.attrs["provenance"] = json.dumps(facts)
+    told = results.provenance(completed(here, asked, there))
+    drawn = results.provenance(there)["checksums"][2][0]
+    assert told["checksums"] == [[facts["corpus"]["checksum"], None], [None, None], [drawn, None]]
+
+
 def test_names_may_differ_and_a_seed_may_lack(runs: dict[int, xr.Dataset], monkeypatch: pytest.MonkeyPatch) -> None:
     asked = config(monkeypatch)
     recorded = of(asked, runs, 0, 3).assign_coords(recipe=["T5", "other", "drawn"]).sel(seed=[0])

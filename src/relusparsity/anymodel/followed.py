@@ -2,8 +2,8 @@
 
 import contextlib
 import threading
-from collections.abc import Callable
-from typing import Any, Self
+from collections.abc import Callable, Sequence
+from typing import Any, Self, TypeVar
 
 import torch
 from torch import nn
@@ -13,6 +13,8 @@ from . import transforms
 from .attach import bare
 from .calls import Calls, Told
 from .watch import EAGER, SCRIPT
+
+T = TypeVar("T")
 
 
 class Followed:
@@ -81,6 +83,25 @@ class Followed:
             self.failed = "a forward call ended with an error after some of its layers were seen"
         if self.failed:
             raise UserError(f"measuring stopped halfway ({self.failed}); track again.")
+
+    def seen(self, layers: Sequence[T | None], number: Callable[[T], int]) -> list[T]:
+        """What was seen of every layer.
+
+        Parameters
+        ----------
+        number
+            How much a layer saw; 0: nothing.
+
+        Raises
+        ------
+        UserError
+            If a layer saw no token, or a call was not seen to its end.
+        """
+        self.whole()
+        for name, use in zip(self.names, layers, strict=True):
+            if use is None or not number(use):
+                raise UserError(f"{name} has seen no token: run the model inside the with block first.")
+        return [use for use in layers if use is not None]
 
     def see(self, count: Callable[[Told], None]) -> None:
         """Hand the call that is running to what counts it, outside of what is differentiated."""

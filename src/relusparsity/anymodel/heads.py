@@ -158,18 +158,8 @@ class TrackedHeads(Followed):
         )
 
     def uses(self) -> list[HeadUse]:
-        """The statistics of every layer.
-
-        Raises
-        ------
-        UserError
-            If a layer saw no token, or a call was not seen to its end.
-        """
-        self.whole()
-        for name, use in zip(self.names, self.layers, strict=True):
-            if use is None or not use.queries:
-                raise UserError(f"{name} has seen no token: run the model inside the with block first.")
-        return [use for use in self.layers if use is not None]
+        """The statistics of every layer; see `Followed.seen`."""
+        return self.seen(self.layers, lambda use: use.queries)
 
     def mean(self, name: str) -> list[np.ndarray]:
         """A mean of `HeadUse`, layer by layer: (head)."""

@@ -95,18 +95,8 @@ class TrackedSpikes(Followed):
         opened[layer] = use.open
 
     def uses(self) -> list[StreamUse]:
-        """What was seen of every layer.
-
-        Raises
-        ------
-        UserError
-            If a layer saw no token, or a call was not seen to its end.
-        """
-        self.whole()
-        for name, use in zip(self.names, self.layers, strict=True):
-            if use is None or not use.entries:
-                raise UserError(f"{name} has seen no token: run the model inside the with block first.")
-        return [use for use in self.layers if use is not None]
+        """What was seen of every layer; see `Followed.seen`."""
+        return self.seen(self.layers, lambda use: use.entries)
 
     def dataset(self) -> xr.Dataset:
         """The largest entry of every layer, and what it is compared with: (seed, layer), `seed` of length one."""

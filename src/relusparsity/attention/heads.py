@@ -204,7 +204,7 @@ class HeadUse:
 
     def sink_pairs(self) -> np.ndarray:
         """Share of queries that give the first token more than 0.3: (head)."""
-        return self.pairs.cpu().numpy() / max(1, self.queries) if self.queries else np.full(self.heads, np.nan)
+        return self.pairs.cpu().numpy() / self.queries if self.queries else np.full(self.heads, np.nan)
 
     def sink_rate(self) -> np.ndarray:
         """Share of sequences in which the first token is a head's sink, by Sink%: (head); NaN if all are under 64."""

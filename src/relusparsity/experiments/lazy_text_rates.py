@@ -90,12 +90,12 @@ CHANCES = {
 
 def predicted(dataset: xr.Dataset) -> pd.DataFrame:
     """`EXPECTED` against the runs; a rate without an end in every seed is neither right nor wrong."""
-    return lazy.predicted(EXPECTED, _judging(dataset))
+    return lazy.predicted(EXPECTED, judging(dataset))
 
 
 def sentences(dataset: xr.Dataset) -> pd.DataFrame:
     """`CHANCES` against the runs; None where a run of what they read is missing, unless one known is against it."""
-    found, table = best(dataset), _judging(dataset)
+    found, table = best(dataset), judging(dataset)
     if found is None:
         return forked.said(CHANCES, [("", None)] * len(CHANCES))
     of = table.loc[found]
@@ -109,6 +109,6 @@ def sentences(dataset: xr.Dataset) -> pd.DataFrame:
     return forked.said(CHANCES, came)
 
 
-def _judging(dataset: xr.Dataset) -> pd.DataFrame:
+def judging(dataset: xr.Dataset) -> pd.DataFrame:
     """`lazy_text.ends` without the seed that chooses."""
     return lazy_text.ends(dataset).drop(index=SEEDS[0], level="seed")

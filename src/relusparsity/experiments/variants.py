@@ -121,6 +121,14 @@ def stack(runs: Sequence[xr.Dataset], changes: Mapping[str, dict[str, Any]], sca
     return dataset
 
 
+def one_text(facts: dict[str, Any]) -> list[Any]:
+    """Checksums of runs that all read the text of a provenance, in the shape of its `runs`; None of one not made."""
+    made = np.array(facts["runs"]) != NOT_RUN
+    told = np.full(made.shape, None, dtype=object)
+    told[made] = facts["corpus"]["checksum"]
+    return told.tolist()
+
+
 def _checksum(facts: dict[str, Any]) -> str | None:
     """By which a run is named; None of one that was not made."""
     of = facts["corpus"]
@@ -170,8 +178,7 @@ def by_seed(stacked: Sequence[xr.Dataset]) -> xr.Dataset:
     by_run = ["runs", "wall_seconds", "commits"]
     if any("checksums" in f for f in facts):  # a seed of which few ran may have read one text
         by_run.append("checksums")
-        alike = [[None if run == NOT_RUN else f["corpus"]["checksum"] for run in f["runs"]] for f in facts]
-        facts = [{"checksums": of_seed} | f for of_seed, f in zip(alike, facts, strict=True)]
+        facts = [{"checksums": one_text(f)} | f for f in facts]
     of_all: dict[str, Any] = {name: list(zip(*(f[name] for f in facts), strict=True)) for name in by_run}
     of_all["stopped_after_step"] = [f["stopped_after_step"] for f in facts]
     first = facts[0]["configs"]

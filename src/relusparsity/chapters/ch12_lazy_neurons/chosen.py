@@ -16,8 +16,9 @@ LOSS = "at the rate of the least loss, the loss ends below 5 nats in every seed"
 
 def rate(dataset: xr.Dataset) -> Said:
     """Why row 20 is read at another rate than at first, and how that was chosen; that it was changed after runs."""
-    table, losses = lazy_text.ends(dataset), lazy_text.ends(dataset)["loss"].xs(lazy_text_rates.SEEDS[0], level="seed")
     first, *judging = lazy_text_rates.SEEDS
+    table = lazy_text.ends(dataset)
+    losses = table["loss"].xs(first, level="seed")
     before = table.loc[lazy_text_rates.FIRST, "end"].dropna()
     missed, (least, *others) = int((before > ASKED).sum()), losses.sort_values().items()
     spelt = {name: short_rate(fields["train.lr"]) for name, fields in lazy_text_rates.CHANGES.items()}
@@ -34,15 +35,16 @@ def rate(dataset: xr.Dataset) -> Said:
 
 def found(dataset: xr.Dataset) -> Said:
     """What row 20 reads there, and how far the runs learned."""
-    of, chance = _judging(dataset), lazy_text_rates.CHANCES[LOSS]
-    low, high = of["end"].min(), of["end"].max()
-    verdict = "misses row 20 in every seed" if low > ASKED else "keeps row 20" if high <= ASKED else "divides its seeds"
+    best = str(lazy_text_rates.best(dataset))
+    of, chance = lazy_text_rates.judging(dataset).loc[best], lazy_text_rates.CHANCES[LOSS]
+    low, high, holds = of["end"].min(), of["end"].max(), lazy_text.row_20(dataset, best)["holds"].loc[of.index]
+    kept = int(holds.eq(True).sum())
     below = int((of["loss"] < 5).sum())
     learned = f"We had given {100 * chance:.0f} % that it ends below 5 nats in every seed; it does in {below}."
     return Said(
-        f"**{low:.1f} to {high:.1f} % of the entries are positive, which {verdict}** ({how_many(len(of), 'seed')}; "
-        f"they begin at {of['start'].min():.1f} to {of['start'].max():.1f} %). The loss ends at {of['loss'].min():.2f} "
-        f"to {of['loss'].max():.2f} nats. {learned} So this is an encoder-decoder after "
+        f"**{low:.1f} to {high:.1f} % of the entries are positive: row 20 holds in {kept} of "
+        f"{how_many(len(of), 'seed')}** (they begin at {of['start'].min():.1f} to {of['start'].max():.1f} %). The loss "
+        f"ends at {of['loss'].min():.2f} to {of['loss'].max():.2f} nats. {learned} So this is an encoder-decoder after "
         f"{million(dataset)} million tokens, early in its training, and not one that has learned what T5 has."
     )
 
@@ -87,11 +89,6 @@ def short_rate(rate: float) -> str:
     '3e-4'
     """
     return f"{rate:.0e}".replace("e-0", "e-")
-
-
-def _judging(dataset: xr.Dataset) -> pd.DataFrame:
-    """`lazy_text.ends` of the rate that is read, in the seeds that judge."""
-    return lazy_text.ends(dataset).loc[str(lazy_text_rates.best(dataset))].loc[[*lazy_text_rates.SEEDS[1:]]]
 
 
 def million(dataset: xr.Dataset) -> str:

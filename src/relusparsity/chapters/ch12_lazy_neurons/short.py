@@ -4,7 +4,7 @@ import xarray as xr
 
 from ... import store
 from ...claims.short import Short
-from ...experiments import first_gradient, lazy, lazy_pictures, lazy_text, lazy_text_rates, preactivation_drift
+from ...experiments import first_gradient, lazy, lazy_pictures, lazy_text_rates, preactivation_drift
 from ...plots.reading import how_many
 from . import chosen, read
 
@@ -41,7 +41,7 @@ def in_short() -> Short:
 def of_an_encoder_decoder(dataset: xr.Dataset) -> str:
     """Where the rate that is read ends on text; that it is to come where none is chosen, or none has an end."""
     rate, told = lazy_text_rates.best(dataset), "An encoder-decoder (3.0 % in T5-Base)"
-    ends = lazy_text.ends(dataset).drop(index=lazy_text_rates.SEEDS[0], level="seed")["end"].dropna()
+    ends = lazy_text_rates.judging(dataset)["end"].dropna()
     ends = ends.loc[[rate]] if rate in ends.index.unique("arm") else ends[:0]
     if not len(ends):
         return f"{told} is still to come: row 20 is not tested yet."

@@ -64,7 +64,7 @@ def fashion(count: int = 9000, test: int = 300) -> list[tuple[np.ndarray, np.nda
 
 
 @pytest.fixture
-def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def own_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A directory of runs of this test alone, without any package."""
     monkeypatch.setenv("RELUSPARSITY_RUNS", str(tmp_path))
     assert results.runs_dir() == tmp_path
@@ -72,7 +72,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def digits_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A directory of runs with the package of digits."""
     path = tmp_path_factory.mktemp("pictures")
     with pytest.MonkeyPatch.context() as patched:
@@ -82,9 +82,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def there(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The runs of this test lie in `folder`."""
-    monkeypatch.setenv("RELUSPARSITY_RUNS", str(folder))
+def with_digits(digits_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The runs of this test lie in `digits_folder`."""
+    monkeypatch.setenv("RELUSPARSITY_RUNS", str(digits_folder))
 
 
 def tiny_pictures(**changes: Any) -> config.RunConfig:

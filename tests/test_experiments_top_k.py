@@ -236,7 +236,7 @@ def test_arms_of_a_seed_begin_with_the_same_weights_and_see_the_same_pictures() 
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("here")
+@pytest.mark.usefixtures("own_runs")
 def test_in_smoke_it_runs_to_its_end_and_keeps_what_is_judged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pictures_made.digits()
     monkeypatch.setattr(predictions, "ATTACKED", 64)

@@ -53,7 +53,7 @@ def test_every_arm_and_noise_has_the_same_budget_on_seeds_that_judge_nothing() -
         assert first == (base.train.lr, base.train.weight_decay), "the shape's own comes first"
 
 
-@pytest.mark.usefixtures("here")
+@pytest.mark.usefixtures("own_runs")
 def test_all_of_the_validation_is_read() -> None:
     pictures_made.digits()
     assert {source: validation for source, (validation, _) in pictures.HELD_OUT.items()} == {
@@ -123,7 +123,7 @@ def test_the_runs_that_judge_are_trained_as_chosen(tmp_path: Path, monkeypatch: 
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("here")
+@pytest.mark.usefixtures("own_runs")
 def test_in_smoke_it_runs_to_its_end() -> None:
     pictures_made.digits()
     config = top_k_tuning.config("smoke")

@@ -14,7 +14,7 @@ from relusparsity.errors import UserError
 from relusparsity.pictures_config import PicturesConfig
 
 pytest_plugins = ("pictures_made",)  # its fixtures
-pytestmark = pytest.mark.usefixtures("here")
+pytestmark = pytest.mark.usefixtures("own_runs")
 
 UNPADDED = {"padding": 0}
 

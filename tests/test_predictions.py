@@ -22,7 +22,7 @@ from relusparsity.store import results, sealed
 from relusparsity.store.schema import PREDICTED, PREDICTED_AT_THE_END
 from relusparsity.train import golden, predictions, resuming
 
-pytestmark = pytest.mark.usefixtures("one_thread", "there")
+pytestmark = pytest.mark.usefixtures("one_thread", "with_digits")
 pytest_plugins = ("pictures_made",)  # its fixtures
 
 PADDED = {

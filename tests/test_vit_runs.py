@@ -29,7 +29,7 @@ from relusparsity.store.schema import FINAL, MEASURED, OF_TEXT
 from relusparsity.train import golden, resuming
 from relusparsity.vit_config import VitConfig
 
-pytestmark = pytest.mark.usefixtures("one_thread", "there")
+pytestmark = pytest.mark.usefixtures("one_thread", "with_digits")
 pytest_plugins = ("pictures_made",)  # its fixtures
 DROPS = {"model.dropout": 0.2}
 PLAIN = PicturesConfig(padding=0)

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 import fixtures_core
 import pictures_made
-from pictures_made import here  # noqa: F401 - a fixture
+from pictures_made import own_runs  # noqa: F401 - a fixture
 from relusparsity import corpora
 from relusparsity.config import replace
 from relusparsity.errors import UserError
@@ -149,7 +149,7 @@ def test_without_the_norm_pairs_are_near_the_theorem_and_own_labels_turn_them() 
 
 
 @pytest.fixture
-def measured(here: Any, monkeypatch: pytest.MonkeyPatch) -> xr.Dataset:  # noqa: F811
+def measured(own_runs: Any, monkeypatch: pytest.MonkeyPatch) -> xr.Dataset:  # noqa: F811
     """All of it on made-up text and pictures, by small models of two layers."""
     pictures_made.digits()
     text = fixtures_core.tiny_corpus()
@@ -206,7 +206,7 @@ def test_tables_have_the_signs_that_intervals_allow(measured: xr.Dataset) -> Non
     assert against["percent"].tolist() == pytest.approx([125] * 3) and "decoder, Laptop" not in against.index
 
 
-def test_what_makes_no_sense_is_refused_in_a_sentence(here: Any) -> None:  # noqa: F811
+def test_what_makes_no_sense_is_refused_in_a_sentence(own_runs: Any) -> None:  # noqa: F811
     refused: list[tuple[dict[str, Any], str]] = [
         ({"seeds": [3]}, "seeds = (3,): expected 2 whole numbers of 0 or more at the least, each once."),
         ({"tokens": 63}, "tokens = 63: expected a whole number from 64, a sequence of each shape."),

@@ -12,7 +12,7 @@ from torch import nn
 from torch.nn import functional as F
 
 import pictures_made
-from pictures_made import here  # noqa: F401 - a fixture
+from pictures_made import own_runs  # noqa: F401 - a fixture
 from relusparsity import theory
 from relusparsity.errors import UserError
 from relusparsity.experiments import preactivation_drift, two_layer_runs
@@ -154,7 +154,7 @@ def test_labels_that_are_drawn_anew_cannot_be_learned() -> None:
     assert float(((one.sum(1) - 500) ** 2 / 500).sum(1).max()) < 33  # χ² of 9 degrees: once in 8,000
 
 
-def test_digits_are_mean_pixels_with_the_labels_that_an_arm_asks_for(here: Any) -> None:  # noqa: F811
+def test_digits_are_mean_pixels_with_the_labels_that_an_arm_asks_for(own_runs: Any) -> None:  # noqa: F811
     pictures_made.digits()
     network = TwoLayers(**{**SIZE, "samples": 40})
     real, shuffled = (two_layer_runs.start(network, Arm(digits=True, shuffled=each), 2) for each in (False, True))
@@ -171,7 +171,7 @@ def test_digits_are_mean_pixels_with_the_labels_that_an_arm_asks_for(here: Any) 
 
 
 @pytest.fixture
-def measured(here: Any) -> xr.Dataset:  # noqa: F811
+def measured(own_runs: Any) -> xr.Dataset:  # noqa: F811
     pictures_made.digits()
     threads = torch.get_num_threads()
     torch.set_num_threads(2)
@@ -280,6 +280,6 @@ def test_what_makes_no_sense_is_refused_in_a_sentence(given: dict[str, Any], say
     assert "\n" not in str(refused.value)
 
 
-def test_without_digits_their_arms_say_what_fetches_them(here: Any) -> None:  # noqa: F811
+def test_without_digits_their_arms_say_what_fetches_them(own_runs: Any) -> None:  # noqa: F811
     with pytest.raises(UserError, match="digits"):
         two_layer_runs.start(TwoLayers(**SIZE), Arm(digits=True), 0)

@@ -65,6 +65,24 @@ def test_every_kind_of_link_has_a_card(browser: "sync_api.Browser", pages: Path)
     page.close()
 
 
+def test_a_card_stays_beside_the_link_that_the_keyboard_scrolled_to(browser: "sync_api.Browser", pages: Path) -> None:
+    page = browser.new_page(viewport={"width": 1200, "height": 500})
+    page.goto(f"{pages.as_uri()}/chapters/05_pruning.html")
+    card, link = page.locator("#hover-card"), page.locator("article a.term").last
+    page.keyboard.press("Tab")
+    before = page.evaluate("scrollY")
+    link.focus()
+    card.wait_for(state="visible")
+    page.wait_for_timeout(500)  # the event of that scroll comes after that of the focus
+    assert page.evaluate("scrollY") > before
+    page.mouse.wheel(0, -40)
+    page.wait_for_timeout(500)
+    at, beside = link.bounding_box(), card.bounding_box()
+    assert at is not None and beside is not None, "shown still"
+    assert min(abs(beside["y"] - at["y"] - at["height"]), abs(at["y"] - beside["y"] - beside["height"])) < 8
+    page.close()
+
+
 def test_a_reference_leads_back_to_where_it_is_cited(pages: Path) -> None:
     tree = BeautifulSoup((pages / "related.html").read_text(), "html.parser")
     links = tree.select(".cited-in a")

@@ -39,7 +39,11 @@ addEventListener("DOMContentLoaded", () => {
     card.replaceChildren(...(heading ? [strong, " "] : []), text);
     card.hidden = false;
     link.setAttribute("aria-describedby", card.id);
-    const at = link.getClientRects()[0], edge = 8;
+    place();
+  };
+
+  const place = () => {
+    const at = shown.getClientRects()[0], edge = 8;
     const left = Math.min(at.left, document.documentElement.clientWidth - card.offsetWidth - edge);
     const below = at.bottom + 4, above = at.top - card.offsetHeight - 4;
     card.style.left = `${Math.max(edge, left)}px`;
@@ -66,5 +70,6 @@ addEventListener("DOMContentLoaded", () => {
   });
   document.addEventListener("focusout", hide);
   document.addEventListener("keydown", (event) => event.key === "Escape" && hide());
-  addEventListener("scroll", hide, { passive: true });
+  // The keyboard's own steps scroll to the link they come to: its card stays beside it.
+  addEventListener("scroll", () => (shown?.matches(":focus-visible") ? place() : hide()), { passive: true });
 });

@@ -95,8 +95,9 @@ class Rule:
         return (self.beside, self.experiment) if self.beside else (self.experiment,)
 
 
-ANY = "any"
-"""The scale of a row that does not ask for one: it is judged where its experiment was made."""
+ANY, REAL, OWN = "any", "real", "own"
+"""Scales of rows that ask for no shape, or for models of others: judged where their experiment was made; and of rows
+that ask for models of ours of no shape in particular."""
 
 # a row without a rule waits for its experiment
 RULES: dict[str, Rule] = {
@@ -154,7 +155,7 @@ def evaluate(
         outcomes += [
             _beside(row, rule, scale, [kept[each, scale] for each in rule.reads], here=False)
             for name, scale in kept
-            if name == rule.experiment and not {scale, ANY} & set(row.scales) and " + " not in row.scales[0]
+            if name == rule.experiment and not {scale, ANY, REAL} & set(row.scales) and " + " not in row.scales[0]
             if all((each, scale) in kept for each in rule.reads)
         ]
         outcomes += _here(row, rule, kept, own)
@@ -184,7 +185,7 @@ def _by_letter(datasets: Datasets) -> dict[tuple[str, str], xr.Dataset]:
 
 def _judged(row: Claim, rule: Rule, scale: str, kept: Datasets) -> Outcome:
     parts = scale.split(" + ")
-    if scale == ANY:
+    if scale in (ANY, REAL):
         parts = [at for name, at in kept if name == rule.experiment][:1] or parts
     absent = [part for part in parts if any((name, part) not in kept for name in rule.reads)]
     if absent:
@@ -220,7 +221,7 @@ def _read(find: Callable[..., Finding], datasets: list[xr.Dataset]) -> Finding:
 
 
 def _unrecorded(row: Claim, scale: str, absent: list[str]) -> Outcome:
-    if scale in {ANY, *PLACES.values()}:
+    if scale in {ANY, REAL, OWN, *PLACES.values()}:
         return Outcome(row, scale, Verdict.NOT_YET_TESTED)
     if absent == ["L"] and scale == "L":
         return Outcome(row, scale, Verdict.NOT_YET_TESTED, f"0 seeds of {seeds_needed(row.number, 'L')}")

@@ -42,6 +42,11 @@ DESCRIBED = {
 }
 
 
+def to_itself(model: nn.Module) -> list[tuple[str, nn.Module]]:
+    """The layers of a model's self-attention, with their names."""
+    return [(name, each) for name, each in attentions(model) if not ACROSS.search(".".join(name.split(".")[-2:]))]
+
+
 class TrackedHeads(Followed):
     """Statistics of attention by layer and head; filled while its `with` block runs, read at any time.
 
@@ -62,7 +67,7 @@ class TrackedHeads(Followed):
         begin: int = 0,
     ) -> None:
         model = self.module(model)
-        found = [(name, each) for name, each in attentions(model) if not ACROSS.search(".".join(name.split(".")[-2:]))]
+        found = to_itself(model)
         self.modules = [each for _, each in found]
         super().__init__(model, [name for name, _ in found])
         if not found:

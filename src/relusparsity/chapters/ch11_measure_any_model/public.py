@@ -17,8 +17,9 @@ import xarray as xr
 from ... import packages
 from ...anymodel import track
 from ...identity import digest
+from ...interventions.shuffles import shuffled
 from ...measure import listed, load, measure, statistics
-from ...packages import catalogue
+from ...packages import catalogue, english
 from ...store import results, sealed
 from . import encoders
 
@@ -38,8 +39,6 @@ APART = 4_096
 RULE = "cett=0.2"
 """When a unit of SmolLM2 fires, whose activation is never zero; of the two encoders, where it is not zero."""
 
-SPEECHES, PIECES, CHARACTERS = 32, 32, 4_000
-"""Speeches and pieces of the novel, evenly spaced, and the length of each."""
 WORDS, LONGEST = 4_096, 30
 """Words, evenly spaced, and the letters that every word is padded to, as in training."""
 
@@ -68,18 +67,6 @@ DESCRIBED = {
     "units": ("units", "hidden units of the layer"),
     "example_model": ("1", "checkpoint of the chosen unit"),
 }
-
-
-def texts() -> list[str]:
-    """Speeches and pieces of a novel by turns, each from where a sentence or line begins there."""
-    folder = packages.folder("english") / "package"
-    speeches = sorted((folder / "sotu" / "data").glob("*.txt"))
-    novel = packages.path("english", "moby-dick/data/data.txt").read_text(encoding="utf-8")
-    found = []
-    for number in range(SPEECHES):
-        spoken = packages.path("english", speeches[number * len(speeches) // SPEECHES].name).read_text(encoding="utf-8")
-        found += [spoken[:CHARACTERS], novel[novel.index("\n\n", number * len(novel) // PIECES) :][:CHARACTERS]]
-    return [each.strip() for each in found]
 
 
 LATIN = dict(zip("абвгдезийклмнопрстуфхэҳы", "abvgdeziyklmnoprstufxehi", strict=True)) | {
@@ -133,7 +120,7 @@ def run(folder: Path) -> xr.Dataset:
         packages.folder(name)
     source = folder / "texts.jsonl"
     with sealed.atomic_write(source) as temporary:
-        temporary.write_text("".join(json.dumps({"text": each}) + "\n" for each in texts()), encoding="utf-8")
+        temporary.write_text("".join(json.dumps({"text": each}) + "\n" for each in english.texts()), encoding="utf-8")
     parts = {SMOLLM2: _smollm2(source, folder / "smollm2")}
     for end in ("", SHUFFLED):
         parts[NANOGUARD + end] = _nanoguard(NANOGUARD + end, source)
@@ -152,12 +139,12 @@ def _smollm2(source: Path, folder: Path) -> xr.Dataset:
 def _nanoguard(name: str, source: Path) -> xr.Dataset:
     """Of texts in sequences of 512 tokens, each with the token before it that begins every text."""
     model, tokenizer = encoders.nanoguard()
-    stream = [number for each in texts() for number in tokenizer.encode(each).ids]
+    stream = [number for each in english.texts() for number in tokenizer.encode(each).ids]
     first, own = tokenizer.token_to_id("<|reserved_0|>"), SEQUENCE - 1
     rows = [[first, *stream[at : at + own]] for at in range(0, len(stream) - own + 1, own)]
     ids = np.array(rows[: TOKENS // SEQUENCE], dtype=np.int64)
     if name.endswith(SHUFFLED):
-        encoders.shuffled(model)
+        shuffled(model)
     options = measure.Options(TOKENS, SEQUENCE, loss_tokens=0)
     facts = {"files": [[source.name, sealed.sha256(source)]]}
     return measure.measure(model, tokenizer, ids, options, name=name, source=facts, about=_about("nanoguard"))
@@ -168,7 +155,7 @@ def _uzmorph(name: str) -> xr.Dataset:
     begun = time.time()
     model, letters, _ = encoders.uzmorph()
     if name.endswith(SHUFFLED):
-        encoders.shuffled(model)
+        shuffled(model)
     given = words()
     ids = torch.full((len(given), LONGEST), letters["PAD"])
     for row, word in zip(ids, given, strict=True):

@@ -8,8 +8,9 @@ import xarray as xr
 
 from ...claims.statistics import poisson_upper
 from ...errors import UserError
+from ...packages.english import PIECES, SPEECHES
 from ...store import results
-from .public import LONGEST, NANOGUARD, PIECES, SHUFFLED, SMOLLM2, SPEECHES, UZMORPH
+from .public import LONGEST, NANOGUARD, SHUFFLED, SMOLLM2, UZMORPH
 
 REPORTS = {
     "smollm2": (SMOLLM2,),

@@ -14,6 +14,7 @@ import pytest
 import torch
 
 from relusparsity.anymodel import track
+from relusparsity.interventions.shuffles import shuffled
 
 from . import encoders, public
 
@@ -68,14 +69,14 @@ def test_shuffled_has_the_same_numbers_elsewhere_and_the_same_vectors() -> None:
     torch.manual_seed(0)
     model = encoders.Uzmorph(letters=9, tags=4, d_model=16, longest=6)
     before = {name: value.clone() for name, value in model.named_parameters()}
-    for name, value in encoders.shuffled(model).named_parameters():
+    for name, value in shuffled(model).named_parameters():
         old = before[name]
         assert torch.equal(value.flatten().sort().values, old.flatten().sort().values)
         assert torch.equal(value, old) is (value.ndim < 2), name
     again = encoders.Uzmorph(letters=9, tags=4, d_model=16, longest=6)
     again.load_state_dict(before, strict=False)
     again.pos_encoder.load_state_dict(model.pos_encoder.state_dict())
-    encoders.shuffled(again)
+    shuffled(again)
     assert all(torch.equal(one, other) for one, other in zip(again.parameters(), model.parameters(), strict=True))
 
 

@@ -31,6 +31,8 @@ SHORTEST = 4
 """Tokens that come again, at least; at most half a sequence."""
 HELD_OUT, DRAWS = 256, 20
 """Sequences that the loss is read on, and of the test of induction."""
+SHOWN = 12
+"""Tokens that come twice in the sequence whose weights of attention are kept."""
 BATCH, RATE, WARMUP = 64, 3e-3, 20
 """Sequences a step, the learning rate, and steps over which it rises."""
 BETAS, DECAY, CLIP = (0.9, 0.99), 0.01, 1.0
@@ -96,18 +98,17 @@ MEASURED = {
 """What is told of a decoder: name → dimensions, units, meaning."""
 
 
-def probe(of: ModelConfig) -> Int[Tensor, "sequence position"]:
-    """What every model is tested on: different tokens, as many as half a sequence, that come twice."""
-    return induction.repeated(
-        torch.arange(of.vocab_size), torch.empty(0, dtype=torch.int64), of.seq_len // 2, draws=DRAWS
-    )
+def probe(of: ModelConfig, period: int, draws: int = DRAWS) -> Int[Tensor, "sequence position"]:
+    """What every model is tested on: different tokens, so many, that come twice."""
+    return induction.repeated(torch.arange(of.vocab_size), torch.empty(0, dtype=torch.int64), period, draws=draws)
 
 
 @torch.no_grad()
 def prefix_matching(decoder: Decoder) -> np.ndarray:
     """The score of every head: (layer, head)."""
-    with track_heads(decoder, period=decoder.config.seq_len // 2) as heads:
-        decoder(probe(decoder.config))
+    period = decoder.config.seq_len // 2
+    with track_heads(decoder, period=period) as heads:
+        decoder(probe(decoder.config, period))
     return np.stack(heads.prefix_matching())
 
 
@@ -182,7 +183,7 @@ def _read(decoder: Decoder, tokens: Tensor, known: Tensor) -> dict[str, Any]:
         "prefix_matching": prefix_matching(decoder),
         "previous": np.stack(heads.mean("previous")),
         "copying": np.stack(copying_scores(decoder)),
-        "attention": attention(decoder, probe(decoder.config)[:1]),
+        "attention": attention(decoder, probe(decoder.config, SHOWN, draws=1)),
     }
 
 
@@ -191,7 +192,7 @@ def _without(decoder: Decoder, tokens: Tensor, known: Tensor) -> dict[str, np.nd
     with mean_outputs(decoder) as usual, torch.no_grad():
         decoder(tokens[:, :-1])
     with mean_outputs(decoder) as on_probe, torch.no_grad():
-        decoder(probe(decoder.config))
+        decoder(probe(decoder.config, decoder.config.seq_len // 2))
     shape = decoder.config.n_layers, decoder.config.n_heads
     loss, matching = np.empty(shape), np.empty(shape)
     for layer, head in product(range(shape[0]), range(shape[1])):

@@ -50,6 +50,8 @@ UNITS_OF = {name: about for name, (_, *about) in MEASURED.items()} | {
     "seed": ("1", "random seed of weights and tokens"),
     "step": ("1", "training steps done"),
     "kept": ("1", "training steps done when weights of attention were kept"),
+    "query": ("tokens", "position that looks back"),
+    "key": ("tokens", "position that is looked at"),
 }
 
 config = shared.without_runs
@@ -90,7 +92,8 @@ def measure(seeds: Iterable[int] = SEEDS, steps: int = STEPS, arms: Sequence[str
     weights = weights.sel(step=told[:: KEPT // EVERY]).rename(step="kept")
     others = [xr.concat([run.drop_vars("attention") for run in runs], "seed") for runs in by_arm]
     dataset = xr.concat(others, "arm", join="outer").assign(attention=weights.astype(np.uint8))
-    dataset = dataset.assign_coords(arm=list(arms), seed=list(drawn))
+    places = {name: range(dataset.sizes[name]) for name in ("query", "key")}
+    dataset = dataset.assign_coords(arm=list(arms), seed=list(drawn), **places)
     for name, (units, long_name) in UNITS_OF.items():
         dataset[name].attrs = {"units": units, "long_name": long_name}
     facts = {

@@ -92,13 +92,11 @@ def looking(dataset: xr.Dataset, match: xr.DataArray, before: xr.DataArray) -> x
 
 
 def _finding(loss: xr.DataArray, score: xr.DataArray) -> str:
-    ends = score.isel(step=-1).mean("seed").values
-    losses = loss.isel(step=-1).mean("seed").values
-    first, *others = loss["arm"].values.tolist()
-    rest = ", ".join(f"{value:.2f} for {arm}" for arm, value in zip(others, ends[1:], strict=True))
+    ends, losses = (each.isel(step=-1).mean("seed").values for each in (score, loss))
+    arms = [f"{end:.2f} ({arm})" for end, arm in zip(ends, loss["arm"].values.tolist(), strict=True)]
     return (
-        f"The highest induction score ends at {ends[0]:.2f} with {first}{f', {rest}' if rest else ''}; the loss where "
-        f"the next token can be known ends at {', '.join(f'{each:.2f}' for each in losses)} nats per token"
+        f"The highest induction score ends at {', '.join(arms)}; the loss where the next token can be known at "
+        f"{', '.join(f'{each:.2f}' for each in losses)} nats per token"
     )
 
 

@@ -50,6 +50,8 @@ UNITS_OF = {name: about for name, (_, *about) in MEASURED.items()} | {
     "seed": ("1", "random seed of weights and tokens"),
     "step": ("1", "training steps done"),
     "kept": ("1", "training steps done when weights of attention were kept"),
+    "layer": ("1", "number of the layer"),
+    "head": ("1", "number of the head in its layer"),
     "query": ("tokens", "position that looks back"),
     "key": ("tokens", "position that is looked at"),
 }
@@ -103,6 +105,12 @@ def measure(seeds: Iterable[int] = SEEDS, steps: int = STEPS, arms: Sequence[str
         "wall_seconds": [monotonic() - begun],
     }
     return dataset.assign_attrs(provenance=json.dumps(facts, sort_keys=True))
+
+
+def live(scale: str) -> xr.Dataset:
+    """What this machine makes in half a minute: two layers and one, of the seed that judges nothing."""
+    steps = SHORT.get(scale, {}).get("steps", STEPS)
+    return measure((0,), steps, (TWO, ONE)).assign_attrs(scale=scale, where="on this machine")
 
 
 EXPECTED = {TWO: (0.8, 0.97), ONE: (0.02, 0.07), SHUFFLED: (0.02, 0.08)}

@@ -1,0 +1,116 @@
+"""What chapter 19 says and tabulates of the birth of induction heads; the dataset chooses the words."""
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from ...claims.short import Said
+from ...plots.reading import how_many
+from ...store import results
+from .birth import BATCH, RATE, SHORTEST, Arm, model
+from .experiment import BORN, ONE, SHUFFLED, TWO, best, born, fall
+from .read import ranked
+
+APART = 0.5
+"""Nats per token between two layers and one from which on they are said to differ."""
+ORDER = ("highest", "second", "third", "lowest")
+
+
+def recipe(dataset: xr.Dataset) -> Said:
+    """What is trained on what, as far as a reader needs it to do the same."""
+    of, steps = model(Arm()), results.provenance(dataset)["config"]["steps"]
+    return Said(
+        f"A decoder of two layers with {of.n_heads} heads each, a stream of {of.d_model} and {of.d_ff} ReLU units a "
+        f"layer, reads sequences of {of.seq_len} tokens: {SHORTEST} to {of.seq_len // 2 - 1} different tokens, drawn "
+        f"anew for each sequence, come again and again. It trains for {steps} steps of {BATCH} sequences (AdamW at "
+        f"{RATE:g}, embeddings of scale 1). Its controls have one layer, or read each time in another order. "
+        "All of it is our choice: on the text of this book's own runs no such head came within a minute."
+    )
+
+
+def late(dataset: xr.Dataset) -> Said:
+    """When the heads come, and what the loss does by then."""
+    two, one = (dataset.sel(arm=arm) for arm in (TWO, ONE))
+    steps, at = fall(two), born(two, "prefix_matching", 1)
+    fell = np.isfinite(steps) & np.isfinite(at)
+    head = "Induction heads come late, and at once."
+    if not bool(fell.all()):
+        head = f"Induction heads come in {int(fell.sum())} of {how_many(fell.size, 'seed')}."
+    text = f"**{head}** "
+    if bool(fell.any()):
+        text += (
+            f"Up to step {_alike(two, one)} two layers do little better than one. Then the loss where the next token "
+            f"can be known falls from above 3 nats per token to below 1 within {between(steps.where(fell, drop=True))} "
+            f"steps, while a head of layer 1 comes to an induction score of {BORN:g} (at step "
+            f"{between(at.where(fell, drop=True))}, seed by seed). "
+        )
+    ends = [float(of["known_loss"].isel(step=-1).mean()) for of in (two, one)]
+    return Said(f"{text}At the end that loss is {ends[0]:.2f} nats with two layers and {ends[1]:.2f} with one.")
+
+
+def _alike(two: xr.Dataset, one: xr.Dataset) -> int:
+    """The last step before the mean losses first lie more than `APART` apart."""
+    apart = (one["known_loss"] - two["known_loss"]).mean("seed").values > APART
+    steps = two["step"].values.tolist()
+    return steps[max(0, int(apart.argmax()) - 1)] if apart.any() else steps[-1]
+
+
+def controls(dataset: xr.Dataset) -> Said:
+    """What one layer, and text that comes again in another order, have of it."""
+    highest = {arm: float(best(dataset).sel(arm=arm).max()) for arm in (ONE, SHUFFLED)}
+    scores = (
+        f"the highest induction score of any head, at any step, is {highest[ONE]:.2f} with one layer and "
+        f"{highest[SHUFFLED]:.2f} where every reading has an order of its own"
+    )
+    if max(highest.values()) >= BORN:
+        return Said(f"**The controls have it, too**: {scores}.")
+    last = dataset.isel(step=-1).mean("seed")
+    gain = " and ".join(f"{-float(last['in_context'].sel(arm=arm)):.2f}" for arm in (ONE, SHUFFLED))
+    copying = float(dataset["copying"].sel(arm=ONE, layer=0).isel(step=-1).min())
+    return Said(
+        f"**One layer cannot, and repetition alone does not ask for it**: {scores}. Both still use what they have "
+        f"read: late tokens cost {gain} nats less than early ones, for a token that was there comes again. And the "
+        f"heads of one layer copy (copying scores from {copying:.2f}): a head may raise what it reads and not know "
+        "where to look."
+    )
+
+
+def circuit(dataset: xr.Dataset) -> Said:
+    """What each head is worth at the end, taken away alone."""
+    of = ranked(dataset)
+    teller, others = of.sel(layer=0).isel(rank=0), of.sel(layer=0).isel(rank=slice(1, None))
+    costs = of["worth"].sel(layer=1).max("rank")
+    head = "The two layers make one circuit."
+    if float(teller["matching"].max()) >= 50:
+        head = "No single head of layer 0 carries it in every seed."
+    share = float(costs.mean())
+    several = "several heads there find the same place, and stand in for each other" if share < 50 else "it does most"
+    return Said(
+        f"**{head}** Without the head of layer 0 that looks one token back, the highest induction score of layer 1 "
+        f"is {between(teller['matching'])} % of what it was, and {between(teller['worth'])} % of the gain is lost; "
+        f"without another head of layer 0 it keeps {float(others['matching'].min()):.0f} % or more. Of layer 1, the head that "
+        f"costs most takes {between(costs)} % of the gain with it: {several}."
+    )
+
+
+def table(dataset: xr.Dataset) -> pd.DataFrame:
+    """Heads of two layers at the end, each taken away alone: a row a head, means of the seeds."""
+    of = ranked(dataset).mean("seed")
+    rows = {}
+    for layer, what in enumerate(("previous-token", "induction")):
+        for rank, order in enumerate(ORDER):
+            one = of.isel(layer=layer, rank=rank)
+            rows[f"layer {layer}, {order} {what} score"] = {
+                "previous token": f"{float(one['previous']):.2f}",
+                "induction": f"{float(one['prefix_matching']):.2f}",
+                "copying": f"{float(one['copying']):.2f}".replace("-", "−"),
+                "gain lost without it, %": f"{float(one['worth']):.0f}".replace("-", "−"),
+                "induction left, %": f"{float(one['matching']):.0f}",
+            }
+    return pd.DataFrame.from_dict(rows, orient="index").rename_axis("head")
+
+
+def between(values: xr.DataArray) -> str:
+    """The smallest and the largest value, without decimals."""
+    first, last = (f"{float(each):.0f}".replace("-", "−") for each in (values.min(), values.max()))
+    return first if first == last else f"{first} to {last}"

@@ -26,7 +26,7 @@ from sphinx.util.osutil import relative_uri
 
 from ..plots import page as pages
 from ..plots import palette
-from ..plots.written import MIME, from_json
+from ..plots.written import MIME, PAGE, from_json
 from . import drawers
 from .equations import by_chapter
 
@@ -51,6 +51,8 @@ class LiveFigureRenderer:
 
         See `begun` for what is refused.
         """
+        if not inline and data.mime_type == PAGE:
+            return [nodes.raw("", data.string, format="html")]  # which `KeepPicture` puts into its figure
         if inline or data.mime_type != MIME or META not in data.output_metadata:
             return None
         about, myst = data.output_metadata[META], renderer.renderer
@@ -118,6 +120,7 @@ class KeepPicture(SphinxPostTransform):
             if not pictures:
                 raise ValueError(f"{self.env.docname}: the figure {node['name']} has no PNG twin")
             pictures[0]["alt"] = node["alt"]
+            node["page"] = "".join(raw.astext() for part in bundle if part["mime_type"] == PAGE for raw in part)
             if self.app.builder.format == "html":
                 node.insert(0, pictures[0])
                 bundle.replace_self(node)
@@ -132,6 +135,9 @@ def visit_live_figure(writer: Any, node: live_figure) -> None:
     here, chapter = builder.get_target_uri(builder.current_docname), node["chapter"]
     picture = node.pop(0)
     node["picture"] = posixpath.join(builder.imgpath, builder.images[picture["uri"]])
+    if node.get("page"):
+        writer.body.append(f'<figure class="walk" id="fig-{name}">\n{node["page"]}\n')
+        return
     data = drawers.waited(node["chart"], builder.app)
     files = {f"{name}.js": pages.script(name, data)}
     files |= {f"{name}-{size}.svg": pages.alone(each["svg"]) for size, each in data["drawings"].items()}
@@ -250,6 +256,8 @@ def add_figures(app: Sphinx, page: str, template: str, context: dict[str, Any], 
     """Load the script of figures on pages that have some."""
     if doctree is not None and META in app.env.metadata.get(page, {}):
         app.add_js_file("figures.js", loading_method="defer")
+        if any(node.get("page") for node in doctree.findall(live_figure)):
+            app.add_js_file("walk.js", loading_method="defer")
 
 
 def write_colours(app: Sphinx, error: Exception | None) -> None:

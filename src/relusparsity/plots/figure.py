@@ -15,7 +15,7 @@ from ..version import commits
 from .chart import Chart
 from .described import described
 from .reading import how_many
-from .written import MIME, from_json, to_json
+from .written import MIME, PAGE, from_json, to_json
 
 
 @dataclass(frozen=True, repr=False)
@@ -33,6 +33,7 @@ class Figure:
     alt : what is seen, in words and numbers, for readers who do not see it.
     title : what the figure shows, a sentence without its full stop.
     model : whose numbers these are: 'Wide, nearest, 3 seeds'.
+    page : HTML that the book shows in place of the drawing, whole without scripts; the drawing is the picture then.
     """
 
     name: str
@@ -43,6 +44,7 @@ class Figure:
     alt: str
     title: str = ""
     model: str = ""
+    page: str = ""
 
     def __repr__(self) -> str:
         return f"{self.name}: {self.heading} {self.caption}" if self.title else f"{self.name}: {self.caption}"
@@ -101,6 +103,7 @@ class Figure:
         self, include: object = None, exclude: object = None
     ) -> tuple[dict[str, Any], dict[str, dict[str, str]]]:
         data = {MIME: self.chart, "image/png": self.png, "text/plain": repr(self)}
+        data |= {PAGE: self.page} if self.page else {}
         about = {"name": self.name, "function": self.function, "caption": self.caption, "csv": self.csv}
         about |= {"alt": self.alt, "title": self.title, "model": self.model}
         return data, {"relusparsity": about}  # type: ignore[dict-item]

@@ -8,6 +8,8 @@ import numpy as np
 from .chart import Axis, Chart, Control, Mark, Panel, State
 
 MIME = "application/vnd.relusparsity.chart+json"
+PAGE = "application/vnd.relusparsity.page+html"
+"""HTML that a page shows in place of the chart's drawing."""
 
 
 def rounded(value: Any, digits: int = 4) -> Any:

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
+import specialised_made
 import top_k_made
 from relusparsity import plots
 from relusparsity.chapters.ch01_model_and_training import figures as ch01
@@ -13,6 +14,7 @@ from relusparsity.chapters.ch02_layer_patterns import figures as ch02
 from relusparsity.chapters.ch03_neuron_death import figures as ch03
 from relusparsity.chapters.ch06_limits_and_capacity import figures as ch06
 from relusparsity.chapters.ch13_top_k import figures as ch13
+from relusparsity.chapters.ch19_specialised_heads import figures as ch19
 
 SEEDS, LAYERS, UNITS, STEPS = 3, 6, 512, 45
 
@@ -171,7 +173,7 @@ RECORDED, HERE = made_up(), made_up("laptop", seed=5, last_tokens=1e6)
 
 FIGURES_OF = {
     name: value
-    for module in (plots, ch01, ch02, ch03, ch06, ch13)
+    for module in (plots, ch01, ch02, ch03, ch06, ch13, ch19)
     for name, value in vars(module).items()
     if inspect.isfunction(value) and value.__annotations__.get("return") is plots.Figure and name != "figure"
 }
@@ -204,6 +206,9 @@ FIGURES = {
     "reliability": lambda: ch13.reliability(top_k_made.reliability()),
     "robustness": lambda: ch13.robustness(top_k_made.robustness()),
     "units": lambda: ch13.units(top_k_made.units()),
+    "walk": lambda: ch19.walk(specialised_made.heads()),
+    "controls": lambda: ch19.controls(specialised_made.heads()),
+    "removed": lambda: ch19.removed(specialised_made.heads()),
 }
 
 
@@ -235,7 +240,7 @@ NEEDS = {
     "width": ["used_units", "heldout_loss"],
     "recipes": ["batch_use", "final_batch_use", "final_loss", "tokens"],
     "effects": ["effect", "low", "high", "p_holm", "unit"],
-} | top_k_made.NEEDS
+} | (top_k_made.NEEDS | specialised_made.NEEDS)
 
 
 DATA = {
@@ -243,7 +248,7 @@ DATA = {
     "foresight": made_up_areas(),
     "recipes": made_up_recipes(2),
     "effects": made_up_effects(),
-} | top_k_made.DATA
+} | (top_k_made.DATA | specialised_made.DATA)
 
 
 @pytest.fixture(scope="module")

@@ -1,12 +1,7 @@
 """A dataset of chapter 19's form, made up: heads of every function, one of two, and what is left without some."""
 
-from collections.abc import Callable
-from typing import Any
-
 import numpy as np
 import xarray as xr
-
-from relusparsity.chapters.ch19_specialised_heads import figures
 
 LAYERS, HEADS, DRAWS = 30, 9, 5
 BEST = (18, 6)
@@ -90,7 +85,9 @@ def _sentences(data: xr.Dataset, rng: np.random.Generator) -> None:
     data["sentence_attention"] = ("sentence", "layer", "head", "query", "key"), weights
 
 
-FIGURES: dict[str, Callable[[], Any]] = {
-    name: lambda draw=draw: draw(heads())
-    for name, draw in (("walk", figures.walk), ("controls", figures.controls), ("removed", figures.removed))
+DATA = dict.fromkeys(("walk", "controls", "removed"), heads())
+NEEDS = {
+    "walk": ["attention_first", "prefix_matching", "copying", "sentence_tokens", "sentence_attention"],
+    "controls": ["attention_previous", "attention_entropy", "prefix_matching", "copying"],
+    "removed": ["repeat_first_loss", "repeat_second_loss", "ablated"],
 }

@@ -15,7 +15,7 @@ from relusparsity.chapters.ch02_layer_patterns import figures as ch02
 from relusparsity.errors import UserError
 from relusparsity.plots import layer_patterns
 from relusparsity.plots.reading import thinned
-from relusparsity.plots.written import MIME, from_json, to_json
+from relusparsity.plots.written import MIME, PAGE, from_json, to_json
 
 pytest_plugins = ("plots_made",)  # its fixtures
 
@@ -29,7 +29,7 @@ def test_every_figure_is_tried():
 def test_a_figure_is_what_the_page_expects(drawn, name):
     figure = drawn[name]
     data, about = figure._repr_mimebundle_()
-    assert set(data) == {MIME, "image/png", "text/plain"}
+    assert set(data) - {PAGE} == {MIME, "image/png", "text/plain"} and (PAGE in data) == bool(figure.page)
     assert set(about) == {"relusparsity"}
     assert set(about["relusparsity"]) == {"name", "function", "caption", "csv", "alt", "title", "model"}
     module, _, function = figure.function.rpartition(".")

@@ -133,7 +133,7 @@ def visit_live_figure(writer: Any, node: live_figure) -> None:
     """Open the figure: form, drawing and data; the PNG is for its link alone."""
     builder, name = writer.builder, node["name"]
     here, chapter = builder.get_target_uri(builder.current_docname), node["chapter"]
-    picture = node.pop(0)
+    picture = node["hidden"] = node.pop(0)  # until the figure is closed
     node["picture"] = posixpath.join(builder.imgpath, builder.images[picture["uri"]])
     if node.get("page"):
         writer.body.append(f'<figure class="walk" id="fig-{name}">\n{node["page"]}\n')
@@ -157,6 +157,7 @@ def visit_live_figure(writer: Any, node: live_figure) -> None:
 
 def depart_live_figure(writer: Any, node: live_figure) -> None:
     """Close the figure with its links; the data is written beside the pages."""
+    node.insert(0, node["hidden"])  # the page's social card looks for it
     builder, docname, name = writer.builder, writer.builder.current_docname, node["name"]
     chapter = node["chapter"]
     data = f"_downloads/{chapter}/{name}.csv"

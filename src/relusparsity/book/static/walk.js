@@ -11,7 +11,8 @@ document.querySelectorAll("figure.walk").forEach((figure) => {
 
   const number = (value) => {
     if (value === null || value === undefined) return "not measured";
-    return value.toFixed(2).replace("-0.00", "0.00").replace("-", "−");
+    const size = Math.floor(100 * Math.abs(value) + 0.5) / 100;
+    return `${value < 0 && size ? "−" : ""}${size.toFixed(2)}`;
   };
   const place = () => layer * data.heads + head;
   const of = (name) => data.scores.find((one) => one.name === name);
@@ -84,7 +85,7 @@ document.querySelectorAll("figure.walk").forEach((figure) => {
       cell.tabIndex = at === place() ? 0 : -1;
       cell.setAttribute("aria-selected", at === place());
     });
-    if (focus) cells[place()].focus({ preventScroll: !focus });
+    if (focus) cells[place()].focus();
     figure.querySelector(".walk-said").textContent = said();
     figure.querySelectorAll(".walk-scores tbody tr").forEach((row, at) => {
       [...row.querySelectorAll("td")].forEach((cell, reading) => {

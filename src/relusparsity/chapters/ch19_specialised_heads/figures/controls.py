@@ -32,11 +32,11 @@ def controls(dataset: xr.Dataset) -> Figure:
     reach = (of >= LEAST).sum(["layer", "head"]).where(of.notnull().any(["layer", "head"]))
     panels = [_panel(of.sel(score=score.name), reach.sel(score=score.name), at) for at, score in enumerate(SCORES)]
     caption = (
-        "A line has all heads, by their score, the highest first; each score and each line has its own order. Shuffled: "
-        "the same tokens in random order within a sequence. Random weights: every matrix has its numbers in random "
-        "order, and reads the text in order. Induction is measured on random tokens that repeat, copying on the weights "
-        f"alone, so neither has shuffled text. A function needs training, or the order, where without it fewer than "
-        f"half as many heads reach {LEAST:g}."
+        "A line has all heads, by their score, the highest first; each line has its own order. "
+        "Shuffled: the same tokens in random order within a sequence. Random weights: every matrix has its numbers in "
+        "random order, and reads the text in order. Induction is measured on random tokens that repeat, copying on "
+        "the weights alone, so neither has shuffled text. Counts are in the order of the legend. A function needs "
+        f"training, or the order, where without it fewer than half as many heads reach {LEAST:g}."
     )
     drawn = [("", of.to_dataset("reading"))]
     rows = -(-len(panels) // 2)
@@ -46,14 +46,14 @@ def controls(dataset: xr.Dataset) -> Figure:
 
 
 def _alt(of: xr.DataArray, reach: xr.DataArray) -> str:
-    """The highest score of each line, and how many heads reach `LEAST`; the lines' ends, which say little, are left out."""
+    """The highest score of each line, and how many heads reach `LEAST`; where the lines end says little."""
     told = []
     for score in SCORES:
         each = []
         for reading in READINGS:
             at = {"score": score.name, "reading": reading}
             if of.sel(at).notnull().any():
-                many = f", {int(reach.sel(at))} heads" * (score in FUNCTIONS)
+                many = f" ({int(reach.sel(at))} heads)" * (score in FUNCTIONS)
                 each.append(f"{reading} {number(float(of.sel(at).max()))}{many}")
         told.append(f"{score.name}: {'; '.join(each) or 'not measured'}")
     return (
@@ -70,9 +70,8 @@ def _panel(of: xr.DataArray, reach: xr.DataArray, at: int) -> Panel:
         values = np.sort(of.sel(reading=reading).values.ravel())[::-1]  # NaN, which is sorted last, comes first
         values = np.r_[values[~np.isnan(values)], values[np.isnan(values)]]
         hover = f"{score.name}, {reading}\nhead {{x}} of {heads}: {{y}} {score.unit}".rstrip()
-        marks.append(
-            Mark("line", np.arange(1, heads + 1), values, colour, reading * (at == 0), reading, hover, dash=dash)
-        )
+        ranks, legend = np.arange(1, heads + 1), reading * (at == 0)
+        marks.append(Mark("line", ranks, values, colour, legend, reading, hover, dash=dash))
     title = f"{score.name}, {score.unit}".rstrip(", ")
     if score in FUNCTIONS:
         counts = ", ".join(str(int(n)) if np.isfinite(n) else "–" for n in reach.sel(reading=list(READINGS)).values)

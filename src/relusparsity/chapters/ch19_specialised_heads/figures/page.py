@@ -13,8 +13,8 @@ from .sentences import Sentences, percent
 START = "induction"
 """The score that is shown at first."""
 HINT = (
-    "Click a head, or go through the map by the arrow keys. Then point at a token, or choose it by the arrow keys: what "
-    "does it look at?"
+    "Click a head, or go through the map by the arrow keys. Then point at a token, or choose it by the arrow keys: "
+    "what does it look at?"
 )
 KEY = (0.0, 0.25, 0.5, 0.75, 1.0)
 
@@ -46,16 +46,18 @@ def page(of: xr.DataArray, sentences: Sentences, start: tuple[int, int], shown: 
     told = json.dumps(data, ensure_ascii=False, separators=(",", ":")).replace("</", "<\\/")
     names = _options([f"{score.name}{f', {score.unit}' * bool(score.unit)}" for score in SCORES], 0)
     texts = _options(sentences.titles(), shown[0])
+    looks = escape(sentences.said(shown[0], layer, head, shown[1]))
+    does = said(layer, head, of_head(of.sel(reading="text"), layer, head))
     return (
         f'<script type="application/json">{told}</script>\n'
         f'<form class="figure-controls" hidden><label>Score: <select>{names}</select></label> '
         f'<label>Sentence: <select>{texts}</select></label><p class="figure-hint">{HINT}</p></form>\n'
         f'<div class="walk-map" role="img" aria-label="{escape(alt)}">{_map(of, start)}</div>\n'
         f'<p class="walk-key" aria-hidden="true">{_key()}</p>\n'
-        f'<p class="walk-said" aria-live="polite">{said(layer, head, of_head(of.sel(reading="text"), layer, head))}</p>\n'
+        f'<div class="walk-head"><div><p class="walk-said" aria-live="polite">{does}</p>\n'
         f'<div class="walk-tokens">{_tokens(sentences, start, shown)}</div>\n'
-        f'<p class="walk-looks" aria-live="polite">{escape(sentences.said(shown[0], layer, head, shown[1]))}</p>\n'
-        f"{_table(of, layer, head)}"
+        f'<p class="walk-looks" aria-live="polite">{looks}</p></div>\n'
+        f"{_table(of, layer, head)}</div>"
     )
 
 
@@ -71,7 +73,7 @@ def colour(value: float, most: float = 1.0) -> int:
 
 def _score(of: xr.DataArray, at: int) -> dict[str, object]:
     score = SCORES[at]
-    values = [[None if np.isnan(v) else round(float(v), 3) for v in of.sel(reading=r).values.ravel()] for r in READINGS]
+    values = [[None if np.isnan(v) else round(float(v), 4) for v in of.sel(reading=r).values.ravel()] for r in READINGS]
     known = [each if any(value is not None for value in each) else None for each in values]
     return {"name": score.name, "of": score.of, "unit": score.unit, "most": score.most, "values": known}
 

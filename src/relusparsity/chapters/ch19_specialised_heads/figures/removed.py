@@ -1,5 +1,7 @@
 """Figure of chapter 19: what is left of the gain from text that repeats, without the heads of highest induction."""
 
+from dataclasses import replace
+
 import numpy as np
 import xarray as xr
 
@@ -10,18 +12,20 @@ from ....plots.reading import percent, variable
 from .scores import named
 
 TEXTS = {"english": "English text", "random tokens": "random tokens"}
-WAYS = {"mean": "their mean", "zero": "zero"}
+WAYS = {"mean": "heads at their mean", "zero": "heads at zero"}
 DIMS = ("evaluation", "text", "way")
 
 
 def left(dataset: xr.Dataset) -> xr.DataArray:
     """Repeated-text gain of each evaluation, percent of the intact model's: (evaluation, text, way).
 
-    The gain is the mean loss on the first reading of tokens, less that on the second.
+    The gain is the mean loss on the first reading of tokens, less that on the second. Missing where the intact model
+    has none.
     """
     first, second = (variable(dataset, "removed", f"repeat_{which}_loss", *DIMS) for which in ("first", "second"))
     gain = (first - second).astype(float)
-    return 100 * gain / gain.sel(evaluation="none", drop=True)
+    whole = gain.sel(evaluation="none", drop=True)
+    return 100 * gain / whole.where(whole > 0)
 
 
 def removed(dataset: xr.Dataset) -> Figure:
@@ -39,7 +43,7 @@ def removed(dataset: xr.Dataset) -> Figure:
     heads = int(variable(dataset, "removed", "ablated", "evaluation", "layer", "head").sel(evaluation="top").sum())
     rows = [(text, way) for text in share["text"].values.tolist() for way in share["way"].values.tolist()]
     panel = Panel(
-        "repeated-text gain that is left, by text and by what stands in for a head's output",
+        "repeated-text gain that is left",
         Axis("% of the intact model's", limits=_limits(share)),
         Axis(limits=(len(rows) - 0.4, -0.6), ticks=([*map(float, range(len(rows)))], [*map(_row, rows)]), names=True),
         cursor=100.0,
@@ -58,14 +62,25 @@ def removed(dataset: xr.Dataset) -> Figure:
             Mark("points", top, [float(at)], style.ACCENT, legend, "" if legend else "top", hover, size=11.0)
         )
     caption = (
-        f"The gain is the loss on tokens read for the first time less that on the same tokens read again. {heads} heads "
-        "are taken away: in each row the large point is without those of the highest prefix-matching score, a small one "
-        f"is one of {len(draws)} draws of as many heads in the same layers. In place of a head's output stands its mean, "
-        "or zero. The dotted line is the intact model; what lies right of it gains more than that."
+        "The gain is the loss on tokens read for the first time less that on the same tokens read again. "
+        f"{heads} heads are taken away: in each row the large point is without those of the highest prefix-matching "
+        f"score, a small one is one of {len(draws)} draws of as many heads in the same layers. In place of a head's "
+        "output stands its mean, or zero. The dotted line is the intact model; what lies right of it gains more."
     )
     numbers = [("", share.to_dataset(name="gain_left"))]
     chart = Chart([panel], [44 * len(rows)], legend=f"{heads} heads removed:")
-    return figure(f"{__name__}.removed", chart, caption, numbers, _finding(share, draws, heads), named(dataset))
+    made = figure(f"{__name__}.removed", chart, caption, numbers, _finding(share, draws, heads), named(dataset))
+    return replace(made, alt=f"A dot chart. {' '.join(_told(share.sel(text=t, way=w), draws) for t, w in rows)}")
+
+
+def _told(of: xr.DataArray, draws: list[str]) -> str:
+    """A row in words: (evaluation)."""
+    top, others = float(of.sel(evaluation="top")), of.sel(evaluation=draws).values
+    others = others[np.isfinite(others)]
+    drawn = f"{_signed(others.min())} to {_signed(others.max())}" if others.size else "not measured"
+    called = _row((of["text"].item(), of["way"].item())).replace("\n", " ")
+    best = _signed(top) if np.isfinite(top) else "not measured"
+    return f"{called}: left of the gain without the top heads {best}, without {len(draws)} random draws {drawn}."
 
 
 def _finding(share: xr.DataArray, draws: list[str], heads: int) -> str:
@@ -78,7 +93,7 @@ def _finding(share: xr.DataArray, draws: list[str], heads: int) -> str:
             if not np.isfinite(top) or not others.size:
                 continue
             most = "more than any draw" if top > others.max() else "no more than draws do"
-            span = f"{_signed(others.min())} to {_signed(others.max())}"
+            span = f"{_signed(others.mean())} ({_signed(others.min())} to {_signed(others.max())})"
             return (
                 f"Without the {heads} heads of highest induction {_signed(top)} of the gain from repeated "
                 f"{TEXTS.get(text, text)} is gone, {most}: {heads} others of their layers take {span}"

@@ -1,5 +1,6 @@
 """The scores of heads that chapter 19 draws: their names, where they are measured, and how a head's are said."""
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -44,7 +45,7 @@ def named(dataset: xr.Dataset) -> xr.Dataset:
 
 
 def scores(dataset: xr.Dataset, function: str) -> xr.DataArray:
-    """All scores by reading: (score, reading, layer, head), missing where one was not measured.
+    """All scores by reading, to four digits: (score, reading, layer, head), missing where one was not measured.
 
     Parameters
     ----------
@@ -73,7 +74,8 @@ def scores(dataset: xr.Dataset, function: str) -> xr.DataArray:
             of = of.assign_coords(reading=["text", "random weights"])
         each.append(of.astype(float).reindex(reading=list(READINGS)))
     names = [score.name for score in SCORES]
-    return xr.concat(each, "score", coords="minimal", compat="override").assign_coords(score=names)
+    every = xr.concat(each, "score", coords="minimal", compat="override").assign_coords(score=names)
+    return every.round(4)  # as the page gets them, whose words are to be the same
 
 
 def number(value: float | None) -> str:
@@ -84,7 +86,8 @@ def number(value: float | None) -> str:
     """
     if value is None or not np.isfinite(value):
         return "not measured"
-    return f"{value:.2f}".replace("-0.00", "0.00").replace("-", "−")
+    size = math.floor(100 * abs(value) + 0.5) / 100  # the script rounds in the same way
+    return f"{'−' if value < 0 and size else ''}{size:.2f}"
 
 
 def functions(values: dict[str, float]) -> list[Score]:

@@ -92,7 +92,7 @@ def _map(score: xr.DataArray) -> Panel:
 def _looks(tokens: list[str], seen: np.ndarray) -> Panel:
     """What a query, the last of the tokens, gives each of them."""
     places = np.arange(len(tokens), dtype=float)
-    share = 100 * seen / 255
+    share = 100 * seen.astype(float) / 255
     hover = [[token.strip()] for token in tokens]
     dots = Mark("points", share, places, style.ACCENT, hover="“{0}”: {x} %", size=8.0, extra=hover)
     stems = [Mark("line", [0.0, float(x)], [y, y], style.ACCENT, width=3.0) for x, y in zip(share, places, strict=True)]
@@ -104,5 +104,7 @@ def _looks(tokens: list[str], seen: np.ndarray) -> Panel:
 
 
 def _numbers(tokens: list[str], seen: np.ndarray) -> xr.Dataset:
-    weights = xr.DataArray(np.round(seen / 255, 4), dims="position", coords={"token": ("position", tokens)})
+    weights = xr.DataArray(
+        np.round(seen.astype(float) / 255, 4), dims="position", coords={"token": ("position", tokens)}
+    )
     return weights.to_dataset(name="weight").assign_coords(position=range(len(tokens)))

@@ -11,7 +11,7 @@ import xarray as xr
 from bs4 import BeautifulSoup
 from sphinx.application import Sphinx
 
-from relusparsity.book import renderer
+from relusparsity.book import furniture, renderer
 from relusparsity.plots.chart import Axis, Chart, Control, Mark, Panel, State
 from relusparsity.plots.figure import Figure
 from relusparsity.plots.written import to_json
@@ -26,8 +26,8 @@ BARE = Figure(
 )
 
 
-def page(folder: Path, *figures: Figure) -> BeautifulSoup:
-    """Chapter 3 of a book of its own, with these figures."""
+def page(folder: Path, *figures: Figure, heroes: list[Path] | None = None) -> BeautifulSoup:
+    """Chapter 3 of a book of its own, with these figures; `heroes` gets the picture of its social card."""
     (folder / "notebooks").mkdir()
     (folder / "notebooks/03_death.py").write_text("# %%\n")
     notebook = nbformat.v4.new_notebook()
@@ -45,6 +45,9 @@ def page(folder: Path, *figures: Figure) -> BeautifulSoup:
         "root_doc": "03_death",
     }
     app = Sphinx(source, None, folder / "html", folder / "trees", "html", settings, status=None, warning=None)
+    if heroes is not None:
+        shown = "html-page-context"
+        app.connect(shown, lambda app, name, _, __, tree: tree and heroes.append(furniture.hero(app, tree)))
     app.build()
     return BeautifulSoup((folder / "html/03_death.html").read_text(), "html.parser")
 
@@ -102,3 +105,22 @@ def test_two_figures_of_one_name_are_refused(tmp_path):
 @pytest.mark.parametrize(("docname", "said"), [("chapters/12_other", "Fig. 12.4"), ("index", "Fig. 4")])
 def test_numbers_count_by_chapter(docname, said):
     assert renderer.number(docname, 4) == said
+
+
+def test_a_figure_may_be_html_that_stands_in_place_of_its_drawing(tmp_path):
+    shown = replace(BARE.titled("Decay empties layer 1", WIDE), page='<p class="own">Layers &amp; heads.</p>')
+    figure = page(tmp_path, shown, BARE.titled("Mid agrees", MID)).select_one("figure#fig-effects-wide-first")
+    assert figure["class"] == ["walk"] and figure.select_one("p.own").text == "Layers & heads."
+    assert figure.img is None and figure.script is None, "the drawing is a file alone"
+    assert figure.select_one("strong").text == "Fig. 3.1 Decay empties layer 1. Wide, first."
+    for kind in ("csv", "png"):
+        assert (tmp_path / "html" / figure.select_one(f"a[download$={kind}]")["href"]).is_file()
+    html = (tmp_path / "html/03_death.html").read_text()
+    assert "walk.js" in html and "figures.js" in html
+
+
+def test_a_page_s_social_card_has_its_first_figure(tmp_path):
+    heroes: list[Path] = []
+    first = BARE.titled("Decay empties layer 1", WIDE)
+    page(tmp_path, first, BARE.titled("Mid agrees", MID), heroes=heroes)
+    assert [hero.read_bytes() for hero in heroes] == [first.png]

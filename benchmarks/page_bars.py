@@ -36,7 +36,7 @@ MOUSE_ALONE = """() => [...document.querySelectorAll(
     'article :is(button, input, select, summary, [onclick])')]
   .filter(one => one.getClientRects().length && !one.disabled && one.tabIndex < 0).length"""
 READY = """() => document.readyState === 'complete'
-  && [...document.querySelectorAll('.live-figure')].every(one => one.classList.contains('is-live'))"""
+  && [...document.querySelectorAll('.live-figure, .walk')].every(one => one.classList.contains('is-live'))"""
 
 
 def pages_of(folder: Path) -> list[str]:

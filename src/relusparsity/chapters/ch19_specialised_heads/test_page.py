@@ -230,15 +230,15 @@ def test_every_choice_is_said_as_python_says_it(real: xr.Dataset, open_page: Ope
         assert shown.replace(' class=""', "") == wanted
     for at, each in enumerate(SCORES):
         score.select_option(index=at)
-        values = of.sel(score=each.name, reading="text").values.ravel()
-        top = each.most or np.abs(values).max()
+        drawn = of.sel(score=each.name, reading="text").values.ravel()
+        top = each.most or np.abs(drawn).max()
         for place in (0, 11, 168, 269):
             look = cells.nth(place).evaluate(
                 "cell => [cell.style.getPropertyValue('--s'), cell.style.getPropertyValue('--c')]"
             )
-            assert look[0] == f"{pages.side(values[place], top)}%", (each.name, place)
-            assert look[1] == f"var(--figure-layer-{pages.colour(values[place], top)})"
-            assert ("walk-below" in (cells.nth(place).get_attribute("class") or "")) == (values[place] < 0)
+            assert look[0] == f"{pages.side(drawn[place], top)}%", (each.name, place)
+            assert look[1] == f"var(--figure-layer-{pages.colour(drawn[place], top)})"
+            assert ("walk-below" in (cells.nth(place).get_attribute("class") or "")) == (drawn[place] < 0)
     sentence.select_option(index=1)
     query = sentences.telling(1, 18, 6)
     assert page.locator(".walk-looks").inner_text() == sentences.said(1, 18, 6, query)

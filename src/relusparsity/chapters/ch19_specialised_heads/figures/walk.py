@@ -34,9 +34,10 @@ def walk(dataset: xr.Dataset) -> Figure:
     chart = Chart([_map(trained.sel(score=START)), _looks(tokens, seen)], [230, 60 + 17 * len(tokens)], legend="")
     what = said(layer, head, of_head(trained, layer, head))
     caption = (
-        "Every square is a head: its size and colour are its score. A head has a function where its score is "
-        f"{LEAST:g} or more, and may have several; the table has its scores on the same tokens in random order and "
-        "with random weights, too. Below a token stands what the outlined token gives it, in percent of its attention."
+        "Every square is a head: its size and colour are its score, and it is empty where that is below 0. A head has "
+        f"a function where its score is {LEAST:g} or more, and may have several; the table has its scores on the same "
+        "tokens in random order and with random weights, too. Below a token stands what the outlined token gives it, "
+        "in percent of its attention."
     )
     drawn = [("scores", trained.drop_vars("reading").to_dataset("score")), ("attention", _numbers(tokens, seen))]
     made = figure(f"{__name__}.walk", chart, caption, drawn, _finding(trained), named(dataset))

@@ -6,27 +6,10 @@ import xarray as xr
 LAYERS, HEADS, DRAWS = 30, 9, 5
 BEST = (18, 6)
 """Layer and head of the highest induction score, which looks at the first token as well."""
-SENTENCES = (
-    [
-        "Mr",
-        "Dur",
-        "sley",
-        "was",
-        "proud",
-        "to",
-        "say",
-        "that",
-        "Mr",
-        "Dur",
-        "sley",
-        "was",
-        "normal",
-        ",",
-        "thank",
-        "you",
-    ],
-    ["One", ",", " two", ",", " three", ",", "\n", " and", " <four>", " &", " five", "."],
-)
+SENTENCES = {
+    "a name": ["Mr", "␣Dur", "sley", "␣said", "␣that", "␣it", "␣was", ",", "␣Mr", "␣Dur", "sley", "."],
+    "a list & more": ["One", ",", "␣two", ",", "⏎", "␣␣", "␣and", "␣<four>", "␣&", "␣five", "."],
+}
 READINGS = ["text", "shuffled", "random weights"]
 EVALUATIONS = ["none", "top", *(f"random {n}" for n in range(20))]
 BY_HEAD = ("reading", "layer", "head")
@@ -73,12 +56,22 @@ def _removed(data: xr.Dataset, rng: np.random.Generator) -> None:
     dims = ("evaluation", "text", "way")
     data["repeat_first_loss"] = dims, np.full(gain.shape, 5.0)
     data["repeat_second_loss"] = dims, 5.0 - gain
-    data.coords.update({"evaluation": EVALUATIONS, "text": ["english", "random tokens"], "way": ["mean", "zero"]})
+    data.coords.update(
+        {
+            "evaluation": EVALUATIONS,
+            "text": ["english", "random tokens"],
+            "way": ["mean", "zero"],
+            "sentence": [*SENTENCES],
+        }
+    )
 
 
 def _sentences(data: xr.Dataset, rng: np.random.Generator) -> None:
-    longest = max(map(len, SENTENCES))
-    data["sentence_tokens"] = ("sentence", "position"), np.array([[*s, *[""] * (longest - len(s))] for s in SENTENCES])
+    longest = max(map(len, SENTENCES.values()))
+    data["sentence_tokens"] = (
+        ("sentence", "position"),
+        np.array([[*s, *[""] * (longest - len(s))] for s in SENTENCES.values()]),
+    )
     given = np.tril(rng.random((len(SENTENCES), LAYERS, HEADS, longest, longest)))
     given[0, BEST[0], BEST[1], 9] = [0, 0, 8, 0, 0, 0, 0, 0, 0, 1, *[0] * (longest - 10)]  # "Dur" after "Mr Dur"
     weights = np.round(255 * given / given.sum(-1, keepdims=True)).astype(np.uint8)

@@ -45,7 +45,7 @@ def page(of: xr.DataArray, sentences: Sentences, start: tuple[int, int], shown: 
     }
     told = json.dumps(data, ensure_ascii=False, separators=(",", ":")).replace("</", "<\\/")
     names = _options([f"{score.name}{f', {score.unit}' * bool(score.unit)}" for score in SCORES], 0)
-    texts = _options(sentences.titles(), shown[0])
+    texts = _options(sentences.names, shown[0])
     looks = escape(sentences.said(shown[0], layer, head, shown[1]))
     does = said(layer, head, of_head(of.sel(reading="text"), layer, head))
     return (

@@ -17,8 +17,9 @@ class Sentences:
     Parameters
     ----------
     dataset : Dataset
-        `sentence_tokens` (sentence, position), words, "" behind a sentence's end; `sentence_attention` (sentence,
-        layer, head, query, key), of 255 parts.
+        `sentence_tokens` (sentence, position), with a ␣ for every blank, "" behind a sentence's end;
+        `sentence_attention` (sentence, layer, head, query, key), of 255 parts. The labels of `sentence` say what each
+        shows.
     function
         Name of the figure, for what is said if a variable is missing.
 
@@ -31,14 +32,11 @@ class Sentences:
     def __init__(self, dataset: xr.Dataset, function: str) -> None:
         dims = [dim for dim in dataset.sizes if dim not in dataset.coords]
         numbered = dataset.assign_coords({dim: range(dataset.sizes[dim]) for dim in dims})
-        words = variable(numbered, function, "sentence_tokens", "sentence", "position").values
-        self.tokens = [[shown(str(word)) for word in row if str(word)] for row in words]
+        words = variable(numbered, function, "sentence_tokens", "sentence", "position")
+        self.names = [str(name) for name in words["sentence"].values]
+        self.tokens = [[shown(str(word)) for word in row if str(word)] for row in words.values]
         of = variable(numbered, function, "sentence_attention", "sentence", "layer", "head", "query", "key")
         self.attention: np.ndarray = of.values.astype(np.uint8)
-
-    def titles(self) -> list[str]:
-        """What a sentence is called: how it begins."""
-        return [f"{text[:44]}…" if len(text) > 45 else text for text in map(joined, self.tokens)]
 
     def packed(self) -> list[str]:
         """Attention of each sentence in base64: layer by layer, head by head, of every query the keys up to itself."""
@@ -92,20 +90,9 @@ def percent(part: int) -> int:
 
 
 def shown(token: str) -> str:
-    """A token that is seen, though it is a line's end or blank.
+    """A token as it stands in a text, but seen though it is blank.
 
-    >>> shown(" the"), shown("\\n"), shown("  ")
-    (' the', '⏎', '␣')
+    >>> shown("␣the"), shown("⏎"), shown("␣␣")
+    (' the', '⏎', '␣␣')
     """
-    seen = token.replace("\n", "⏎").replace("\t", " ")
-    return seen if seen.strip() else "␣"
-
-
-def joined(tokens: list[str]) -> str:
-    """Tokens as text: as they are if they bring their blanks, else words.
-
-    >>> joined(["The", " cat"]), joined(["The", "cat"])
-    ('The cat', 'The cat')
-    """
-    blanks = any(token[:1] == " " for token in tokens)
-    return ("" if blanks else " ").join(tokens).strip()
+    return token.replace("␣", " ") if token.strip("␣") else token

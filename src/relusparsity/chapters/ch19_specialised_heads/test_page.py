@@ -250,30 +250,36 @@ def test_every_choice_is_said_as_python_says_it(real: xr.Dataset, open_page: Ope
     assert page.locator(".walk-tokens > span").nth(7).text_content().startswith(" <four>")
 
 
-LUMINANCE = """() => {
+CONTRASTS = """() => {
   const at = (colour) => {
-    const [r, g, b] = colour.match(/[\\d.]+/g).map((part) => part / 255)
+    const whole = colour.startsWith("color(") ? 1 : 255; // color(srgb 0.1 0.2 0.3), or rgb(26, 51, 77)
+    const [r, g, b] = colour.match(/[\\d.]+/g).map((part) => part / whole)
       .map((part) => (part <= 0.04045 ? part / 12.92 : ((part + 0.055) / 1.055) ** 2.4));
     return 0.2126 * r + 0.7152 * g + 0.0722 * b;
   };
-  const cell = document.querySelector(".walk-map i"), ground = at(getComputedStyle(cell).backgroundColor);
-  return [...Array(21).keys()].map((step) => {
+  const between = (a, b) => (Math.max(at(a), at(b)) + 0.05) / (Math.min(at(a), at(b)) + 0.05);
+  const cell = document.querySelector(".walk-map i"), word = document.querySelector(".walk-tokens > span");
+  word.style.setProperty("--w", "100%");
+  const ground = getComputedStyle(cell).backgroundColor, shade = getComputedStyle(word);
+  const squares = [...Array(21).keys()].map((step) => {
     cell.style.setProperty("--c", `var(--figure-layer-${step})`);
-    const mark = at(getComputedStyle(cell, "::before").backgroundColor);
-    return (Math.max(mark, ground) + 0.05) / (Math.min(mark, ground) + 0.05);
+    return between(getComputedStyle(cell, "::before").backgroundColor, ground);
   });
+  word.firstChild.after(Object.assign(document.createElement("i"), { style: "background: var(--figure-accent)" }));
+  const bar = getComputedStyle(word.querySelector("i")).backgroundColor;
+  return [squares, between(shade.color, shade.backgroundColor), between(bar, shade.backgroundColor)];
 }"""
 
 
 @pytest.mark.browser
-def test_squares_stand_out_in_the_light_and_in_the_dark(open_page: Open) -> None:
+def test_squares_bars_and_words_stand_out_in_the_light_and_in_the_dark(open_page: Open) -> None:
     page = open_page()
     for theme in ("light", "dark"):
         page.evaluate("theme => { document.documentElement.dataset.theme = theme }", theme)
         page.wait_for_timeout(300)
-        contrast = page.evaluate(LUMINANCE)
-        assert min(contrast) >= 3, (theme, contrast)
-        assert contrast[0] > contrast[10] > contrast[20], "the highest score is the strongest"
+        squares, text, bar = page.evaluate(CONTRASTS)
+        assert min(squares) >= 3 and text >= 4.5 and bar >= 3, (theme, squares, text, bar)
+        assert squares[0] > squares[10] > squares[20], "the highest score is the strongest"
 
 
 @pytest.mark.browser

@@ -53,7 +53,6 @@ document.querySelectorAll("figure.walk").forEach((figure) => {
   const said = () => {
     const value = (one) => one.values[0]?.[place()];
     const there = data.scores.slice(0, data.functions).filter((one) => value(one) >= data.least);
-    there.sort((a, b) => value(b) - value(a));
     const told = there.map((one) => `${one.name} ${number(value(one))} ${one.of}`);
     const what = told.length ? told.join(", also ") : `no function reaches ${data.least}`;
     return `Layer ${layer}, head ${head}: ${what}; copying ${number(value(of("copying")))}.`;

@@ -57,28 +57,28 @@ def test_scores_are_those_of_the_dataset(real: xr.Dataset) -> None:
     assert of.sel(score="previous token").notnull().all()
 
 
-def test_the_map_says_how_many_heads_have_one_function_and_how_many_several(real: xr.Dataset) -> None:
-    several = figures.walk(real)
-    assert several.heading == (
-        "Of 270 heads 33 have one of our 4 functions and 1 have several; highest in induction is layer 18, head 6, at "
-        "0.83. SmolLM2-135M."
-    )
-    looks = ("attention_first", "attention_previous", "attention_delimiter", "prefix_matching")
-    none = real.assign({name: 0.1 * real[name] for name in looks})
-    assert figures.walk(none).title.startswith("None of 270 heads has one of our 4 functions; highest in induction is")
+def test_the_map_says_how_many_heads_do_more_than_look_at_the_first_token(real: xr.Dataset) -> None:
+    end = "highest in induction is layer 18, head 6, at 0.83"
+    begin = "have a function beyond the first token, and"
+    assert figures.walk(real).heading == f"Of 270 heads 4 {begin} 1 of these look there, too; {end}. SmolLM2-135M."
+    apart = changed(real, "attention_first", 0.1, reading="text", layer=18, head=6)
+    assert figures.walk(apart).title == f"Of 270 heads 4 {begin} none of these looks there, too; {end}"
+    none = real.assign({name: 0.1 * real[name] for name in ("attention_previous", "attention_delimiter")})
+    none = none.assign(prefix_matching=0.1 * none["prefix_matching"])
+    assert figures.walk(none).title.startswith("None of 270 heads has a function beyond the first token; highest in")
     other = changed(real, "prefix_matching", 0.95, weights="trained", layer=3, head=8)
     assert figures.walk(other).title.endswith("highest in induction is layer 3, head 8, at 0.95")
 
 
 def test_the_controls_say_what_needs_training_and_what_the_order(real: xr.Dataset) -> None:
     assert figures.controls(real).title == (
-        "Induction, previous token, first token and delimiters need training; previous token needs the order of the "
-        "tokens, first token and delimiters do not"
+        "Induction, previous token, delimiters and first token need training; previous token needs the order of the "
+        "tokens, delimiters and first token do not"
     )
     kept = changed(real, "prefix_matching", 0.5, weights="random", layer=1, head=1)
     kept = changed(kept, "attention_previous", 0.5, reading="shuffled", layer=2, head=[1, 2])
     assert figures.controls(kept).title == (
-        "Previous token, first token and delimiters need training, induction does not; no function needs the order of "
+        "Previous token, delimiters and first token need training, induction does not; no function needs the order of "
         "the tokens"
     )
 
@@ -114,7 +114,7 @@ def test_what_was_not_measured_is_said_and_the_figures_stand(real: xr.Dataset) -
             made.png.startswith(b"\x89PNG") and made.alt and "nan" not in f"{made.alt}{made.title}{made.page}".lower()
         )
     assert figures.walk(gaps).page.count("walk-none") == 15 * 9
-    assert "first token and delimiters do not" not in figures.controls(gaps).title
+    assert figures.controls(gaps).title.endswith("of the tokens, first token does not"), "delimiters are not known"
     never = changed(real, "prefix_matching", np.nan)
     assert figures.walk(never).title.endswith("induction was not measured")
     assert "induction: not measured" in figures.controls(never).alt

@@ -28,14 +28,15 @@ class Score:
 SCORES = (
     Score("induction", "prefix_matching", "on repeated random tokens"),
     Score("previous token", "attention_previous", "on plain text"),
-    Score("first token", "attention_first", "on plain text"),
     Score("delimiters", "attention_delimiter", "on plain text"),
+    Score("first token", "attention_first", "on plain text"),
     Score("copying", "copying", "by its weights"),
     Score("entropy", "attention_entropy", "on plain text", "nats", None),
     Score("distance", "attention_distance", "on plain text", "tokens", None),
 )
 FUNCTIONS = SCORES[:4]
-"""Those that say where a head looks, as shares of its attention; copying says what it writes."""
+"""Those that say where a head looks, as shares of its attention; copying says what it writes. The first token is last:
+it is where heads look that do nothing else."""
 
 
 def named(dataset: xr.Dataset) -> xr.Dataset:
@@ -91,9 +92,8 @@ def number(value: float | None) -> str:
 
 
 def functions(values: dict[str, float]) -> list[Score]:
-    """The functions that a head has, its highest first; values are its scores by name."""
-    there = [score for score in FUNCTIONS if values[score.name] >= LEAST]
-    return sorted(there, key=lambda score: -values[score.name])
+    """The functions that a head has, in their order; values are its scores by name."""
+    return [score for score in FUNCTIONS if values[score.name] >= LEAST]
 
 
 def said(layer: int, head: int, values: dict[str, float]) -> str:

@@ -9,7 +9,7 @@ from ....plots import style
 from ....plots.chart import Axis, Chart, Mark, Panel
 from ....plots.figure import Figure, figure
 from .page import START, colour, page, side
-from .scores import FUNCTIONS, LEAST, functions, named, number, of_head, said, scores
+from .scores import FUNCTIONS, LEAST, named, number, of_head, said, scores
 from .sentences import Sentences
 
 SIZES = 8
@@ -56,21 +56,20 @@ def best(score: xr.DataArray) -> tuple[int, int]:
 
 
 def _finding(trained: xr.DataArray) -> str:
-    """How many heads have one function, how many several, and which is the best induction head."""
-    each = [
-        len(functions(of_head(trained, layer, head)))
-        for layer in range(trained.sizes["layer"])
-        for head in range(trained.sizes["head"])
-    ]
-    one, several = each.count(1), len(each) - each.count(0) - each.count(1)
+    """How many heads do more than look at the first token, how many both, and which is the best induction head."""
+    values = trained.transpose("score", "layer", "head")
+    *others, first = (values.sel(score=score.name) >= LEAST for score in FUNCTIONS)
+    more = np.any([other.values for other in others], axis=0)
     layer, head = best(trained.sel(score=START))
     value = of_head(trained, layer, head)[START]
     end = f"highest in induction is layer {layer}, head {head}, at {number(value)}"
     if not np.isfinite(value):
         end = "induction was not measured"
-    if not one + several:
-        return f"None of {len(each)} heads has one of our {len(FUNCTIONS)} functions; {end}"
-    return f"Of {len(each)} heads {one} have one of our {len(FUNCTIONS)} functions and {several} have several; {end}"
+    if not more.any():
+        return f"None of {more.size} heads has a function beyond the first token; {end}"
+    both = int((more & first.values).sum())
+    too = f"{both} of these look there, too" if both else "none of these looks there, too"
+    return f"Of {more.size} heads {int(more.sum())} have a function beyond the first token, and {too}; {end}"
 
 
 def _map(score: xr.DataArray) -> Panel:

@@ -7,6 +7,7 @@ from pathlib import Path
 import xarray as xr
 
 from .. import claims, plots
+from ..chapters.ch19_specialised_heads import rows as heads
 from ..experiments import attribution, dissociation, first_gradient, lazy_rows, outlier_row, sealing
 from ..plots.explorable import MID, explorable
 from ..recipes import FROZEN, RECIPES
@@ -43,10 +44,11 @@ def blocks() -> dict[str, str]:
     short, shown = claims.table(judged), [o for o in judged if _searched(o)]
     told = scoreboard.known()
     read = {"mid": ("dissociation", "attribution", "sealing", "outliers"), "fashion": ("lazy_pictures",)}
-    read |= {"laptop": ("first_gradient", "first_gradient_by_layer"), "spans": ("lazy_text_rates",)}
+    read |= {"laptop": ("first_gradient", "first_gradient_by_layer", "real_heads", "induction_birth")}
+    read |= {"spans": ("lazy_text_rates",)}
     decided = {(name, at): results.recorded(name, at) for at, of in read.items() for name in of}
     rules: dict[str, claims.Rule] = {}
-    for each in (dissociation, attribution, outlier_row, sealing, lazy_rows, first_gradient):
+    for each in (dissociation, attribution, outlier_row, sealing, lazy_rows, first_gradient, heads):
         rules |= each.RULES
     of_added = claims.evaluate(decided, rows=claims.ADDED, rules=rules)
     return {

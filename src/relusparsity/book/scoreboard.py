@@ -8,6 +8,8 @@ import pandas as pd
 
 from ..chapters.ch05_pruning import forecasts
 from ..chapters.ch08_two_numbers import runs, tables
+from ..chapters.ch19_specialised_heads import experiment as birth
+from ..chapters.ch19_specialised_heads import forecasts as of_heads
 from ..claims import Outcome, Verdict
 from ..claims.reading import LETTERS
 from ..claims.table import model_of
@@ -108,6 +110,11 @@ def scores() -> Iterator[tuple[str, str, pd.Series]]:
     yield words, preactivation_drift.DATE, preactivation_drift.predicted(two)["holds"]
     words = "The same, sentences on whether sparsity turns with the theorem"
     yield words, preactivation_drift.DATE, as_likely(preactivation_drift.sentences(two))
+    words = "Sentences on the heads of SmolLM2, taken away and on other text"
+    yield words, of_heads.DATE, as_likely(of_heads.sentences(results.recorded("real_heads", "laptop")))
+    born = results.recorded(birth.NAME, "laptop")
+    yield "Highest induction score of small decoders, by arm", birth.DATE, birth.predicted(born)["holds"]
+    yield "The same, sentences on how induction heads are born", birth.DATE, as_likely(birth.sentences(born))
     drawn = drawn_units()
     if drawn.notna().any():
         yield "Units drawn uniformly, and ties at random: what removing them costs (Wide, Mid)", forecasts.DATE, drawn

@@ -88,8 +88,8 @@ def circuit(dataset: xr.Dataset) -> Said:
     return Said(
         f"**{head}** Without the head of layer 0 that looks one token back, the highest induction score of layer 1 "
         f"is {between(teller['matching'])} % of what it was, and {between(teller['worth'])} % of the gain is lost; "
-        f"without another head of layer 0 it keeps {float(others['matching'].min()):.0f} % or more. Of layer 1, the head that "
-        f"costs most takes {between(costs)} % of the gain with it: {several}."
+        f"without another head of layer 0 it keeps {float(others['matching'].min()):.0f} % or more. Of layer 1, the "
+        f"head that costs most takes {between(costs)} % of the gain with it: {several}."
     )
 
 

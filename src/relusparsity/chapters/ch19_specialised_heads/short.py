@@ -1,0 +1,36 @@
+"""What chapter 19 found."""
+
+from ... import store
+from ...claims.short import Short
+from ...plots.reading import how_many
+from . import experiment, rows, words
+from .experiment import ONE, TWO
+from .figures.scores import LEAST, MODEL
+from .read import ranked
+
+
+def in_short() -> Short:
+    """The chapter in a sentence and three lines."""
+    real, birth = store.recorded("real_heads", "laptop"), store.recorded(experiment.NAME, "laptop")
+    held, by = words.held(real).sum(("layer", "head")), rows.removed(real)
+    count = int(real["ablated"].sel(evaluation=rows.TOP).sum())
+    end, highest = experiment.best(birth).isel(step=-1), float(experiment.best(birth).sel(arm=ONE).max())
+    steps = experiment.fall(birth.sel(arm=TWO))
+    teller = ranked(birth).sel(layer=0).isel(rank=0)
+    return Short(
+        f"Heads of {MODEL} have functions that random weights do not give them. Without the {count} best of "
+        f"{real['ablated'][0].size} induction heads it loses {float(by.sel(evaluation=rows.TOP)):.0f} % of what a second "
+        f"reading of a text gains; without {count} others of the same layers, "
+        f"{float(by.sel(evaluation=list(rows.DRAWN)).mean()):.1f} %.",
+        (
+            f"{int(held.sel(score='induction', reading='text'))} heads score {LEAST:g} or more in induction, "
+            f"{int(held.sel(score='previous token', reading='text'))} at the previous token; with their numbers in "
+            f"random order {int(held.sel(score='induction', reading='random weights'))} and "
+            f"{int(held.sel(score='previous token', reading='random weights'))} do.",
+            f"In a decoder of two layers the heads are born within {float(steps.min()):.0f} to {float(steps.max()):.0f} "
+            f"steps (induction scores of {float(end.sel(arm=TWO).min()):.2f} or more in "
+            f"{how_many(birth.sizes['seed'], 'seed')}); in one of one layer no head exceeds {highest:.2f}.",
+            "They are a circuit of two: without the head that tells each token which came before, the highest induction "
+            f"score falls to {float(teller['matching'].max()):.0f} % of itself or less.",
+        ),
+    )

@@ -1,0 +1,82 @@
+"""What chapter 19 says of the heads of a model that others trained; the dataset chooses the words."""
+
+import numpy as np
+import xarray as xr
+
+from ...claims.short import Said
+from ...plots.reading import how_many
+from . import rows
+from .figures.removed import left
+from .figures.scores import FUNCTIONS, LEAST, MODEL, scores
+
+
+def held(dataset: xr.Dataset) -> xr.DataArray:
+    """Whether a head's score of a function is `LEAST` or more: (score, reading, layer, head), NaN where not measured."""
+    of = scores(dataset, "words").sel(score=[each.name for each in FUNCTIONS])
+    return (of >= LEAST).where(of.notnull())
+
+
+def of_map(dataset: xr.Dataset) -> Said:
+    """How many heads have a function, and how many several."""
+    each = held(dataset).sel(reading="text")
+    number = each.sum("score")
+    heads, some, several = each[0].size, int((number > 0).sum()), int((number > 1).sum())
+    counts = [f"{int(of.sum())} {name}" for name, of in zip(each["score"].values.tolist(), each, strict=True)]
+    return Said(
+        f"**Some heads of {MODEL} do one thing, and most of the others wait.** Of {heads} heads, {some} have a score of "
+        f"{LEAST:g} or more: {', '.join(counts)}. {several} of them have several. Walk through them: choose a score, a "
+        "head and a sentence, and see what a token looks at."
+    )
+
+
+def of_controls(dataset: xr.Dataset) -> Said:
+    """Which functions stay without training, or without the order of the text."""
+    number = held(dataset).sum(("layer", "head"))
+    trained = number.sel(reading="text")
+    random = number.sel(reading="random weights")
+    names = number["score"].values.tolist()
+    untrained = [f"{int(random.sel(score=name))} ({name})" for name in names if int(random.sel(score=name))]
+    first = 100 * dataset["attention_first"].astype(float).mean(("layer", "head"))
+    delimiters = number.sel(score="delimiters")
+    if int(random.sum()):
+        told = f"With the numbers of every matrix in random order, heads still score: {', '.join(untrained)}"
+    else:
+        told = f"With the numbers of every matrix in random order, none of {int(trained.sum())} scores is left"
+    return Said(
+        f"**Training makes all of it; the order of words makes little.** {told}. With the tokens of each sequence in "
+        f"random order, {int(number.sel(score='previous token', reading='shuffled'))} heads still look at the previous "
+        f"token (text: {int(trained.sel(score='previous token'))}), {int(delimiters.sel(reading='shuffled'))} at "
+        f"delimiters ({int(delimiters.sel(reading='text'))}), and the first token gets "
+        f"{float(first.sel(reading='shuffled')):.0f} % of all attention "
+        f"({float(first.sel(reading='text')):.0f} % on text, {float(first.sel(reading='random weights')):.0f} % with "
+        "random weights). A place is looked at whatever stands there."
+    )
+
+
+def of_removed(dataset: xr.Dataset) -> Said:
+    """What is lost without the heads of highest induction score, and without as many others."""
+    lost = 100 - left(dataset)
+    top = {(text, way): float(lost.sel(evaluation=rows.TOP, text=text, way=way)) for text, way in PLACES}
+    drawn = lost.sel(evaluation=list(rows.DRAWN), text=rows.ENGLISH, way=rows.MEAN)
+    heads = int(dataset["ablated"].sel(evaluation=rows.TOP).sum())
+    gain = float(rows.gain(dataset).sel(evaluation=rows.NONE))
+    judged = top[rows.ENGLISH, rows.MEAN]
+    head = f"{how_many(heads, 'head').capitalize()} of {dataset['ablated'][0].size} carry"
+    share = f"{judged:.0f} % of what {MODEL} gains from reading a text twice"
+    asked = "more" if judged >= rows.LEAST else "less"
+    return Said(
+        f"**{head} {share}, {asked} than row 44 asks for.** A second reading of English saves {gain:.2f} nats per token. "
+        f"With each head's mean in its place, the {heads} of the highest induction score take {judged:.0f} % of that with "
+        f"them; as many others of the same layers take {float(drawn.mean()):.1f} % in the mean of {drawn.size} draws, "
+        f"{float(drawn.max()):.1f} % at the most. Of random tokens, where nothing else helps, they take "
+        f"{top[rows.RANDOM_TOKENS, rows.MEAN]:.0f} %. With zero in their place it is "
+        f"{top[rows.ENGLISH, rows.ZERO]:.0f} and {top[rows.RANDOM_TOKENS, rows.ZERO]:.0f} %."
+    )
+
+
+PLACES = [(text, way) for text in (rows.ENGLISH, rows.RANDOM_TOKENS) for way in (rows.MEAN, rows.ZERO)]
+
+
+def matching(dataset: xr.Dataset) -> float:
+    """The highest induction score of a head, mean over draws."""
+    return float(np.max(rows.scores(dataset)))

@@ -95,7 +95,7 @@ def measure(seeds: Iterable[int] = SEEDS, steps: int = STEPS, arms: Sequence[str
     others = [xr.concat([run.drop_vars("attention") for run in runs], "seed") for runs in by_arm]
     dataset = xr.concat(others, "arm", join="outer").assign(attention=weights.astype(np.uint8))
     places = {name: range(dataset.sizes[name]) for name in ("query", "key")}
-    dataset = dataset.assign_coords(arm=list(arms), seed=list(drawn), **places)
+    dataset = dataset.assign_coords(places | {"arm": list(arms), "seed": list(drawn)})
     for name, (units, long_name) in UNITS_OF.items():
         dataset[name].attrs = {"units": units, "long_name": long_name}
     facts = {

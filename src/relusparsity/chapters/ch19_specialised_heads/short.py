@@ -19,18 +19,18 @@ def in_short() -> Short:
     teller = ranked(birth).sel(layer=0).isel(rank=0)
     return Short(
         f"Heads of {MODEL} have functions that random weights do not give them. Without the {count} best of "
-        f"{real['ablated'][0].size} induction heads it loses {float(by.sel(evaluation=rows.TOP)):.0f} % of what a second "
-        f"reading of a text gains; without {count} others of the same layers, "
+        f"{real['ablated'][0].size} induction heads it loses {float(by.sel(evaluation=rows.TOP)):.0f} % of what a "
+        f"second reading of a text gains; without {count} others of the same layers, "
         f"{float(by.sel(evaluation=list(rows.DRAWN)).mean()):.1f} %.",
         (
             f"{int(held.sel(score='induction', reading='text'))} heads score {LEAST:g} or more in induction, "
             f"{int(held.sel(score='previous token', reading='text'))} at the previous token; with their numbers in "
             f"random order {int(held.sel(score='induction', reading='random weights'))} and "
             f"{int(held.sel(score='previous token', reading='random weights'))} do.",
-            f"In a decoder of two layers the heads are born within {float(steps.min()):.0f} to {float(steps.max()):.0f} "
-            f"steps (induction scores of {float(end.sel(arm=TWO).min()):.2f} or more in "
+            f"In a decoder of two layers the heads are born within {float(steps.min()):.0f} to "
+            f"{float(steps.max()):.0f} steps (induction scores of {float(end.sel(arm=TWO).min()):.2f} or more in "
             f"{how_many(birth.sizes['seed'], 'seed')}); in one of one layer no head exceeds {highest:.2f}.",
-            "They are a circuit of two: without the head that tells each token which came before, the highest induction "
-            f"score falls to {float(teller['matching'].max()):.0f} % of itself or less.",
+            "They are a circuit of two: without the head that tells each token which came before, the highest "
+            f"induction score falls to {float(teller['matching'].max()):.0f} % of itself or less.",
         ),
     )

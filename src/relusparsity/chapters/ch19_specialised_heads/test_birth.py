@@ -46,9 +46,8 @@ def test_without_an_order_each_reading_has_the_same_tokens_in_another() -> None:
 def test_what_is_read_of_a_decoder_is_its_definition() -> None:
     decoder = initialise(Decoder(birth.model(Arm())), 1)
     rows = birth.probe(decoder.config, 32)
-    x = decoder.embedding(rows)
-    x = x.detach()
-    block = decoder.blocks[0]
+    x: Any = decoder.embedding(rows).detach()
+    block: Any = decoder.blocks[0]
     q, k, _ = block.attention.qkv(block.attention_norm(x)).view(20, 64, 3, 4, 16).permute(2, 0, 3, 1, 4)
     q, k = block.attention._rotate(q), block.attention._rotate(k)
     logits = (q @ k.mT).double() / 4

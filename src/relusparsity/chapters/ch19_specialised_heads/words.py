@@ -11,7 +11,7 @@ from .figures.scores import FUNCTIONS, LEAST, MODEL, scores
 
 
 def held(dataset: xr.Dataset) -> xr.DataArray:
-    """Whether a head's score of a function is `LEAST` or more: (score, reading, layer, head), NaN where not measured."""
+    """Whether a score of a function is `LEAST` or more: (score, reading, layer, head), NaN where not measured."""
     of = scores(dataset, "words").sel(score=[each.name for each in FUNCTIONS])
     return (of >= LEAST).where(of.notnull())
 
@@ -23,9 +23,9 @@ def of_map(dataset: xr.Dataset) -> Said:
     heads, some, several = each[0].size, int((number > 0).sum()), int((number > 1).sum())
     counts = [f"{int(of.sum())} {name}" for name, of in zip(each["score"].values.tolist(), each, strict=True)]
     return Said(
-        f"**Some heads of {MODEL} do one thing, and most of the others wait.** Of {heads} heads, {some} have a score of "
-        f"{LEAST:g} or more: {', '.join(counts)}. {several} of them have several. Walk through them: choose a score, a "
-        "head and a sentence, and see what a token looks at."
+        f"**Some heads of {MODEL} do one thing, and most of the others wait.** Of {heads} heads, {some} have a score "
+        f"of {LEAST:g} or more: {', '.join(counts)}. {several} of them have several. Walk through them: choose a "
+        "score, a head and a sentence, and see what a token looks at."
     )
 
 
@@ -65,10 +65,10 @@ def of_removed(dataset: xr.Dataset) -> Said:
     share = f"{judged:.0f} % of what {MODEL} gains from reading a text twice"
     asked = "more" if judged >= rows.LEAST else "less"
     return Said(
-        f"**{head} {share}, {asked} than row 44 asks for.** A second reading of English saves {gain:.2f} nats per token. "
-        f"With each head's mean in its place, the {heads} of the highest induction score take {judged:.0f} % of that with "
-        f"them; as many others of the same layers take {float(drawn.mean()):.1f} % in the mean of {drawn.size} draws, "
-        f"{float(drawn.max()):.1f} % at the most. Of random tokens, where nothing else helps, they take "
+        f"**{head} {share}, {asked} than row 44 asks for.** A second reading of English saves {gain:.2f} nats per "
+        f"token. With each head's mean in its place, the {heads} of the highest induction score take {judged:.0f} % of "
+        f"that with them; as many others of the same layers {float(drawn.mean()):.1f} % in the mean of {drawn.size} "
+        f"draws and {float(drawn.max()):.1f} % at the most. Of random tokens, where nothing else helps, they take "
         f"{top[rows.RANDOM_TOKENS, rows.MEAN]:.0f} %. With zero in their place it is "
         f"{top[rows.ENGLISH, rows.ZERO]:.0f} and {top[rows.RANDOM_TOKENS, rows.ZERO]:.0f} %."
     )

@@ -26,7 +26,12 @@ def matrix(q: Tensor, k: Tensor, scores: Scores, first: int = 0) -> np.ndarray:
                 if scores.softcap is not None:
                     logit = scores.softcap * np.tanh(logit / scores.softcap)
                 logits[key] = logit + (0 if scores.bias is None else float(scores.bias[0, head, row, key]))
+            if scores.sigmoid is not None:
+                found[head, row] = 1 / (1 + np.exp(-(logits + scores.sigmoid)))
+                continue
             sink = -np.inf if scores.sink is None else float(scores.sink[head])
+            if scores.sink_key is not None:
+                sink = float(q[head, row].double() @ scores.sink_key[head].double()) * scores.scale
             top = max(logits.max(), sink)
             each = np.exp(logits - top)
             found[head, row] = each / (each.sum() + np.exp(sink - top))
@@ -38,15 +43,20 @@ def statistics(
     real: np.ndarray,
     delimiters: np.ndarray | None = None,
     counted: np.ndarray | None = None,
+    shared_out: bool = True,
 ) -> dict[str, np.ndarray]:
-    """Every statistic of `HeadUse` for matrices (sequence)(head, query, key) whose queries are all of their keys."""
+    """Every statistic of `HeadUse` for matrices (sequence)(head, query, key) whose queries are all of their keys.
+
+    Weights that are not shared out of 1 have no sink that takes the rest, and are divided by their sum to look for one.
+    """
     counted = real if counted is None else counted & real
     rows: dict[str, list[np.ndarray]] = {}
     sinks = []
     for sequence, weights in enumerate(whole):
         tokens = np.flatnonzero(real[sequence])
+        looked = weights if shared_out else weights / np.maximum(weights.sum(2, keepdims=True), 1e-300)
         if len(tokens) >= SINK_TOKENS:
-            sinks.append(weights[:, tokens[:SINK_TOKENS], tokens[0]].mean(1) > SINK)
+            sinks.append(looked[:, tokens[:SINK_TOKENS], tokens[0]].mean(1) > SINK)
         for i in tokens[counted[sequence, tokens]]:
             row = weights[:, i]
             total = row.sum(1)
@@ -56,11 +66,12 @@ def statistics(
             told = {
                 "first": row[:, tokens[0]],
                 "same": row[:, i],
-                "learned_sink": 1 - total,
                 "entropy": entropy,
                 "distance": (share * np.abs(i - np.arange(row.shape[1]))).sum(1),
-                "pairs": row[:, tokens[0]] > SINK,
+                "pairs": looked[:, i, tokens[0]] > SINK,
             }
+            if shared_out:
+                told["learned_sink"] = 1 - total
             if i > tokens[0]:
                 told["previous"] = row[:, i - 1]
             if i + 1 < row.shape[1] and real[sequence, i + 1]:

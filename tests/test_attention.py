@@ -27,6 +27,8 @@ def readings(draw: Any) -> dict[str, Any]:
         window=draw(st.none() | st.integers(1, length + 1)),
         softcap=draw(st.none() | st.just(2.0)),
         sink=draw(st.none() | st.just(drawn(heads, seed=seed + 1))),
+        sink_key=draw(st.none() | st.just(drawn(heads, width, seed=seed + 4))),
+        sigmoid=draw(st.none() | st.just(-1.5)),
         bias=draw(st.none() | st.just(drawn(1, heads, length, length, seed=seed + 2))),
     )
     real = np.ones((sequences, length), dtype=bool)
@@ -65,7 +67,8 @@ def test_streamed_in_blocks_they_equal_the_whole_matrix(reading: dict[str, Any])
     )
     whole = [matrix(q[s], k[s], of_sequence(scores, s)) for s in range(len(q))]
     assert use.queries == real.sum()
-    assert_same(use, statistics(whole, real, reading["delimiters"]), 1e-9)
+    shared_out = scores.sigmoid is None
+    assert_same(use, statistics(whole, real, reading["delimiters"], shared_out=shared_out), 1e-9)
 
 
 @given(readings(), st.integers(1, 8), st.booleans())

@@ -124,7 +124,7 @@ def test_what_is_no_such_number_is_refused(
 
 
 CHOICES = {
-    "model": ("activation", "norm", "norm_place", "positions", "init", "embedding_norm", "bias", "tied"),
+    "model": ("activation", "attention", "norm", "norm_place", "positions", "init", "embedding_norm", "bias", "tied"),
     "corpus": ("source",),
     "train": ("optimizer", "schedule", "precision", "compile", "shard", "deterministic"),
     "fork": ("zero_moments", "decay_input_biases", "decay_dead"),

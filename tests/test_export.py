@@ -60,6 +60,7 @@ def test_transformers_loads_the_same_function(kind: str, fields: dict[str, Any],
             r"model\.d_ff: the layers have .*32.* hidden units, and no architecture .*unlike layers",
         ),
         ({"embedding_norm": True}, r"model\.embedding_norm = True: no architecture"),
+        ({"attention": "sink"}, r"model\.attention = sink: no architecture"),
         ({"logit_scale": 0.25}, r"model\.logit_scale = 0\.25: no architecture"),
         ({"activation": "topk", "top_k": 5}, r"model\.top_k = 5: no architecture"),
         (

@@ -13,6 +13,7 @@ from relusparsity.encoder_decoder_config import EncoderDecoderConfig
 from relusparsity.errors import UserError
 from relusparsity.model_config import BaseModelConfig
 from relusparsity.models import blocks, build, kinds, training_flops
+from relusparsity.models.attention import ARMS
 from relusparsity.vit_config import VitConfig
 
 SMALL: dict[str, Any] = {"d_model": 16, "n_heads": 4}
@@ -34,6 +35,7 @@ def batch(config: Any) -> tuple[torch.Tensor, ...]:
     [
         ModelConfig(**SHAPE),
         ModelConfig(**SHAPE | {"d_ff": (40, 24, 8)}),
+        *(ModelConfig(**SHAPE, attention=arm) for arm in ARMS),  # type: ignore[arg-type]
         VitConfig(**SMALL, n_layers=3, d_ff=(40, 24, 8), image_size=12, patch_size=3, classes=7),
         EncoderDecoderConfig(**SMALL, **BOTH, d_ff=(40, 24, 8)),
     ],

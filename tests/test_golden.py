@@ -37,7 +37,20 @@ def test_every_choice_of_a_configuration_is_in_one_of_them() -> None:
         (part, field, getattr(getattr(run, part), field))
         for run in runs
         for part, fields in (
-            ("model", ("activation", "norm", "norm_place", "embedding_norm", "positions", "bias", "tied", "init")),
+            (
+                "model",
+                (
+                    "activation",
+                    "attention",
+                    "norm",
+                    "norm_place",
+                    "embedding_norm",
+                    "positions",
+                    "bias",
+                    "tied",
+                    "init",
+                ),
+            ),
             ("train", ("optimizer", "schedule")),
             ("intervention", ("kind", "direction", "placebo")),
             ("control", ("kind",)),
@@ -47,6 +60,7 @@ def test_every_choice_of_a_configuration_is_in_one_of_them() -> None:
     }
     wanted = {
         "activation": ("relu", "gelu", "topk"),
+        "attention": ("softmax", "off_by_one", "sink", "sigmoid", "gate", "kv_bias"),
         "norm": ("layernorm", "rmsnorm"),
         "norm_place": ("pre", "post", "parallel"),
         "embedding_norm": (True, False),

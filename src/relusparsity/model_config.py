@@ -141,6 +141,8 @@ class ModelConfig(BaseModelConfig):
     """Factor on the logits; tied embeddings of scale 1 need d_model**-0.5 (as in T5)."""
     top_k: checks.Size | None = None
     """topk alone: k, the units of a layer that stay at a token, those largest after ReLU, in training and when read."""
+    attention: Literal["softmax", "off_by_one", "sink", "sigmoid", "gate", "kv_bias"] = "softmax"
+    """What makes the weights of attention, or stands beside them; what each does is said in `models/attention.py`."""
 
     def __post_init__(self) -> None:
         super().__post_init__()

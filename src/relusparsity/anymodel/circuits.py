@@ -9,7 +9,8 @@ from torch import Tensor, nn
 
 from ..attention import induction
 from ..errors import UserError
-from ..models import Decoder, decoder
+from ..models import Decoder
+from ..models.attention import Attention
 from .attach import NUMBER
 from .followed import Followed
 from .interface import attentions
@@ -50,6 +51,8 @@ def _ends(model: Any) -> tuple[Tensor, Tensor]:
     if isinstance(model, Decoder):
         if model.config.norm_place == "post":
             raise _unknown(model, "its norms come after attention")
+        if model.config.attention == "gate":
+            raise _unknown(model, "a gate multiplies what its heads put out by what the token says")
         return model.embedding.weight, model.output.weight
     out = model.get_output_embeddings() if hasattr(model, "get_output_embeddings") else None
     config = getattr(model, "config", None)
@@ -88,7 +91,7 @@ def _of_layer(model: nn.Module, name: str, attention: Any, tokens: Tensor) -> np
 
 def _value_and_output(attention: Any, width: int) -> tuple[Tensor, Tensor, int] | None:
     """Value projection (group · width, model), output projection (model, head · width), and heads."""
-    if isinstance(attention, decoder.Attention):
+    if isinstance(attention, Attention):
         return attention.qkv.weight.chunk(3)[2], attention.out.weight, attention.n_heads
     if hasattr(attention, "c_attn"):  # GPT-2's, whose weights are transposed
         return attention.c_attn.weight.T.chunk(3)[2], attention.c_proj.weight.T, attention.num_heads

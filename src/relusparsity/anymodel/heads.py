@@ -33,7 +33,7 @@ DESCRIBED = {
     "attention_same": ("1", "mean attention of a token to itself"),
     "attention_next": ("1", "mean attention to the next token"),
     "attention_delimiter": ("1", "mean attention to delimiters, all together"),
-    "attention_learned_sink": ("1", "mean share of a learned sink in the softmax"),
+    "attention_learned_sink": ("1", "mean share of a sink that is no token, such as a learned one; NaN: sigmoids"),
     "attention_entropy": ("nats", "mean entropy of the attention over tokens"),
     "attention_distance": ("tokens", "mean distance of the tokens attended to"),
     "sink_rate": ("1", "share of sequences whose first token is a sink (Sink%: > 0.3 over the first 64 queries)"),
@@ -223,7 +223,8 @@ def track_heads(
     model
         A model of this package, or one of transformers that computes attention by sdpa or eager; grouped queries,
         sliding windows, soft caps, learned sinks and relative positions are as in the model's own function, which runs
-        as it does without. At a layer's first call the model's output is compared with that of the weights measured.
+        as it does without, and so is each arm of our attention; a gate comes after the weights. At a layer's first call
+        the model's output is compared with that of the weights measured.
     delimiters, left_out
         Token ids: attention to the former is summed; the latter are read and not counted as queries.
     period, begin

@@ -14,12 +14,12 @@ from torch.overrides import TorchFunctionMode
 
 from ..attention import Scores
 from ..errors import UserError
-from ..models import decoder, encoder_decoder
+from ..models import attention, encoder_decoder
 from .hooks import Hook
 
 KNOWN = ("sdpa", "eager")
 """Implementations of which it is known what they do with what they are given."""
-OURS = (decoder.Attention, encoder_decoder.Attention)
+OURS = (attention.Attention, encoder_decoder.Attention)
 OTHERS = ("key_value_states", "encoder_hidden_states")
 """What transformers calls another sequence that is attended to."""
 
@@ -39,6 +39,8 @@ class Seen:
     """(sequence, query, head, value width): what the model computed."""
     dropped: bool
     """Whether dropout was at work, so that the output is not that of the weights."""
+    sink_value: Tensor | None = None
+    """(head, value width): what a sink's share is multiplied with; None: nothing, it adds nothing to the output."""
 
 
 See = Callable[[Seen], None]
@@ -163,6 +165,9 @@ def show(module: nn.Module, see: See) -> Callable[[], None]:
 
     A module that attends to another sequence is refused when it runs.
     """
+    if isinstance(module, attention.Attention):
+        hook = Hook(lambda arm, given, out: see(_of_arm(arm, given, out)))
+        return module.arm.register_forward_hook(hook).remove
     if not isinstance(module, OURS):
         HANDED.begin(module, see)
         handle = module.register_forward_pre_hook(Hook(_itself), with_kwargs=True)
@@ -193,6 +198,22 @@ def show(module: nn.Module, see: See) -> Callable[[], None]:
     return end_both
 
 
+def _of_arm(arm: attention.Softmax, given: tuple[Tensor, Tensor, Tensor], out: Tensor) -> Seen:
+    """What an arm of our attention made of its queries, keys and values."""
+    q, k, v = given
+    how: dict[str, Any] = {}
+    if isinstance(arm, attention.OffByOne):
+        how["sink"] = q.new_zeros(q.shape[1])
+    elif isinstance(arm, attention.Sink):
+        how["sink"] = arm.logit
+    elif isinstance(arm, attention.KeyAndValue):
+        how["sink_key"] = arm.key
+    elif isinstance(arm, attention.Sigmoid):
+        how["sigmoid"] = arm.bias
+    scores = Scores(scale=q.shape[-1] ** -0.5, causal=arm.causal, **how)
+    return Seen(q, k, v, scores, out.transpose(1, 2), False, getattr(arm, "value", None))
+
+
 def _itself(module: nn.Module, _: Any, named: dict[str, Any]) -> None:
     for name in OTHERS:
         if named.get(name) is not None:
@@ -219,6 +240,8 @@ def difference(seen: Seen, first: int, first_key: int, real: Tensor | None, rows
         low = int(block.j[0]) - first_key
         v = seen.v[block.sequences, :, None, low : low + len(block.j)].to(block.weights.dtype)
         ours = (block.weights.unflatten(1, (v.shape[1], -1)) @ v).flatten(1, 2).transpose(1, 2)
+        if seen.sink_value is not None:
+            ours = ours + (1 - block.weights.sum(-1)).transpose(1, 2)[..., None] * seen.sink_value.to(ours.dtype)
         theirs = seen.out[block.sequences, at][:, block.queries].to(ours.dtype)
         if real is not None:
             tokens = real[block.sequences, at][:, block.queries, None, None]

@@ -36,8 +36,9 @@ class HeadUse:
     Means are over queries (tokens, padding left out); those of a neighbour over the queries that have it. With A the
     weights of a query at i on keys j: attention to the first token of the sequence, to the previous one (i - 1), the
     same (i), the next (i + 1; known within one call), to delimiters (the sum over all of them); `learned_sink`, what a
-    learned sink takes; `entropy` in nats and `distance` in tokens, ``|i - j|``, both of A divided by its sum over
-    tokens. A first token counts among the queries, as in Sink%.
+    sink takes that is no token, learned or not; `entropy` in nats and `distance` in tokens, ``|i - j|``, both of A
+    divided by its sum over tokens. A first token counts among the queries, as in Sink%. Where weights are sigmoids,
+    nobody takes what their sum leaves, and `learned_sink` is not defined.
 
     Parameters
     ----------
@@ -52,7 +53,7 @@ class HeadUse:
     `sink_rate` is Sink% of Gu et al., When Attention Sink Emerges in Language Models (arXiv 2410.10781): the share of
     sequences in which a head's attention to the first token, averaged over the first 64 queries, exceeds 0.3. They read
     sequences of 64 tokens; in a causal model the first 64 of longer ones are the same. `sink_pairs` is another number,
-    the share of single queries with more than 0.3 on it.
+    the share of single queries with more than 0.3 on it. For both, sigmoids are divided by their sum over tokens.
 
     Examples
     --------
@@ -125,7 +126,7 @@ class HeadUse:
             before = Open(start, before.read, before.first, before.positions)
         first_key = max(0, before.positions + queries - k.shape[2])
         counted = real if counted is None else real & counted
-        call = _Call(before, real, counted, delimiters, first_key, scores.causal)
+        call = _Call(before, real, counted, delimiters, first_key, scores.causal, scores.sigmoid is None)
         for part in scores.blocks(q, k, before.positions, first_key, block):
             self._add(part, call)
         read = before.read + real.sum(1)
@@ -157,10 +158,13 @@ class HeadUse:
             "previous": (on(i[None] - 1), use & (i > start)),
             "same": (on(i[None]), use),
             "next": (on(i[None] + 1), use & after),
-            "learned_sink": (1 - total, use),
             "entropy": (torch.special.entr(share).sum(-1), use),
             "distance": (_distance(share, i, j, call.causal), use),
         }
+        if call.shared_out:
+            values["learned_sink"] = 1 - total, use
+        else:
+            first = first / total
         if call.delimiters is not None:
             flags = call.delimiters[part.sequences, j[0] - call.first_key : j[-1] + 1 - call.first_key]
             values["delimiter"] = (weights * flags[:, None, None]).sum(-1), use
@@ -241,6 +245,8 @@ class _Call:
     delimiters: Tensor | None
     first_key: int
     causal: bool
+    shared_out: bool
+    """Whether the weights of a query have a sum of 1, with what a sink takes."""
 
 
 def _distance(share: Tensor, i: Tensor, j: Tensor, causal: bool) -> Tensor:

@@ -16,6 +16,8 @@ BLOCK = 2**21
 class Scores:
     """How a layer makes its attention weights: softmax over keys of what this says, for queries that come last.
 
+    With `sigmoid` it is no softmax: each weight is a sigmoid of its own, and those of a query have any sum.
+
     The logit of query i and key j is scale · (q · k), then softcap · tanh(logit / softcap), then what `bias` and `mask`
     add; keys outside `causal`, `window` and a mask of truths have none.
 
@@ -41,7 +43,11 @@ class Scores:
     softcap: float | None = None
     """Bound of a logit's size, as in Gemma 2."""
     sink: Tensor | None = None
-    """(head): a learned logit that takes its share of every softmax and gives no value, as in gpt-oss."""
+    """(head): a logit that takes its share of every softmax and is no token's, such as a learned one in gpt-oss."""
+    sink_key: Tensor | None = None
+    """(head, width): a learned key that is no token's, whose logit takes its share in the place of `sink`."""
+    sigmoid: float | None = None
+    """What is added to a logit, of which the weight is then the sigmoid, not divided by anything; None: softmax."""
 
     def blocks(
         self,
@@ -109,9 +115,14 @@ class Scores:
         if self.mask is not None:
             part = _part(self.mask, s, at, keys)
             logits = logits.masked_fill(~part, -torch.inf) if part.dtype == torch.bool else logits + part
-        if self.sink is None:
+        if self.sigmoid is not None:
+            return torch.sigmoid(logits + self.sigmoid)
+        if self.sink_key is not None:
+            sink = self.scale * q[s, :, at].to(exact) @ self.sink_key.to(exact)[..., None]
+        elif self.sink is not None:
+            sink = self.sink.to(exact)[:, None, None].expand(*logits.shape[:-1], 1)
+        else:
             return logits.softmax(-1)
-        sink = self.sink.to(exact)[:, None, None].expand(*logits.shape[:-1], 1)
         return torch.cat((logits, sink), dim=-1).softmax(-1)[..., :-1]
 
 

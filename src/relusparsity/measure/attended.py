@@ -50,10 +50,12 @@ def shown(of: str, data: xr.Dataset, rows: Rows) -> Iterator[str]:
         cells = [_percent(value) for value in means[:3]] + [f"{means[3]:.2f}", f"{means[4]:.1f}"]
         table.append([str(layer), *cells, _percent(float(data["sink_rate"][0, layer].mean()))])
     yield rows(head, table, ())
+    if np.isnan(data["attention_learned_sink"]).all():
+        yield "<p class=note>Weights are sigmoids, which have any sum; Sink% is of those divided by it.</p>"
     if float(data["attention_learned_sink"].max()) > 1e-6:
         shares = data["attention_learned_sink"][0].mean("head").values
         ends = f"{_percent(float(shares.min()))} to {_percent(float(shares.max()))} %"
-        yield f"<p class=note>Learned sinks take {ends} of a layer's attention.</p>"
+        yield f"<p class=note>Sinks that are no token take {ends} of a layer's attention.</p>"
     yield f"<p class=note>{_kinds(data)}</p>"
     yield rows(["kind", *(["head", "score"] * SHOWN)], list(_best(data)), (0,))
     yield f"<h2>Massive activations{html.escape(of)}</h2>"

@@ -90,7 +90,7 @@ def converted(model: Model) -> Any:
             f"model.d_ff: the layers have {in_words(widths)} hidden units, and no architecture of transformers with "
             "such MLPs has unlike layers; export a model whose layers have one width."
         )
-    for name in ("embedding_norm", "logit_scale", "top_k"):
+    for name in ("embedding_norm", "logit_scale", "top_k", "attention"):
         if (value := getattr(config, name)) != getattr(ModelConfig, name):
             raise UserError(f"model.{name} = {value}: no architecture of transformers with such MLPs has it.")
     table = "table" if config.positions != "rotary" else "rotary"

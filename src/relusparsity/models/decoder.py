@@ -1,6 +1,6 @@
 """The decoder, read in one sitting; every recipe is a switch of `ModelConfig`.
 
-Shapes: B sequences, T positions, C = d_model, F = d_ff (of the layer), H heads, V = vocab_size.
+Shapes: B sequences, T positions, C = d_model, F = d_ff (of the layer), V = vocab_size.
 """
 
 import math
@@ -8,9 +8,9 @@ import math
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
-from torch.nn import functional as F
 
-from ..model_config import BaseModelConfig, ModelConfig
+from ..model_config import ModelConfig
+from .attention import Attention, KeyAndValue, angles
 from .feedforward import MLP
 from .protocol import Count, Hidden, Model, Observe
 
@@ -21,45 +21,6 @@ def _norm(config: ModelConfig) -> nn.Module:
     return nn.LayerNorm(config.d_model, eps=1e-5, bias=config.bias)
 
 
-def _angles(seq_len: int, width: int) -> Tensor:
-    """Angles (T, width / 2) shared by rotary and sinusoidal positions (base 10,000)."""
-    frequency = 10_000.0 ** (-torch.arange(0, width, 2, dtype=torch.float32) / width)
-    return torch.outer(torch.arange(seq_len, dtype=torch.float32), frequency)
-
-
-class Attention(nn.Module):
-    """Self-attention, causal or not; with rotary positions, halves of each head are rotated (GPT-NeoX's order)."""
-
-    cos: Tensor
-    sin: Tensor
-
-    def __init__(self, config: BaseModelConfig, causal: bool = True) -> None:
-        super().__init__()
-        self.causal = causal
-        self.n_heads = config.n_heads
-        self.qkv = nn.Linear(config.d_model, 3 * config.d_model, bias=config.bias)
-        self.out = nn.Linear(config.d_model, config.d_model, bias=config.bias)
-        self.rotary = config.positions == "rotary"
-        if self.rotary:
-            angles = _angles(config.seq_len, config.d_model // config.n_heads).repeat(1, 2)
-            self.register_buffer("cos", angles.cos(), persistent=False)
-            self.register_buffer("sin", angles.sin(), persistent=False)
-
-    def _rotate(self, x: Tensor) -> Tensor:
-        T = x.shape[2]
-        a, b = x.chunk(2, dim=-1)
-        turned = torch.cat((-b, a), dim=-1)
-        return (x * self.cos[:T] + turned * self.sin[:T]).to(x.dtype)
-
-    def forward(self, x: Float[Tensor, "B T C"]) -> Float[Tensor, "B T C"]:
-        B, T, C = x.shape
-        q, k, v = self.qkv(x).view(B, T, 3, self.n_heads, -1).permute(2, 0, 3, 1, 4)  # each (B, H, T, C/H)
-        if self.rotary:
-            q, k = self._rotate(q), self._rotate(k)
-        y = F.scaled_dot_product_attention(q, k, v, is_causal=self.causal)
-        return self.out(y.transpose(1, 2).reshape(B, T, C))
-
-
 class Block(nn.Module):
     """Attention and MLP with their residual sums, in the order that `norm_place` says."""
 
@@ -67,7 +28,7 @@ class Block(nn.Module):
         super().__init__()
         self.norm_place = config.norm_place
         self.attention_norm = _norm(config)
-        self.attention = Attention(config)
+        self.attention = Attention(config, arm=config.attention)
         self.mlp_norm = _norm(config)
         self.mlp = MLP(config, layer)
         # what an intervention makes of the MLP's input (B, T, C) and the tokens (B, T); see `interventions.treat`
@@ -110,8 +71,8 @@ class Decoder(Model):
         if config.positions == "learned":
             self.position_embedding = nn.Embedding(config.seq_len, config.d_model)
         elif config.positions == "sinusoidal":
-            angles = _angles(config.seq_len, config.d_model)
-            table = torch.stack((angles.sin(), angles.cos()), dim=-1).flatten(1)[:, : config.d_model]
+            turns = angles(config.seq_len, config.d_model)
+            table = torch.stack((turns.sin(), turns.cos()), dim=-1).flatten(1)[:, : config.d_model]
             self.register_buffer("position_table", table, persistent=False)
         self.embedding_norm = _norm(config) if config.embedding_norm else nn.Identity()
         self.blocks = nn.ModuleList(Block(config, layer) for layer in range(config.n_layers))
@@ -150,27 +111,41 @@ class Decoder(Model):
 
 @torch.no_grad()
 def initialise(model: Decoder, seed: int) -> Decoder:
-    """Set every parameter from the seed alone; the same numbers on every device (drawn on the CPU)."""
+    """Set every parameter from the seed alone; the same numbers on every device (drawn on the CPU).
+
+    What an arm of attention adds is drawn last, so that all else begins as without it: gates as `init` has matrices,
+    keys and values from N(0, 0.02²), as their source has them, and sinks at 0, which is softmax + 1.
+    """
     generator = torch.Generator().manual_seed(seed)
     config = model.config
 
     def normal(weight: Tensor, std: float) -> None:
         weight.copy_(torch.randn(weight.shape, generator=generator) * std)
 
+    def linear(module: nn.Linear, std: float = 0.0) -> None:
+        fan_out, fan_in = module.weight.shape
+        if config.init == "xavier":
+            bound = math.sqrt(3) * std if std else math.sqrt(6 / (fan_in + fan_out))
+            module.weight.copy_((torch.rand(fan_out, fan_in, generator=generator) * 2 - 1) * bound)
+        else:
+            normal(module.weight, std or (0.02 if config.init == "normal" else fan_in**-0.5))
+        if module.bias is not None:
+            module.bias.zero_()
+
     normal(model.embedding.weight, config.embedding_std)
     for name, module in model.named_modules():
-        if isinstance(module, nn.Linear) and not (config.tied and name == "output"):
-            fan_out, fan_in = module.weight.shape
-            std = config.mlp_std if ".mlp." in name else 0.0
-            if config.init == "xavier":
-                bound = math.sqrt(3) * std if std else math.sqrt(6 / (fan_in + fan_out))
-                module.weight.copy_((torch.rand(fan_out, fan_in, generator=generator) * 2 - 1) * bound)
-            else:
-                normal(module.weight, std or (0.02 if config.init == "normal" else fan_in**-0.5))
-            if module.bias is not None:
-                module.bias.zero_()
+        set_elsewhere = name.endswith(".gate") or (config.tied and name == "output")
+        if isinstance(module, nn.Linear) and not set_elsewhere:
+            linear(module, config.mlp_std if ".mlp." in name else 0.0)
     if config.positions == "learned":
         normal(model.position_embedding.weight, config.position_std)
+    for module in model.modules():
+        if isinstance(module, Attention):
+            if module.gate is not None:
+                linear(module.gate)
+            if isinstance(module.arm, KeyAndValue):
+                normal(module.arm.key, 0.02)
+                normal(module.arm.value, 0.02)
     return model
 
 

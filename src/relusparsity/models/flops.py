@@ -12,6 +12,9 @@ from ..errors import UserError
 from ..model_config import BaseModelConfig, ModelConfig
 from ..vit_config import VitConfig
 
+BESIDE = ("off_by_one", "sink", "kv_bias")
+"""Arms of attention with a key more, and a query more, as `models.attention` computes them."""
+
 
 @singledispatch
 def training_flops(config: BaseModelConfig) -> float:
@@ -38,9 +41,12 @@ def _(config: EncoderDecoderConfig) -> int:
 
 @training_flops.register
 def _(config: ModelConfig) -> float:
-    C, T = config.d_model, config.seq_len
-    matrices = config.n_layers * 4 * C * C + 2 * C * sum(config.widths) + C * config.vocab_size
-    return 6.0 * matrices + 12.0 * config.n_layers * T * C
+    C, T, arm = config.d_model, config.seq_len, config.attention
+    squares = 5 if arm == "gate" else 4
+    matrices = config.n_layers * squares * C * C + 2 * C * sum(config.widths) + C * config.vocab_size
+    scores = (T + 1) ** 2 / T if arm in BESIDE else T
+    width = C + config.n_heads if arm == "sink" else C  # a number more of each head
+    return 6.0 * matrices + 12.0 * config.n_layers * scores * width
 
 
 @training_flops.register

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from ..errors import UserError
 from ..vit_config import VitConfig
-from .decoder import Attention
+from .attention import Attention
 from .feedforward import MLP
 from .protocol import Count, Hidden, Model, Observe
 

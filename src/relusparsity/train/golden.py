@@ -25,7 +25,7 @@ from ..corpora.spans import SpanCorpus
 from ..counting import deaths, fused, layer, metrics, sequences, use
 from ..encoder_decoder_config import EncoderDecoderConfig
 from ..interventions import inputs, units, updates
-from ..models import decoder, encoder_decoder, feedforward, vit
+from ..models import attention, decoder, encoder_decoder, feedforward, vit
 from ..pictures_config import PicturesConfig
 from ..span_config import SpanConfig, SpanCorpusConfig
 from ..store.guard import Guard, Results
@@ -96,6 +96,11 @@ RUNS: dict[str, dict[str, Any]] = {
     },
     "encoder-decoder": _SPANS | {"seed": 14},
     "random targets": _SPANS | {"corpus.targets": "random", "seed": 5},
+    "off by one": {"model.attention": "off_by_one", "model.positions": "learned", "seed": 91},
+    "sink": {"model.attention": "sink", "train.decay_vectors": True, "seed": 146},
+    "sigmoid": {"model.attention": "sigmoid", "seed": 157},
+    "gate": {"model.attention": "gate", "model.init": "xavier", "model.norm_place": "parallel", "seed": 1},
+    "key and value": {"model.attention": "kv_bias", "model.init": "fan_in", "seed": 0},
     "no positions": {"model.positions": "none", "train.weight_decay": 2.0, "seed": 65},
     "centred": {"intervention.kind": "centre", "intervention.layer": 1, "seed": 126},
     "added": {"model.norm_place": "parallel", "intervention.kind": "add", "intervention.strength": 2.0, "seed": 1},
@@ -253,32 +258,12 @@ GUARD = Guard(
     module="train.golden",
     measured=lambda: measured(),
     watched=(
-        attacks,
-        axis,
-        calibration,
-        corpora.batches,
-        corpora.spans,
-        corruptions,
-        deaths,
-        decoder,
-        encoder_decoder,
-        evaluate,
-        feedforward,
-        fused,
-        inputs,
-        layer,
-        measurements,
-        metrics,
-        predictions,
-        sequences,
-        shrinking,
-        step,
-        tasks,
-        timetable,
-        units,
-        updates,
-        use,
-        vit,
+        *(corpora.batches, corpora.spans, tasks),
+        *(attacks, calibration, corruptions),
+        *(deaths, fused, layer, metrics, sequences, use),
+        *(attention, decoder, encoder_decoder, feedforward, vit),
+        *(inputs, units, updates),
+        *(axis, evaluate, measurements, predictions, shrinking, step, timetable),
     ),
     agree=_agree,
     grows=("defaults",),  # a new field is named when it is set, so that its default needs no raising

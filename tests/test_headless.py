@@ -100,5 +100,5 @@ def test_what_is_not_there_is_said_in_a_sentence() -> None:
         pass
     model = build("llama")
     model.model.layers[1].self_attn.o_proj = nn.Identity()
-    with pytest.raises(UserError, match="output projection of model.layers.1"), without_heads(model, [(0, 0)]):
+    with pytest.raises(UserError, match=r"output projection of model\.layers\.1"), without_heads(model, [(0, 0)]):
         pass

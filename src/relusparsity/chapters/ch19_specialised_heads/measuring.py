@@ -1,4 +1,4 @@
-"""What is measured of the heads of one model: where they look, what they copy, and what is lost without some of them."""
+"""What is measured of one model's heads: where they look, what they copy, and what is lost without some of them."""
 
 import contextlib
 from collections.abc import Sequence

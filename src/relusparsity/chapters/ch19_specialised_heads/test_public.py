@@ -24,9 +24,10 @@ PERIOD = 9
 def build(how: str) -> Any:
     """Random weights, grouped queries; attention far from even."""
     torch.manual_seed(0)
-    sizes = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 2, "vocab_size": 99}
-    heads = {"num_attention_heads": 4, "num_key_value_heads": 2, "head_dim": 8}
-    made = t.LlamaForCausalLM(t.LlamaConfig(**sizes, **heads, attn_implementation=how)).eval()
+    sizes: dict[str, Any] = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 2, "vocab_size": 99}
+    heads: dict[str, Any] = {"num_attention_heads": 4, "num_key_value_heads": 2, "head_dim": 8}
+    how_attended: dict[str, Any] = {"attn_implementation": how}
+    made = t.LlamaForCausalLM(t.LlamaConfig(**sizes, **heads, **how_attended)).eval()
     with torch.no_grad():
         for layer in made.model.layers:
             layer.self_attn.q_proj.weight.mul_(30)

@@ -1,6 +1,7 @@
 """Row 44 holds and fails by each of its parts, and says what keeps it from being judged."""
 
 import json
+from typing import Any
 
 import numpy as np
 import pytest
@@ -73,7 +74,7 @@ def judged(**datasets: xr.Dataset) -> dict[str, claims.Outcome]:
         ({}, 0.1, False),
     ],
 )
-def test_it_holds_where_all_of_its_parts_do(given: dict[str, float], highest: float, holds: bool) -> None:
+def test_it_holds_where_all_of_its_parts_do(given: dict[str, Any], highest: float, holds: bool) -> None:
     (reading,) = rows.specialised(birth(highest), real(**given)).readings
     assert reading.holds is holds and (min(reading.margins) >= -1e-9) is (holds or highest == 0.1)
     assert reading.values["removed by the top 2 % (% of the gain)"] == pytest.approx(given.get("top", 60))

@@ -1,6 +1,7 @@
 """Arms of attention: each is its plain definition, begins as softmax does, and is seen with the weights that it has."""
 
 import math
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from attention_made import assert_same, statistics
+from fixtures_core import runs_in, tiny_corpus, tiny_run
 from model_made import SHAPE, shaken, tokens
+from relusparsity import train
 from relusparsity.anymodel.circuits import copying_scores
 from relusparsity.anymodel.heads import track_heads
 from relusparsity.config import ModelConfig
@@ -129,6 +132,18 @@ def test_parameters_of_an_arm_count_as_attention(arm: str) -> None:
     assert made == plain | {"attention": plain["attention"] + 3 * more, "total": plain["total"] + 3 * more}
 
 
+@pytest.mark.parametrize("arm", ADDED)
+def test_what_is_added_is_trained_and_loaded_with_the_weights(
+    arm: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runs_in(tmp_path, monkeypatch)
+    run = train.run(tiny_run(**{"model.attention": arm}), tiny_corpus())
+    begun, ended = (dict(model.named_parameters()) for model in (build(run.config.model, run.config.seed), run.model()))
+    for name in ADDED[arm]:
+        moved = ended[f"blocks.1.attention.{name}"] - begun[f"blocks.1.attention.{name}"]
+        assert float(moved.detach().abs().min()) > 0, "and not one number of it is left where it was"
+
+
 def watched(model: Decoder, ids: Tensor) -> tuple[Any, list[list[np.ndarray]]]:
     """Heads of a model as they are tracked, and (layer)(sequence)(head, query, key) by the definition."""
     inputs: list[Tensor] = []
@@ -152,8 +167,8 @@ def watched(model: Decoder, ids: Tensor) -> tuple[Any, list[list[np.ndarray]]]:
 @pytest.mark.parametrize("positions", ["learned", "rotary"])
 @pytest.mark.parametrize("arm", ARMS)
 def test_heads_are_tracked_by_the_weights_that_they_have(arm: str, positions: str) -> None:
-    made = config(arm, positions=positions, seq_len=70)
-    model, ids = shaken(made).double(), tokens(made, sequences=2)
+    made = config(arm, positions=positions, n_layers=2, seq_len=66)  # a sink is told by 64 tokens
+    model, ids = shaken(made).double(), tokens(made, sequences=1)
     heads, expected = watched(model, ids)
     flags = np.isin(ids.numpy(), DELIMITERS)
     for use, whole in zip(heads.uses(), expected, strict=True):

@@ -79,7 +79,7 @@ def test_choices_are_read_off_every_field(models: tuple[xr.Dataset, ...]) -> Non
         if name not in ("seed", "intervention", "control", "screens", "fork", "prune")
     }
     fields = {f"{section}.{name}" for section, part in parts.items() for name in part}
-    of_other_runs = {"train.fork_states", "measure.earlier", "model.top_k"}
+    of_other_runs = {"train.fork_states", "measure.earlier", "model.top_k", "model.attention"}
     assert set(table.index) == fields - of_other_runs | {"seed"}
     assert table.loc["model.d_ff"].tolist() == ["32,768", "32,768", "8,192", "1,024"]
     assert table.loc["train.lr"].tolist() == [tables.NOT_KNOWN, "0.0003", "0.0006", "0.003"]

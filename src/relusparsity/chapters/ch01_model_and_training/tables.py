@@ -90,8 +90,10 @@ _CHOSEN: dict[str, Callable[[RunConfig], str]] = {
 """Choice → how a run's own is said."""
 
 
-LEFT_OUT = ("train.fork_states", "measure.earlier", "model.top_k")
-"""Fields that say what a run keeps for those that go on from it, and one that these runs do not read."""
+LEFT_OUT = ("train.fork_states", "measure.earlier", "model.top_k", "model.attention")
+"""Fields that say what a run keeps for those that go on from it, one that these runs do not read, and which of the arms
+beside softmax they have: none.
+"""
 
 
 def choices(*recorded: xr.Dataset) -> pd.DataFrame:

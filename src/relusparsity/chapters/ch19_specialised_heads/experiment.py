@@ -27,7 +27,7 @@ from ...store import results
 from .birth import MEASURED, Arm, model, train
 
 DATE = "2026-12-01"
-RAN = ""
+RAN = "2026-12-01"
 """The day of the runs."""
 
 NAME, RECORDED = "induction_birth", (("laptop", "default"),)

@@ -82,14 +82,14 @@ def circuit(dataset: xr.Dataset) -> Said:
     costs = of["worth"].sel(layer=1).max("rank")
     head = "The two layers make one circuit."
     if float(teller["matching"].max()) >= 50:
-        head = "No single head of layer 0 carries it in every seed."
+        head = "Heads of each layer share the work."
     share = float(costs.mean())
-    several = "several heads there find the same place, and stand in for each other" if share < 50 else "it does most"
+    several = "the others find the same place, and stand in for it" if share < 50 else "it does most"
     return Said(
-        f"**{head}** Without the head of layer 0 that looks one token back, the highest induction score of layer 1 "
-        f"is {between(teller['matching'])} % of what it was, and {between(teller['worth'])} % of the gain is lost; "
-        f"without another head of layer 0 it keeps {float(others['matching'].min()):.0f} % or more. Of layer 1, the "
-        f"head that costs most takes {between(costs)} % of the gain with it: {several}."
+        f"**{head}** Without the head of layer 0 that looks one token back most, the highest induction score of layer "
+        f"1 is {between(teller['matching'])} % of what it was, seed by seed, and {between(teller['worth'])} % of the "
+        f"gain is lost; without any other single head of layer 0 the score keeps "
+        f"{float(others['matching'].min()):.0f} % or more. Of layer 1, the head that costs most takes {between(costs)} % of the gain with it: {several}."
     )
 
 

@@ -11,7 +11,7 @@ from .experiment import TWO, best, worth
 def named(dataset: xr.Dataset) -> xr.Dataset:
     """The dataset of the experiment, its decoders called by what they are made of."""
     name = f"One and two layers of {model(Arm()).d_ff} units, {how_many(dataset.sizes['seed'], 'seed')}"
-    kept = {key: value for key, value in dataset.attrs.items() if key != "scale"}
+    kept = {key: value for key, value in dataset.attrs.items() if key not in ("scale", "recipe")}
     return xr.Dataset(dataset.variables, attrs=kept | {"name": name})
 
 

@@ -3,7 +3,7 @@
 from ... import store
 from ...claims.short import Short
 from ...plots.reading import how_many
-from . import experiment, rows, words
+from . import born, experiment, rows, words
 from .experiment import ONE, TWO
 from .figures.scores import LEAST, MODEL
 from .read import ranked
@@ -16,7 +16,7 @@ def in_short() -> Short:
     count = int(real["ablated"].sel(evaluation=rows.TOP).sum())
     end, highest = experiment.best(birth).isel(step=-1), float(experiment.best(birth).sel(arm=ONE).max())
     steps = experiment.fall(birth.sel(arm=TWO))
-    teller = ranked(birth).sel(layer=0).isel(rank=0)
+    teller, worth = ranked(birth).sel(layer=0).isel(rank=0), ranked(birth)["worth"].sel(layer=1)
     return Short(
         f"Heads of {MODEL} have functions that random weights do not give them. Without the {count} best of "
         f"{real['ablated'][0].size} induction heads it loses {float(by.sel(evaluation=rows.TOP)):.0f} % of what a "
@@ -30,7 +30,8 @@ def in_short() -> Short:
             f"In a decoder of two layers the heads are born within {float(steps.min()):.0f} to "
             f"{float(steps.max()):.0f} steps (induction scores of {float(end.sel(arm=TWO).min()):.2f} or more in "
             f"{how_many(birth.sizes['seed'], 'seed')}); in one of one layer no head exceeds {highest:.2f}.",
-            "They are a circuit of two: without the head that tells each token which came before, the highest "
-            f"induction score falls to {float(teller['matching'].max()):.0f} % of itself or less.",
+            f"No head there works alone: without the best previous-token head the highest induction score keeps "
+            f"{born.between(teller['matching'])} % of itself, and without the induction head that costs most the gain "
+            f"on known tokens {born.between(100 - worth.max('rank'))} %.",
         ),
     )

@@ -184,7 +184,7 @@ def test_the_words_follow_the_data() -> None:
     other = made(prefix_matching=({"arm": ONE, "layer": 0}, 0.5))
     assert "have it, too" in born.controls(other).text
     assert "make one circuit" in born.circuit(made()).text
-    assert "No single head" in born.circuit(made(without_matching=({"arm": TWO}, 0.8))).text
+    assert "share the work" in born.circuit(made(without_matching=({"arm": TWO}, 0.8))).text
 
 
 def test_the_recorded_runs_are_the_experiment() -> None:

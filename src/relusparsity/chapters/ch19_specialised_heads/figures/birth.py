@@ -39,13 +39,11 @@ def birth(dataset: xr.Dataset) -> Figure:
         hover = f"{arm}, step {{x}}\nmean induction score {{y}} (seeds {{0}} to {{1}})"
         scores.marks += seed_curves(steps, score.sel(arm=arm).values, colour, hover, "", arm, dash)
     hover = f"{arms[0]}, step {{x}}\nmean previous-token score of layer 0 {{y}} (seeds {{0}} to {{1}})"
-    scores.marks += seed_curves(
-        steps, told.values, style.ACCENT, hover, "previous token, layer 0", "previous", "dashdot"
-    )
+    scores.marks += seed_curves(steps, told.values, style.ACCENT, hover, "previous token", "previous", "dashdot")
     bars, lower = [], []
     for row, layer in enumerate(looks["layer"].values.tolist()):
         hover = f"{{x}} tokens back: {{y}} % of the attention of layer {layer}'s head"
-        bars.append(Mark("bars", looks["back"].values, looks.values[0, row], style.INK, hover=hover, bar_width=0.8))
+        bars.append(Mark("bars", looks["back"].values, looks.values[-1, row], style.INK, hover=hover, bar_width=0.8))
         back = Axis("tokens back" if row else "", limits=(-0.6, looks.sizes["back"] - 0.4))
         title = f"% of attention, layer {layer}, head {int(looks['head'][row])}"
         lower.append(Panel(title, back, Axis(limits=(0.0, 100.0)), [bars[-1]], row=2 + row))
@@ -57,9 +55,11 @@ def birth(dataset: xr.Dataset) -> Figure:
         )
         for at, step in enumerate(kept)
     ]
-    losses.cursor = scores.cursor = float(kept[0])
-    hint = "Train on: first the loss waits at what one layer can do, then two heads come together and it falls."
-    chart = Chart([losses, scores, *lower], [190, 170, 100, 100], control=Control("slider", "Step", states, 0, hint))
+    losses.cursor = scores.cursor = float(kept[-1])
+    hint = "Go back to the first step and train again: after long waiting two heads come together, and the loss falls."
+    chart = Chart(
+        [losses, scores, *lower], [190, 170, 100, 100], control=Control("slider", "Step", states, len(states) - 1, hint)
+    )
     chart.legend = ""
     drawn = [
         ("loss", loss.to_dataset(name="known_loss")),

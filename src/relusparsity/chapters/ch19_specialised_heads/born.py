@@ -85,11 +85,12 @@ def circuit(dataset: xr.Dataset) -> Said:
         head = "Heads of each layer share the work."
     share = float(costs.mean())
     several = "the others find the same place, and stand in for it" if share < 50 else "it does most"
+    kept = f"{float(others['matching'].min()):.0f}"
     return Said(
         f"**{head}** Without the head of layer 0 that looks one token back most, the highest induction score of layer "
         f"1 is {between(teller['matching'])} % of what it was, seed by seed, and {between(teller['worth'])} % of the "
-        f"gain is lost; without any other single head of layer 0 the score keeps "
-        f"{float(others['matching'].min()):.0f} % or more. Of layer 1, the head that costs most takes {between(costs)} % of the gain with it: {several}."
+        f"gain is lost; without any other single head of layer 0 the score keeps {kept} % or more. Of layer 1, the "
+        f"head that costs most takes {between(costs)} % of the gain with it: {several}."
     )
 
 

@@ -18,10 +18,9 @@ def in_short() -> Short:
     steps = experiment.fall(birth.sel(arm=TWO))
     teller, worth = ranked(birth).sel(layer=0).isel(rank=0), ranked(birth)["worth"].sel(layer=1)
     return Short(
-        f"Heads of {MODEL} have functions that random weights do not give them. Without the {count} best of "
-        f"{real['ablated'][0].size} induction heads it loses {float(by.sel(evaluation=rows.TOP)):.0f} % of what a "
-        f"second reading of a text gains; without {count} others of the same layers, "
-        f"{float(by.sel(evaluation=list(rows.DRAWN)).mean()):.1f} %.",
+        f"{count} of {real['ablated'][0].size} heads of {MODEL}, those of the highest induction score, carry "
+        f"{float(by.sel(evaluation=rows.TOP)):.0f} % of what it gains from reading a text twice; as many others of the "
+        f"same layers, {float(by.sel(evaluation=list(rows.DRAWN)).mean()):.1f} %. Our rule asked for half.",
         (
             f"{int(held.sel(score='induction', reading='text'))} heads score {LEAST:g} or more in induction, "
             f"{int(held.sel(score='previous token', reading='text'))} at the previous token; with their numbers in "

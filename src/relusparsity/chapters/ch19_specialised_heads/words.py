@@ -9,6 +9,9 @@ from . import rows
 from .figures.removed import left
 from .figures.scores import FUNCTIONS, LEAST, MODEL, scores
 
+REST = "first token"
+"""Where heads look that do nothing else."""
+
 
 def held(dataset: xr.Dataset) -> xr.DataArray:
     """Whether a score of a function is `LEAST` or more: (score, reading, layer, head), NaN where not measured."""
@@ -19,13 +22,15 @@ def held(dataset: xr.Dataset) -> xr.DataArray:
 def of_map(dataset: xr.Dataset) -> Said:
     """How many heads have a function, and how many several."""
     each = held(dataset).sel(reading="text")
-    number = each.sum("score")
-    heads, some, several = each[0].size, int((number > 0).sum()), int((number > 1).sum())
-    counts = [f"{int(of.sum())} {name}" for name, of in zip(each["score"].values.tolist(), each, strict=True)]
+    heads, several = each[0].size, int((each.sum("score") > 1).sum())
+    rest = each.sel(score=REST)
+    beyond = int((each.drop_sel(score=REST).sum("score") > 0).sum())
+    counts = [f"{int(each.sel(score=name).sum())} ({name})" for name in each["score"].values.tolist() if name != REST]
     return Said(
-        f"**Some heads of {MODEL} do one thing, and most of the others wait.** Of {heads} heads, {some} have a score "
-        f"of {LEAST:g} or more: {', '.join(counts)}. {several} of them have several. Walk through them: choose a "
-        "score, a head and a sentence, and see what a token looks at."
+        f"**{beyond} of {heads} heads of {MODEL} have a function beyond looking at the first token, which "
+        f"{int(rest.sum())} do.** A head has a function here where its score is {LEAST:g} or more: {', '.join(counts)}; "
+        f"{several} heads have several. Walk through them: choose a score, a head and a sentence, and see what a token "
+        "looks at."
     )
 
 

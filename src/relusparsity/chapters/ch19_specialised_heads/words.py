@@ -25,10 +25,11 @@ def of_map(dataset: xr.Dataset) -> Said:
     heads, several = each[0].size, int((each.sum("score") > 1).sum())
     rest = each.sel(score=REST)
     beyond = int((each.drop_sel(score=REST).sum("score") > 0).sum())
-    counts = [f"{int(each.sel(score=name).sum())} ({name})" for name in each["score"].values.tolist() if name != REST]
+    names = [name for name in each["score"].values.tolist() if name != REST]
+    counts = ", ".join(f"{int(each.sel(score=name).sum())} ({name})" for name in names)
     return Said(
         f"**{beyond} of {heads} heads of {MODEL} have a function beyond looking at the first token, which "
-        f"{int(rest.sum())} do.** A head has a function here where its score is {LEAST:g} or more: {', '.join(counts)}; "
+        f"{int(rest.sum())} do.** A head has a function here where its score is {LEAST:g} or more: {counts}. "
         f"{several} heads have several. Walk through them: choose a score, a head and a sentence, and see what a token "
         "looks at."
     )

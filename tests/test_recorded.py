@@ -16,6 +16,7 @@ import xarray as xr
 from relusparsity import claims, recipes, scales
 from relusparsity.book import front, outside, recorded
 from relusparsity.chapters.ch11_measure_any_model import public
+from relusparsity.chapters.ch19_specialised_heads import public as heads
 from relusparsity.config import RunConfig, replace
 from relusparsity.errors import UserError
 from relusparsity.experiments import variants
@@ -48,7 +49,7 @@ def test_something_is_recorded() -> None:
     every = recorded.everything()
     made = {each.path.stem for each in every}
     waiting = {each.path.stem for each in every if not each.ran}
-    assert made - waiting | {public.FILE} == set(NAMES), (
+    assert made - waiting | {public.FILE, heads.FILE} == set(NAMES), (
         "each file is made by an experiment, a sweep or of others' models, and each of these has its file"
     )
 

@@ -25,7 +25,9 @@ def short(chapter: str) -> Short:
 def test_every_chapter_begins_with_it(name: str) -> None:
     found = short(name[:2])
     assert len(found.lines) == 3
-    assert re.search(r"\d", found.finding) and re.search(r"\b(Wide|Mid|Laptop|Smoke|Fashion|PyTorch)\b", found.finding)
+    assert re.search(r"\d", found.finding) and re.search(
+        r"\b(Wide|Mid|Laptop|Smoke|Fashion|PyTorch|SmolLM2)\b", found.finding
+    )
     assert "nan" not in repr(found)
     cells = re.split(r"^# %%", (ROOT / "notebooks" / f"{name}.py").read_text(), flags=re.MULTILINE)
     assert "in_short()" in cells[2], "right under the title"

@@ -44,7 +44,8 @@ def without_heads(
     --------
     >>> from relusparsity.config import ModelConfig
     >>> from relusparsity.models import Decoder
-    >>> model = Decoder(ModelConfig(n_layers=1, d_model=8, n_heads=2, d_ff=16, seq_len=4, vocab_size=9))
+    >>> shape = ModelConfig(n_layers=1, d_model=8, n_heads=2, d_ff=16, seq_len=4, vocab_size=9, bias=False)
+    >>> model = Decoder(shape)
     >>> with without_heads(model, [(0, 0), (0, 1)]):
     ...     out = model.blocks[0].attention(torch.ones(1, 4, 8))
     >>> bool((out == 0).all())

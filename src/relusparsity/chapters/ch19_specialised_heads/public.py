@@ -1,6 +1,6 @@
 """Chapter 19: the heads of SmolLM2, which others trained and published, on real texts and without some of them.
 
-``python -m relusparsity.chapters.ch19_specialised_heads.public`` measures them, on a CPU (11 minutes on one core), and
+``python -m relusparsity.chapters.ch19_specialised_heads.public`` measures them, on a CPU (ten minutes on one core), and
 writes the recorded dataset anew; it needs the packages `PACKAGES` (`make models`) and, the
 first time that SmolLM2 is read, what reads a GGUF file.
 
@@ -118,7 +118,7 @@ def run() -> xr.Dataset:
         "packages": {name: _about(name) for name in PACKAGES},
     }
     dataset = measured(ready.model, ready.tokenizer, read[:TEXTS, :SEQUENCE], again[:PIECES, :PERIOD])
-    facts["wall_seconds"] = time.time() - begun
+    facts["wall_seconds"] = [time.time() - begun]
     return dataset.assign_attrs(scale=SCALE, provenance=json.dumps(facts, sort_keys=True))
 
 

@@ -155,8 +155,10 @@ claims.table(claims.evaluate(recorded, rows=claims.for_chapter(19), rules=rows.R
 #
 # - **What text does to the birth.** Our decoders read random tokens. On text the heads come among much else that is
 #   learned, and Hapax {cite:p}`sahin2025hapax` finds that models trained not to use them still learn in context.
-# - **That SmolLM2's heads are those of its makers' weights.** The package holds them rounded to about four bits.
+# - **What SmolLM2's makers' own weights do.** The package holds SmolLM2-135M-Instruct, its weights rounded to about four
+#   bits.
 # - **That a score is a cause.** Row 44 takes heads away; the map does not.
+# - **Where the rest of the gain is made.** Five heads carry part of it; we took no other set of that size away by choice.
 # - **Encoders.** Heads that look at the next token need one; a decoder has none.
 #
 # Next: [measure your own model](11_measure_any_model.ipynb), or see [why units die](09_why_units_die.ipynb).

@@ -22,8 +22,8 @@ def recipe(dataset: xr.Dataset) -> Said:
     return Said(
         f"A decoder of two layers with {of.n_heads} heads each, a stream of {of.d_model} and {of.d_ff} ReLU units a "
         f"layer, reads sequences of {of.seq_len} tokens, in which {SHORTEST} to {of.seq_len // 2 - 1} different ones, "
-        f"drawn anew for each sequence, come again and again. It trains for {steps} steps of {BATCH} sequences (AdamW at "
-        f"{RATE:g}, embeddings of scale 1). Its controls have one layer, or read each time in another order. "
+        f"drawn anew for each sequence, come again and again. It trains for {steps} steps of {BATCH} sequences (AdamW "
+        f"at {RATE:g}, embeddings of scale 1). Its controls have one layer, or read each time in another order. "
         "All of it is our choice: on the text of this book's own runs no such head came within a minute."
     )
 

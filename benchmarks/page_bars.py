@@ -28,7 +28,7 @@ DATA = re.compile(r'<script type="application/json">.*?</script>', re.DOTALL)
 FIRST_SCREEN = """() => [...document.querySelectorAll('article :is(p, li, h1, figcaption)')].flatMap(block => {
   const sentences = block.innerText.match(/[^.?!]+(?:[.?!](?!\\s|$)[^.?!]*)*[.?!]?/g) ?? [];
   return block.getBoundingClientRect().bottom <= innerHeight ? sentences : [];
-}).find(said => /\\d/.test(said) && /\\b(Wide|Mid|Laptop|Fashion)\\b/.test(said)) ?? ''"""
+}).find(said => /\\d/.test(said) && /\\b(Wide|Mid|Laptop|Fashion|SmolLM2)\\b/.test(said)) ?? ''"""
 CLIPPED = """() => [...document.querySelectorAll('article *')].filter(one => one.scrollWidth > one.clientWidth + 1
   && getComputedStyle(one).overflowX !== 'visible' && !one.closest('pre, .highlight, .math, svg')
   && one.clientWidth && one.querySelector('table, img, svg, td')).length"""

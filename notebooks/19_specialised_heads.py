@@ -32,7 +32,7 @@ scale = "laptop"
 
 # %% tags=["remove-input"]
 from relusparsity import claims, scales, store
-from relusparsity.chapters.ch19_specialised_heads import born, experiment, figures, forecasts, read, rows, words
+from relusparsity.chapters.ch19_specialised_heads import born, experiment, figures, forecasts, read, rows, tables, words
 from relusparsity.experiments import written
 
 real, birth = store.recorded("real_heads", "laptop"), store.recorded(experiment.NAME, "laptop")
@@ -40,7 +40,7 @@ real, birth = store.recorded("real_heads", "laptop"), store.recorded(experiment.
 # %% [markdown]
 # ## What a head does, as a number
 #
-# Let $A_{ij}$ be the weight that a head gives at token $i$ to token $j$; the weights of a token sum to 1. A score is a
+# Let $A_{ij}$ be the weight that a head gives at token $i$ to token $j$; at each $i$ they sum to 1. A score is a
 # mean of some of them over the tokens of a text: of $A_{i,i-1}$ (**previous token**), of $A_{i,0}$ (**first token**),
 # of the sum over all punctuation and line ends (**delimiters**). For **induction**, $P$ different tokens, drawn at
 # random, are read twice; at the second reading the token after the earlier occurrence stands $P - 1$ back:
@@ -50,7 +50,8 @@ real, birth = store.recorded("real_heads", "laptop"), store.recorded(experiment.
 # $$ (eq-prefix)
 #
 # Nothing in random tokens but their order can help, so that a high score is no accident of a text. Each is between 0
-# and 1. **Copying** asks another question, of weights alone: does a head raise the logit of the token that it reads? Its
+# and 1, and a head may have several. **Entropy** and **distance** say how spread its weights are, and how far back they
+# go. **Copying** asks another question, of weights alone: does a head raise the logit of the token that it reads? Its
 # circuit from embedding to logits is a matrix; the score is the sum of its eigenvalues over the sum of their sizes, from
 # −1 to 1 {cite:p}`elhage2021framework`.
 
@@ -74,6 +75,9 @@ figures.controls(real)
 
 # %% tags=["remove-input"]
 words.of_removed(real)
+
+# %% tags=["remove-input"]
+words.read(real)
 
 # %% tags=["remove-input"]
 figures.removed(real)
@@ -100,7 +104,7 @@ born.controls(birth)
 born.circuit(birth)
 
 # %% tags=["remove-input"] table="Heads of two layers at the end, ordered in each layer by what it does; each taken away alone, its mean in its place. Gain: loss of new tokens less that of known ones. Means of five seeds"
-born.table(birth)
+tables.of_birth(birth)
 
 # %% tags=["remove-input"]
 born.recipe(birth)
@@ -117,14 +121,14 @@ written.said(experiment, birth)
 # **1.** In the map, find a head with two functions. On which sentence does it do the one, on which the other?
 #
 # :::{dropdown} Answer
-# Any square whose words name two. Most pairs have the first token as one of them: a head that finds nothing to do on a
-# text looks there, and {eq}`eq-prefix` asks it on tokens on which it has something to do.
+# Any square whose words name two. In all of these pairs one is the first token: a head that finds nothing to do on a text
+# looks there, and {eq}`eq-prefix` asks it on tokens on which it has something to do. So do all eight induction heads.
 # :::
 #
 # **2.** A head scores 0.4 by {eq}`eq-prefix` where $P = 50$ tokens are read twice. What would chance score?
 #
 # :::{dropdown} Answer
-# About 1 in 75: attention spread evenly over the 50 to 100 tokens that can be seen.
+# About 1 in 70: attention spread evenly over the 50 to 100 tokens that can be seen.
 # :::
 #
 # **3.** Why must the control read tokens again in another order, and not new tokens?

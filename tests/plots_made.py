@@ -209,6 +209,7 @@ FIGURES = {
     "walk": lambda: ch19.walk(specialised_made.heads()),
     "controls": lambda: ch19.controls(specialised_made.heads()),
     "removed": lambda: ch19.removed(specialised_made.heads()),
+    "birth": lambda: ch19.birth(specialised_made.birth()),
 }
 
 

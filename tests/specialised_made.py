@@ -78,9 +78,44 @@ def _sentences(data: xr.Dataset, rng: np.random.Generator) -> None:
     data["sentence_attention"] = ("sentence", "layer", "head", "query", "key"), weights
 
 
-DATA = dict.fromkeys(("walk", "controls", "removed"), heads())
+def birth(seed: int = 0) -> xr.Dataset:
+    """As the recorded dataset of the birth: two layers whose second finds what followed, beside one layer."""
+    rng, step, period = np.random.default_rng(seed), np.arange(0, 401, 10), 6
+    shape = (2, 3, len(step), 2, 4)
+    rise = 1 / (1 + np.exp(-(step - 250) / 12))
+    matching, previous = (0.03 + 0.01 * rng.random(shape) for _ in range(2))
+    matching[0, :, :, 1, 2] += 0.85 * rise
+    previous[0, :, :, 0, 1] += 0.7 * rise
+    matching[1, :, :, 1], previous[1, :, :, 1] = np.nan, np.nan
+    loss = np.stack([4 - 3.9 * rise, 4 - step / 400])[:, None] + 0.02 * rng.random(shape[:3])
+    given = np.tril(rng.random((2, 3, 2, 4, 2 * period, 2 * period)))
+    weights = np.round(255 * given / given.sum(-1, keepdims=True)).astype(np.uint8)
+    by_head = ("arm", "seed", "step", "layer", "head")
+    return xr.Dataset(
+        {
+            "known_loss": (by_head[:3], loss),
+            "prefix_matching": (by_head, matching),
+            "previous": (by_head, previous),
+            "attention": (("arm", "kept", "layer", "head", "query", "key"), weights),
+        },
+        {
+            "arm": ["two layers", "one layer"],
+            "seed": range(3),
+            "step": step,
+            "layer": range(2),
+            "head": range(4),
+            "kept": [0, 200, 400],
+            "query": range(2 * period),
+            "key": range(2 * period),
+        },
+        {"name": "Small decoders", "provenance": '{"environment": {"commit": "0123456789abcdef"}}'},
+    )
+
+
+DATA = dict.fromkeys(("walk", "controls", "removed"), heads()) | {"birth": birth()}
 NEEDS = {
     "walk": ["attention_first", "prefix_matching", "copying", "sentence_tokens", "sentence_attention"],
     "controls": ["attention_previous", "attention_entropy", "prefix_matching", "copying"],
+    "birth": ["known_loss", "prefix_matching", "previous", "attention"],
     "removed": ["repeat_first_loss", "repeat_second_loss", "ablated"],
 }

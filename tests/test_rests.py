@@ -104,8 +104,10 @@ def files() -> dict[str, set[str]]:
     return {chapter.stem[:2]: reached(chapter) for chapter in CHAPTERS}
 
 
-OF_THE_BUILD = {"chapters/ch11_measure_any_model/reports.py"}
-"""What the build of the pages alone reads of a chapter, and its notebook does not."""
+OF_THE_BUILD = {"chapters/ch11_measure_any_model/reports.py"} | {
+    f"chapters/ch19_specialised_heads/{name}.py" for name in ("public", "measuring")
+}
+"""What the build of the pages alone reads of a chapter, or who measures others' models, and its notebook does not."""
 
 
 def test_a_change_in_one_chapters_folder_runs_that_chapter_alone(files: dict[str, set[str]]) -> None:
@@ -164,6 +166,7 @@ def loaded() -> dict[Path, set[str]]:
 def test_all_that_a_chapter_loads_is_reached(notebook: Path, loaded: dict[Path, set[str]]) -> None:
     """But for what a package that hands names on loads of modules nobody asked for."""
     handed_on = ("plots/", "claims/", "anymodel/", "interventions/", "source.py")  # the last by `plots.batch_use`
+    handed_on += ("counting/gpu.py", "counting/kernels.py", "attention/massive.py")  # by `anymodel`
     assert len(loaded[notebook]) > 30
     assert {name for name in loaded[notebook] - reached(notebook) if not name.startswith(handed_on)} == set()
 

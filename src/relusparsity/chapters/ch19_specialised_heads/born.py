@@ -1,19 +1,19 @@
-"""What chapter 19 says and tabulates of the birth of induction heads; the dataset chooses the words."""
+"""What chapter 19 says of the birth of induction heads; the dataset chooses the words."""
 
 import numpy as np
-import pandas as pd
 import xarray as xr
 
 from ...claims.short import Said
 from ...plots.reading import how_many
 from ...store import results
 from .birth import BATCH, RATE, SHORTEST, Arm, model
-from .experiment import BORN, ONE, SHUFFLED, TWO, best, born, fall
+from .experiment import BORN, CHANCES, ONE, SHUFFLED, TWO, best, born, fall
 from .read import ranked
 
-APART = 0.5
+LEADS = "two layers: the previous token gets 0.25 from a head of layer 0 before a head of layer 1 matches by 0.25"
+"""One of the sentences written before the runs."""
+APART = 0.25
 """Nats per token between two layers and one from which on they are said to differ."""
-ORDER = ("highest", "second", "third", "lowest")
 
 
 def recipe(dataset: xr.Dataset) -> Said:
@@ -39,13 +39,26 @@ def late(dataset: xr.Dataset) -> Said:
     text = f"**{head}** "
     if bool(fell.any()):
         text += (
-            f"Up to step {_alike(two, one)} two layers do little better than one. Then the loss where the next token "
+            f"Up to step {_alike(two, one)} two layers do little better than one (at most {APART:g} nats). Then the "
+            f"loss where the next token "
             f"can be known falls from above 3 nats per token to below 1 within {between(steps.where(fell, drop=True))} "
             f"steps, while a head of layer 1 comes to an induction score of {BORN:g} (at step "
-            f"{between(at.where(fell, drop=True))}, seed by seed). "
+            f"{between(at.where(fell, drop=True))}, seed by seed). {_together(two)}"
         )
     ends = [float(of["known_loss"].isel(step=-1).mean()) for of in (two, one)]
     return Said(f"{text}At the end that loss is {ends[0]:.2f} nats with two layers and {ends[1]:.2f} with one.")
+
+
+def _together(two: xr.Dataset) -> str:
+    """Whether the head that tells comes before the head that finds."""
+    first, second = born(two, "previous", 0), born(two, "prefix_matching", 1)
+    same, steps = int((first == second).sum()), two["step"].values
+    return (
+        f"The head that it needs is in a lower layer and not earlier in time: read every {int(steps[1] - steps[0])} "
+        f"steps, both pass {BORN:g} together in {same} of {how_many(first.size, 'seed')}; we had given "
+        f"{100 * CHANCES[LEADS]:.0f} % that the "
+        "lower one leads in all. "
+    )
 
 
 def _alike(two: xr.Dataset, one: xr.Dataset) -> int:
@@ -92,23 +105,6 @@ def circuit(dataset: xr.Dataset) -> Said:
         f"gain is lost; without any other single head of layer 0 the score keeps {kept} % or more. Of layer 1, the "
         f"head that costs most takes {between(costs)} % of the gain with it: {several}."
     )
-
-
-def table(dataset: xr.Dataset) -> pd.DataFrame:
-    """Heads of two layers at the end, each taken away alone: a row a head, means of the seeds."""
-    of = ranked(dataset).mean("seed")
-    rows = {}
-    for layer, what in enumerate(("previous-token", "induction")):
-        for rank, order in enumerate(ORDER):
-            one = of.isel(layer=layer, rank=rank)
-            rows[f"layer {layer}, {order} {what} score"] = {
-                "previous token": f"{float(one['previous']):.2f}",
-                "induction": f"{float(one['prefix_matching']):.2f}",
-                "copying": f"{float(one['copying']):.2f}".replace("-", "−"),
-                "gain lost without it, %": f"{float(one['worth']):.0f}".replace("-", "−"),
-                "induction left, %": f"{float(one['matching']):.0f}",
-            }
-    return pd.DataFrame.from_dict(rows, orient="index").rename_axis("head")
 
 
 def between(values: xr.DataArray) -> str:

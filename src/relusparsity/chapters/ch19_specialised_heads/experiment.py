@@ -187,7 +187,11 @@ def sentences(dataset: xr.Dataset) -> pd.DataFrame:
         asked(one, one < 0.1),
         asked(end[SHUFFLED], end[SHUFFLED] < 0.1),
         asked(fall(two), fall(two) <= 80),
-        asked(second - first, (second > first) & np.isfinite(second)),
+        in_every(
+            (second - first).to_series(),
+            ((second > first) & np.isfinite(second)).to_series(),
+            "{:.0f} to {:.0f} steps before",
+        ),
         asked(copied, copied > 0.9),
         asked(without.sel(layer=0).isel(head=head), without.sel(layer=0).isel(head=head) < 0.5),
         asked(others.min("head"), others.min("head") >= 0.8),

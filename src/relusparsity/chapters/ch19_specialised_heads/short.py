@@ -1,5 +1,7 @@
 """What chapter 19 found."""
 
+from math import ceil, floor
+
 from ... import store
 from ...claims.short import Short
 from ...plots.reading import how_many
@@ -15,6 +17,7 @@ def in_short() -> Short:
     held, by = words.held(real).sum(("layer", "head")), rows.removed(real)
     count = int(real["ablated"].sel(evaluation=rows.TOP).sum())
     end, highest = experiment.best(birth).isel(step=-1), float(experiment.best(birth).sel(arm=ONE).max())
+    least = float(end.sel(arm=TWO).min())
     steps = experiment.fall(birth.sel(arm=TWO))
     teller, worth = ranked(birth).sel(layer=0).isel(rank=0), ranked(birth)["worth"].sel(layer=1)
     return Short(
@@ -26,10 +29,13 @@ def in_short() -> Short:
             f"{int(held.sel(score='previous token', reading='text'))} at the previous token; with their numbers in "
             f"random order {int(held.sel(score='induction', reading='random weights'))} and "
             f"{int(held.sel(score='previous token', reading='random weights'))} do.",
-            f"In a decoder of two layers the heads are born within {float(steps.min()):.0f} to "
-            f"{float(steps.max()):.0f} steps (induction scores of {float(end.sel(arm=TWO).min()):.2f} or more in "
-            f"{how_many(birth.sizes['seed'], 'seed')}); in one of one layer no head exceeds {highest:.2f}.",
-            f"No head there works alone: without the best previous-token head the highest induction score keeps "
+            "In a decoder of two layers the loss on known tokens falls from 3 nats to 1 within "
+            f"{born.between(steps)} steps, as induction heads appear (scores of {floor(100 * least) / 100:.2f} or "
+            f"more at "
+            f"the end, {how_many(birth.sizes['seed'], 'seed')}); with one layer none reaches "
+            f"{ceil(100 * highest) / 100:.2f}.",
+            f"Heads there share the work, seed by seed more or less: without the best previous-token head the "
+            f"highest induction score keeps "
             f"{born.between(teller['matching'])} % of itself, and without the induction head that costs most the gain "
             f"on known tokens {born.between(100 - worth.max('rank'))} %.",
         ),

@@ -9,7 +9,7 @@ import torch
 import xarray as xr
 
 from relusparsity import store
-from relusparsity.chapters.ch19_specialised_heads import birth, born, experiment, read
+from relusparsity.chapters.ch19_specialised_heads import birth, born, experiment, read, tables
 from relusparsity.chapters.ch19_specialised_heads.birth import Arm
 from relusparsity.chapters.ch19_specialised_heads.experiment import ARMS, CHANCES, ONE, SHUFFLED, TWO
 from relusparsity.errors import UserError
@@ -172,7 +172,7 @@ def test_heads_stand_by_what_their_layer_does() -> None:
     assert of["previous"].sel(layer=0).values[:, 0].tolist() == [0.8, 0.8]
     assert of["prefix_matching"].sel(layer=1).values[:, 0].tolist() == [0.9, 0.9]
     assert of["worth"].values[0, 0, 0] == pytest.approx(100 * (3.0 - 0.1) / (4.1 - 0.1))
-    table = born.table(made())
+    table = tables.of_birth(made())
     assert table.index[0] == "layer 0, highest previous-token score" and len(table) == 8
 
 

@@ -78,7 +78,8 @@ def test_the_controls_say_what_needs_training_and_what_the_order(real: xr.Datase
     kept = changed(real, "prefix_matching", 0.5, weights="random", layer=1, head=1)
     kept = changed(kept, "attention_previous", 0.5, reading="shuffled", layer=2, head=[1, 2])
     assert figures.controls(kept).title == (
-        "Previous token, delimiters and first token need training, induction does not; no function needs the order of "
+        "Previous token, delimiters and first token need training, induction does not; of previous token, delimiters "
+        "and first token, none needs the order of "
         "the tokens"
     )
 

@@ -101,10 +101,14 @@ def _finding(loss: xr.DataArray, score: xr.DataArray) -> str:
 
 
 def _caption(dataset: xr.Dataset, looks: xr.DataArray) -> str:
-    period = looks.sizes["back"] - 1
+    period, seeds = looks.sizes["back"] - 1, dataset.sizes["seed"]
+    lines = f"A thick line is the mean of {how_many(seeds, 'seed')}, a thin one a seed." if seeds > 1 else "One seed."
     return (
         "Sequences of random tokens that come again and again; from the second reading on, the next can be known. "
-        f"A thick line is the mean of {how_many(dataset.sizes['seed'], 'seed')}, a thin one a seed. Below, the first "
-        f"seed reads {period} other tokens twice: in the second reading a head of layer 0 ends up looking one token "
-        f"back, and one of layer 1 {period - 1} tokens back, where the token stands that followed the last time."
+        f"{lines} Below, the first seed reads {period} other tokens twice: in the second reading a head of layer 0 "
+        f"ends up looking one token "
+        f"back, and one of layer 1 looks {period - 1} tokens back, where the token stands that followed the last time. "
+        "Bars are means over that reading, of the heads that end with the highest scores; the line *previous token* "
+        "is of "
+        "layer 0 of two layers."
     )

@@ -107,7 +107,7 @@ def _sentence(need: list[str], rest: list[str], what: str) -> str:
     if not need and not rest:
         return f"whether any needs {what} was not measured"
     if not need:
-        return f"no function needs {what}"
+        return f"of {_listed(rest)}, none needs {what}" if len(rest) > 1 else f"{rest[0]} does not need {what}"
     verb = "need" if len(need) > 1 or need[0].endswith("s") else "needs"
     some = f"{_listed(need)} {verb} {what}"
     return f"{some}, {_listed(rest)} {'do' if len(rest) > 1 or rest[0].endswith('s') else 'does'} not" if rest else some

@@ -29,14 +29,15 @@ def test_heads_are_counted_by_hand(real: xr.Dataset) -> None:
     held = held.round(4) >= 0.3
     text = words.of_map(real).text
     assert f"**{held[:3].any(0).sum()} of 270 heads" in text and f"which {held[3].sum()} do" in text
-    assert f"0.3 or more: {held[0].sum()} (induction)" in text
+    assert f"0.3 or more, a line of our choice: {held[0].sum()} (induction)" in text
     assert f"{(held.sum(0) > 1).sum()} heads have several" in text
 
 
 def test_what_training_makes_follows_the_control(real: xr.Dataset) -> None:
-    assert "none of" in words.of_controls(real).text
+    assert "none of" in words.of_controls(real).text and "Training makes all" in words.of_controls(real).text
     real["attention_first"].loc["random weights", 3, 4] = 0.9
     assert "heads still score: 1 (first token)" in words.of_controls(real).text
+    assert "Training makes most" in words.of_controls(real).text
 
 
 @pytest.mark.parametrize(("kept", "said"), [(0.4, "60 % of what"), (0.8, "20 % of what")])
@@ -51,3 +52,11 @@ def test_every_sentence_is_one_of_the_row(real: xr.Dataset) -> None:
     asked: Callable[[xr.Dataset], xr.DataArray] = rows.removed
     drawn = asked(real).sel(evaluation=list(rows.DRAWN))
     assert f"{float(drawn.mean()):.1f} % in the mean of 20" in words.of_removed(real).text
+
+
+def test_functions_outlive_a_shuffle_by_their_counts(real: xr.Dataset) -> None:
+    for name in ("previous", "delimiter", "first"):
+        real[f"attention_{name}"].loc["shuffled"] = 0.0
+    assert "0 of 3 functions outlive" in words.of_controls(real).text
+    real["attention_first"].loc["shuffled"] = 1.0
+    assert "1 of 3 functions outlive" in words.of_controls(real).text

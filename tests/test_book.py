@@ -1,5 +1,6 @@
 """The committed book is the sources, executed; nbval really compares it; it builds without a warning or a dead link."""
 
+import json
 import re
 import subprocess
 from pathlib import Path
@@ -36,6 +37,13 @@ def test_every_chapter_is_in_the_book() -> None:
     assert sorted(path.stem for path in (ROOT / "book" / "chapters").glob("*.ipynb")) == CHAPTERS
     listed = re.findall(r"chapters/(\w+)", (ROOT / "_toc.yml").read_text())
     assert listed == CHAPTERS, "each once, in order"
+
+
+@pytest.mark.parametrize("chapter", CHAPTERS)
+def test_the_executed_copy_has_a_line_a_cell(chapter: str) -> None:
+    text = (ROOT / "book" / "chapters" / f"{chapter}.ipynb").read_text(encoding="utf-8")
+    assert build.cell_by_cell(json.loads(text)) == text
+    assert text.count("\n") < len(json.loads(text)["cells"]) + 8
 
 
 @pytest.mark.parametrize("chapter", CHAPTERS)

@@ -1,8 +1,10 @@
 """Queries and keys on their way: shown where transformers hands out its attention functions, or PyTorch's is called."""
 
+import contextlib
 import inspect
+import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -196,6 +198,21 @@ def show(module: nn.Module, see: See) -> Callable[[], None]:
         after.remove()
 
     return end_both
+
+
+@torch.no_grad()
+def weights(modules: Iterable[nn.Module], call: Callable[[], object]) -> list[Tensor]:
+    """Attention weights of each of these modules in one call of their model: (sequence, head, query, key), float64.
+
+    They are held whole; for a text that is long `Scores.blocks` gives them a part at a time.
+    """
+    kept: list[list[Seen]] = []
+    with contextlib.ExitStack() as undo:
+        for module in modules:
+            kept.append([])
+            undo.callback(show(module, kept[-1].append))
+        call()
+    return [torch.cat([block.weights for block in of.scores.blocks(of.q, of.k, block=sys.maxsize)]) for (of,) in kept]
 
 
 def _of_arm(arm: attention.Softmax, given: tuple[Tensor, Tensor, Tensor], out: Tensor) -> Seen:

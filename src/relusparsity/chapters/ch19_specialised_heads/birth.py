@@ -5,7 +5,6 @@ other can. A head that finds what followed the last time (an induction head) tak
 et al. (2021) and Olsson et al. (2022): one tells each token which came before it, the next one looks for that.
 """
 
-import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import product
@@ -115,17 +114,8 @@ def prefix_matching(decoder: Decoder) -> np.ndarray:
 @torch.no_grad()
 def attention(decoder: Decoder, tokens: Int[Tensor, "1 position"]) -> UInt8[np.ndarray, "layer head query key"]:
     """Weights of every head on one sequence, 255 being 1."""
-    found: list[Tensor] = []
-
-    def see(seen: interface.Seen) -> None:
-        (block,) = seen.scores.blocks(seen.q, seen.k)
-        found.append(block.weights[0])
-
-    with contextlib.ExitStack() as undo:
-        for _, module in interface.attentions(decoder):
-            undo.callback(interface.show(module, see))
-        decoder(tokens)
-    return (255 * torch.stack(found)).round().to(torch.uint8).numpy()
+    found = interface.weights([each for _, each in interface.attentions(decoder)], lambda: decoder(tokens))
+    return (255 * torch.cat(found)).round().to(torch.uint8).numpy()
 
 
 @torch.no_grad()

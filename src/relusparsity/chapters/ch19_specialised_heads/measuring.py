@@ -1,6 +1,5 @@
 """What is measured of one model's heads: where they look, what they copy, and what is lost without some of them."""
 
-import contextlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -9,9 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ...anymodel import heads
+from ...anymodel import heads, interface
 from ...anymodel.headless import mean_outputs, without_heads
-from ...anymodel.interface import Seen, show
 from ...attention import induction
 from ...measure import attending, load
 from ...measure.text import reader
@@ -123,17 +121,8 @@ def without(model: nn.Module, ids: Tensor, begin: int, gone: dict[str, np.ndarra
 @torch.no_grad()
 def attention(model: nn.Module, ids: Sequence[int]) -> np.ndarray:
     """All weights of all heads on one text: (layer, head, query, key)."""
-    kept: list[list[Seen]] = []
-    with contextlib.ExitStack() as undo:
-        for _, module in heads.to_itself(model):
-            kept.append([])
-            undo.callback(show(module, kept[-1].append))
-        _read(model, torch.tensor([ids]))
-    found = []
-    for (seen,) in kept:
-        (block,) = seen.scores.blocks(seen.q, seen.k)
-        found.append(block.weights[0].numpy())
-    return np.stack(found)
+    found = interface.weights([each for _, each in heads.to_itself(model)], lambda: _read(model, torch.tensor([ids])))
+    return torch.cat(found).numpy()
 
 
 def _read(model: nn.Module, ids: Tensor) -> Tensor:
